@@ -1,0 +1,99 @@
+"""Every key that a run can set, with its default. A config file starts from `default()` and changes what it is about.
+
+Read at the edge only (main, loop); inside, plain values. A key that is not here is refused before anything compiles.
+"""
+
+from ml_collections import ConfigDict
+
+
+def default() -> ConfigDict:
+    """The defaults: ExpressNet-small on the generated faces. Every key has its final type."""
+    config = ConfigDict()
+    config.seed = 0
+    config.model = ConfigDict({"name": "expressnet_small", "dropout": 0.2, "options": ConfigDict()})
+    config.data = _data()
+    config.augment = _augment()
+    config.train = _train()
+    config.optimizer = _optimizer()
+    config.loss = _loss()
+    config.eval = _evaluation()
+    config.checkpoint = ConfigDict({"every_epochs": 1.0, "keep": 2})
+    config.mesh = ConfigDict({"data": -1, "model": 1})
+    config.log = ConfigDict({"every_steps": 50, "tensorboard": False})
+    config.export = ""
+    return config.lock()
+
+
+def _data() -> ConfigDict:
+    data = ConfigDict()
+    data.name = "synthetic"
+    data.dir = ""  # where prepared data lives; empty: $EXPRESSNET_DATA or ~/expressnet_data
+    data.source = ""  # prepare from here first, if that was not done yet
+    data.options = ConfigDict()  # what `prepare` takes for this data set
+    data.size = 48
+    data.channels = 1
+    data.train_split = "auto"  # auto: train, or all
+    data.select_split = "auto"  # auto: validation, or else a part held out of the training split
+    data.holdout = 0.1
+    data.folds = 0  # k > 0: subject-exclusive k-fold; fold number `fold` selects
+    data.fold = 0
+    data.drop_leaks = False
+    data.reader = "auto"  # auto | stream | memory | device
+    data.threads = 2
+    data.balance = 0.0  # 0: as they come; 1: every class equally often
+    return data
+
+
+def _augment() -> ConfigDict:
+    names = "flip scale rotate zoom brightness contrast gamma shadow cutout erase mixup cutmix"
+    return ConfigDict({"pad": 0, "crop": 0, **dict.fromkeys(names.split(), 0.0)})
+
+
+def _train() -> ConfigDict:
+    train = ConfigDict()
+    train.batch_size = 128  # over all devices and hosts
+    train.epochs = 30.0
+    train.accumulate = 1  # slices of the batch whose gradients are averaged into one update
+    train.dtype = "auto"  # arithmetic: float32 | bfloat16; auto: bfloat16 on TPU and GPU
+    train.steps_per_dispatch = 0  # steps by one call of the compiled program; 0: as many as the device can use
+    return train
+
+
+def _optimizer() -> ConfigDict:
+    optimizer = ConfigDict()
+    optimizer.name = "sgd"  # sgd | adam | adamw | lamb | muon
+    optimizer.learning_rate = 0.1
+    optimizer.schedule = "cosine"  # constant | cosine | linear | step | plateau
+    optimizer.warmup_epochs = 1.0
+    optimizer.step_epochs = (15.0, 25.0)  # schedule "step": after these, times `decay_factor`
+    optimizer.decay_factor = 0.1
+    optimizer.patience_epochs = 5.0  # schedule "plateau": epochs without a lower training loss
+    optimizer.momentum = 0.9
+    optimizer.weight_decay = 5e-4
+    optimizer.clip = 0.0  # largest global norm of the gradient; 0: no limit
+    optimizer.layer_decay = 1.0  # learning rate times this for every layer away from the head
+    optimizer.sam = 0.0  # radius of sharpness-aware minimisation; 0: off
+    optimizer.ema = 0.0  # decay of the averaged weights that are evaluated and kept; 0: off
+    return optimizer
+
+
+def _loss() -> ConfigDict:
+    loss = ConfigDict()
+    loss.name = "cross_entropy"  # cross_entropy | focal
+    loss.targets = "label"  # label | votes
+    loss.label_smoothing = 0.0
+    loss.rebalance = "none"  # none | inverse | effective_number | logit_adjustment
+    loss.effective_beta = 0.999
+    loss.logit_adjustment = 1.0
+    loss.focal_gamma = 2.0
+    return loss
+
+
+def _evaluation() -> ConfigDict:
+    evaluation = ConfigDict()
+    evaluation.every_epochs = 1.0
+    evaluation.batch_size = 256
+    evaluation.metric = "accuracy"  # accuracy | balanced_accuracy | macro_f1: what selects the best checkpoint
+    evaluation.tta = "none"  # none | flip | ten_crop: of the final report; selection always uses none
+    evaluation.mistakes = True
+    return evaluation

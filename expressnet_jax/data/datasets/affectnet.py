@@ -1,0 +1,154 @@
+"""AffectNet (Mollahosseini, Hasani and Mahoor 2017): faces from the web with expression, valence and arousal.
+
+Two layouts: the original one (training.csv, validation.csv and the tree of pictures that they name; the face is cut
+out by its box), and the one of 2021 (train_set/images/N.jpg, 224x224, with train_set/annotations/N_exp.npy, N_val.npy,
+N_aro.npy; val_set likewise). Rows without an expression (8 none, 9 uncertain, 10 no face) are left out and counted.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face, in_order
+from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, number, require_files
+from expressnet_jax.data.labels import AFFECTNET_CODES, BASIC, WITH_CONTEMPT
+from expressnet_jax.errors import UserError
+
+COLUMNS = (
+    "subDirectory_filePath",
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "facial_landmarks",
+    "expression",
+    "valence",
+    "arousal",
+)
+CODES = AFFECTNET_CODES | {8: "none", 9: "uncertain", 10: "no face"}
+LISTS = {"train": "training.csv", "validation": "validation.csv"}
+FOLDERS = {"train": "train_set", "validation": "val_set"}
+
+
+class Face(NamedTuple):
+    """A row of the original lists: the picture, the box of its face, and what annotators said of it."""
+
+    place: str
+    key: str
+    path: Path
+    box: tuple[float, float, float, float]
+    label: int
+    valence: float
+    arousal: float
+
+
+class AffectNet(FaceBuilder, skip_registration=True):
+    """AffectNet, manually annotated part; its official validation set is the one that papers report on."""
+
+    name = "affectnet"
+    CHANNELS = 3
+    LICENSE = "Non-commercial research only, under AffectNet's agreement; pictures may not be passed on."
+    HOW_TO_GET = (
+        "Ask for access at http://mohammadmahoor.com/affectnet/, and give the folder that holds training.csv, "
+        "validation.csv and Manually_Annotated_Images/ (or train_set/ and val_set/) with --source"
+    )
+    COLUMNS: ClassVar = {"valence": ((), np.float32), "arousal": ((), np.float32)}
+    OPTIONS: ClassVar = {"classes": 8, "size": 224}
+
+    @property
+    def CLASSES(self) -> tuple[str, ...]:
+        """Eight classes, or seven where contempt is left out."""
+        if str(self.options["classes"]) not in ("7", "8"):
+            raise UserError(f"affectnet: classes is {self.options['classes']}, not 7 or 8")
+        return WITH_CONTEMPT if str(self.options["classes"]) == "8" else BASIC
+
+    def label(self, code: str, place: str, left_out: Counter) -> int | None:
+        """The code of an expression -> its position in CLASSES, or None, counted, where it has none there."""
+        label = label_of(code, CODES, self.CLASSES, place)
+        if label is None:
+            left_out[CODES[float(code)]] += 1
+        return label
+
+    def read(self, source: Path) -> dict[str, Iterator[Record]]:
+        """The splits that are there, in the order of the lists, or of the numbers in the file names."""
+        lists = source / "Manually_Annotated_file_lists"
+        tables = {split: first_file(source / name, lists / name) for split, name in LISTS.items()}
+        folders = {split: first_dir(source / name) for split, name in FOLDERS.items()}
+        if any(tables.values()):
+            faces = {split: self._faces(source, table, split) for split, table in tables.items() if table}
+            cut = partial(_record, side=checked_side(self.options["size"], self.name))
+            splits = {split: in_order(cut, rows) for split, rows in faces.items()}
+        elif any(folders.values()):
+            splits = {split: self._annotated(folder, split) for split, folder in folders.items() if folder}
+        else:
+            raise self.missing(f"neither {' or '.join(LISTS.values())} nor {' or '.join(FOLDERS.values())} in {source}")
+        for split in LISTS.keys() - splits.keys():
+            self.notes[split] = "not in the source"
+        return splits
+
+    def _faces(self, source: Path, table: Path, split: str) -> list[Face]:
+        tree = source / "Manually_Annotated"
+        root = first_dir(source / "Manually_Annotated_Images", tree / "Manually_Annotated_Images", tree)
+        if root is None:
+            raise self.missing(f"no Manually_Annotated_Images in {source}")
+        faces, left_out = [], Counter()
+        for row_place, row in csv_rows(table, COLUMNS, header=COLUMNS):
+            place = f"{self.name}: {row_place}"
+            label = self.label(row["expression"], place, left_out)
+            if label is None:
+                continue
+            x, y, width, height = (number(row[name], name, -1e5, 1e5, place) for name in COLUMNS[1:5])
+            valence, arousal = (number(row[name], name, -1, 1, place) for name in ("valence", "arousal"))
+            key = row["subDirectory_filePath"]
+            faces.append(Face(place, key, root / key, (x, y, x + width, y + height), label, valence, arousal))
+        self._note(split, left_out)
+        require_files(((row.place, row.path) for row in faces), "unpack the archives of Manually_Annotated again")
+        return faces
+
+    def _annotated(self, folder: Path, split: str) -> Iterator[Record]:
+        images, annotations = folder / "images", folder / "annotations"
+        stems = sorted((path.stem for path in images.glob("*.jpg")), key=lambda stem: (len(stem), stem))
+        if not stems:
+            raise self.missing(f"no pictures in {images}")
+        place = f"{self.name}: {folder.name}"
+        files = [(place, annotations / f"{stem}_{kind}.npy") for stem in stems for kind in ("exp", "val", "aro")]
+        labelled = sorted(path.name.removesuffix("_exp.npy") for path in annotations.glob("*_exp.npy"))
+        files += [(place, images / f"{stem}.jpg") for stem in labelled]
+        require_files(files, "unpack the archive again")
+        return self._annotated_records(folder, split, stems)
+
+    def _annotated_records(self, folder: Path, split: str, stems: list[str]) -> Iterator[Record]:
+        left_out = Counter()
+        for stem in stems:
+            place = f"{self.name}: {folder.name}/annotations/{stem}"
+            values = {kind: _scalar(folder / "annotations" / f"{stem}_{kind}.npy") for kind in ("exp", "val", "aro")}
+            label = self.label(values["exp"], place, left_out)
+            if label is None:
+                continue
+            valence = number(values["val"], "valence", -1, 1, place)
+            arousal = number(values["aro"], "arousal", -1, 1, place)
+            path = folder / "images" / f"{stem}.jpg"
+            yield Record(path.name, path, label, valence=valence, arousal=arousal)
+        self._note(split, left_out)
+
+    def _note(self, split: str, left_out: Counter) -> None:
+        if left_out:
+            self.notes[f"{split} left out"] = dict(sorted(left_out.items()))
+
+
+def _record(row: Face, side: int) -> Record:
+    image = as_jpeg(face(row.path, row.box, side, row.place))
+    return Record(row.key, image, row.label, valence=row.valence, arousal=row.arousal)
+
+
+def _scalar(path: Path) -> str:
+    """The one value of an .npy file as text; AffectNet stores numbers as strings. Pickled objects are refused."""
+    try:
+        return str(np.load(path, allow_pickle=False).astype(str).item())
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"affectnet: {path} doesn't hold one number ({error}); unpack the archive again") from error

@@ -1,0 +1,182 @@
+"""What every data set is: records in their official order, and the TFDS builder that checks and stores them.
+
+Shapes: H height, W width, C channels, K classes, N examples of a split.
+"""
+
+import abc
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from expressnet_jax.data.datasets import FORMAT_VERSION
+from expressnet_jax.data.decode import storable
+from expressnet_jax.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One labelled picture as a data set's files give it.
+
+    Attributes:
+      key: where it stands in the source: file name or row. It names the record in every message.
+      image: encoded bytes, the path of a file, or uint8[H,W] or uint8[H,W,C] pixels (C = 1, or 3 in the order R, G, B).
+      label: 0..K-1, into the builder's CLASSES.
+      votes: float32[K], how often annotators chose each class.
+      subject: the person's identity, as the data set writes it.
+      valence, arousal: -1..1.
+      extras: further values, by the names in the builder's COLUMNS.
+    """
+
+    key: str
+    image: bytes | Path | np.ndarray
+    label: int
+    votes: np.ndarray | None = None
+    subject: str = ""
+    valence: float = float("nan")
+    arousal: float = float("nan")
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Ledger:
+    """What is known of a split beside its pictures: every column in order, the sizes met, and one running hash."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.shapes: set[tuple[int, ...]] = set()
+        self.digest = hashlib.sha256()
+
+    def add(self, row: dict[str, Any], pixels: np.ndarray) -> None:
+        """Notes one record; pixels uint8[H,W,C]."""
+        self.rows.append(row)
+        self.shapes.add(pixels.shape)
+        self.digest.update(np.asarray([row["label"], *pixels.shape], "<i4").tobytes())
+        self.digest.update(np.ascontiguousarray(pixels))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Every column over the split: label int32[N], key str[N], and what the builder's COLUMNS name."""
+        arrays = {name: np.asarray([row[name] for row in self.rows]) for name in self.rows[0]}
+        return arrays | {"label": arrays["label"].astype(np.int32)}
+
+    def facts(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Counts, sizes and the hash, as they stand in facts.json."""
+        counts = np.bincount([row["label"] for row in self.rows], minlength=len(classes)).tolist()
+        heights, widths, channels = zip(*self.shapes, strict=True)
+        return {
+            "examples": len(self.rows),
+            "per_class": dict(zip(classes, counts, strict=True)),
+            "height": [min(heights), max(heights)],
+            "width": [min(widths), max(widths)],
+            "channels": sorted(set(channels)),
+            "sha256": self.digest.hexdigest(),
+        }
+
+
+class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A data set of faces: its layout on disk -> checked records in ArrayRecord.
+
+    A subclass declares the attributes below and implements `read`. An attribute that depends on an option or on the
+    source is a property; `self.source` and `self.options` are there when it is asked for.
+
+    Attributes:
+      CLASSES: the class names, in label order.
+      CHANNELS: 1, 3, or None for whatever the pictures have.
+      SIZE: (height, width) of every picture, or None for any.
+      LICENSE: on what terms the pictures may be used, in one sentence.
+      HOW_TO_GET: where to ask for them and where to put them; part of the message when they are missing.
+      COLUMNS: what a record carries beside picture and label, name -> (shape, dtype); `votes`, `subject`, `valence`
+        and `arousal` are fields of `Record`, every other name is looked up in its `extras`. dtype `str` is text.
+      OPTIONS: the options that `prepare` accepts, with their defaults.
+      NEEDS_SOURCE: False when the pictures are made, not read.
+    """
+
+    VERSION = tfds.core.Version(FORMAT_VERSION)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "See HOW_TO_GET of the builder."
+    # TFDS looks beside the builder's file for checksums of downloads. There are none, and with etils >= 1.15 the search
+    # needs importlib_resources, which neither of them installs.
+    code_path = None
+
+    CLASSES: ClassVar[tuple[str, ...]]
+    CHANNELS: ClassVar[int | None] = None
+    SIZE: ClassVar[tuple[int, int] | None] = None
+    LICENSE: ClassVar[str]
+    HOW_TO_GET: ClassVar[str]
+    COLUMNS: ClassVar[dict[str, tuple[tuple[int, ...], Any]]] = {}
+    OPTIONS: ClassVar[dict[str, Any]] = {}
+    NEEDS_SOURCE: ClassVar[bool] = True
+
+    def __init__(self, *, source: Path | None = None, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        unknown = set(options or {}) - set(self.OPTIONS)
+        if unknown:
+            valid = ", ".join(self.OPTIONS) or "none"
+            raise UserError(f"{self.name}: unknown option {', '.join(sorted(unknown))}; the options are: {valid}")
+        self.source = source
+        self.options = {**self.OPTIONS, **(options or {})}
+        self.notes: dict[str, Any] = {}  # what `read` wants said in facts.json: rows left out, missing parts
+        self.ledgers: dict[str, Ledger] = {}
+        super().__init__(file_format="array_record", **kwargs)
+
+    @abc.abstractmethod
+    def read(self, source: Path) -> dict[str, Iterable[Record]]:
+        """The official splits ("train", "validation", "test", or "all"), each in its official order.
+
+        Only splits that exist are keys. `source` is the file or folder that the user named (None if not NEEDS_SOURCE).
+        """
+
+    def missing(self, what: str) -> UserError:
+        """The error for a source that is not there: what was looked for, and where to get it."""
+        return UserError(f"{self.name}: {what}. {self.HOW_TO_GET}")
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        height, width = self.SIZE or (None, None)
+        features = {
+            "image": tfds.features.Image(shape=(height, width, self.CHANNELS or 3)),
+            "label": tfds.features.ClassLabel(names=list(self.CLASSES)),
+            "key": tfds.features.Text(),
+        }
+        for name, (shape, dtype) in self.COLUMNS.items():
+            text = dtype is str
+            features[name] = tfds.features.Text() if text else tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype))
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=(type(self).__doc__ or self.name).strip(),
+            features=tfds.features.FeaturesDict(features),
+            license=self.LICENSE,
+            disable_shuffling=True,  # record i of a split is the i-th of the official order
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[int, dict]]]:
+        source = self.source
+        if source is None and self.NEEDS_SOURCE:
+            source = Path(dl_manager.manual_dir)
+        return {split: self._generate_examples(split, records) for split, records in self.read(source).items()}
+
+    def _generate_examples(self, split: str, records: Iterable[Record]) -> Iterator[tuple[int, dict[str, Any]]]:
+        return enumerate(self.examples(split, records))
+
+    def examples(self, split: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+        """Checks each record, notes it in the split's ledger, and gives it as TFDS stores it."""
+        ledger = self.ledgers[split] = Ledger()
+        for record in records:
+            if not 0 <= record.label < len(self.CLASSES):
+                raise UserError(f"{self.name}: {record.key}: label {record.label} is not 0..{len(self.CLASSES) - 1}")
+            try:
+                encoded, pixels = storable(record.image, self.CHANNELS, self.SIZE)
+            except (UserError, OSError) as error:
+                raise UserError(f"{self.name}: {record.key}: {error}") from error
+            row = {"label": int(record.label), "key": record.key} | self._columns(record)
+            ledger.add(row, pixels)
+            yield {"image": encoded, **row}
+        if not ledger.rows:
+            raise UserError(f"{self.name}: the split {split} holds no pictures; check the source")
+
+    def _columns(self, record: Record) -> dict[str, Any]:
+        values = {}
+        for name, (shape, dtype) in self.COLUMNS.items():
+            value = record.extras[name] if name in record.extras else getattr(record, name)
+            values[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
+        return values

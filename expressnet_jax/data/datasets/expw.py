@@ -1,0 +1,71 @@
+"""ExpW, Expression in the Wild (Zhang et al. 2018): 91,793 faces in pictures from the web, seven classes.
+
+Layout: label/label.lst with lines of image name, number of the face in it, box (top, left, right, bottom), confidence
+of the box, expression; and image/origin/ with the pictures. There is no official split.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face, in_order
+from expressnet_jax.data.datasets.listed import first_dir, first_file, label_of, number, require_files, text_rows
+from expressnet_jax.data.labels import BASIC, EXPW_CODES
+
+
+class Face(NamedTuple):
+    """A line of label.lst."""
+
+    place: str
+    key: str
+    path: Path
+    box: tuple[float, float, float, float]
+    label: int
+    confidence: float
+
+
+class ExpW(FaceBuilder, skip_registration=True):
+    """ExpW: every listed face, cut out by its box; `box_confidence` says how sure the face detector was."""
+
+    name = "expw"
+    CLASSES = BASIC
+    CHANNELS = 3
+    LICENSE = "Non-commercial research only, as the authors' page states; the pictures belong to their owners."
+    HOW_TO_GET = (
+        "Get label.lst and the parts of origin.7z from http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html, "
+        "unpack them to label/label.lst and image/origin/, and give the folder that holds both with --source"
+    )
+    COLUMNS: ClassVar = {"box_confidence": ((), np.float32)}
+    OPTIONS: ClassVar = {"size": 224}
+
+    def read(self, source: Path) -> dict[str, Iterator[Record]]:
+        """All faces in the order of the list, in the one split "all"."""
+        root = next((path for path in (source, source / "data") if (path / "label").is_dir()), source)
+        table = first_file(root / "label" / "label.lst")
+        if table is None:
+            raise self.missing(f"no label/label.lst in {source}")
+        images = first_dir(root / "image" / "origin")
+        if images is None:
+            raise self.missing(f"no image/origin in {root}")
+        faces = [self._face(f"{self.name}: {place}", words, images) for place, words in text_rows(table, words=8)]
+        if not faces:
+            raise self.missing(f"{table} is empty")
+        require_files(((row.place, row.path) for row in faces), "unpack all parts of origin.7z again")
+        side = checked_side(self.options["size"], self.name)
+        return {"all": in_order(partial(_record, side=side), faces)}
+
+    def _face(self, place: str, words: list[str], images: Path) -> Face:
+        picture, face_id, *corners, confidence, code = words
+        top, left, right, bottom = (number(text, "the box", -1e5, 1e5, place) for text in corners)
+        label = label_of(code, EXPW_CODES, BASIC, place)
+        sure = number(confidence, "confidence", -1e3, 1e3, place)
+        return Face(place, f"{picture}#{face_id}", images / picture, (left, top, right, bottom), label, sure)
+
+
+def _record(row: Face, side: int) -> Record:
+    extras = {"box_confidence": np.float32(row.confidence)}
+    return Record(row.key, as_jpeg(face(row.path, row.box, side, row.place)), row.label, extras=extras)

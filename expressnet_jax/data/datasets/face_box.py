@@ -1,0 +1,77 @@
+"""Faces cut out of larger pictures by the box that a data set gives, decoded on several threads in order.
+
+Shapes: H height, W width.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from expressnet_jax.errors import UserError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+JPEG_QUALITY = 95
+
+
+def face(path: Path, box: tuple[float, float, float, float], side: int | None, place: str) -> np.ndarray:
+    """The part of a picture inside (left, top, right, bottom) -> uint8[H,W,3] RGB, or uint8[H,W] of a gray picture.
+
+    The box is clipped to the picture. If side is given, a face whose longer edge exceeds it is shrunk to it, by area
+    averaging. Boxes count in stored pixels, so an orientation in the file's EXIF is not applied.
+    """
+    try:
+        with Image.open(path) as file:
+            pixels = np.asarray(file.convert("L" if file.mode in ("L", "1", "LA") else "RGB"))
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, zlib.error... for a broken file
+        raise UserError(f"{place}: {path} is truncated or unreadable ({error}); fetch the file again") from error
+    height, width = pixels.shape[:2]
+    left, top = max(0, round(box[0])), max(0, round(box[1]))
+    right, bottom = min(width, round(box[2])), min(height, round(box[3]))
+    if right - left < 1 or bottom - top < 1:
+        raise UserError(f"{place}: the face box {box} lies outside {path} of {width}x{height} pixels; correct the list")
+    return shrunk(pixels[top:bottom, left:right], side)
+
+
+def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:
+    """uint8[H,W,...] -> the same picture with no edge longer than side, its proportions kept."""
+    height, width = pixels.shape[:2]
+    if side is None or max(height, width) <= side:
+        return pixels
+    factor = side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def as_jpeg(pixels: np.ndarray) -> bytes:
+    """uint8[H,W,3] RGB or uint8[H,W] gray -> a colour JPEG; PNG would take several times the disk for nothing."""
+    bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def checked_side(side: object, name: str) -> int:
+    """The option `size` of a data set as a number of pixels."""
+    if not str(side).isdecimal() or int(str(side)) < 1:
+        raise UserError(f"{name}: size is {side}, not a number of pixels")
+    return int(str(side))
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """map(work, items) on all cores, a bounded number of results ahead of the one asked for."""
+    threads = os.cpu_count() or 1
+    waiting: deque = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= 4 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

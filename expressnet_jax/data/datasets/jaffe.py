@@ -1,0 +1,52 @@
+"""JAFFE (Lyons et al. 1998): 213 gray pictures of 256x256 pixels, 10 Japanese women, seven posed expressions.
+
+Layout: files like KA.AN1.39.tiff in one folder: person KA, expression AN, its first take, picture 39. There is no
+official split: hold people out.
+"""
+
+import re
+from pathlib import Path
+from typing import ClassVar
+
+from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.listed import first_dir
+from expressnet_jax.data.labels import BASIC, JAFFE_CODES
+from expressnet_jax.errors import UserError
+
+NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.+(\d+)\.+tiff?", re.IGNORECASE)
+OFFICIAL_COUNT = 213
+
+
+class Jaffe(FaceBuilder, skip_registration=True):
+    """JAFFE; subject is the two letters that stand for the person."""
+
+    name = "jaffe"
+    CLASSES = BASIC
+    CHANNELS = 1
+    SIZE = (256, 256)
+    LICENSE = "Non-commercial research only, under JAFFE's terms of use; pictures may not be passed on."
+    HOW_TO_GET = (
+        "Ask for access at https://zenodo.org/records/14974867 (the JAFFE dataset, Lyons, Kamachi and Gyoba), and give "
+        "the folder that holds files like KA.AN1.39.tiff with --source"
+    )
+    COLUMNS: ClassVar = {"subject": ((), str)}
+
+    def read(self, source: Path) -> dict[str, list[Record]]:
+        """All pictures by name, in the one split "all"."""
+        folders = (source / "jaffe", source / "jaffedbase", source / "jaffeimages" / "jaffe", source)
+        folder = first_dir(*(path for path in folders if path.is_dir() and any(path.glob("*.tif*"))))
+        if folder is None:
+            raise self.missing(f"no *.tiff in {source}")
+        records = [self._record(path) for path in sorted(folder.glob("*.tif*"))]
+        if len(records) != OFFICIAL_COUNT:
+            self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} pictures"
+        return {"all": records}
+
+    def _record(self, path: Path) -> Record:
+        match = NAME.fullmatch(path.name)
+        if match is None:
+            raise UserError(f"{self.name}: {path}: the name isn't like KA.AN1.39.tiff; restore or remove it")
+        code = match[2].upper()
+        if code not in JAFFE_CODES:
+            raise UserError(f"{self.name}: {path}: expression {code} is not one of {', '.join(JAFFE_CODES)}")
+        return Record(path.name, path, BASIC.index(JAFFE_CODES[code]), subject=match[1].upper())

@@ -1,0 +1,96 @@
+"""What readers that go by a list share: its rows with their place, codes -> labels, numbers in range, files that exist.
+
+A place is "FILE row N", N as an editor counts; every message opens with it.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from expressnet_jax.errors import UserError
+
+
+def csv_rows(path: Path, columns: Sequence[str], header: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
+    """(place, column -> text) of every row of a CSV that has at least these columns.
+
+    header: the column names of copies that come without a header line; it is not used where the first line has one.
+    """
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file)
+        names: list[str] = []
+        try:
+            for values in reader:
+                if not any(values):
+                    continue
+                if not names:
+                    first = [value.strip() for value in values]
+                    names = first if set(columns) <= set(first) else list(header)
+                    if len(names) != len(first):
+                        raise UserError(f"{path.name} row 1: it has {', '.join(first)}; it needs {', '.join(columns)}")
+                    if names == first:
+                        continue
+                place = f"{path.name} row {reader.line_num}"
+                if len(values) < len(names):
+                    raise UserError(f"{place}: {len(values)} columns, not {len(names)}; fetch the file again")
+                yield place, {name: value.strip() for name, value in zip(names, values, strict=False)}
+        except csv.Error as error:
+            raise UserError(f"{path.name} row {reader.line_num}: {error}; fetch the file again") from error
+
+
+def text_rows(path: Path, words: int) -> Iterator[tuple[str, list[str]]]:
+    """(place, words) of every line that isn't empty; each must have exactly this many words."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            values = line.split()
+            if values and len(values) != words:
+                raise UserError(f"{path.name} row {number}: {len(values)} words, not {words}; fetch the file again")
+            if values:
+                yield f"{path.name} row {number}", values
+
+
+def label_of(code: str, codes: Mapping[int, str], classes: Sequence[str], place: str) -> int | None:
+    """A data set's own code as text ("6", "6.0") -> its position in `classes`, None if its class isn't one of them."""
+    try:
+        name = codes[float(code)]  # 6.0 and 6 are the same key
+    except (ValueError, KeyError):
+        raise UserError(f"{place}: label {code!r} is not one of {', '.join(map(str, codes))}") from None
+    return classes.index(name) if name in classes else None
+
+
+def number(text: str, name: str, low: float, high: float, place: str) -> float:
+    """Text -> a number from low to high."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not low <= value <= high:
+        raise UserError(f"{place}: {name} is {text!r}, not a number from {low:g} to {high:g}")
+    return value
+
+
+def require_files(wanted: Iterable[tuple[str, Path]], remedy: str) -> None:
+    """Raises a UserError that names the first (place, file) that isn't there and says how many aren't."""
+    folders: dict[Path, set[str]] = {}
+    absent, total = [], 0
+    for place, path in wanted:
+        total += 1
+        if path.parent not in folders:
+            there = path.parent.is_dir()
+            folders[path.parent] = {entry.name for entry in path.parent.iterdir()} if there else set()
+        if path.name not in folders[path.parent]:
+            absent.append((place, path))
+    if absent:
+        place, path = absent[0]
+        raise UserError(f"{place}: no {path} ({len(absent):,} of {total:,} listed files are missing); {remedy}")
+
+
+def first_dir(*candidates: Path) -> Path | None:
+    """The first candidate that is a folder."""
+    return next((path for path in candidates if path.is_dir()), None)
+
+
+def first_file(*candidates: Path) -> Path | None:
+    """The first candidate that is a file."""
+    return next((path for path in candidates if path.is_file()), None)

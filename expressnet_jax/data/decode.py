@@ -1,0 +1,146 @@
+"""Encoded pictures <-> pixels. Shapes: N examples of a split, H height, W width, C channels (colour is R, G, B)."""
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from expressnet_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from expressnet_jax.data.prepared import Split
+
+Size = int | tuple[int, int] | None
+
+
+def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
+    """PNG or JPEG bytes -> uint8[H,W,C]; the orientation that EXIF states is applied.
+
+    size is the side of a square, (height, width), or None for the picture's own. Shrinking averages over areas, so
+    that no detail aliases; enlarging interpolates linearly.
+    """
+    buffer = np.frombuffer(encoded, np.uint8)
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    image = cv2.imdecode(buffer, flag) if buffer.size else None
+    if image is None:
+        raise UserError("the picture can't be decoded; prepare the data set again")
+    if channels == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return resized(image, size).reshape(*_shape(size, image), channels)
+
+
+def resized(image: np.ndarray, size: Size) -> np.ndarray:
+    """uint8[H,W] or uint8[H,W,C] -> the same at `size`; a channel axis of length one is dropped by OpenCV."""
+    height, width = _shape(size, image)
+    if image.shape[:2] == (height, width):
+        return image
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> np.ndarray:
+    """All of a split -> uint8[N,H,W,C], filled in place by `threads` threads (0: one for each core).
+
+    With size None every picture must have the size of the first.
+    """
+    if not len(split):
+        raise UserError("the split holds no pictures")
+    first = decode(split.encoded(0), size, channels)
+    images = np.empty((len(split), *first.shape), np.uint8)
+
+    def fill(start: int) -> None:
+        positions = range(start, min(start + chunk, len(split)))
+        for i, encoded in zip(positions, split.encoded_batch(positions), strict=True):
+            image = decode(encoded, size, channels)
+            if image.shape != first.shape:
+                raise UserError(
+                    f"{split.keys[i]} is {image.shape[:2]}, the first picture {first.shape[:2]}; give a size"
+                )
+            images[i] = image
+
+    chunk = 256
+    with ThreadPoolExecutor(threads or None) as pool:
+        for _ in pool.map(fill, range(0, len(split), chunk)):
+            pass
+    return images
+
+
+def storable(
+    image: bytes | Path | np.ndarray, channels: int | None, size: tuple[int, int] | None
+) -> tuple[bytes, np.ndarray]:
+    """A picture as it comes -> (the bytes to store, its pixels uint8[H,W,C]), or a UserError that says what is wrong.
+
+    PNG and JPEG files that hold what is declared stay as they are; everything else becomes PNG. Where gray is
+    declared (channels 1), three equal channels count as gray; where colour is declared, gray is repeated.
+    """
+    if isinstance(image, np.ndarray):
+        encoded, pixels = None, image if image.ndim == 3 else image[..., None]
+        if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3):
+            raise UserError(f"pixels are {pixels.dtype}{list(pixels.shape)}, not uint8[H,W,1 or 3]")
+    else:
+        encoded, pixels = _opened(image.read_bytes() if isinstance(image, Path) else image)
+    if size and pixels.shape[:2] != tuple(size):
+        raise UserError(f"the picture is {pixels.shape[0]}x{pixels.shape[1]}, not {size[0]}x{size[1]}")
+    declared = _with_channels(pixels, channels)
+    if encoded is None or declared is not pixels:
+        encoded = encode_png(declared)
+    return encoded, declared
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """uint8[H,W,C] -> the bytes of a PNG."""
+    bgr = pixels[..., ::-1] if pixels.shape[2] == 3 else pixels
+    ok, encoded = cv2.imencode(".png", np.ascontiguousarray(bgr))
+    if not ok:
+        raise UserError(f"pixels of shape {pixels.shape} can't be written as PNG")
+    return encoded.tobytes()
+
+
+def _opened(encoded: bytes) -> tuple[bytes | None, np.ndarray]:
+    """Bytes of any format -> (the same bytes if they may be stored as they are, pixels uint8[H,W,C]).
+
+    Pillow, for it refuses a truncated file where OpenCV fills the rest with gray.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded)) as file:
+            file.load()
+            if file.format == "PNG" and b"IEND" not in encoded:  # Pillow is content once the last row is complete
+                raise OSError("the end of the PNG is missing")
+            plain = file.format in ("PNG", "JPEG") and file.mode in ("L", "RGB")
+            upright = ImageOps.exif_transpose(file)
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, zlib.error... for a broken file
+        raise UserError(f"the picture is truncated or unreadable ({error}); fetch the file again") from error
+    return encoded if plain else None, _eight_bits(upright)
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    """A picture of any mode -> uint8[H,W,1] if it is gray, else uint8[H,W,3]; transparency is dropped."""
+    if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
+        return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
+    if image.mode in ("I", "F"):
+        raise UserError("the picture has 32 bits a pixel; save it with 8")
+    if image.mode in ("L", "LA", "1"):
+        return np.asarray(image.convert("L"))[..., None]
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns of transparent palettes
+    return np.asarray(image.convert("RGB"))
+
+
+def _with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
+    if channels is None or pixels.shape[2] == channels:
+        return pixels
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    if (pixels == pixels[..., :1]).all():
+        return pixels[..., :1]
+    raise UserError("the picture has colour where gray is declared; convert it to gray")
+
+
+def _shape(size: Size, image: np.ndarray) -> tuple[int, int]:
+    if size is None:
+        return image.shape[:2]
+    return (size, size) if isinstance(size, int) else tuple(size)

@@ -1,0 +1,107 @@
+"""Which muscles move in an emotion: prototypes of action units and the way that real faces depart from them.
+
+The prototypes are EMFACS' (Friesen and Ekman 1983; Matsumoto and Ekman 2008, table 1), with the variants that are common
+in photographs. U action units; sides are 0 = image left, 1 = image right.
+"""
+
+import numpy as np
+
+from expressnet_jax.data.faces_anatomy import AU_NAMES
+from expressnet_jax.data.labels import WITH_CONTEMPT
+
+# emotion -> variants: (share, action unit -> strength of a full-blown expression)
+PROTOTYPES: dict[str, list[tuple[float, dict[int, float]]]] = {
+    "anger": [
+        (0.30, {4: 1.0, 5: 0.6, 7: 0.7, 23: 0.8}),
+        (0.30, {4: 1.0, 5: 0.4, 7: 0.7, 24: 0.9, 17: 0.5}),
+        (0.20, {4: 1.0, 5: 0.7, 7: 0.5, 10: 0.6, 25: 0.8, 23: 0.4, 16: 0.5}),
+        (0.20, {4: 1.0, 5: 0.7, 7: 0.4, 10: 0.4, 20: 0.3, 25: 0.6, 26: 0.9, 16: 0.5}),
+    ],
+    "disgust": [
+        (0.30, {9: 0.9, 15: 0.5, 16: 0.6, 25: 0.5}),
+        (0.30, {9: 0.9, 10: 0.8, 17: 0.6}),
+        (0.25, {10: 0.9, 9: 0.5, 4: 0.3, 17: 0.8, 15: 0.4, 7: 0.3}),
+        (0.15, {9: 0.9, 10: 0.7, 6: 0.3, 7: 0.5, 25: 0.6, 26: 0.5}),
+    ],
+    "fear": [
+        (0.40, {1: 1.0, 2: 0.6, 4: 0.7, 5: 0.9, 7: 0.3, 20: 0.9, 25: 0.5, 26: 0.5}),
+        (0.25, {1: 1.0, 2: 0.6, 4: 0.7, 5: 0.9, 20: 0.8, 25: 0.5}),
+        (0.20, {1: 1.0, 2: 0.5, 4: 0.8, 5: 0.9, 20: 0.7, 25: 0.6, 27: 0.7}),
+        (0.15, {1: 1.0, 2: 0.7, 4: 0.7, 5: 1.0, 25: 0.5, 16: 0.3}),
+    ],
+    "happiness": [
+        (0.35, {6: 0.8, 12: 0.9, 25: 0.8}),
+        (0.25, {6: 0.7, 12: 0.85}),
+        (0.20, {6: 0.9, 12: 1.0, 25: 0.8, 26: 0.7, 7: 0.3}),
+        (0.20, {12: 0.75, 25: 0.4, 6: 0.25}),
+    ],
+    "sadness": [
+        (0.35, {1: 0.9, 4: 0.6, 15: 0.8, 17: 0.5}),
+        (0.30, {1: 0.9, 4: 0.7, 15: 0.7, 43: 0.3}),
+        (0.20, {1: 0.8, 15: 0.9, 17: 0.7, 43: 0.25, 6: 0.2}),
+        (0.15, {1: 1.0, 4: 0.8, 6: 0.4, 15: 0.6, 20: 0.4, 25: 0.5}),
+    ],
+    "surprise": [
+        (0.45, {1: 0.9, 2: 0.9, 5: 0.6, 25: 0.4, 26: 0.9}),
+        (0.30, {1: 1.0, 2: 1.0, 5: 0.7, 25: 0.5, 27: 0.8}),
+        (0.25, {1: 0.9, 2: 0.9, 5: 0.5, 25: 0.6, 26: 0.5, 18: 0.5}),
+    ],
+    "neutral": [(1.0, {})],
+    "contempt": [(0.5, {12: 0.55, 14: 0.8}), (0.3, {14: 1.0, 17: 0.2}), (0.2, {12: 0.6, 14: 0.7, 10: 0.4, 7: 0.2})],
+}
+# What no variant goes without; never dropped, so that a label always has its cause in the face.
+CORE = {
+    "anger": (4,),
+    "disgust": (9, 10),
+    "fear": (1, 4, 5),
+    "happiness": (12,),
+    "sadness": (1, 15),
+    "surprise": (1, 2, 5),
+    "neutral": (),
+    "contempt": (12, 14),
+}
+# Speech, blinks and habits: action unit -> (how often, how strong at most) on any face.
+BYSTANDERS = {1: (0.06, 0.3), 2: (0.08, 0.35), 4: (0.08, 0.3), 5: (0.06, 0.3), 7: (0.08, 0.4), 12: (0.05, 0.2)}
+BYSTANDERS |= {14: (0.05, 0.3), 15: (0.05, 0.25), 17: (0.07, 0.4), 18: (0.06, 0.6), 23: (0.05, 0.4)}
+BYSTANDERS |= {24: (0.05, 0.5), 25: (0.12, 0.6), 26: (0.07, 0.5), 43: (0.07, 0.7)}
+
+_COLUMN = {int(name[2:]): i for i, name in enumerate(AU_NAMES)}
+
+
+def _tables() -> list[tuple[np.ndarray, np.ndarray]]:
+    tables = []
+    for emotion in WITH_CONTEMPT:
+        variants = PROTOTYPES[emotion]
+        strengths = np.zeros((len(variants), len(AU_NAMES)))
+        for row, (_, units) in zip(strengths, variants, strict=True):
+            for unit, strength in units.items():
+                row[_COLUMN[unit]] = strength
+        tables.append((np.cumsum([share for share, _ in variants]), strengths))
+    return tables
+
+
+_VARIANTS = _tables()
+_IS_CORE = np.array([[int(name[2:]) in CORE[emotion] for name in AU_NAMES] for emotion in WITH_CONTEMPT])
+_OFTEN, _STRONG = np.array([BYSTANDERS.get(int(name[2:]), (0.0, 0.0)) for name in AU_NAMES]).T
+
+
+def draw_expression(rng: np.random.Generator, emotion: int) -> tuple[np.ndarray, float]:
+    """Active muscles for an emotion (its index in WITH_CONTEMPT): activation float[2,U] in 0..1, and the intensity.
+
+    A variant of the prototype, scaled by one intensity; each unit then scatters by itself, may be missing unless it is
+    a core one, and differs a little between the sides. Contempt is on one side only.
+    """
+    shares, strengths = _VARIANTS[emotion]
+    units = len(AU_NAMES)
+    intensity = 0.3 + 0.7 * rng.beta(2.2, 1.6)
+    variant = strengths[min(np.searchsorted(shares, rng.random()), len(shares) - 1)]
+    scatter = np.clip(1 + 0.22 * rng.standard_normal(units), 0.5, 1.5)
+    uniform = rng.random((3, units))
+    kept = _IS_CORE[emotion] | (uniform[0] > 0.12)
+    strength = variant * scatter * kept * intensity
+    strength = np.maximum(strength, (uniform[1] < _OFTEN) * uniform[2] * _STRONG)
+    sides = 1 + 0.1 * rng.standard_normal((2, units))
+    if WITH_CONTEMPT[emotion] == "contempt":
+        lazy = int(rng.integers(2))
+        sides[lazy, [_COLUMN[10], _COLUMN[12], _COLUMN[14]]] = 0.08
+    return np.clip(strength * np.clip(sides, 0, 1.25), 0, 1), float(intensity * bool(variant.any()))

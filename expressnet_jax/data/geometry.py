@@ -1,0 +1,116 @@
+"""Random changes of place: flip, shift, crop, rotation, zoom, composed into one matrix so that pixels are read once.
+
+A geometry draws float32[B,3,3] matrices that map an *output* position (x right, y down, in pixels from the image's
+centre) to the position in the source where its value is read. Composing is matrix multiplication: `first @ second`
+is the picture to which `first` was done, then `second`. Reading once keeps a picture sharp that interpolating
+after every step would blur, and a part that one step moves out of sight can be brought back by the next.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def flip(key: Array, shape: Sequence[int], strength: float) -> Array:
+    """Mirrors left and right with probability `strength`. shape (B, H, W, C) -> float32[B,3,3]."""
+    mirrored = jax.random.bernoulli(key, strength, shape[:1])
+    return _affine(horizontal=jnp.where(mirrored, -1.0, 1.0))
+
+
+def pad(key: Array, shape: Sequence[int], strength: int) -> Array:
+    """Pads by `strength` pixels and crops back: a whole-pixel shift up to it both ways. -> float32[B,3,3]."""
+    limit = jnp.asarray(strength, jnp.int32)
+    shifts = jax.random.randint(key, (shape[0], 2), -limit, limit + 1).astype(jnp.float32)
+    return _affine(shift_x=shifts[:, 0], shift_y=shifts[:, 1])
+
+
+def scale(key: Array, shape: Sequence[int], strength: float) -> Array:
+    """Random resized crop: a window of side [1 - strength, 1] anywhere in the image fills it. -> float32[B,3,3]."""
+    batch, height, width = shape[:3]
+    key_side, key_place = jax.random.split(key)
+    side = jax.random.uniform(key_side, (batch,), minval=1.0 - strength, maxval=1.0)
+    place = jax.random.uniform(key_place, (batch, 2), minval=-0.5, maxval=0.5) * (1.0 - side)[:, None]
+    return _affine(horizontal=side, vertical=side, shift_x=place[:, 0] * width, shift_y=place[:, 1] * height)
+
+
+def rotate(key: Array, shape: Sequence[int], strength: float) -> Array:
+    """Turns about the centre by up to `strength` degrees either way. -> float32[B,3,3]."""
+    limit = jnp.deg2rad(strength)
+    angle = jax.random.uniform(key, shape[:1], minval=-limit, maxval=limit)
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    return _affine(horizontal=cosine, vertical=cosine, shear_x=-sine, shear_y=sine)
+
+
+def zoom(key: Array, shape: Sequence[int], strength: float) -> Array:
+    """Magnifies or shrinks about the centre by a factor in [1 - strength, 1 + strength]. -> float32[B,3,3]."""
+    factor = jax.random.uniform(key, shape[:1], minval=1.0 - strength, maxval=1.0 + strength)
+    return _affine(horizontal=1.0 / factor, vertical=1.0 / factor)
+
+
+GEOMETRIES = {"flip": flip, "pad": pad, "scale": scale, "rotate": rotate, "zoom": zoom}
+WHOLE_PIXEL = frozenset({"flip", "pad"})
+
+
+def compose(matrices: Sequence[Array]) -> Array:
+    """The matrices [B,3,3] of doing one after the other."""
+    product = matrices[0]
+    for matrix in matrices[1:]:
+        # The default precision of accelerators (TF32, bfloat16) would be off by pixels' fractions.
+        product = jnp.matmul(product, matrix, precision=jax.lax.Precision.HIGHEST)
+    return product
+
+
+def warp(images: Array, matrices: Array) -> Array:
+    """Reads each image through its matrix: bilinear between pixels, the nearest border pixel outside.
+
+    images uint8 or float32[B,H,W,C], matrices float32[B,3,3] -> float32[B,H,W,C].
+    """
+    return jax.vmap(_sample)(images, matrices)
+
+
+def warp_whole_pixels(images: Array, matrices: Array) -> Array:
+    """Equal to `warp` where the matrices hold only mirrorings and whole-pixel shifts, at a fraction of the cost.
+
+    images uint8 or float32[B,H,W,C], matrices float32[B,3,3] -> float32[B,H,W,C].
+    """
+    return jax.vmap(_pick)(images, matrices)
+
+
+def _affine(horizontal=1.0, vertical=1.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, shift_y=0.0) -> Array:
+    """float32[B,3,3] whose entries are numbers or float[B]."""
+    entries = (horizontal, shear_x, shift_x, shear_y, vertical, shift_y, 0.0, 0.0, 1.0)
+    columns = jnp.broadcast_arrays(*(jnp.asarray(entry, jnp.float32) for entry in entries))
+    return jnp.stack(columns, axis=-1).reshape(-1, 3, 3)
+
+
+def _sample(image: Array, matrix: Array) -> Array:
+    """Bilinear reading of one image [H,W,C] at the positions that its matrix [3,3] says."""
+    height, width, channels = image.shape
+    x = jnp.arange(width, dtype=jnp.float32) - (width - 1) / 2
+    y = (jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2)[:, None]
+    source_x = jnp.clip(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] + (width - 1) / 2, 0, width - 1)
+    source_y = jnp.clip(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] + (height - 1) / 2, 0, height - 1)
+    left, top = jnp.floor(source_x), jnp.floor(source_y)
+    weight_x, weight_y = (source_x - left)[..., None], (source_y - top)[..., None]
+    left, top = left.astype(jnp.int32), top.astype(jnp.int32)
+    right, bottom = jnp.minimum(left + 1, width - 1), jnp.minimum(top + 1, height - 1)
+
+    pixels = image.reshape(height * width, channels)
+    read = lambda row, column: pixels.at[row * width + column].get(mode="promise_in_bounds").astype(jnp.float32)
+    upper = read(top, left) * (1 - weight_x) + read(top, right) * weight_x
+    lower = read(bottom, left) * (1 - weight_x) + read(bottom, right) * weight_x
+    return upper * (1 - weight_y) + lower * weight_y
+
+
+def _pick(image: Array, matrix: Array) -> Array:
+    """One image [H,W,C] with its rows and columns picked by index; the matrix has no shear."""
+    height, width, _ = image.shape
+    indices = lambda size, factor, shift: jnp.clip(
+        jnp.round(factor * (jnp.arange(size) - (size - 1) / 2) + shift + (size - 1) / 2).astype(jnp.int32), 0, size - 1
+    )
+    rows = indices(height, matrix[1, 1], matrix[1, 2])
+    columns = indices(width, matrix[0, 0], matrix[0, 2])
+    picked = image.at[rows[:, None], columns].get(mode="promise_in_bounds")
+    return picked.astype(jnp.float32)

@@ -1,0 +1,216 @@
+"""From a split to batches on devices: streaming decode, host memory or device memory; equal batches for equal steps.
+
+A grain source whose element i *is* dispatch i: the S steps that one call of the compiled program takes. So the position
+in the stream is the step and nothing else, and prefetching threads can't change what comes.
+Shapes: S steps of a dispatch, B global batch, b = B / processes, H height, W width, C channels, K classes, N examples.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import grain.python as grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from expressnet_jax.data.decode import decode, decode_all
+from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.sampling import Sampler, process_slice
+from expressnet_jax.errors import UserError
+
+READERS = ("stream", "memory", "device")
+
+Pictures = Callable[[np.ndarray], np.ndarray]
+
+
+class StreamedPictures:
+    """indices int64[n] -> uint8[n,H,W,C], read and decoded now: for data sets larger than memory."""
+
+    def __init__(self, split: Split, size: int, channels: int):
+        self.split, self.size, self.channels = split, size, channels
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        batch = np.empty((len(indices), self.size, self.size, self.channels), np.uint8)
+        for row, i in enumerate(indices):
+            batch[row] = decode(self.split.encoded(int(i)), self.size, self.channels)
+        return batch
+
+
+class PicturesInMemory:
+    """indices int64[n] -> uint8[n,H,W,C], decoded once and gathered."""
+
+    def __init__(self, pictures: np.ndarray):
+        self.pictures = pictures
+
+    def __call__(self, indices: np.ndarray) -> np.ndarray:
+        return self.pictures.take(indices, axis=0)
+
+
+@dataclass(frozen=True)
+class DispatchSource:
+    """Element i is dispatch i from `first_step` on, a dict of arrays [S,b,...]: this process's share of S batches
+    (of fewer in the last one). `pictures` is None where they already lie on the device: the batch carries `index`.
+    """
+
+    sampler: Sampler
+    labels: np.ndarray
+    votes: np.ndarray | None
+    pictures: Pictures | None
+    num_steps: int
+    steps_per_dispatch: int = 1
+    first_step: int = 0
+    process_index: int = 0
+    process_count: int = 1
+
+    def __len__(self) -> int:
+        return -(-(self.num_steps - self.first_step) // self.steps_per_dispatch)
+
+    def __getitem__(self, dispatch: int) -> dict[str, np.ndarray]:
+        first = self.first_step + int(dispatch) * self.steps_per_dispatch
+        steps = range(first, min(first + self.steps_per_dispatch, self.num_steps))
+        share = partial(process_slice, process_index=self.process_index, process_count=self.process_count)
+        index = np.stack([share(self.sampler.indices(step)) for step in steps])
+        batch = {"index": index.astype(np.int32), "label": self.labels[index]}
+        if self.votes is not None:
+            batch["votes"] = self.votes[index]
+        if self.pictures is not None:
+            pictures = self.pictures(index.ravel())
+            batch["image"] = pictures.reshape(*index.shape, *pictures.shape[1:])
+        return batch
+
+
+class Feed:
+    """Batches on devices, from any step on.
+
+    `table` is the uint8[N,H,W,C] of all pictures where the reader is `device`, otherwise None; it is an argument of the
+    compiled program, which takes a batch's pictures out of it with `fetch`.
+    """
+
+    def __init__(self, source: DispatchSource, mesh: Mesh, table: Array | None, threads: int):
+        self.source, self.mesh, self.table, self.threads = source, mesh, table, threads
+
+    def start(self, step: int) -> Iterator[dict[str, Array]]:
+        """Dispatches from `step` on, each a dict of arrays [S,B,...] sharded over the mesh's data axis."""
+        dispatches = grain.MapDataset.source(replace(self.source, first_step=step))
+        options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=2 * self.threads)
+        sharding = NamedSharding(self.mesh, P(None, "data"))
+        place = partial(jax.make_array_from_process_local_data, sharding)
+        ahead = None
+        for batch in dispatches.to_iter_dataset(options):
+            batch = jax.tree.map(place, batch)
+            if ahead is not None:
+                yield ahead
+            ahead = batch
+        if ahead is not None:
+            yield ahead
+
+
+def fetch(table: Array | None, batch: dict[str, Array]) -> dict[str, Array]:
+    """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there."""
+    return batch if table is None else batch | {"image": jnp.take(table, batch["index"], axis=0)}
+
+
+@dataclass(frozen=True)
+class OrderedBatches:
+    """Every example once, in order, as batches of one shape: the last is filled up with black pictures, mask False.
+
+    Element i is a dict of image uint8[B,H,W,C], label int32[B], mask bool[B], index int32[B] (place in the split).
+    """
+
+    pictures: Pictures
+    labels: np.ndarray
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.labels) // self.batch_size)
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        index = int(number) * self.batch_size + np.arange(self.batch_size)
+        mask = index < len(self.labels)
+        image = self.pictures(index[mask])
+        missing = self.batch_size - len(image)
+        return {
+            "image": np.pad(image, ((0, missing), (0, 0), (0, 0), (0, 0))),
+            "label": np.pad(self.labels[index[mask]], (0, missing)).astype(np.int32),
+            "mask": mask,
+            "index": index.astype(np.int32),
+        }
+
+    def batches(self, threads: int = 2) -> Iterator[dict[str, np.ndarray]]:
+        """All batches, read ahead by threads."""
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+        return iter(grain.MapDataset.source(self).to_iter_dataset(options))
+
+
+def ordered_batches(split: Split, batch_size: int, *, size: int, channels: int, threads: int = 2) -> OrderedBatches:
+    """A split for evaluation, decoded once into host memory where it fits, else streamed."""
+    if choose_reader("auto", len(split) * size * size * channels) == "stream":
+        return OrderedBatches(StreamedPictures(split, size, channels), split.labels, batch_size)
+    return OrderedBatches(PicturesInMemory(decode_all(split, size, channels, threads)), split.labels, batch_size)
+
+
+def choose_reader(reader: str, num_bytes: int) -> str:
+    """The reader for a split of `num_bytes` decoded: device memory where it takes at most a fifth, else host memory
+    where it takes at most half of what is free, else streaming. On a CPU the two memories are one: host memory.
+
+    Raises:
+      UserError: a reader that does not exist.
+    """
+    if reader in READERS:
+        return reader
+    if reader != "auto":
+        raise UserError(f"data.reader: no reader {reader!r}; one of auto, {', '.join(READERS)}")
+    device = jax.local_devices()[0]
+    limit = (device.memory_stats() or {}).get("bytes_limit", 0) if device.platform != "cpu" else 0
+    if num_bytes <= limit / 5:
+        return "device"
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return "memory" if num_bytes <= free / 2 else "stream"
+
+
+def make_feed(
+    split: Split,
+    sampler: Sampler,
+    mesh: Mesh,
+    *,
+    size: int,
+    channels: int,
+    num_steps: int,
+    steps_per_dispatch: int = 1,
+    reader: str = "auto",
+    threads: int = 2,
+    votes: bool = False,
+) -> Feed:
+    """A feed over a split by the reader asked for; all three give the same batches.
+
+    Raises:
+      UserError: an unknown reader, or votes of a split that has none.
+    """
+    if votes and split.votes is None:
+        raise UserError("loss.targets: this data set has no votes; use loss.targets=label")
+    reader = choose_reader(reader, len(split) * size * size * channels)
+    pictures, table = None, None
+    if reader == "stream":
+        pictures = StreamedPictures(split, size, channels)
+    else:
+        decoded = decode_all(split, size, channels, threads)
+        if reader == "memory":
+            pictures = PicturesInMemory(decoded)
+        else:
+            table = jax.device_put(decoded, NamedSharding(mesh, P()))
+    source = DispatchSource(
+        sampler,
+        split.labels.astype(np.int32),
+        split.votes if votes else None,
+        pictures,
+        num_steps,
+        steps_per_dispatch,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    return Feed(source, mesh, table, threads)

@@ -1,0 +1,164 @@
+"""Once: what people have on disk -> checked ArrayRecord, with facts and an index beside it (see `prepared`)."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from expressnet_jax.data.datasets import DATASETS, builder_class
+from expressnet_jax.data.datasets.base import FaceBuilder
+from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
+from expressnet_jax.errors import UserError
+
+__all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
+
+EXAMPLES_PER_FILE = 16_384
+EXAMPLES_PER_WRITE = 512
+
+
+def prepare(dataset: str, /, source: Path | None, data_dir: Path, overwrite: bool = False, **options: Any) -> Prepared:
+    """Reads a data set's official layout, checks every picture, and stores all of it below `data_dir`.
+
+    What was prepared before from the same source with the same options is returned as it is, unless `overwrite`.
+    Nothing is visible under its name until everything is written; a failed or interrupted run leaves nothing there.
+    The data set `folder` has the option `name`: what it is stored and loaded as.
+    """
+    data_dir = Path(data_dir).expanduser()
+    source = None if source is None else Path(source).expanduser()
+    stored_as = _stored_as(dataset, options)
+    cls = _checked_class(dataset, source)
+    with _disk_errors(data_dir), _stage(data_dir, stored_as) as stage:
+        builder = cls(data_dir=stage, source=source, options=options)
+        origin = {"dataset": dataset, "options": builder.options, **_identity(source)}
+        if not overwrite and _already(stored_as, data_dir, origin):
+            return load(stored_as, data_dir)
+        _write_records(builder)
+        _write_facts(builder, origin)
+        final = data_dir / stored_as
+        if final.exists():
+            os.replace(final, stage / "replaced")
+        os.replace(stage / stored_as, final)
+    return load(stored_as, data_dir)
+
+
+def _stored_as(dataset: str, options: dict[str, Any]) -> str:
+    name = options.get("name", dataset) if dataset == "folder" else dataset
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise UserError(f"name {name!r}: use lower-case letters, digits and _, beginning with a letter")
+    if name != dataset and name in DATASETS:
+        raise UserError(f"name {name!r} belongs to a data set of its own; choose another --name")
+    return name
+
+
+def _checked_class(dataset: str, source: Path | None) -> type[FaceBuilder]:
+    cls = builder_class(dataset)
+    if cls.NEEDS_SOURCE and source is None:
+        raise UserError(f"{dataset}: no source given. {cls.HOW_TO_GET}")
+    if source is not None and not source.exists():
+        raise UserError(f"{dataset}: {source} does not exist. {cls.HOW_TO_GET}")
+    return cls
+
+
+def _identity(source: Path | None) -> dict[str, Any]:
+    """The source's name and a hash that changes with it: of a file's content, of a folder's names and sizes."""
+    if source is None:
+        return {"source": None, "source_sha256": None}
+    if source.is_file():
+        with source.open("rb") as file:
+            return {"source": source.name, "source_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    digest = hashlib.sha256()
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
+    return {"source": source.resolve().name, "source_sha256": digest.hexdigest()}
+
+
+def _already(name: str, data_dir: Path, origin: dict[str, Any]) -> bool:
+    try:
+        facts = load(name, data_dir).facts
+    except UserError:
+        return False
+    return all(facts.get(key) == value for key, value in json.loads(json.dumps(origin)).items())
+
+
+def _write_records(builder: FaceBuilder) -> None:
+    """Streams every split into ArrayRecord.
+
+    TFDS's own `download_and_prepare` sorts a split in memory first, and beyond 1 GB asks TensorFlow for temporary
+    files; its sequential writer does neither and keeps the order.
+    """
+    splits = builder.read(builder.source)
+    Path(builder.data_dir).mkdir(parents=True)
+    writer = tfds.core.SequentialWriter(builder.info, EXAMPLES_PER_FILE, file_format="array_record")
+    writer.initialize_splits([stored_split(split) for split in splits])
+    for split, records in splits.items():
+        total = len(records) if hasattr(records, "__len__") else None
+        examples = builder.examples(split, records)
+        shown = iter(tqdm(examples, f"{builder.name} {split}", total, unit="", disable=not sys.stderr.isatty()))
+        while batch := list(islice(shown, EXAMPLES_PER_WRITE)):
+            writer.add_examples({stored_split(split): batch})
+    writer.close_all()
+
+
+def _write_facts(builder: FaceBuilder, origin: dict[str, Any]) -> None:
+    directory = Path(builder.data_dir)
+    columns = {split: ledger.columns() for split, ledger in builder.ledgers.items()}
+    found = {builder.CLASSES[label] for split in columns.values() for label in np.unique(split["label"])}
+    if len(found) < 2:
+        raise UserError(f"{builder.name}: every picture is of one class, {found.pop()}; nothing can be learned from it")
+    facts = {
+        "name": builder.name,
+        "classes": list(builder.CLASSES),
+        "license": builder.LICENSE,
+        **origin,
+        "notes": builder.notes,
+        "splits": {split: ledger.facts(builder.CLASSES) for split, ledger in builder.ledgers.items()},
+    }
+    for split, arrays in columns.items():
+        np.savez_compressed(directory / f"index_{split}.npz", **arrays)
+    (directory / "facts.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _stage(data_dir: Path, name: str) -> Iterator[Path]:
+    """A hidden folder on the same disk, gone afterwards; one preparation of a name at a time."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    stage = data_dir / f".{name}.partial"
+    with (data_dir / f".{name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{name}: another preparation is running in {data_dir}; wait for it") from None
+        shutil.rmtree(stage, ignore_errors=True)  # what a killed run left
+        stage.mkdir()
+        try:
+            yield stage
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+@contextmanager
+def _disk_errors(data_dir: Path) -> Iterator[None]:
+    """The errors of the disk itself as one line for the user."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # ArrayRecord's writer reports a full disk as a RuntimeError
+        if any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
+            raise UserError(f"no space left on the disk of {data_dir}; free some, or give another data_dir") from error
+        if isinstance(error, PermissionError):
+            raise UserError(f"{error.filename or data_dir}: permission denied; give another path") from error
+        if isinstance(error, (FileExistsError, NotADirectoryError)):
+            raise UserError(f"{error.filename or data_dir} is a file, not a folder; give another data_dir") from error
+        raise

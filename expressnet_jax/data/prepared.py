@@ -1,0 +1,152 @@
+"""A prepared data set, read by position. Shapes: N examples of a split, K classes.
+
+DATA_DIR/NAME/VERSION/   a data set as TensorFlow Datasets writes it, and beside its records
+    facts.json           classes, counts per class and split, hashes, licence, source, options, notes
+    index_SPLIT.npz      label int32[N], key str[N], and every further column of the data set
+"""
+
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
+
+from expressnet_jax.data.datasets import DATASETS, FORMAT_VERSION
+from expressnet_jax.errors import UserError
+
+
+class Split:
+    """One split, read by position; safe to share between threads and to pickle, for files are opened on first use.
+
+    Attributes:
+      classes: the K class names.
+      indices: int64[N], the positions in the full split.
+      columns: every column of the split, each [N, ...]: `label`, `key`, and what the data set has beside them.
+    """
+
+    def __init__(
+        self, files: Sequence[str], classes: tuple[str, ...], columns: dict[str, np.ndarray], indices: np.ndarray
+    ) -> None:
+        self.files, self.classes, self.columns, self.indices = tuple(files), classes, columns, indices
+        self._lock = threading.Lock()
+        self._source: ArrayRecordDataSource | None = None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int32[N]."""
+        return self.columns["label"]
+
+    @property
+    def keys(self) -> np.ndarray:
+        """str[N]: the file name or row that each picture came from."""
+        return self.columns["key"]
+
+    @property
+    def subjects(self) -> np.ndarray | None:
+        """str[N]: who is in the picture, or None where the data set doesn't say."""
+        return self.columns.get("subject")
+
+    @property
+    def votes(self) -> np.ndarray | None:
+        """float32[N,K]: the share of annotators who chose each class, or None where there is one label only."""
+        return self.columns.get("votes")
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def encoded(self, i: int) -> bytes:
+        """The i-th picture as PNG or JPEG bytes."""
+        return _image(self._records()[int(self.indices[i])])
+
+    def encoded_batch(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
+        """The pictures at these positions, in this order: several times as fast as one by one."""
+        return [_image(record) for record in self._records().__getitems__(self.indices[positions].tolist())]
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
+        """The same split with only these examples, in this order; they are numbered anew."""
+        indices = np.asarray(indices, np.int64)
+        columns = {name: column[indices] for name, column in self.columns.items()}
+        return Split(self.files, self.classes, columns, self.indices[indices])
+
+    def _records(self) -> ArrayRecordDataSource:
+        with self._lock:
+            if self._source is None:
+                self._source = ArrayRecordDataSource(self.files)
+            return self._source
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_source")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock(), _source=None)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared data set: where it is, what its classes are, and what is known of it (`facts.json`)."""
+
+    name: str
+    directory: Path
+    classes: tuple[str, ...]
+    facts: dict[str, Any]
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Split name -> number of examples."""
+        return {split: facts["examples"] for split, facts in self.facts["splits"].items()}
+
+    def split(self, name: str) -> Split:
+        """One split by its name."""
+        if name not in self.splits:
+            raise UserError(f"{self.name} has no split {name!r}; its splits are: {', '.join(self.splits)}")
+        with np.load(self.directory / f"index_{name}.npz") as index:
+            columns = dict(index)
+        pattern = f"{self.facts['name']}-{stored_split(name)}.array_record-*"
+        files = sorted(str(path) for path in self.directory.glob(pattern))
+        if not files:
+            raise UserError(f"{self.directory} lacks {pattern}; prepare {self.name} again with --overwrite")
+        return Split(files, self.classes, columns, np.arange(self.splits[name]))
+
+
+def stored_split(name: str) -> str:
+    """The split's name in the file names: TFDS keeps the word "all" for itself."""
+    return "everything" if name == "all" else name
+
+
+def default_data_dir() -> Path:
+    """$EXPRESSNET_DATA, or expressnet_data in the home directory."""
+    return Path(os.environ.get("EXPRESSNET_DATA") or Path.home() / "expressnet_data").expanduser()
+
+
+def load(name: str, data_dir: Path) -> Prepared:
+    """A data set that has been prepared before.
+
+    Raises:
+      UserError: if it has not; it names the command that does it.
+    """
+    directory = Path(data_dir).expanduser() / name / FORMAT_VERSION
+    try:
+        facts = json.loads((directory / "facts.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{name} is not prepared in {data_dir}; run: {_command(name)}") from None
+    except ValueError as error:
+        raise UserError(f"{directory / 'facts.json'} is damaged ({error}); run: {_command(name)}") from error
+    return Prepared(name, directory, tuple(facts["classes"]), facts)
+
+
+def _command(name: str) -> str:
+    if name == "synthetic":
+        return "expressnet prepare synthetic"
+    if name in DATASETS:
+        return f"expressnet prepare {name} --source PATH"
+    return f"expressnet prepare folder --source PATH --name {name}"
+
+
+def _image(record: bytes) -> bytes:
+    return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]

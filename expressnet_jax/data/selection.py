@@ -1,0 +1,85 @@
+"""Which examples train and which select: never the test split, never a subject on both sides."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from expressnet_jax.data.audit import load_audit
+from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.sampling import subject_folds
+from expressnet_jax.errors import UserError
+
+
+class Chosen(NamedTuple):
+    """Training and selection examples, and how many training examples were left out because they leak."""
+
+    train: Split
+    select: Split
+    train_name: str
+    select_name: str
+    dropped: int
+
+
+def choose(
+    prepared: Prepared,
+    *,
+    train_split: str = "auto",
+    select_split: str = "auto",
+    holdout: float = 0.1,
+    folds: int = 0,
+    fold: int = 0,
+    drop_leaks: bool = False,
+    seed: int = 0,
+) -> Chosen:
+    """Training and selection examples of a prepared data set.
+
+    `select_split="auto"` is the official validation split or, where there is none, a part held out of the training
+    split (the share `holdout`, to the nearest 1/k, or fold number `fold` of `folds`), by subject where subjects are
+    known. The test split is never used.
+
+    Raises:
+      UserError: an unknown or empty split, a test split asked to select, one class only, leaks to drop but no audit.
+    """
+    if train_split == "auto":
+        train_split = "train" if "train" in prepared.splits else "all"
+    if select_split == "auto":
+        select_split = "validation" if "validation" in prepared.splits and not folds else "holdout"
+    if select_split == "test":
+        raise UserError("data.select_split: the test split never selects; use validation, holdout or auto")
+    train = prepared.split(train_split)
+    if select_split == "holdout":
+        train, select, where = *_hold_out(train, holdout, folds, fold, seed), f"holdout of {train_split}"
+    else:
+        select, where = prepared.split(select_split), select_split
+    before = len(train)
+    if drop_leaks:
+        train = _without_leaks(prepared, train, train_split)
+    _check(prepared.name, train, select)
+    return Chosen(train, select, train_split, where, before - len(train))
+
+
+def _hold_out(train: Split, holdout: float, folds: int, fold: int, seed: int) -> tuple[Split, Split]:
+    if not folds and not 0 < holdout < 1:
+        raise UserError(f"data.holdout: {holdout} is not a share between 0 and 1")
+    count = folds or max(round(1 / holdout), 2)
+    if not 0 <= fold < count:
+        raise UserError(f"data.fold: {fold} is not one of the folds 0 to {count - 1}")
+    chosen = subject_folds(train.labels, train.subjects, count, seed) == fold
+    return train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+
+
+def _without_leaks(prepared: Prepared, train: Split, name: str) -> Split:
+    audit = load_audit(prepared)
+    if audit is None:
+        raise UserError(f"data.drop_leaks: run `expressnet audit {prepared.name}` first; it finds the leaks")
+    leaks = audit["leaks"].get(name, [])
+    return train.subset(np.flatnonzero(~np.isin(train.indices, leaks)))
+
+
+def _check(name: str, train: Split, select: Split) -> None:
+    for split, role in ((train, "training"), (select, "selection")):
+        if len(split) == 0:
+            raise UserError(f"{name}: the {role} split is empty")
+    if len(np.unique(train.labels)) < 2:
+        only = train.classes[train.labels[0]]
+        raise UserError(f"{name}: every training example is {only!r}; a classifier needs two classes at least")

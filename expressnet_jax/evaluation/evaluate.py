@@ -1,0 +1,111 @@
+"""A predict function and batches in, honest figures out: every example once.
+
+Predict is any callable uint8[B,H,W,C] -> probabilities float[B,K], in NumPy or JAX. A batch is a dict with `image`
+uint8[B,H,W,C], `label` int[B], `mask` bool[B] (False = padding) and `index` int[B], the example's place in its split.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.files import write_json
+from expressnet_jax.evaluation.metrics import classification_metrics
+
+__all__ = ["Predict", "batches_of", "collect", "evaluate", "summarise", "write_json"]
+
+Predict = Callable[[np.ndarray], ArrayLike]
+Batch = dict[str, Any]
+
+
+def evaluate(
+    predict: Predict, batches: Iterable[Batch], classes: Sequence[str], leaked: ArrayLike | None = None
+) -> dict[str, Any]:
+    """The figures of `summarise` for the predictions of `collect`."""
+    return summarise(*collect(predict, batches), classes, leaked)
+
+
+def collect(predict: Predict, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicts every example once -> probabilities float32[N,K], labels int64[N], index int64[N], in ascending index.
+
+    Raises:
+      UserError: if there is no example, one comes twice, or predict gives another number of rows than it got.
+    """
+    parts, waiting = [], None
+    for batch in batches:
+        # JAX computes while Python goes on, so reading a result one batch late keeps the device busy.
+        output = predict(batch["image"])
+        if waiting is not None:
+            parts.append(_real_rows(*waiting))
+        waiting = (output, batch)
+    if waiting is None:
+        raise UserError("nothing to evaluate: no batch; check the split's name and that the data set is not empty")
+    parts.append(_real_rows(*waiting))
+    probabilities, labels, index = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(index, kind="stable")
+    probabilities, labels, index = probabilities[order], labels[order], index[order]
+    repeated = index[1:][index[1:] == index[:-1]]
+    if repeated.size:
+        raise UserError(
+            f"example {repeated[0]} comes twice in the evaluation batches; mask padding and go through once"
+        )
+    return probabilities, labels, index
+
+
+def summarise(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    index: np.ndarray,
+    classes: Sequence[str],
+    leaked: ArrayLike | None = None,
+) -> dict[str, Any]:
+    """The official figures; with `leaked`, the same ones under "deduplicated" for what has no near-duplicate in train.
+
+    probabilities float[N,K], labels int[N], index int[N] as `collect` gives them; leaked int[L], the examples of this
+    split with a near-duplicate among the training pictures. "deduplicated" is None if nothing else is left.
+    """
+    figures = classification_metrics(probabilities, labels, classes)
+    if leaked is not None:
+        fresh = ~np.isin(index, np.asarray(leaked, np.int64))
+        figures["deduplicated"] = None
+        if fresh.any():
+            figures["deduplicated"] = classification_metrics(probabilities[fresh], labels[fresh], classes)
+    return figures
+
+
+def batches_of(images: np.ndarray, labels: ArrayLike, batch_size: int) -> Iterator[Batch]:
+    """images uint8[N,H,W,C], labels int[N] -> batches in order; the last is filled up with black, masked pictures.
+
+    All batches have one shape, so a jitted predict compiles once.
+    """
+    labels = np.asarray(labels, np.int32)
+    if len(images) != len(labels):
+        raise UserError(f"{len(images)} images but {len(labels)} labels; give one label for each image")
+    if batch_size < 1:
+        raise UserError(f"batch size {batch_size} is too small; give 1 or more")
+    return (_slice(images, labels, start, batch_size) for start in range(0, len(images), batch_size))
+
+
+def _slice(images: np.ndarray, labels: np.ndarray, start: int, batch_size: int) -> Batch:
+    image, label = images[start : start + batch_size], labels[start : start + batch_size]
+    missing = batch_size - len(image)
+    index = np.arange(start, start + batch_size, dtype=np.int32)
+    return {
+        "image": np.pad(image, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else image,
+        "label": np.pad(label, (0, missing)) if missing else label,
+        "mask": index < len(images),
+        "index": index,
+    }
+
+
+def _real_rows(output: ArrayLike, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities, labels and index of the rows that are no padding."""
+    mask = np.asarray(batch["mask"], bool)
+    probabilities = np.asarray(output, np.float32)
+    if probabilities.ndim != 2 or len(probabilities) != len(mask):
+        raise UserError(
+            f"predict gave shape {probabilities.shape} for {len(mask)} images; it must give one row an image"
+        )
+    return probabilities[mask], np.asarray(batch["label"], np.int64)[mask], np.asarray(batch["index"], np.int64)[mask]

@@ -1,0 +1,55 @@
+"""Results reach the disk whole or not at all."""
+
+import contextlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expressnet_jax.errors import UserError
+
+_FLAT_LIST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")
+
+
+def write_bytes(path: Path | str, content: bytes) -> Path:
+    """Writes `content` under a temporary name beside `path`, then renames it; makes the folder if it is missing.
+
+    Raises:
+      UserError: if the folder can't be made or written, or the disk is full; an older file at `path` stays as it was.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); free the disk or choose another path"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: Path | str, content: dict[str, Any]) -> Path:
+    """Writes a dict as JSON for people and programs: keys in their own order, a row of numbers on one line.
+
+    NumPy scalars and arrays become numbers and lists. NaN is refused with ValueError, for it isn't JSON.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    # A string never holds a bare newline in JSON, so this can only touch lists.
+    text = _FLAT_LIST.sub(lambda match: "[" + re.sub(r"\n\s+", " ", match[1]) + "]", text)
+    return write_bytes(path, (text + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

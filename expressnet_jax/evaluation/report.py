@@ -1,0 +1,76 @@
+"""A result as people read it: the table for a terminal, and the pictures and the page beside it."""
+
+from typing import Any
+
+from expressnet_jax.evaluation.mistakes import mistakes_html
+from expressnet_jax.evaluation.plots import confusion_png, curves_png
+
+__all__ = ["confusion_png", "curves_png", "format_table", "mistakes_html"]
+
+BAR = 20
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def format_table(metrics: dict[str, Any], title: str = "") -> str:
+    """`evaluate`'s figures as text: the table of emotions, their mean, and what a result is published with.
+
+    A dash stands where a class that no example shows has no figure. Ends without a newline.
+    """
+    width = max(len("macro mean"), *map(len, metrics["classes"]))
+    rows = [_class_row(name, figures, width) for name, figures in metrics["per_class"].items()]
+    header = f"{'emotion':<{width}}   precision   recall      F1   support"
+    rule = "─" * (len(header) + 3 + BAR)
+    lines = [title, ""] if title else []
+    return "\n".join([*lines, header, rule, *rows, rule, _mean_row(metrics, width), "", *_summary(metrics)])
+
+
+def _class_row(name: str, figures: dict[str, Any], width: int) -> str:
+    shares = [f"{figures[key]:.3f}" if figures["support"] else "–" for key in ("precision", "recall", "f1")]
+    cells = [*shares, f"{figures['support']:,}"]
+    return f"{_row(name, cells, width)}   {_bar(figures['f1'])}".rstrip()
+
+
+def _mean_row(metrics: dict[str, Any], width: int) -> str:
+    counted = [figures for figures in metrics["per_class"].values() if figures["support"]]
+    precision = sum(figures["precision"] for figures in counted) / len(counted)
+    cells = [f"{precision:.3f}", f"{metrics['balanced_accuracy']:.3f}", f"{metrics['macro_f1']:.3f}"]
+    return _row("macro mean", [*cells, f"{metrics['count']:,}"], width)
+
+
+def _row(name: str, cells: list[str], width: int) -> str:
+    precision, recall, f1, support = cells
+    return f"{name:<{width}}   {precision:>9}   {recall:>6}   {f1:>5}   {support:>7}"
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * BAR * 8)
+    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
+
+
+def _summary(metrics: dict[str, Any]) -> list[str]:
+    lines = [
+        f"accuracy            {_with_interval(metrics)}",
+        f"balanced accuracy   {_percent(metrics['balanced_accuracy'])}",
+        f"macro-F1            {_percent(metrics['macro_f1'])}",
+        f"calibration error   {_percent(metrics['ece'])}   log loss {metrics['log_loss']:.3f}",
+    ]
+    if "deduplicated" not in metrics:
+        return lines
+    return [*lines, f"deduplicated        {_deduplicated(metrics['count'], metrics['deduplicated'])}"]
+
+
+def _deduplicated(count: int, fresh: dict[str, Any] | None) -> str:
+    if fresh is None:
+        return "every example has a near-duplicate in train; nothing is left to measure"
+    others = f"balanced {100 * fresh['balanced_accuracy']:.2f} %, macro-F1 {100 * fresh['macro_f1']:.2f} %"
+    left_out = f"{count - fresh['count']:,} of {count:,} left out: near-duplicates of training pictures"
+    return f"\n{'':22}".join([_with_interval(fresh), others, left_out])
+
+
+def _with_interval(metrics: dict[str, Any]) -> str:
+    low, high = metrics["accuracy_interval"]
+    return f"{_percent(metrics['accuracy'])}   95 % interval {100 * low:.2f} to {100 * high:.2f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:6.2f} %"

@@ -1,0 +1,69 @@
+"""Test-time augmentation: the mean prediction over several views of a picture. B batch, H height, W width, C channels.
+
+Each function takes a predict function and gives another of the same kind, so nobody downstream needs to know.
+"""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.evaluate import Predict
+
+
+def flip(predict: Predict) -> Predict:
+    """The mean over the picture and its mirror image."""
+    return lambda images: _mean_over(predict, _with_mirrored([np.asarray(images)]))
+
+
+def ten_crop(predict: Predict, crop: float = 0.9) -> Predict:
+    """The mean over four corners and the centre, each also mirrored (Krizhevsky et al. 2012, section 4.1).
+
+    A view keeps `crop` of each side, between 0 (excluded) and 1, and is resized to the size the picture had.
+    """
+    if not 0 < crop <= 1:
+        raise UserError(f"ten_crop: crop is {crop}, but must be above 0 and at most 1")
+    return lambda images: _mean_over(predict, _with_mirrored(five_crops(np.asarray(images), crop)))
+
+
+TTA: dict[str, Callable[[Predict], Predict]] = {
+    "none": lambda predict: predict,
+    "flip": flip,
+    "ten_crop": ten_crop,
+}
+
+
+def with_tta(predict: Predict, name: str) -> Predict:
+    """`predict` under the augmentation called `name`, one of TTA."""
+    if name not in TTA:
+        raise UserError(f"no test-time augmentation is called {name!r}; there are: {', '.join(TTA)}")
+    return TTA[name](predict)
+
+
+def five_crops(images: np.ndarray, crop: float) -> list[np.ndarray]:
+    """images uint8[B,H,W,C] -> five of uint8[B,H,W,C]: top left, top right, bottom left, bottom right, centre."""
+    height, width = images.shape[1:3]
+    rows, columns = max(round(crop * height), 1), max(round(crop * width), 1)
+    bottom, right = height - rows, width - columns
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    return [_resized(images[:, top : top + rows, left : left + columns], height, width) for top, left in corners]
+
+
+def _resized(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    if images.shape[1:3] == (height, width):
+        return images
+    views = np.empty((len(images), height, width, images.shape[3]), images.dtype)
+    for view, image in zip(views, images, strict=True):
+        # cv2 drops the channel axis of gray pictures.
+        view[...] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).reshape(view.shape)
+    return views
+
+
+def _with_mirrored(views: list[np.ndarray]) -> list[np.ndarray]:
+    return [*views, *(np.ascontiguousarray(view[:, :, ::-1]) for view in views)]
+
+
+def _mean_over(predict: Predict, views: list[np.ndarray]) -> np.ndarray:
+    # One call a view: the batch keeps the shape that predict was compiled for.
+    return sum(predict(view) for view in views) / len(views)

@@ -1,0 +1,52 @@
+"""Attention over feature maps. Shapes: B batch, H height, W width, C channels, R = max(C // reduction, 4)."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+
+class ChannelAttention(nn.Module):
+    """Weights each channel by what it holds on average and at most (CAM).
+
+    x float[B,H,W,C] -> float[B,H,W,C]. One two-layer perceptron C -> R -> C serves both the mean and the maximum over
+    positions; their sum goes through a sigmoid (Woo et al. 2018, CBAM, eq. 2; He et al., section 4.2).
+    """
+
+    reduction: int = 8
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels = x.shape[-1]
+        squeeze = nn.Dense(max(channels // self.reduction, 4), dtype=self.dtype, name="squeeze")
+        excite = nn.Dense(channels, dtype=self.dtype, name="excite")
+        perceptron = lambda pooled: excite(nn.relu(squeeze(pooled)))
+        weight = nn.sigmoid(perceptron(x.mean((1, 2))) + perceptron(x.max((1, 2))))
+        self.sow("intermediates", "channel_weight", weight)
+        return x * weight[:, None, None, :]
+
+
+class MultiScaleSpatialAttention(nn.Module):
+    """Weights each position by what its neighbourhoods of several sizes hold.
+
+    x float[B,H,W,C] -> float[B,H,W,C]. The mean and the maximum over channels, float[B,H,W,2], are convolved with one
+    kernel per receptive field and the fields are summed with learned weights (a softmax, so that they compete); the
+    sigmoid of the sum is the mask. With `kernels=(7,)` this is the spatial attention of Woo et al. 2018 (CBAM, eq. 3);
+    several kernels follow He et al., section 4.3, which leaves the sizes and the fusion open: 3 covers a mouth corner,
+    7 a whole eye or mouth of a 24-pixel map.
+    """
+
+    kernels: Sequence[int] = (3, 7)
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        pooled = jnp.stack([x.mean(-1), x.max(-1)], axis=-1)
+        fields = [nn.Conv(1, (k, k), dtype=self.dtype, name=f"field_{k}")(pooled) for k in self.kernels]
+        share = nn.softmax(self.param("share", nn.initializers.zeros, (len(self.kernels),)))
+        mask = nn.sigmoid(sum(share[i].astype(x.dtype) * field for i, field in enumerate(fields)))
+        self.sow("intermediates", "spatial_mask", mask[..., 0])
+        return x * mask

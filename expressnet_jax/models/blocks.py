@@ -1,0 +1,44 @@
+"""Residual blocks. A block gets its `conv` and `norm` ready-made (partials), so it never reads a config or a dtype.
+
+Shapes: B batch, H height, W width, C channels in, F filters out, s stride.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+from jax import Array
+
+ModuleDef = Callable[..., nn.Module]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside an identity, attention on the way back (He et al. 2016; Hu et al. 2018, SE-residual).
+
+    x float[B,H,W,C] -> float[B,H/s,W/s,F]. Where the shape changes, the identity is averaged over s x s and projected
+    (ResNet-D, He et al. 2019, fig. 2c): no pixel is skipped. The last scale starts at zero, so the block starts as the
+    identity (Goyal et al. 2017, section 5.1).
+    """
+
+    filters: int
+    conv: ModuleDef
+    norm: ModuleDef
+    attention: ModuleDef | None = None
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = self.conv(self.filters, (3, 3), strides=(self.stride, self.stride), name="conv_1")(x)
+        y = nn.relu(self.norm(name="norm_1")(y))
+        y = self.conv(self.filters, (3, 3), name="conv_2")(y)
+        y = self.norm(name="norm_2", scale_init=nn.initializers.zeros)(y)
+        if self.attention is not None:
+            y = self.attention(name="attention")(y)
+        return nn.relu(y + self._shortcut(x))
+
+    def _shortcut(self, x: Array) -> Array:
+        if self.stride > 1:
+            window = (self.stride, self.stride)
+            x = nn.avg_pool(x, window_shape=window, strides=window, padding="SAME", count_include_pad=False)
+        if x.shape[-1] != self.filters:
+            x = self.norm(name="norm_shortcut")(self.conv(self.filters, (1, 1), name="conv_shortcut")(x))
+        return x

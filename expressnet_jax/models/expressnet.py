@@ -1,0 +1,57 @@
+"""ExpressNet, the house network: residual blocks, channel attention inside them, multi-scale spatial attention between.
+
+Shapes: B batch, H height, W width, C channels (1 gray or 3 RGB), D features.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from expressnet_jax.models.attention import ChannelAttention, MultiScaleSpatialAttention
+from expressnet_jax.models.blocks import ResidualBlock
+
+
+class ExpressNet(nn.Module):
+    """Backbone for faces of 40 to 224 pixels: float[B,H,W,C] in 0..255 -> features float[B,D].
+
+    The stem looks at full resolution, then every stage halves the map; the last block of a stage weighs its channels,
+    a mask over positions closes the stage. The features are the averages of the last two
+    stages side by side: parts (a brow, a mouth corner) from the finer map, their arrangement from the coarser one.
+    Larger pictures enter through larger stem strides, so that the stages always see maps of 20 to 56 pixels and one
+    set of parameters serves every size. All convolutions are dense: a depthwise one costs a CPU and a matrix unit
+    alike more time than its arithmetic says.
+    """
+
+    widths: Sequence[int]
+    depths: Sequence[int] = (2, 2, 2)
+    stem_width: int = 16
+    reduction: int = 8
+    spatial_kernels: Sequence[int] = (3, 7)
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
+        channel = partial(ChannelAttention, reduction=self.reduction, dtype=self.dtype)
+
+        x = (images / 127.5 - 1).astype(self.dtype)
+        stride = stem_stride(images.shape[1])
+        x = nn.relu(norm(name="stem_norm")(conv(self.stem_width, (3, 3), strides=stride, name="stem")(x)))
+        pooled = []
+        for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
+            for i in range(1, depth + 1):
+                attention = channel if i == depth else None
+                x = ResidualBlock(width, conv, norm, attention, 2 if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
+            x = MultiScaleSpatialAttention(self.spatial_kernels, self.dtype, name=f"stage{stage}_attention")(x)
+            pooled.append(x.mean((1, 2)))
+        return jnp.concatenate(pooled[-2:], axis=-1)
+
+
+def stem_stride(height: int) -> int:
+    """1 below 96 pixels, 2 below 192, 4 from there on."""
+    return 1 if height < 96 else 2 if height < 192 else 4

@@ -1,0 +1,39 @@
+"""MODELS: name -> backbone factory. A new model is one file and one line here."""
+
+import inspect
+from functools import partial
+
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.plain_cnn import PlainCNN
+
+MODELS = {
+    "expressnet_tiny": partial(ExpressNet, widths=(16, 32, 64), depths=(1, 2, 2), stem_width=8),
+    "expressnet_small": partial(ExpressNet, widths=(32, 64, 128)),
+    "expressnet_base": partial(ExpressNet, widths=(96, 192, 384), depths=(2, 2, 3), stem_width=32),
+    "plain_cnn": PlainCNN,
+}
+_NOT_OPTIONS = {"parent", "name", "dtype"}
+
+
+def create_model(
+    name: str, num_classes: int, *, dropout: float = 0.0, dtype: DTypeLike = jnp.float32, **options
+) -> Classifier:
+    """A model by name: backbone with its options, head of `num_classes`. Parameters are float32, arithmetic `dtype`.
+
+    Raises:
+      UserError: an unknown name or option; the message lists the valid ones.
+    """
+    if name not in MODELS:
+        raise UserError(f"model.name: no model {name!r}; one of {', '.join(MODELS)}")
+    factory = MODELS[name]
+    valid = set(inspect.signature(factory).parameters) - _NOT_OPTIONS
+    if wrong := sorted(set(options) - valid):
+        raise UserError(
+            f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}"
+        )
+    return Classifier(factory(dtype=dtype, **options), num_classes, dropout)

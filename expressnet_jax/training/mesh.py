@@ -1,0 +1,54 @@
+"""The mesh of devices and where each array lies on it. Axes: `data` splits batches, `model` splits large parameters."""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from expressnet_jax.errors import UserError
+
+SHARD_FROM = 2**16  # elements; smaller arrays cost more to gather than to hold
+
+
+def make_mesh(data: int = -1, model: int = 1) -> Mesh:
+    """A mesh over all devices, `data` x `model`; -1 for data means all that `model` leaves.
+
+    Raises:
+      UserError: the axes do not multiply to the number of devices.
+    """
+    devices = jax.device_count()
+    if model < 1 or devices % model:
+        raise UserError(f"mesh.model: {model} does not divide the {devices} devices")
+    data = devices // model if data == -1 else data
+    if data * model != devices:
+        raise UserError(f"mesh.data: {data} x mesh.model {model} is not the number of devices, {devices}")
+    return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
+    """Raises UserError unless a batch can be cut into `accumulate` slices, each spread evenly over the data axis."""
+    parts = mesh.shape["data"] * accumulate
+    if batch_size < parts or batch_size % parts:
+        raise UserError(
+            f"train.batch_size: {batch_size} can't be split evenly over {mesh.shape['data']} devices"
+            f" x {accumulate} accumulation slices; use a multiple of {parts}"
+        )
+
+
+def state_shardings(shapes, mesh: Mesh):
+    """A NamedSharding for every leaf of a pytree of shapes.
+
+    With a `model` axis larger than 1, every array of at least SHARD_FROM elements is split along its largest dimension
+    that the axis divides (parameters, moments and averages alike: they have the same shapes); everything else is
+    replicated.
+    """
+    width = mesh.shape["model"]
+
+    def place(leaf):
+        divisible = [d for d, n in enumerate(leaf.shape) if n % width == 0]
+        if width == 1 or np.prod(leaf.shape) < SHARD_FROM or not divisible:
+            return NamedSharding(mesh, P())
+        axis = max(divisible, key=lambda d: leaf.shape[d])
+        return NamedSharding(mesh, P(*(("model" if d == axis else None) for d in range(len(leaf.shape)))))
+
+    return jax.tree.map(place, shapes)

@@ -1,0 +1,98 @@
+"""Losses as pure functions of logits and targets, and what rebalances rare classes. Shapes: B batch, K classes."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from expressnet_jax.errors import UserError
+
+Objective = Callable[[Array, Array], Array]
+
+
+def cross_entropy(logits: Array, targets: Array) -> Array:
+    """-sum_k t_k log p_k: logits float[B,K], targets float[B,K] that sum to 1 -> float32[B]."""
+    return -(targets * jax.nn.log_softmax(logits)).sum(-1)
+
+
+def focal(logits: Array, targets: Array, gamma: float = 2.0) -> Array:
+    """-sum_k t_k (1 - p_k)^gamma log p_k -> float32[B] (Lin et al. 2017, eq. 4, for soft targets)."""
+    log_p = jax.nn.log_softmax(logits)
+    return -(targets * (1 - jnp.exp(log_p)) ** gamma * log_p).sum(-1)
+
+
+def smooth(targets: Array, amount: float) -> Array:
+    """(1 - amount) t + amount / K (Szegedy et al. 2016, section 7): float[B,K] -> float[B,K]."""
+    return (1 - amount) * targets + amount / targets.shape[-1]
+
+
+def inverse_weights(counts: np.ndarray) -> np.ndarray:
+    """Class weights float32[K] proportional to 1 / n_k, of mean 1 over the examples. Absent classes get 0."""
+    return _mean_one(np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0), counts)
+
+
+def effective_number_weights(counts: np.ndarray, beta: float = 0.999) -> np.ndarray:
+    """Class weights float32[K] proportional to (1 - beta) / (1 - beta^n_k), of mean 1 over the examples
+    (Cui et al. 2019, eq. 4)."""
+    effective = (1 - np.power(beta, counts)) / (1 - beta)
+    return _mean_one(np.divide(1.0, effective, out=np.zeros(len(counts)), where=counts > 0), counts)
+
+
+def _mean_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return (weights * counts.sum() / (weights * counts).sum()).astype(np.float32)
+
+
+def log_prior(counts: np.ndarray) -> np.ndarray:
+    """log of the class frequencies, float32[K]; a class without examples counts as one example."""
+    counts = np.maximum(counts, 1)
+    return np.log(counts / counts.sum()).astype(np.float32)
+
+
+class Rebalance(NamedTuple):
+    """Class weights of the loss float32[K] and what is added to the logits in training float32[K]."""
+
+    weights: np.ndarray
+    logit_shift: np.ndarray
+
+
+def rebalance(name: str, counts: np.ndarray, *, beta: float = 0.999, tau: float = 1.0) -> Rebalance:
+    """`none`, `inverse`, `effective_number`, or `logit_adjustment` (Menon et al. 2021, eq. 10: logits + tau log prior).
+
+    Raises:
+      UserError: another name.
+    """
+    ones, zeros = np.ones(len(counts), np.float32), np.zeros(len(counts), np.float32)
+    choices = {
+        "none": lambda: Rebalance(ones, zeros),
+        "inverse": lambda: Rebalance(inverse_weights(counts), zeros),
+        "effective_number": lambda: Rebalance(effective_number_weights(counts, beta), zeros),
+        "logit_adjustment": lambda: Rebalance(ones, tau * log_prior(counts)),
+    }
+    if name not in choices:
+        raise UserError(f"loss.rebalance: no {name!r}; one of {', '.join(choices)}")
+    return choices[name]()
+
+
+def make_objective(
+    name: str = "cross_entropy", *, label_smoothing: float = 0.0, focal_gamma: float = 2.0, rebalance: Rebalance
+) -> Objective:
+    """The mean loss of a batch: (logits float[B,K], targets float[B,K]) -> float32[].
+
+    A soft target's class weight is its expectation, so mixing and smoothing go together with rebalancing.
+
+    Raises:
+      UserError: an unknown loss.
+    """
+    losses = {"cross_entropy": cross_entropy, "focal": partial(focal, gamma=focal_gamma)}
+    if name not in losses:
+        raise UserError(f"loss.name: no loss {name!r}; one of {', '.join(losses)}")
+
+    def objective(logits: Array, targets: Array) -> Array:
+        weights = targets @ rebalance.weights
+        return (weights * losses[name](logits + rebalance.logit_shift, smooth(targets, label_smoothing))).mean()
+
+    return objective

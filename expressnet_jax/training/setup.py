@@ -1,0 +1,195 @@
+"""From a config to the parts of a run. Everything that can be wrong is found here, before anything compiles."""
+
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from expressnet_jax.data import audit, prepare, sampling, selection
+from expressnet_jax.data.pipeline import Feed, OrderedBatches, make_feed, ordered_batches
+from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.inspect import layer_order
+from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.step import make_train_step
+
+
+class Plan(NamedTuple):
+    """A run in steps."""
+
+    total: int
+    per_epoch: float
+    evaluate_every: int
+    save_every: int
+    log_every: int
+    per_dispatch: int
+
+
+class Data(NamedTuple):
+    """What a run learns from and what selects its best checkpoint."""
+
+    prepared: Prepared
+    chosen: selection.Chosen
+    audit: dict[str, Any] | None
+
+    @property
+    def leaked(self) -> list[int] | None:
+        """Selection examples with a near-duplicate in train; None without an audit or an official selection split."""
+        known = self.audit is not None and self.chosen.select_name in self.audit["leaked"]
+        return self.audit["leaked"][self.chosen.select_name] if known else None
+
+
+class Program(NamedTuple):
+    """The functions of a run."""
+
+    model: nn.Module
+    optimizer: optax.GradientTransformationExtraArgs
+    step: Any
+
+
+def load_data(config: ConfigDict) -> Data:
+    """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
+    data = config.data
+    folder = Path(data.dir).expanduser() if data.dir else prepare.default_data_dir()
+    if data.source or data.name == "synthetic":
+        source = Path(data.source) if data.source else None
+        prepared = prepare.prepare(data.name, source, folder, **data.options.to_dict())
+    else:
+        prepared = prepare.load(data.name, folder)
+    names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
+    chosen = selection.choose(prepared, **{name: data[name] for name in names}, seed=config.seed)
+    return Data(prepared, chosen, audit.load_audit(prepared))
+
+
+def make_plan(config: ConfigDict, num_examples: int) -> Plan:
+    """Epochs to steps. Several steps a dispatch only where the device is faster than Python, that is not on a CPU."""
+    batch = config.train.batch_size
+    if batch > num_examples:
+        raise UserError(f"train.batch_size: {batch} is more than the {num_examples} training examples")
+    per_epoch = num_examples / batch
+    steps = lambda epochs: max(round(epochs * per_epoch), 1)
+    total = steps(config.train.epochs)
+    per_dispatch = config.train.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else best_divisor(total))
+    return Plan(
+        total,
+        per_epoch,
+        steps(config.eval.every_epochs),
+        steps(config.checkpoint.every_epochs),
+        config.log.every_steps,
+        per_dispatch,
+    )
+
+
+def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
+    """The largest number of steps a dispatch that divides the run, so that its last dispatch needs no compiling."""
+    return next((n for n in range(most, least - 1, -1) if total % n == 0), most // 2)
+
+
+def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
+    """Model, optimizer and step of a config, for the classes and the class counts of the training split."""
+    shape = image_shape(config)
+    options = config.model.options.to_dict()
+    model = create_model(
+        config.model.name, len(train.classes), dropout=config.model.dropout, dtype=compute_dtype(config), **options
+    )
+    opt = config.optimizer
+    schedule = make_schedule(
+        opt.schedule,
+        opt.learning_rate,
+        plan.total,
+        round(opt.warmup_epochs * plan.per_epoch),
+        [round(epochs * plan.per_epoch) for epochs in opt.step_epochs],
+        opt.decay_factor,
+    )
+    plateau = {
+        "factor": opt.decay_factor,
+        "patience": max(round(opt.patience_epochs), 1),
+        "accumulation_size": math.ceil(plan.per_epoch),
+    }
+    optimizer = make_optimizer(
+        opt.name,
+        schedule,
+        momentum=opt.momentum,
+        weight_decay=opt.weight_decay,
+        clip=opt.clip,
+        layer_decay=opt.layer_decay,
+        layers=layer_order(model, shape),
+        plateau=plateau if opt.schedule == "plateau" else None,
+    )
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    loss = config.loss
+    objective = make_objective(
+        loss.name,
+        label_smoothing=loss.label_smoothing,
+        focal_gamma=loss.focal_gamma,
+        rebalance=rebalance(loss.rebalance, counts, beta=loss.effective_beta, tau=loss.logit_adjustment),
+    )
+    step = make_train_step(
+        model,
+        optimizer,
+        objective,
+        schedule,
+        augmentation=config.augment.to_dict(),
+        seed=config.seed,
+        accumulate=config.train.accumulate,
+        sam=opt.sam,
+        ema=opt.ema,
+    )
+    return Program(model, optimizer, step)
+
+
+def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[Feed, OrderedBatches]:
+    """The training batches and the selection batches."""
+    train, batch = data.chosen.train, config.train.batch_size
+    sampler = (
+        sampling.Balanced(train.labels, batch, config.seed, config.data.balance)
+        if config.data.balance
+        else sampling.Uniform(len(train), batch, config.seed)
+    )
+    pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
+    feed = make_feed(
+        train,
+        sampler,
+        mesh,
+        num_steps=plan.total,
+        steps_per_dispatch=plan.per_dispatch,
+        reader=config.data.reader,
+        votes=uses_votes(config),
+        **pictures,
+    )
+    parts = mesh.shape["data"]
+    rounded = -(-config.eval.batch_size // parts) * parts
+    return feed, ordered_batches(data.chosen.select, rounded, **pictures)
+
+
+def image_shape(config: ConfigDict) -> tuple[int, int, int]:
+    """(H, W, C) of a config's pictures."""
+    if config.data.channels not in (1, 3):
+        raise UserError(f"data.channels: {config.data.channels}; 1 is gray, 3 is RGB")
+    if not 32 <= config.data.size <= 512:
+        raise UserError(f"data.size: {config.data.size} pixels; from 32 to 512")
+    return (config.data.size, config.data.size, config.data.channels)
+
+
+def compute_dtype(config: ConfigDict) -> str:
+    """The arithmetic of a run: float32 on a CPU, bfloat16 on accelerators, unless the config says."""
+    dtype = config.train.dtype
+    if dtype == "auto":
+        return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    if dtype not in ("float32", "bfloat16"):
+        raise UserError(f"train.dtype: no {dtype!r}; one of auto, float32, bfloat16")
+    return dtype
+
+
+def uses_votes(config: ConfigDict) -> bool:
+    if config.loss.targets not in ("label", "votes"):
+        raise UserError(f"loss.targets: no {config.loss.targets!r}; one of label, votes")
+    return config.loss.targets == "votes"

@@ -1,0 +1,107 @@
+"""Where a run's figures go: a progress bar on a terminal or plain lines elsewhere, metrics.jsonl, TensorBoard."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from expressnet_jax.errors import UserError
+
+
+def read_history(path: Path, before: int | None = None) -> list[dict]:
+    """The lines of a metrics.jsonl, those of steps after `before` and a torn last line left out."""
+    history = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if before is None or entry["step"] <= before:
+            history.append(entry)
+    return history
+
+
+class MetricsFile:
+    """metrics.jsonl, one line an entry, each written out at once.
+
+    A run that starts again at `step` first drops the lines of later steps: they will be written again, so no line
+    is lost and none doubled.
+    """
+
+    def __init__(self, path: Path, step: int):
+        kept = "".join(json.dumps(entry) + "\n" for entry in read_history(path, step))
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(kept)
+        os.replace(temporary, path)
+        self.file = path.open("a")
+
+    def write(self, entry: Mapping[str, float | int | str]) -> None:
+        self.file.write(json.dumps(dict(entry)) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class TensorBoard:
+    """Scalars for TensorBoard under `folder`, through tensorboardX."""
+
+    def __init__(self, folder: Path, step: int):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise UserError("log.tensorboard: needs tensorboardX; pip install 'expressnet-jax[tensorboard]'") from error
+        self.writer = SummaryWriter(str(folder), purge_step=step or None)
+
+    def write(self, entry: Mapping[str, float | int | str]) -> None:
+        for name, value in entry.items():
+            if isinstance(value, int | float) and name != "step":
+                self.writer.add_scalar(f"{entry['split']}/{name}", value, entry["step"])
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Console:
+    """A bar with images/s, time left and the last figures on a terminal; elsewhere a line per entry."""
+
+    def __init__(self, total_steps: int, step: int, batch_size: int):
+        self.batch_size = batch_size
+        self.total = total_steps
+        hidden = not sys.stderr.isatty()
+        self.bar = tqdm(total=total_steps, initial=step, unit="step", disable=hidden, dynamic_ncols=True, smoothing=0.1)
+
+    def advance(self, step: int) -> None:
+        self.bar.update(step - self.bar.n)
+
+    def write(self, entry: Mapping[str, float | int | str]) -> None:
+        figures = {k: v for k, v in entry.items() if isinstance(v, float) and k != "epoch"}
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        if entry["split"] == "train" and not self.bar.disable:
+            self.bar.set_postfix_str(f"{entry.get('images_per_second', 0):.0f} img/s loss {entry['loss']:.3f}")
+        else:
+            self.say(f"step {entry['step']}/{self.total}  {entry['split']}  {shown}")
+
+    def say(self, line: str) -> None:
+        tqdm.write(line, file=sys.stderr)
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+class Writers:
+    """All of them at once; on processes other than the first, none."""
+
+    def __init__(self, writers: list):
+        self.writers = writers
+
+    def write(self, entry: Mapping[str, float | int | str]) -> None:
+        for writer in self.writers:
+            writer.write(entry)
+
+    def close(self) -> None:
+        for writer in self.writers:
+            writer.close()

@@ -1,0 +1,277 @@
+"""Preparing once and reading by position: order, facts, repeatability, and what an interruption leaves."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from expressnet_jax.data import prepare as module
+from expressnet_jax.data.datasets import DATASETS, builder_class
+from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.decode import decode, decode_all
+from expressnet_jax.data.prepare import default_data_dir, load, prepare
+from expressnet_jax.errors import UserError
+
+COUNT = 40
+PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 9, 3), np.uint8)
+VOTES = np.random.default_rng(1).dirichlet(np.ones(3), COUNT).astype(np.float32)
+POINTS = np.random.default_rng(2).normal(size=(COUNT, 4, 2)).astype(np.float32)
+
+
+class Faces(FaceBuilder, skip_registration=True):
+    """Random pictures with every kind of column."""
+
+    name = "faces"
+    CLASSES = ("a", "b", "c")
+    CHANNELS = 3
+    LICENSE = "none"
+    HOW_TO_GET = "They are made here."
+    COLUMNS: ClassVar = {
+        "votes": ((3,), np.float32),
+        "subject": ((), str),
+        "valence": ((), np.float32),
+        "points": ((4, 2), np.float32),
+    }
+    OPTIONS: ClassVar = {"count": COUNT, "label": None, "fail": None}
+    NEEDS_SOURCE = False
+
+    def read(self, source):
+        self.notes["made"] = self.options["count"]
+        return {"train": self.records(0, 30), "all": self.records(30, self.options["count"])}
+
+    def records(self, start, stop):
+        for i in range(start, stop):
+            if i == 35 and self.options["fail"]:
+                raise KeyboardInterrupt
+            label = i % 3 if self.options["label"] is None else self.options["label"]
+            extras = {"points": POINTS[i]}
+            yield Record(f"face{i}", PIXELS[i], label, VOTES[i], f"person{i % 7}", i / COUNT, extras=extras)
+
+
+@pytest.fixture(autouse=True)
+def faces(monkeypatch):
+    monkeypatch.setitem(DATASETS, "faces", f"{__name__}:Faces")
+    monkeypatch.setattr(module, "EXAMPLES_PER_FILE", 11)  # so that a split is several files
+    monkeypatch.setattr(module, "EXAMPLES_PER_WRITE", 7)
+
+
+def visible(data_dir):
+    return sorted(path.name for path in data_dir.iterdir() if not path.name.endswith(".lock"))
+
+
+def test_record_i_is_the_ith_of_the_source_with_all_its_columns(tmp_path):
+    prepared = prepare("faces", None, tmp_path)
+    assert prepared.splits == {"train": 30, "all": 10}
+    for name, rows in (("train", np.arange(30)), ("all", np.arange(30, 40))):
+        split = prepared.split(name)
+        np.testing.assert_array_equal(decode_all(split, None, 3, 2), PIXELS[rows])
+        np.testing.assert_array_equal(split.labels, rows % 3)
+        assert split.labels.dtype == np.int32
+        assert split.keys.tolist() == [f"face{i}" for i in rows]
+        assert split.subjects.tolist() == [f"person{i % 7}" for i in rows]
+        np.testing.assert_array_equal(split.votes, VOTES[rows])
+        np.testing.assert_array_equal(split.columns["points"], POINTS[rows])
+        np.testing.assert_allclose(split.columns["valence"], rows / COUNT, rtol=1e-6)
+        np.testing.assert_array_equal(split.indices, np.arange(len(rows)))
+
+
+def test_tfds_reads_the_same_without_tensorflow(tmp_path):
+    directory = prepare("faces", None, tmp_path).directory
+    builder = tfds.builder_from_directory(directory)
+    train = builder.as_data_source(split="train")
+    assert len(train) == 30
+    for i in (0, 10, 11, 29):
+        np.testing.assert_array_equal(train[i]["image"], PIXELS[i])
+        np.testing.assert_array_equal(train[i]["points"], POINTS[i])
+        assert (train[i]["label"], train[i]["key"]) == (i % 3, f"face{i}".encode())
+    assert builder.info.features["label"].names == ["a", "b", "c"]
+    assert tfds.builder("faces", data_dir=tmp_path, try_gcs=False).info.splits["train"].num_examples == 30
+    assert "tensorflow" not in sys.modules
+
+
+def test_the_builder_is_one_that_tfds_itself_can_run(tmp_path):
+    builder = builder_class("fer2013")(data_dir=tmp_path / "tfds")
+    pixels = PIXELS[:3, 0, 0].repeat(768, 1)
+    rows = [f'{i},"{" ".join(map(str, row))}",Training' for i, row in enumerate(pixels)]
+    (tmp_path / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(manual_dir=tmp_path, try_download_gcs=False)
+    )
+    train = builder.as_data_source(split="train")
+    assert [example["label"] for example in train] == [0, 1, 2]
+    np.testing.assert_array_equal(train[2]["image"].ravel(), pixels[2])
+
+
+def test_facts_count_and_hash_what_is_stored(tmp_path):
+    facts = prepare("faces", None, tmp_path).facts
+    digest = hashlib.sha256()
+    for i in range(30):
+        digest.update(np.array([i % 3, 8, 9, 3], "<i4").tobytes() + PIXELS[i].tobytes())
+    assert facts["splits"]["train"] == {
+        "examples": 30,
+        "per_class": {"a": 10, "b": 10, "c": 10},
+        "height": [8, 8],
+        "width": [9, 9],
+        "channels": [3],
+        "sha256": digest.hexdigest(),
+    }
+    assert facts["splits"]["all"]["per_class"] == {"a": 4, "b": 3, "c": 3}
+    assert (facts["license"], facts["notes"], facts["dataset"]) == ("none", {"made": COUNT}, "faces")
+    assert facts["options"] == {"count": COUNT, "label": None, "fail": None}
+
+
+def test_two_preparations_are_equal_file_by_file(tmp_path):
+    first, second = (prepare("faces", None, tmp_path / name).directory for name in ("one", "two"))
+    names = sorted(path.name for path in first.iterdir())
+    assert names == sorted(path.name for path in second.iterdir())
+    for name in names:
+        if name.endswith(".npz"):
+            with np.load(first / name) as one, np.load(second / name) as two:
+                assert all(np.array_equal(one[column], two[column]) for column in one)
+        else:
+            assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_the_same_again_does_nothing_and_other_options_replace(tmp_path):
+    stamp = prepare("faces", None, tmp_path).directory.stat().st_ino
+    assert prepare("faces", None, tmp_path).directory.stat().st_ino == stamp
+    assert prepare("faces", None, tmp_path, overwrite=True).directory.stat().st_ino != stamp
+    assert prepare("faces", None, tmp_path, count=33).splits == {"train": 30, "all": 3}
+    assert visible(tmp_path) == ["faces"]
+
+
+def test_a_changed_source_is_prepared_again(tmp_path):
+    def table(emotion):
+        row = " ".join(["7"] * 2304)
+        (tmp_path / "fer2013.csv").write_text(f"emotion,pixels,Usage\n0,{row},Training\n{emotion},{row},Training\n")
+        return prepare("fer2013", tmp_path / "fer2013.csv", tmp_path / "data").split("train").labels.tolist()
+
+    assert table(3) == [0, 3]
+    assert table(5) == [0, 5]
+
+
+def test_an_interruption_leaves_nothing_and_keeps_what_was_there(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        prepare("faces", None, tmp_path, fail=True)
+    assert visible(tmp_path) == []
+    before = prepare("faces", None, tmp_path).facts
+    with pytest.raises(KeyboardInterrupt):
+        prepare("faces", None, tmp_path, fail=True)
+    assert visible(tmp_path) == ["faces"]
+    assert load("faces", tmp_path).facts == before
+
+
+def test_what_a_killed_run_left_is_no_obstacle(tmp_path):
+    stage = tmp_path / ".faces.partial" / "faces" / "1.0.0"
+    stage.mkdir(parents=True)
+    (stage / "facts.json").write_text("{}")
+    with pytest.raises(UserError, match="not prepared"):
+        load("faces", tmp_path)
+    assert prepare("faces", None, tmp_path).splits == {"train": 30, "all": 10}
+    assert visible(tmp_path) == ["faces"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("write() failed: No space left on device")]
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, error):
+    def full(*_):
+        raise error
+
+    monkeypatch.setattr(tfds.core.SequentialWriter, "add_examples", full)
+    with pytest.raises(UserError, match="no space left on the disk of .*; free some"):
+        prepare("faces", None, tmp_path)
+    assert visible(tmp_path) == []
+
+
+def test_two_preparations_of_one_name_never_meet(tmp_path):
+    with (tmp_path / ".faces.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another preparation is running"):
+            prepare("faces", None, tmp_path)
+    prepare("faces", None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 3}, "unknown option size; the options are: count, label, fail"),
+        ({"label": 3}, r"face0: label 3 is not 0\.\.2"),
+        ({"label": 1}, "every picture is of one class, b"),
+        ({"count": 30}, "the split all holds no pictures"),
+    ],
+)
+def test_what_cannot_be_prepared_is_said(tmp_path, options, message):
+    with pytest.raises(UserError, match="faces: " + message):
+        prepare("faces", None, tmp_path, **options)
+    assert visible(tmp_path) == []
+
+
+def test_names_that_do_not_exist_are_answered_with_those_that_do(tmp_path):
+    with pytest.raises(UserError, match="no data set 'fer2014'; .*fer2013.*folder"):
+        prepare("fer2014", None, tmp_path)
+    with pytest.raises(UserError, match="no split 'test'; its splits are: train, all"):
+        prepare("faces", None, tmp_path).split("test")
+    for name, command in (
+        ("fer2013", "expressnet prepare fer2013 --source PATH"),
+        ("synthetic", "expressnet prepare synthetic$"),
+        ("mine", "expressnet prepare folder --source PATH --name mine"),
+    ):
+        with pytest.raises(UserError, match=command):
+            load(name, tmp_path)
+
+
+def test_damaged_data_is_said(tmp_path):
+    directory = prepare("faces", None, tmp_path).directory
+    for path in directory.glob("*array_record*"):
+        path.unlink()
+    with pytest.raises(UserError, match="prepare faces again"):
+        load("faces", tmp_path).split("train")
+    (directory / "facts.json").write_text("{")
+    with pytest.raises(UserError, match=r"facts\.json is damaged"):
+        load("faces", tmp_path)
+    assert prepare("faces", None, tmp_path).split("train").labels.shape == (30,)
+
+
+def test_a_data_dir_that_is_a_file_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is a file, not a folder"):
+        prepare("faces", None, tmp_path / "file")
+
+
+def test_subset_pickle_batch_and_threads_read_the_same(tmp_path):
+    train = prepare("faces", None, tmp_path).split("train")
+    chosen = np.array([29, 0, 12, 12])
+    subset = train.subset(chosen).subset([1, 3, 0])
+    expected = [0, 12, 29]
+    for split in (subset, pickle.loads(pickle.dumps(subset))):
+        assert len(split) == 3
+        assert split.indices.tolist() == expected
+        assert split.keys.tolist() == [f"face{i}" for i in expected]
+        np.testing.assert_array_equal(decode_all(split, None, 3, 1), PIXELS[expected])
+        np.testing.assert_array_equal(split.votes, VOTES[expected])
+    assert train.encoded_batch([5, 2, 5]) == [train.encoded(i) for i in (5, 2, 5)]
+    with ThreadPoolExecutor(8) as pool:
+        fresh = pickle.loads(pickle.dumps(train))
+        found = list(pool.map(lambda i: decode(fresh.encoded(i % 30), None, 3), range(600)))
+    np.testing.assert_array_equal(found, PIXELS[np.arange(600) % 30])
+
+
+def test_the_data_dir_comes_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("EXPRESSNET_DATA", str(tmp_path))
+    assert default_data_dir() == tmp_path
+    monkeypatch.delenv("EXPRESSNET_DATA")
+    assert default_data_dir().name == "expressnet_data"
+
+
+def test_facts_are_plain_json(tmp_path):
+    prepared = prepare("faces", None, tmp_path)
+    assert json.loads((prepared.directory / "facts.json").read_text()) == prepared.facts
