@@ -1,16 +1,49 @@
 """Trains what a config describes: python -m expressnet_jax.main --config configs/fer2013.py --workdir runs/fer2013."""
 
 import sys
+from pathlib import Path
 
+from absl import app, flags
+
+from expressnet_jax import flag_errors
 from expressnet_jax.cpu import tune_cpu
+from expressnet_jax.errors import Interrupted, UserError
 
 
-def main(argv: list[str]) -> int:
-    from expressnet_jax import cli
+def define_flags() -> None:
+    """--config with its overrides (--config.train.batch_size=64) and --workdir."""
+    from ml_collections import config_flags
 
-    return cli.train(argv)
+    config_flags.DEFINE_config_file("config", None, "What to train: a file of configs/.", lock_config=True)
+    flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and reports go; an unfinished run there goes on.")
+
+
+def main(_) -> int:
+    """Train, report, and export if the config says so. Exit status 0, 2 for what a user can mend, 128 + signal."""
+    from expressnet_jax.training.finish import finish
+    from expressnet_jax.training.loop import train
+
+    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir)
+    try:
+        data = train(config, workdir)
+        checkpoint, files = finish(config, workdir, data)
+        if config.export:
+            from expressnet_jax.deploy.export import export_onnx
+
+            output = workdir / config.export
+            export_onnx(checkpoint, output, images=data.pictures(checkpoint.image_shape))
+            files.append(output)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 128 + stop.signum
+    print("\n".join(["", *(f"wrote {path}" for path in files)]))
+    return 0
 
 
 if __name__ == "__main__":
     tune_cpu()
-    sys.exit(main(sys.argv))
+    define_flags()
+    app.run(main, flags_parser=flag_errors.parse)

@@ -36,7 +36,8 @@ def test_the_bound_is_never_below_the_correlation(detail):
 
 @pytest.mark.parametrize("threshold", [0.7, 0.95])
 def test_every_pair_is_found_and_no_other(threshold, monkeypatch):
-    monkeypatch.setattr(duplicates, "BLOCK", 16)
+    for name, value in {"TILE": 8, "BLOCK": 2, "SPAN": 4, "CHUNK": 16}.items():
+        monkeypatch.setattr(duplicates, name, value)
     originals = smooth(60, seed=2, detail=4)
     noise = np.random.default_rng(3).normal(0, 4, originals.shape)
     darker = np.clip(originals * 0.6 + 20 + noise, 0, 255).astype(np.uint8)

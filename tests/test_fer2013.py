@@ -134,13 +134,13 @@ def test_a_quote_that_is_never_closed_is_found_where_it_opens(tmp_path):
 
 def test_a_header_without_the_columns_is_refused(tmp_path):
     source = write(tmp_path / "train.csv", [], ("emotion", "pixels"))
-    with pytest.raises(UserError, match="row 1: .*needs emotion, Usage, pixels"):
+    with pytest.raises(UserError, match=r"row 1: .*needs emotion, Usage, pixels"):
         prepare("fer2013", source, tmp_path / "data")
 
 
 @pytest.mark.parametrize("source", [None, "nowhere", ""])
 def test_a_missing_source_says_where_to_get_it(tmp_path, source):
-    with pytest.raises(UserError, match="challenges-in-representation-learning.*--source"):
+    with pytest.raises(UserError, match=r"challenges-in-representation-learning.*--source"):
         prepare("fer2013", None if source is None else tmp_path / source, tmp_path / "data")
 
 

@@ -31,6 +31,7 @@ SOFT = [
     (votes(anger=4, unknown=4), None),  # 4 of 8 are not
     (votes(unknown=6, anger=4), None),
     (votes(NF=10), None),
+    (votes(anger=4, fear=4, sadness=4, neutral=3, surprise=3), shares(anger=1 / 3, fear=1 / 3, sadness=1 / 3)),
     (votes(anger=2, fear=2, sadness=2, surprise=2), None),  # four alike are too many
     (votes(), None),
 ]

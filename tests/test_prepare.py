@@ -92,6 +92,7 @@ def test_tfds_reads_the_same_without_tensorflow(tmp_path):
         np.testing.assert_array_equal(train[i]["image"], PIXELS[i])
         np.testing.assert_array_equal(train[i]["points"], POINTS[i])
         assert (train[i]["label"], train[i]["key"]) == (i % 3, f"face{i}".encode())
+    assert dict(builder.info.splits).keys() == {"train", "everything"}  # TFDS keeps the word "all" for itself
     assert builder.info.features["label"].names == ["a", "b", "c"]
     assert tfds.builder("faces", data_dir=tmp_path, try_gcs=False).info.splits["train"].num_examples == 30
     assert "tensorflow" not in sys.modules
@@ -187,7 +188,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, error
         raise error
 
     monkeypatch.setattr(tfds.core.SequentialWriter, "add_examples", full)
-    with pytest.raises(UserError, match="no space left on the disk of .*; free some"):
+    with pytest.raises(UserError, match=r"no space left on the disk of .*; free some"):
         prepare("faces", None, tmp_path)
     assert visible(tmp_path) == []
 
@@ -216,7 +217,7 @@ def test_what_cannot_be_prepared_is_said(tmp_path, options, message):
 
 
 def test_names_that_do_not_exist_are_answered_with_those_that_do(tmp_path):
-    with pytest.raises(UserError, match="no data set 'fer2014'; .*fer2013.*folder"):
+    with pytest.raises(UserError, match=r"no data set 'fer2014'; .*fer2013.*folder"):
         prepare("fer2014", None, tmp_path)
     with pytest.raises(UserError, match="no split 'test'; its splits are: train, all"):
         prepare("faces", None, tmp_path).split("test")

@@ -11,11 +11,17 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from expressnet_jax.data.parallel import in_order
+
 SIDE = 24
 THRESHOLD = 0.95
 BLANK = 2.0  # standard deviation of the gray thumbnail, in levels of 255
 FREQUENCIES = 8
-BLOCK = 256
+CHUNK = 4096  # pictures, or pairs, that are worked on as float32 at once
+# Products of tiles as small as this OpenBLAS leaves on the calling thread; larger ones it would spread over threads of
+# its own, which on a busy machine wait for each other ten times as long as they work.
+TILE = 64
+BLOCK, SPAN = 8, 128  # tiles: of rows and columns in cache at once; of columns in one task
 METHOD = (
     f"byte-equal: BLAKE2b of the decoded pixels; near-equal: correlation of {SIDE}x{SIDE} gray thumbnails, mirror "
     f"included, at least {THRESHOLD}, over all pairs (low DCT coefficients rule most of them out and miss none)"
@@ -56,7 +62,7 @@ def standardise(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def signatures(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8[N,T,T] -> of the pictures and of their mirror images float32[N,M], with correlation <= signature.signature'.
+    """uint8[N,T,T] -> signatures [N,M] and those of the mirror images, with correlation <= s.s'.
 
     The coefficients are those of a perceptual hash, kept as numbers; the last coordinate is the length of what they
     leave out. By Cauchy-Schwarz the left-out parts add at most the product of their lengths (the lower-bounding lemma
@@ -64,8 +70,8 @@ def signatures(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     basis, sign = _basis()
     plain = np.empty((len(thumbnails), len(basis) + 1), np.float32)
-    for start in range(0, len(thumbnails), BLOCK):
-        rows = slice(start, start + BLOCK)
+    for start in range(0, len(thumbnails), CHUNK):
+        rows = slice(start, start + CHUNK)
         pixels = standardise(thumbnails[rows])
         plain[rows, :-1] = pixels @ basis.T
         left_out = (pixels**2).sum(1) - (plain[rows, :-1] ** 2).sum(1)
@@ -74,7 +80,7 @@ def signatures(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _basis() -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal low DCT-II functions [M-1,T*T], and the sign [M] that a mirror gives each and the length beside them."""
+    """Orthonormal low DCT-II functions [M-1,T*T], and the sign [M] that a mirror gives their coefficients."""
     k = np.arange(SIDE)
     rows = np.sqrt(2 / SIDE) * np.cos(np.pi * (k + 0.5) * k[:, None] / SIDE)
     rows[0] /= np.sqrt(2)
@@ -84,24 +90,42 @@ def _basis() -> tuple[np.ndarray, np.ndarray]:
 
 
 def near_pairs(thumbnails: np.ndarray, threshold: float = THRESHOLD) -> Iterator[Pairs]:
-    """Yields every near-equal pair of uint8[N,T,T], one block of rows against one of columns at a time."""
-    plain, mirrored = signatures(thumbnails)
+    """Yields every near-equal pair of uint8[N,T,T], on all cores, some rows against some columns at a time."""
+    plain, mirrored = (_tiled(signature) for signature in signatures(thumbnails))
+    rows = range(0, len(plain), BLOCK)
+    tasks = [(top, left) for top in rows for left in range(top, len(plain), SPAN)]
+    search = lambda task: list(_search(thumbnails, plain, mirrored, *task, threshold))
+    bar = tqdm(in_order(search, tasks), desc="comparing", total=len(tasks), disable=None, leave=False)
+    for found in bar:
+        yield from found
+
+
+def _tiled(signature: np.ndarray) -> np.ndarray:
+    """float32[N,M] -> [tiles,TILE,M], the last tile filled up with zeros, which are near nothing."""
+    padding = -len(signature) % TILE
+    return np.pad(signature, ((0, padding), (0, 0))).reshape(-1, TILE, signature.shape[1])
+
+
+def _search(
+    thumbnails: np.ndarray, plain: np.ndarray, mirrored: np.ndarray, top: int, left: int, threshold: float
+) -> Iterator[Pairs]:
+    """The near-equal pairs of BLOCK tiles of rows from `top` and SPAN tiles of columns from `left`."""
     enough = threshold - 1e-5  # of float32 rounding: the bound may only err towards comparing
-    for top in tqdm(range(0, len(thumbnails), BLOCK), desc="comparing", disable=None, leave=False):
-        for left in range(top, len(thumbnails), BLOCK):
-            bound = plain[top : top + BLOCK] @ plain[left : left + BLOCK].T
-            mirrored_bound = plain[top : top + BLOCK] @ mirrored[left : left + BLOCK].T
-            if max(bound.max(), mirrored_bound.max()) < enough:
-                continue
-            first, second = np.nonzero(np.maximum(bound, mirrored_bound) >= enough)
-            first, second = first + top, second + left
-            ordered = first < second
-            yield from _confirm(thumbnails, first[ordered], second[ordered], threshold)
+    rows = plain[top : top + BLOCK, None]
+    for start in range(left, min(left + SPAN, len(plain)), BLOCK):
+        columns = slice(start, start + BLOCK)
+        bound, mirrored_bound = rows @ plain[columns].swapaxes(1, 2), rows @ mirrored[columns].swapaxes(1, 2)
+        if max(bound.max(), mirrored_bound.max()) < enough:
+            continue
+        row_tile, column_tile, row, column = np.nonzero(np.maximum(bound, mirrored_bound) >= enough)
+        first, second = (top + row_tile) * TILE + row, (start + column_tile) * TILE + column
+        ordered = first < second
+        yield from _confirm(thumbnails, first[ordered], second[ordered], threshold)
 
 
 def _confirm(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, threshold: float) -> Iterator[Pairs]:
-    for start in range(0, len(first), 4 * BLOCK):
-        i, j = first[start : start + 4 * BLOCK], second[start : start + 4 * BLOCK]
+    for start in range(0, len(first), CHUNK):
+        i, j = first[start : start + CHUNK], second[start : start + CHUNK]
         a, b = standardise(thumbnails[i]), standardise(thumbnails[j])
         plain = np.einsum("np,np->n", a, b)
         mirror = np.einsum("np,np->n", a, standardise(thumbnails[j][:, :, ::-1]))

@@ -196,8 +196,8 @@ ACTION_UNITS = {
     | {"lip_lo2": (0.0, -0.04), "lip_lo1": (0.0, -0.06), "lip_lo0": (0.0, -0.06), "chinfold0": (0.0, -0.02)},
     "AU25": {name: (0.0, 0.05 * share) for name, share in _LOWER.items()}
     | {"in_up": (0.0, -0.025), "in_up0": (0.0, -0.02), "in_up2": (0.0, -0.012), "lip_up1": (0.0, -0.012), "cupid": (0.0, -0.012)},
-    "AU26": _jaw_drop(0.21, 0.03),
-    "AU27": _jaw_drop(0.42, 0.075),
+    "AU26": _jaw_drop(0.25, 0.035),
+    "AU27": _jaw_drop(0.44, 0.08),
     "AU43": {"lid_up1": (0.0, 0.15), "lid_up2": (0.0, 0.155), "crease2": (0.0, 0.03), "crease3": (0.0, 0.03)},
 }
 AU_NAMES = tuple(ACTION_UNITS)

@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 
 _BITS = 4
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 GRID_ORIGIN, GRID_EXTENT = -1.5 - 1.75j, 3.6  # the square of face coordinates that a grid over the face covers
 
 
@@ -25,21 +24,45 @@ class Canvas:
         self.pixels = np.empty((side, side) if channels == 1 else (side, side, 3), np.uint8)
         self._turn = np.complex64(turn * (1 << _BITS))
         self._shift = np.complex64(shift * (1 << _BITS))
+        self._edge = cv2.LINE_AA
+        self._queue: list[tuple[np.ndarray | float, int | None, tuple[np.ndarray, ...]]] = []
 
     def layer(self, value: int) -> "Canvas":
-        """A gray canvas over the same face, filled with one value."""
+        """A gray canvas over the same face, filled with one value, without smooth edges."""
         layer = Canvas(self.side, 1, self.turn, self.shift)
         layer.pixels.fill(value)
+        layer._edge = cv2.LINE_8
         return layer
 
     def fill(self, colour: np.ndarray | float, *shapes: np.ndarray) -> None:
         """Fills polygons, each complex[N] or n of them complex[n,N], with float[3] in R, G, B or a gray value."""
-        cv2.fillPoly(self.pixels, self._fixed(shapes), self._tone(colour), cv2.LINE_AA, _BITS)
+        self._queue.append((colour, None, shapes))
 
-    def stroke(self, colour: np.ndarray | float, width: float, *paths: np.ndarray, closed: bool = False) -> None:
+    def stroke(self, colour: np.ndarray | float, width: float, *paths: np.ndarray) -> None:
         """Draws paths, given as in `fill`, as lines of one width in face units."""
-        thickness = max(1, round(width * self.unit))
-        cv2.polylines(self.pixels, self._fixed(paths), closed, self._tone(colour), thickness, cv2.LINE_AA, _BITS)
+        self._queue.append((colour, max(1, round(width * self.unit)), paths))
+
+    def draw(self) -> None:
+        """Puts on the pixels, in order, what `fill` and `stroke` have noted: all corners are placed in one go."""
+        if not self._queue:
+            return
+        corners = np.concatenate([shape.reshape(-1) for *_, shapes in self._queue for shape in shapes])
+        placed = (corners * self._turn + self._shift).astype(np.complex64, copy=False).view(np.float32)
+        placed = np.rint(placed).astype(np.int32).reshape(-1, 2)
+        start = 0
+        for colour, thickness, shapes in self._queue:
+            polygons = []
+            for shape in shapes:
+                stop = start + shape.size
+                part = placed[start:stop]
+                polygons += [part] if shape.ndim == 1 else list(part.reshape(*shape.shape, 2))
+                start = stop
+            tone = self._tone(colour)
+            if thickness is None:
+                cv2.fillPoly(self.pixels, polygons, tone, self._edge, _BITS)
+            else:
+                cv2.polylines(self.pixels, polygons, False, tone, thickness, self._edge, _BITS)
+        self._queue.clear()
 
     def drape(self, fields: np.ndarray) -> np.ndarray:
         """Values on a grid over the face, uint8[G,G,n] -> where they lie on this canvas, uint8[W,W,n]."""
@@ -53,13 +76,5 @@ class Canvas:
     def _tone(self, colour: np.ndarray | float) -> tuple[float, ...]:
         if isinstance(colour, (int, float)):
             return (colour,) * self.channels
-        return (float(colour @ _LUMA),) if self.channels == 1 else tuple(colour.tolist())
-
-    def _fixed(self, shapes: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        """OpenCV's polygons, int32[N,2] with _BITS binary places."""
-        polygons = []
-        for shape in shapes:
-            placed = (shape * self._turn + self._shift).astype(np.complex64, copy=False)
-            corners = np.rint(placed.view(np.float32)).astype(np.int32).reshape(*shape.shape, 2)
-            polygons += [corners] if shape.ndim == 1 else list(corners)
-        return polygons
+        red, green, blue = colour.tolist()
+        return (red, green, blue) if self.channels == 3 else (0.299 * red + 0.587 * green + 0.114 * blue,)

@@ -61,7 +61,7 @@ CORE = {
     "contempt": (12, 14),
 }
 # Speech, blinks and habits: action unit -> (how often, how strong at most) on any face.
-BYSTANDERS = {1: (0.06, 0.3), 2: (0.08, 0.35), 4: (0.08, 0.3), 5: (0.06, 0.3), 7: (0.08, 0.4), 12: (0.05, 0.2)}
+BYSTANDERS = {1: (0.06, 0.25), 2: (0.08, 0.3), 4: (0.08, 0.25), 5: (0.06, 0.25), 7: (0.08, 0.4), 12: (0.05, 0.2)}
 BYSTANDERS |= {14: (0.05, 0.3), 15: (0.05, 0.25), 17: (0.07, 0.4), 18: (0.06, 0.6), 23: (0.05, 0.4)}
 BYSTANDERS |= {24: (0.05, 0.5), 25: (0.12, 0.6), 26: (0.07, 0.5), 43: (0.07, 0.7)}
 
@@ -93,7 +93,7 @@ def draw_expression(rng: np.random.Generator, emotion: int) -> tuple[np.ndarray,
     """
     shares, strengths = _VARIANTS[emotion]
     units = len(AU_NAMES)
-    intensity = 0.3 + 0.7 * rng.beta(2.2, 1.6)
+    intensity = 0.35 + 0.65 * rng.beta(2.0, 1.4)
     variant = strengths[min(np.searchsorted(shares, rng.random()), len(shares) - 1)]
     scatter = np.clip(1 + 0.22 * rng.standard_normal(units), 0.5, 1.5)
     uniform = rng.random((3, units))

@@ -110,7 +110,8 @@ def mouth(scene: Scene) -> Mouth:
         return Mouth(*lips)
     corners = float(top[0].imag + top[-1].imag) / 2
     between = lambda x, y: x + 1j * np.clip(y, top.imag, bottom.imag)
-    teeth = between(top.real, middle + min(0.10, 0.75 * gap) + 0.45 * (corners - middle) * _BOW)
+    raised = max(scene.strength(unit) for unit in (9, 10, 12, 20))
+    teeth = between(top.real, middle + min(0.045 + 0.06 * raised, 0.75 * gap) + 0.45 * (corners - middle) * _BOW)
     bared = min(0.3 * gap, 0.09 * scene.strength(16) + 0.05 * scene.strength(20))
     lower_teeth = between(bottom.real, floor - bared + 0.05 * _BOW)
     tongue = between(bottom.real, floor - min(0.14, 0.42 * gap) + 0.12 * _BOW)

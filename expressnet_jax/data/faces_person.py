@@ -30,6 +30,7 @@ class Person:
       lined: float32[lines], how readily each line of the skin shows.
       brow_weight, lashes, neck: thickness of brows and upper lashes, half breadth of the neck.
       shine: how much the skin reflects.
+      pen: how thick the lines are of a drawing of this person.
       hair_style, beard: keys of HAIR and BEARDS ("none" for a shaven face).
       fringe: complex64[S], how uneven the hairline is.
       strand_roots, strand_bends: int[n], float32[n]; where single strands of hair start and how they bend.
@@ -48,6 +49,7 @@ class Person:
     lashes: float
     neck: float
     shine: float
+    pen: float
     hair_style: str
     beard: str
     fringe: np.ndarray
@@ -101,6 +103,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         lashes=float(0.8 + 0.6 * feminine),
         neck=float(0.68 - 0.12 * feminine + rng.normal(0, 0.02)),
         shine=float(rng.uniform(0.04, 0.25)),
+        pen=float(rng.uniform(0.035, 0.075)),
         hair_style=hair_style,
         beard=beard,
         fringe=rng.normal(0, 0.008, 2 * HAIR_SAMPLES).astype(np.float32).view(np.complex64),

@@ -66,18 +66,23 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 _ANCHORS, _ROWS, _GAINS = _tables()
+_COVERED = ("bridge4", "wing", "subnasale", "in_up0", "lip_up1", "lip_lo0", "mouth", "chinfold0")
+_BARE = (~np.isin(_ANCHORS, [i for name, i in INDEX.items() if name.split(".")[0] in _COVERED])).astype(np.float32)
 _DOWN, _INVERSE_X, _INVERSE_Y = _ROWS[:, 0], 1 / _ROWS[:, 1], 1 / _ROWS[:, 2]
 
 
-def shade(scene: Scene, side: int) -> np.ndarray:
+def shade(scene: Scene, side: int, hidden: bool = False) -> np.ndarray:
     """uint8[G,G,3] with G = side: brightness (128 is a surface that faces the viewer), redness and shine of the skin.
 
     Brightness is Lambert's cosine beside the ambient light, less what the bumps occlude; shine is Blinn's (1977) power
-    of the cosine to the direction half-way between light and viewer. Beyond the head all of it fades out.
+    of the cosine to the direction half-way between light and viewer. Redness and shine stay on the head.
+    With `hidden`, something smooth covers the lower face.
     """
     x, y = (np.linspace(start, start + GRID_EXTENT, side, dtype=np.float32) for start in _ORIGIN)
     centres = scene.plane[_ANCHORS]
     out, dark, red = (_ROWS[:, 3:] + (scene.activation.reshape(-1) @ _GAINS).reshape(-1, 3)).T
+    if hidden:
+        out, dark, red = out * _BARE, dark * _BARE, red * _BARE
     dx = (x[:, None] - centres.real) * _INVERSE_X
     dy = (y[:, None] - (centres.imag + _DOWN)) * _INVERSE_Y
     bump_x, bump_y = np.exp(-0.5 * dx * dx), np.exp(-0.5 * dy * dy)
@@ -89,7 +94,7 @@ def shade(scene: Scene, side: int) -> np.ndarray:
     bright = scene.ambient + 1.12 * (1 - scene.ambient) * facing(scene.light) - (bump_y * dark) @ bump_x.T
     half = scene.light + np.array((0, 0, 1), np.float32)
     fields = np.empty((side, side, 3), np.float32)
-    fields[..., 0] = 128 + inside * (128 * bright - 128)
+    fields[..., 0] = 128 * bright
     fields[..., 1] = inside * (14 * (bump_y * red) @ bump_x.T)
     fields[..., 2] = inside * (255 * scene.person.shine * facing(half / np.linalg.norm(half)) ** 32)
     return np.clip(fields, 0, 255, out=fields).astype(np.uint8)

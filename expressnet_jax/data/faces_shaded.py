@@ -1,7 +1,5 @@
 """Style "a": soft shading, as in a photograph."""
 
-from collections.abc import Callable
-
 import cv2
 import numpy as np
 
@@ -10,6 +8,7 @@ from expressnet_jax.data.faces_canvas import Canvas
 from expressnet_jax.data.faces_features import TAPER9, TAPER25, Scene, Strokes
 from expressnet_jax.data.faces_geometry import loop, ribbon
 from expressnet_jax.data.faces_hair import BEARDS
+from expressnet_jax.data.faces_occluders import Cover
 from expressnet_jax.data.faces_relief import shade
 
 NEUTRAL = 200  # on the layer of soft marks, what leaves the colour below as it is
@@ -23,32 +22,39 @@ _RAMP = np.arange(256) / 128
 _WARM, _COOL = (np.clip(128 * _RAMP**power, 0, 255).astype(np.uint8) for power in (0.84, 1.08))
 
 
-def paint(canvas: Canvas, scene: Scene, cover: Callable[[Canvas], None]) -> None:
-    """Draws a face over the background that is on the canvas; `cover` draws what is in front of it."""
+def paint(canvas: Canvas, scene: Scene, cover: Cover) -> None:
+    """Draws a face over the background that is on the canvas; `cover` is what is in front of it."""
     soft = canvas.layer(NEUTRAL)
     strokes = parts.strokes(scene)
     top, behind = parts.locks(scene)
-    _body(canvas, soft, scene, behind)
+    figure = canvas.layer(0)
+    _body(canvas, soft, figure, scene, behind)
     _skin(canvas, soft, scene, strokes)
     _mouth(canvas, scene)
     _eyes(canvas, soft, scene, strokes)
     _beard(canvas, soft, scene)
     if top is not None:
         _hair(canvas, soft, scene, top)
+        figure.fill(255, top)
     canvas.fill(scene.person.hair * 0.6 + scene.person.skin * 0.14, strokes.brows)
-    cover(canvas)
-    _light(canvas, soft, scene)
+    cover.draw(canvas, soft, NEUTRAL)
+    for layer in (canvas, soft, figure):
+        layer.draw()
+    _light(canvas, soft, figure, shade(scene, 48 if canvas.side <= 128 else 96, cover.hides))
 
 
-def _body(canvas: Canvas, soft: Canvas, scene: Scene, behind: np.ndarray | None) -> None:
+def _body(canvas: Canvas, soft: Canvas, figure: Canvas, scene: Scene, behind: np.ndarray | None) -> None:
     person, rim = scene.person, scene.curves["jaw"][15:-15]
     neck, cloth = parts.body(scene)
     if behind is not None:
         canvas.fill(person.hair * 0.7, behind)
+        figure.fill(255, behind)
     canvas.fill(person.skin * 0.82, neck)
     canvas.fill(person.cloth, cloth)
     canvas.fill(person.skin * 0.94, scene.curves["ear"])
     soft.fill(140, loop(rim, rim + 0.24j))
+    for part in (neck, scene.curves["ear"], scene.head):
+        figure.fill(255, part)
 
 
 def _skin(canvas: Canvas, soft: Canvas, scene: Scene, strokes: Strokes) -> None:
@@ -112,8 +118,10 @@ def _hair(canvas: Canvas, soft: Canvas, scene: Scene, top: np.ndarray) -> None:
     soft.fill(246, strands[1::2])
 
 
-def _light(canvas: Canvas, soft: Canvas, scene: Scene) -> None:
-    bright, red, shine = cv2.split(canvas.drape(shade(scene, 48 if canvas.side <= 128 else 96)))
+def _light(canvas: Canvas, soft: Canvas, figure: Canvas, fields: np.ndarray) -> None:
+    fields = canvas.drape(fields)
+    unlit = np.full_like(fields, (128, 0, 0))
+    bright, red, shine = cv2.split(cv2.copyTo(fields, figure.pixels, unlit))
     size = 2 * max(1, round(canvas.unit * 0.04)) + 1
     bright = cv2.multiply(bright, cv2.GaussianBlur(soft.pixels, (size, size), 0), scale=1 / NEUTRAL)
     if canvas.channels == 3:

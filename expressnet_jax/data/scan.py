@@ -4,7 +4,6 @@ Shapes: N examples of all splits together, D distinct pictures, T the side of a 
 """
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.duplicates import SIDE, digest, thumbnail
+from expressnet_jax.data.parallel import in_order
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 
@@ -86,8 +86,7 @@ def _scan_split(name: str, split: Split) -> tuple[list[bytes], np.ndarray, np.nd
                 continue
             digests[i], sizes[i], thumbnails[i] = digest(image), image.shape[:2], thumbnail(image)
 
-    with ThreadPoolExecutor() as pool:
-        starts = range(0, len(split), CHUNK)
-        for _ in tqdm(pool.map(fill, starts), desc=f"reading {name}", total=len(starts), disable=None, leave=False):
-            pass
+    starts = range(0, len(split), CHUNK)
+    for _ in tqdm(in_order(fill, starts), desc=f"reading {name}", total=len(starts), disable=None, leave=False):
+        pass
     return digests, sizes, thumbnails

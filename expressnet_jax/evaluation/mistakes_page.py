@@ -6,7 +6,7 @@ The content-security policy forbids every request, so that no picture and no tra
 CARD = """\
 <li class="card" data-label="$label" data-predicted="$predicted" data-confidence="$confidence">
 <img src="$source" alt="labelled $label, predicted $predicted" loading="lazy">
-<h2><span class="true">$label</span> <span class="arrow" aria-label="predicted as">→</span> <strong>$predicted</strong></h2>
+<h2><span class="true">$label</span> <span class="arrow">→</span> <strong>$predicted</strong></h2>
 <ul class="bars">$bars</ul>
 <p class="key" title="$key">$key</p>
 </li>"""

@@ -64,7 +64,7 @@ def _deduplicated(count: int, fresh: dict[str, Any] | None) -> str:
         return "every example has a near-duplicate in train; nothing is left to measure"
     others = f"balanced {100 * fresh['balanced_accuracy']:.2f} %, macro-F1 {100 * fresh['macro_f1']:.2f} %"
     left_out = f"{count - fresh['count']:,} of {count:,} left out: near-duplicates of training pictures"
-    return f"\n{'':22}".join([_with_interval(fresh), others, left_out])
+    return f"\n{'':21}".join([_with_interval(fresh), others, left_out])
 
 
 def _with_interval(metrics: dict[str, Any]) -> str:

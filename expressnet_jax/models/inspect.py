@@ -6,7 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from clu import parameter_overview
 from jax import Array
+
+from expressnet_jax.models.registry import MODELS, create_model
 
 
 def layer_order(model: nn.Module, image_shape: tuple[int, int, int]) -> list[str]:
@@ -20,7 +23,7 @@ def layer_order(model: nn.Module, image_shape: tuple[int, int, int]) -> list[str
         return call(*args, **kwargs)
 
     with nn.intercept_methods(note):
-        jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+        _shapes(model, image_shape)
     return list(order)
 
 
@@ -31,7 +34,7 @@ def parameter_count(params: Any) -> int:
 
 def forward_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> float:
     """Floating-point operations of one picture's forward pass as the compiler counts them (a multiply-add is two)."""
-    variables = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+    variables = _shapes(model, image_shape)
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     cost = jax.jit(model.apply).lower(variables, image).cost_analysis()
     return float(cost["flops"])
@@ -45,3 +48,25 @@ def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str,
     _, sown = model.apply(variables, images.astype(jnp.float32), mutable=["intermediates"])
     leaves = jax.tree_util.tree_leaves_with_path(sown.get("intermediates", {}))
     return {"/".join(str(key.key) for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
+
+
+def overview(image_shape: tuple[int, int, int], num_classes: int = 7) -> str:
+    """A table of all models for pictures of that shape."""
+    lines = [f"{'model':20s} {'parameters':>12s} {'MFLOP a picture':>16s} {'features':>9s}"]
+    for name in MODELS:
+        model = create_model(name, num_classes)
+        params = _shapes(model, image_shape)["params"]
+        features = params["head"]["kernel"].shape[0]
+        flops = forward_flops(model, image_shape) / 1e6
+        lines.append(f"{name:20s} {parameter_count(params):12,} {flops:16.1f} {features:9d}")
+    return "\n".join(lines)
+
+
+def describe(name: str, image_shape: tuple[int, int, int], num_classes: int = 7) -> str:
+    """Every parameter of one model with its shape."""
+    params = _shapes(create_model(name, num_classes), image_shape)["params"]
+    return parameter_overview.get_parameter_overview(params, include_stats=False)
+
+
+def _shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> Any:
+    return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))

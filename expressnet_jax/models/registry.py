@@ -33,7 +33,5 @@ def create_model(
     factory = MODELS[name]
     valid = set(inspect.signature(factory).parameters) - _NOT_OPTIONS
     if wrong := sorted(set(options) - valid):
-        raise UserError(
-            f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}"
-        )
+        raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
     return Classifier(factory(dtype=dtype, **options), num_classes, dropout)

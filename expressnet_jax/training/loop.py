@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data.audit import one_line
 from expressnet_jax.data.pipeline import OrderedBatches
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.evaluation.evaluate import collect, summarise
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoints, describe
@@ -22,16 +22,6 @@ from expressnet_jax.training.setup import Data, image_shape, load_data, make_fee
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_dispatch, make_predict
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers
-
-
-class Interrupted(Exception):
-    """The run was asked to stop and has saved; `signum` says by which signal."""
-
-    def __init__(self, signum: int, step: int):
-        super().__init__(
-            f"stopped at step {step} by {signal.Signals(signum).name}; the same command goes on from there"
-        )
-        self.signum = signum
 
 
 def train(config: ConfigDict, workdir: Path) -> Data:

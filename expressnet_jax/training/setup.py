@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from expressnet_jax.data import audit, prepare, sampling, selection
+from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
@@ -39,6 +40,11 @@ class Data(NamedTuple):
     prepared: Prepared
     chosen: selection.Chosen
     audit: dict[str, Any] | None
+
+    def pictures(self, image_shape: tuple[int, int, int], most: int = 256) -> np.ndarray:
+        """The first selection pictures, uint8[n,H,W,C]."""
+        first = self.chosen.select.subset(np.arange(min(most, len(self.chosen.select))))
+        return decode_all(first, image_shape[0], image_shape[2])
 
     @property
     def leaked(self) -> list[int] | None:

@@ -1,23 +1,15 @@
-"""Faces cut out of larger pictures by the box that a data set gives, decoded on several threads in order.
+"""Faces cut out of larger pictures by the box that a data set gives.
 
 Shapes: H height, W width.
 """
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from expressnet_jax.errors import UserError
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 JPEG_QUALITY = 95
 
@@ -52,7 +44,7 @@ def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:
 
 
 def as_jpeg(pixels: np.ndarray) -> bytes:
-    """uint8[H,W,3] RGB or uint8[H,W] gray -> a colour JPEG; PNG would take several times the disk for nothing."""
+    """uint8[H,W,3] RGB or uint8[H,W] gray -> a colour JPEG: as PNG it would take several times the disk."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
@@ -62,16 +54,3 @@ def checked_side(side: object, name: str) -> int:
     if not str(side).isdecimal() or int(str(side)) < 1:
         raise UserError(f"{name}: size is {side}, not a number of pixels")
     return int(str(side))
-
-
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """map(work, items) on all cores, a bounded number of results ahead of the one asked for."""
-    threads = os.cpu_count() or 1
-    waiting: deque = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= 4 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

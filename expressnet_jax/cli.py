@@ -1,0 +1,229 @@
+"""The `expressnet` command: everything beside training. It parses, calls one function of a room, and prints.
+
+Training is `python -m expressnet_jax.main --config configs/NAME.py --workdir DIR`.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from expressnet_jax import __version__
+from expressnet_jax.cpu import tune_cpu
+from expressnet_jax.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0, 2 for what a user can mend, 130 after Ctrl-C."""
+    arguments = parser().parse_args(argv)
+    if arguments.uses_jax:
+        tune_cpu()
+    try:
+        return arguments.run(arguments) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """One subparser a command."""
+    top = argparse.ArgumentParser(prog="expressnet", description=__doc__.splitlines()[0])
+    top.add_argument("--version", action="version", version=__version__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable, text: str, uses_jax: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run, uses_jax=uses_jax)
+        return sub
+
+    sub = command("prepare", prepare, "Check a data set's files once and store them for training.", uses_jax=False)
+    sub.add_argument("name", help="fer2013, ferplus, rafdb, affectnet, ckplus, jaffe, expw, folder, synthetic, ...")
+    sub.add_argument("--source", type=Path, help="the file or folder that you have")
+    sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
+    sub.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the data set")
+    sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
+    _data_dir(sub)
+
+    sub = command("audit", audit, "Find duplicates, leaks between splits, conflicting labels.", uses_jax=False)
+    sub.add_argument("name")
+    _data_dir(sub)
+
+    sub = command("show", show, "Write a labelled grid of pictures to look at before training.")
+    sub.add_argument("name")
+    sub.add_argument("--split", help="default: train, or all")
+    sub.add_argument("--augment", action="store_true", help="as a training with the default augmentation sees them")
+    sub.add_argument("--effects", action="store_true", help="each augmentation by itself instead")
+    sub.add_argument("--output", type=Path, required=True, help="a PNG")
+    _data_dir(sub)
+
+    sub = command("evaluate", evaluate, "Say honestly how good a checkpoint is on a split.")
+    sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
+    sub.add_argument("--data", required=True, help="a prepared data set, or a folder of class-named folders")
+    sub.add_argument("--split", help="default: test, validation or all, the first that exists")
+    sub.add_argument("--tta", default="none", help="none, flip or ten_crop")
+    sub.add_argument("--json", type=Path, help="write the figures here")
+    sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
+    _data_dir(sub)
+
+    sub = command("export", export, "Write a checkpoint as ONNX, proved equal in ONNX Runtime.")
+    sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
+    sub.add_argument("--output", type=Path, required=True, help="the .onnx file")
+    sub.add_argument("--input", choices=("uint8", "float"), default="uint8", help="type of the pixel values 0..255")
+    sub.add_argument("--data", help="a prepared data set to compare on; default: generated pictures")
+    _data_dir(sub)
+
+    sub = command("models", models, "List the models: parameters, arithmetic, features.")
+    sub.add_argument("name", nargs="?", help="show this one's layers")
+    sub.add_argument("--size", type=int, default=48)
+    sub.add_argument("--channels", type=int, default=1)
+
+    sub = command("bench", bench, "Measure a part of the trainer against what bounds it.")
+    sub.add_argument("part", choices=("input",))
+    sub.add_argument("--json", type=Path, help="write the figures here")
+    return top
+
+
+def _data_dir(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--data_dir", type=Path, help="where prepared data lives; default: $EXPRESSNET_DATA or ~/expressnet_data"
+    )
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.data import prepare as room
+
+    options = dict(_option(text) for text in arguments.option)
+    if arguments.stored_as:
+        options["name"] = arguments.stored_as
+    folder = arguments.data_dir or room.default_data_dir()
+    prepared = room.prepare(arguments.name, arguments.source, folder, overwrite=arguments.overwrite, **options)
+    counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
+    print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {', '.join(prepared.classes)}")
+    print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
+
+
+def _option(text: str) -> tuple[str, object]:
+    """`size=64` -> ("size", 64): numbers and JSON as such, everything else as text."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise UserError(f"--option {text}: write KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def audit(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.data import audit as room
+
+    prepared = _load(arguments, arguments.name)
+    print(room.table(room.audit(prepared)))
+    print(f"wrote {prepared.directory / 'audit.json'} and audit.txt beside it")
+
+
+def show(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.config import default
+    from expressnet_jax.data import show as room
+
+    prepared = _load(arguments, arguments.name)
+    split = prepared.split(arguments.split or ("train" if "train" in prepared.splits else "all"))
+    if arguments.effects:
+        path = room.show_augmentations(split, arguments.output)
+    else:
+        options = default().augment.to_dict() if arguments.augment else None
+        path = room.show(split, arguments.output, augment_options=options)
+    print(f"wrote {path}")
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.evaluation.files import write_json
+    from expressnet_jax.evaluation.report import format_table
+    from expressnet_jax.training.assess import assess, leaked_examples
+    from expressnet_jax.training.checkpoints import load_checkpoint
+    from expressnet_jax.training.finish import write_report
+
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    with _data(arguments) as prepared:
+        name = arguments.split or next(s for s in ("test", "validation", "all", "train") if s in prepared.splits)
+        leaked = leaked_examples(prepared, name, checkpoint.metadata["config"]["data"]["name"])
+        result = assess(checkpoint, prepared.split(name), tta=arguments.tta, leaked=leaked)
+        result.figures |= {"data": arguments.data, "split": name, "checkpoint": str(checkpoint.path)}
+        print(format_table(result.figures, f"{checkpoint.metadata['model']['name']} on {arguments.data}, {name}"))
+        if result.figures["left_out"]:
+            print(f"{result.figures['left_out']:,} pictures left out: the model does not know their class")
+        if arguments.json:
+            print(f"wrote {write_json(arguments.json, result.figures)}")
+        if arguments.report:
+            for path in write_report(result, checkpoint, arguments.report, f"{arguments.data}, {name}"):
+                print(f"wrote {path}")
+
+
+def export(arguments: argparse.Namespace) -> None:
+    import numpy as np
+
+    from expressnet_jax.data.decode import decode_all
+    from expressnet_jax.deploy.export import export_onnx
+    from expressnet_jax.training.checkpoints import load_checkpoint
+
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    images = None
+    if arguments.data:
+        prepared = _load(arguments, arguments.data)
+        split = prepared.split(next(iter(prepared.splits)))
+        height, _, channels = checkpoint.image_shape
+        images = decode_all(split.subset(np.arange(min(256, len(split)))), height, channels)
+    proof = export_onnx(checkpoint, arguments.output, images=images, input=arguments.input)
+    print(json.dumps(proof, indent=2, default=str))
+    print(f"wrote {arguments.output}")
+
+
+def models(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.models import inspect
+
+    shape = (arguments.size, arguments.size, arguments.channels)
+    print(inspect.describe(arguments.name, shape) if arguments.name else inspect.overview(shape))
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.bench.input import bench_input
+    from expressnet_jax.evaluation.files import write_json
+
+    figures = bench_input()
+    speed = figures["images_per_second"]
+    print(f"host-memory source through grain   {speed['pipeline']:12,.0f} images/s")
+    print(f"bare NumPy gather                  {speed['gather']:12,.0f} images/s")
+    print(f"ratio                              {figures['ratio']:12.2f}")
+    if arguments.json:
+        print(f"wrote {write_json(arguments.json, figures)}")
+
+
+def _load(arguments: argparse.Namespace, name: str):
+    from expressnet_jax.data.prepare import default_data_dir, load
+
+    return load(name, arguments.data_dir or default_data_dir())
+
+
+def _data(arguments: argparse.Namespace):
+    """A context with the prepared data set that --data means: by name, or a folder, prepared for the moment."""
+    import contextlib
+    import tempfile
+
+    from expressnet_jax.data.prepare import prepare as prepare_folder
+
+    if not Path(arguments.data).exists():
+        return contextlib.nullcontext(_load(arguments, arguments.data))
+
+    @contextlib.contextmanager
+    def for_the_moment():
+        with tempfile.TemporaryDirectory() as folder:
+            yield prepare_folder("folder", Path(arguments.data), Path(folder))
+
+    return for_the_moment()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

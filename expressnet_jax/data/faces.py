@@ -1,0 +1,164 @@
+"""Generated faces: people, expressions set by action units, pose, light, what is in front and behind, and a camera.
+
+    face = generate(7, seed=0, size=48, channels=1, style="a", emotion=3)
+
+A face is a pure function of its arguments: the person of (seed, identity), everything else of (seed, index).
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from expressnet_jax.data import faces_ink, faces_shaded
+from expressnet_jax.data.faces_anatomy import AU_NAMES
+from expressnet_jax.data.faces_camera import background, paper, photograph, scan
+from expressnet_jax.data.faces_canvas import Canvas
+from expressnet_jax.data.faces_expression import draw_expression
+from expressnet_jax.data.faces_features import Scene
+from expressnet_jax.data.faces_geometry import LANDMARK_INDEX, express, project
+from expressnet_jax.data.faces_occluders import OCCLUDERS, SHARES, Cover, draw_cover
+from expressnet_jax.data.faces_person import Person, draw_person
+from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
+from expressnet_jax.errors import UserError
+
+__all__ = ["AU_NAMES", "OCCLUDERS", "STYLES", "Face", "generate"]
+
+
+class Style(NamedTuple):
+    """How a picture is made: what is behind the face, how the face is drawn, what happens to the picture afterwards."""
+
+    behind: Callable[[np.random.Generator, int, int], np.ndarray]
+    paint: Callable[[Canvas, Scene, Cover], None]
+    finish: Callable[[np.random.Generator, np.ndarray], np.ndarray]
+
+
+STYLES = {
+    "a": Style(background, faces_shaded.paint, photograph),
+    "b": Style(paper, faces_ink.paint, scan),
+    "c": Style(paper, faces_ink.pencil, scan),
+}
+IDENTITIES = 1_000_000
+_PERSON, _PICTURE = 0, 1  # the two families of random streams
+
+
+class Face(NamedTuple):
+    """A picture and all that is known of it.
+
+    Attributes:
+      image: uint8[H,H,C].
+      label: the emotion's index in labels.WITH_CONTEMPT (its first seven are labels.BASIC).
+      action_units: float32[U] in 0..1, in the order of AU_NAMES; the stronger side where they differ.
+      landmarks: float32[68,2], iBUG's points as x, y in pixels; (0, 0) is the middle of the first pixel.
+      identity: who it is.
+      intensity: of the expression, 0 (neutral) to 1.
+      pose: float32[3], yaw, pitch and roll in radians; positive turns to the image's right, down, clockwise.
+      style, occluder: keys of STYLES, OCCLUDERS.
+    """
+
+    image: np.ndarray
+    label: int
+    action_units: np.ndarray
+    landmarks: np.ndarray
+    identity: int
+    intensity: float
+    pose: np.ndarray
+    style: str
+    occluder: str
+
+
+def generate(
+    index: int,
+    *,
+    seed: int = 0,
+    size: int = 48,
+    channels: int = 1,
+    style: str = "a",
+    emotion: int | None = None,
+    identity: int | None = None,
+) -> Face:
+    """The index-th face of a seed.
+
+    An emotion (index in labels.WITH_CONTEMPT) or identity that is not given is drawn: the seven basic ones alike.
+    """
+    _check(index, seed, size, channels, style, emotion)
+    rng = _stream(seed, _PICTURE, index)
+    drawn = int(rng.integers(IDENTITIES)), int(rng.integers(len(BASIC)))
+    identity = drawn[0] if identity is None else identity
+    emotion = drawn[1] if emotion is None else emotion
+    activation, intensity = draw_expression(rng, emotion)
+    scene, pose = _draw_scene(rng, _person(seed, identity), activation)
+    occluder = OCCLUDERS[min(int(np.searchsorted(np.cumsum(SHARES), rng.random())), len(OCCLUDERS) - 1)]
+    turn, shift = _frame(rng, scene, pose[2])
+    image = _picture(rng, STYLES[style], scene, occluder, size, channels, turn, shift)
+    landmarks = scene.plane[LANDMARK_INDEX] * (turn * size) + shift * size - (0.5 + 0.5j)
+    landmarks = np.stack([landmarks.real, landmarks.imag], axis=-1).astype(np.float32)
+    units = activation.max(axis=0).astype(np.float32)
+    return Face(image, emotion, units, landmarks, identity, intensity, pose, style, occluder)
+
+
+def _check(index: int, seed: int, size: int, channels: int, style: str, emotion: int | None) -> None:
+    if index < 0 or seed < 0:
+        raise UserError(f"synthetic: index {index} and seed {seed} must not be negative")
+    if size < 16:
+        raise UserError(f"synthetic: size {size} is too small for a face; give at least 16 pixels")
+    if channels not in (1, 3):
+        raise UserError(f"synthetic: channels is {channels}; it must be 1 (gray) or 3 (RGB)")
+    if style not in STYLES:
+        raise UserError(f"synthetic: no style {style!r}; the styles are: {', '.join(STYLES)}")
+    if emotion is not None and not 0 <= emotion < len(WITH_CONTEMPT):
+        raise UserError(f"synthetic: emotion {emotion} is not 0..{len(WITH_CONTEMPT) - 1}")
+
+
+def _stream(seed: int, family: int, number: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, family, number))))
+
+
+@lru_cache(maxsize=4096)
+def _person(seed: int, identity: int) -> Person:
+    return draw_person(_stream(seed, _PERSON, identity))
+
+
+def _draw_scene(rng: np.random.Generator, person: Person, activation: np.ndarray) -> tuple[Scene, np.ndarray]:
+    """Pose, gaze and light around an expression."""
+    pose = np.clip(rng.standard_normal(3), -2.2, 2.2) * (0.2, 0.11, 0.1)
+    to_light = rng.uniform((-0.9, -0.8, 0.7), (0.9, 0.25, 1.2)).astype(np.float32)
+    gaze = complex(*rng.normal(0, (0.025, 0.012)))
+    return Scene(
+        person=person,
+        activation=activation.astype(np.float32),
+        plane=project(express(person.resting, activation), pose[0], pose[1]),
+        gaze=gaze,
+        light=to_light / np.linalg.norm(to_light),
+        ambient=float(rng.uniform(0.25, 0.6)),
+    ), pose.astype(np.float32)
+
+
+def _frame(rng: np.random.Generator, scene: Scene, roll: float) -> tuple[complex, complex]:
+    """The crop, as a detector cuts it: factor and shift from face coordinates to a picture of side 1.
+
+    All landmarks are inside, at least 3 % off the edges.
+    """
+    turn = np.exp(1j * roll) / rng.uniform(2.6, 3.25)
+    marks = scene.plane[LANDMARK_INDEX] * turn
+    low, high = complex(marks.real.min(), marks.imag.min()), complex(marks.real.max(), marks.imag.max())
+    largest = max(high.real - low.real, high.imag - low.imag)
+    if largest > 0.92:
+        turn, low, high = turn * 0.92 / largest, low * 0.92 / largest, high * 0.92 / largest
+    shift = complex(*rng.normal(0.5, 0.025, 2)) - turn * 0.22j
+    fit = lambda value, least, most: min(max(value, 0.03 - least), 0.97 - most)
+    return turn, complex(fit(shift.real, low.real, high.real), fit(shift.imag, low.imag, high.imag))
+
+
+def _picture(rng, style, scene, occluder, size, channels, turn, shift) -> np.ndarray:
+    """Draws at twice the size where pixels are few, for a lid is a third of a pixel at 48."""
+    side = 2 * size if size <= 256 else size
+    canvas = Canvas(side, channels, turn * side, shift * side - (0.5 + 0.5j))
+    canvas.pixels = style.behind(rng, side, channels)
+    style.paint(canvas, scene, draw_cover(rng, scene, occluder))
+    pixels = canvas.pixels
+    if side != size:
+        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    return style.finish(rng, pixels).reshape(size, size, channels)

@@ -1,0 +1,75 @@
+"""How good a checkpoint is on a split: every example once, the label spaces matched by name.
+
+Shapes: N examples, H height, W width, C channels, K classes of the model.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from expressnet_jax.data.audit import load_audit
+from expressnet_jax.data.labels import canonical
+from expressnet_jax.data.pipeline import ordered_batches
+from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.evaluate import Predict, collect, summarise
+from expressnet_jax.evaluation.tta import with_tta
+from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.step import make_predict
+
+
+class Assessment(NamedTuple):
+    """Figures, and what they came from: probabilities float32[N,K], labels int[N] in the model's classes, the split."""
+
+    figures: dict[str, Any]
+    probabilities: np.ndarray
+    labels: np.ndarray
+    split: Split
+
+
+def assess(
+    checkpoint: Checkpoint,
+    split: Split,
+    *,
+    tta: str = "none",
+    batch_size: int = 256,
+    leaked: Sequence[int] | None = None,
+) -> Assessment:
+    """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split."""
+    height, _, channels = checkpoint.image_shape
+    predict = with_tta(make_predict(checkpoint.model, checkpoint.variables), tta)
+    known, labels = match_labels(split, checkpoint.classes)
+    batches = ordered_batches(known, min(batch_size, max(len(known), 1)), size=height, channels=channels)
+    probabilities, _, index = collect(np_predict(predict), batches.batches())
+    figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
+    figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
+    return Assessment(figures, probabilities, labels, known)
+
+
+def np_predict(predict: Predict) -> Predict:
+    """`predict` with its result in host memory."""
+    return lambda images: np.asarray(predict(images))
+
+
+def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarray]:
+    """The examples whose class is one of `classes`, and their labels int64[n] there.
+
+    Class names are matched as they are, else by the taxonomy (`happy` is `happiness`).
+
+    Raises:
+      UserError: not one class in common.
+    """
+    own = {name: i for i, name in enumerate(classes)} | {canonical(name) or name: i for i, name in enumerate(classes)}
+    position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
+    labels = position[split.labels]
+    if not (labels >= 0).any():
+        raise UserError(f"no class in common: data {', '.join(split.classes)}; model {', '.join(classes)}")
+    kept = np.flatnonzero(labels >= 0)
+    return split.subset(kept), labels[kept]
+
+
+def leaked_examples(prepared: Prepared, split: str, trained_on: str) -> list[int] | None:
+    """Examples of a split with a near-duplicate in train; None if the model learned from other data or none was audited."""
+    report = load_audit(prepared) if prepared.name == trained_on else None
+    return None if report is None else report["leaked"].get(split)

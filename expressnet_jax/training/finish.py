@@ -1,0 +1,66 @@
+"""After the last step: the best checkpoint's figures, tables and pictures, in the run's folder."""
+
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from expressnet_jax.data.decode import decode
+from expressnet_jax.data.prepare import Split
+from expressnet_jax.evaluation.files import write_json
+from expressnet_jax.evaluation.mistakes import mistakes_html
+from expressnet_jax.evaluation.plots import confusion_png, curves_png
+from expressnet_jax.evaluation.report import format_table
+from expressnet_jax.training.assess import Assessment, assess
+from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.setup import Data
+from expressnet_jax.training.writers import read_history
+
+
+class Pictures:
+    """A split's pictures by position, decoded when asked for: item i is uint8[H,W,C]."""
+
+    def __init__(self, split: Split, image_shape: tuple[int, int, int]):
+        self.split, self.image_shape = split, image_shape
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, i: int):
+        return decode(self.split.encoded(i), self.image_shape[0], self.image_shape[2])
+
+
+def finish(config: ConfigDict, workdir: Path, data: Data) -> tuple[Checkpoint, list[Path]]:
+    """Evaluates the best checkpoint on the split that selected it, prints the table and writes the report's files."""
+    checkpoint = load_checkpoint(workdir)
+    result = assess(
+        checkpoint, data.chosen.select, tta=config.eval.tta, batch_size=config.eval.batch_size, leaked=data.leaked
+    )
+    result.figures["data"], result.figures["split"] = config.data.name, data.chosen.select_name
+    title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
+    print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
+    print(format_table(result.figures))
+    sys.stdout.flush()
+    files = write_report(result, checkpoint, workdir, title, mistakes=config.eval.mistakes)
+    files.append(curves_png(read_history(workdir / "metrics.jsonl"), workdir / "curves.png", title, config.eval.metric))
+    return checkpoint, files
+
+
+def write_report(
+    result: Assessment, checkpoint: Checkpoint, folder: Path, title: str, *, mistakes: bool = True
+) -> list[Path]:
+    """evaluation.json, confusion.png and, for looking at on one's own machine, mistakes.html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [
+        write_json(folder / "evaluation.json", result.figures),
+        confusion_png(result.figures, folder / "confusion.png", title),
+    ]
+    if mistakes:
+        pictures = Pictures(result.split, checkpoint.image_shape)
+        page = folder / "mistakes.html"
+        files.append(
+            mistakes_html(
+                result.probabilities, result.labels, pictures, checkpoint.classes, page, result.split.keys, title=title
+            )
+        )
+    return files

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The whole check: sets itself up, then formatting, lint and tests. Arguments go to pytest (-k NAME, -x, ...).
+# DRY_RUN=1 prints what would be done.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash launch/setup.sh test
+run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
+run .venv/bin/ruff format --check .
+run .venv/bin/ruff check .
+run .venv/bin/python -m pytest "$@"

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from expressnet_jax.evaluation.calibration import (
+    apply_temperature,
+    brier_score,
+    expected_calibration_error,
+    fit_temperature,
+    reliability_table,
+)
+
+
+def softmax(scores):
+    weight = np.exp(scores - scores.max(1, keepdims=True))
+    return weight / weight.sum(1, keepdims=True)
+
+
+def predictions(count=800, num_classes=5, sharpness=3.0, seed=0):
+    """Logits float[N,K] that are too sure of themselves by `sharpness`, and labels drawn from the honest ones."""
+    rng = np.random.default_rng(seed)
+    honest = 1.5 * rng.normal(size=(count, num_classes))
+    labels = (rng.random((count, 1)) > softmax(honest).cumsum(1)).sum(1)
+    return sharpness * honest, labels
+
+
+def naive_calibration_error(probabilities, labels, bins):
+    total = 0
+    for m in range(1, bins + 1):
+        members = [
+            (max(p), int(np.argmax(p) == y))
+            for p, y in zip(probabilities, labels, strict=True)
+            if (m - 1) / bins < max(p) <= m / bins
+        ]
+        if members:
+            confidence, correct = np.mean(members, axis=0)
+            total += len(members) / len(labels) * abs(correct - confidence)
+    return total
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15])
+def test_calibration_error_is_equation_3_of_guo(bins):
+    logits, labels = predictions()
+    probabilities = softmax(logits)
+    expected = naive_calibration_error(probabilities, labels, bins)
+    assert expected_calibration_error(probabilities, labels, bins) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
+    probabilities = np.array([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]])
+    assert [row["count"] for row in reliability_table(probabilities, [0, 0, 0], bins=4)] == [0, 1, 1, 1]
+
+
+def test_sure_and_right_is_calibrated_and_sure_and_wrong_is_not():
+    sure = np.eye(3)[[0, 1, 2]]
+    assert expected_calibration_error(sure, [0, 1, 2]) == 0
+    assert expected_calibration_error(sure, [1, 2, 0]) == 1
+
+
+def test_reliability_table_adds_up_to_the_error():
+    logits, labels = predictions()
+    table = reliability_table(softmax(logits), labels)
+    assert len(table) == 15 and sum(row["count"] for row in table) == len(labels)
+    gap = sum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in table) / len(labels)
+    assert gap == pytest.approx(expected_calibration_error(softmax(logits), labels))
+
+
+def test_brier_score_is_the_squared_distance_to_the_truth():
+    logits, labels = predictions(count=50)
+    probabilities = softmax(logits)
+    expected = np.mean(
+        [
+            sum((p[k] - (k == y)) ** 2 for k in range(len(p)))  # Brier 1950, eq. 2
+            for p, y in zip(probabilities, labels, strict=True)
+        ]
+    )
+    assert brier_score(probabilities, labels) == pytest.approx(expected)
+    assert brier_score(np.eye(2), [1, 0]) == 2
+
+
+def test_temperature_is_the_best_of_a_fine_grid():
+    logits, labels = predictions(sharpness=3.0)
+    loss = lambda t: -np.log(softmax(logits / t)[np.arange(len(labels)), labels]).mean()
+    grid = np.arange(0.5, 8, 0.001)
+    best = grid[np.argmin([loss(t) for t in grid])]
+    temperature = fit_temperature(logits, labels)
+    assert temperature == pytest.approx(best, abs=1e-3)
+    assert temperature == pytest.approx(3.0, rel=0.15)
+
+
+def test_temperature_is_the_same_from_logits_and_log_probabilities():
+    logits, labels = predictions()
+    assert fit_temperature(np.log(softmax(logits)), labels) == pytest.approx(fit_temperature(logits, labels), rel=1e-5)
+
+
+def test_temperature_mends_the_calibration_and_keeps_every_decision():
+    logits, labels = predictions(sharpness=3.0)
+    before = softmax(logits)
+    after = apply_temperature(before, fit_temperature(logits, labels))
+    assert expected_calibration_error(after, labels) < 0.3 * expected_calibration_error(before, labels)
+    np.testing.assert_array_equal(after.argmax(1), before.argmax(1))
+    np.testing.assert_allclose(after.sum(1), 1, rtol=1e-6)
+
+
+def test_a_probability_of_zero_does_not_break_the_fit():
+    probabilities = np.array([[1.0, 0.0], [0.8, 0.2], [0.3, 0.7]], np.float32)
+    with np.errstate(divide="ignore"):
+        temperature = fit_temperature(np.log(probabilities), [1, 0, 1])
+    assert np.isfinite(temperature) and np.isfinite(apply_temperature(probabilities, temperature)).all()

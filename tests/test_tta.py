@@ -1,0 +1,92 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.tta import TTA, five_crops, flip, ten_crop, with_tta
+
+
+def left_half(images):
+    """uint8[B,H,W,C] -> float32[B,2]: how bright the left half is, and the rest to one."""
+    images = np.asarray(images, np.float32)
+    share = images[:, :, : images.shape[2] // 2].mean((1, 2, 3)) / 255
+    return np.stack([share, 1 - share], axis=1).astype(np.float32)
+
+
+def half_lit(left, right):
+    """One picture uint8[1,20,20,1] of two halves."""
+    image = np.empty((1, 20, 20, 1), np.uint8)
+    image[:, :, :10], image[:, :, 10:] = left, right
+    return image
+
+
+def test_flip_is_the_mean_of_both_sides():
+    np.testing.assert_allclose(left_half(half_lit(255, 51)), [[1, 0]])
+    np.testing.assert_allclose(flip(left_half)(half_lit(255, 51)), [[0.6, 0.4]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["flip", "ten_crop"])
+def test_a_mirrored_picture_gives_the_same_answer(name):
+    images = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), np.uint8)
+    predict = with_tta(left_half, name)
+    np.testing.assert_allclose(predict(images), predict(images[:, :, ::-1]), rtol=1e-6)
+
+
+def test_ten_crop_sees_ten_views_of_the_corners_and_the_centre():
+    views = []
+
+    def spy(images):
+        views.append(images)
+        return left_half(images)
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 1), np.uint8)
+    mean = ten_crop(spy, crop=0.8)(images)
+    assert len(views) == 10 and all(view.shape == images.shape and view.dtype == np.uint8 for view in views)
+    np.testing.assert_allclose(mean, np.mean([left_half(view) for view in views], axis=0), rtol=1e-6)
+    for view, mirrored in zip(views[:5], views[5:], strict=True):
+        np.testing.assert_array_equal(view[:, :, ::-1], mirrored)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_crops_lie_where_their_names_say(channels):
+    ramp = np.arange(20, dtype=np.uint8)
+    image = np.broadcast_to((ramp[:, None] * 10 + ramp)[None, :, :, None], (1, 20, 20, channels))
+    boxes = [(0, 0), (4, 0), (0, 4), (4, 4), (2, 2)]  # (left, top) of 16 by 16
+    for view, (left, top) in zip(five_crops(np.ascontiguousarray(image), 0.8), boxes, strict=True):
+        crop = Image.fromarray(np.ascontiguousarray(image[0, top : top + 16, left : left + 16, 0]))
+        expected = np.asarray(crop.resize((20, 20), Image.Resampling.BILINEAR))
+        assert np.abs(view[0, ..., 0].astype(int) - expected).max() <= 1
+        assert (view == view[..., :1]).all()
+
+
+def test_a_crop_of_the_whole_is_the_flip():
+    images = np.random.default_rng(0).integers(0, 256, (4, 12, 10, 1), np.uint8)
+    np.testing.assert_allclose(ten_crop(left_half, crop=1.0)(images), flip(left_half)(images), rtol=1e-6)
+
+
+def test_none_changes_nothing():
+    assert with_tta(left_half, "none") is left_half
+
+
+@pytest.mark.parametrize("name", TTA)
+def test_a_jitted_predict_compiles_once(name):
+    traces = []
+
+    @jax.jit
+    def predict(images):
+        traces.append(images.shape)
+        share = images.astype(jnp.float32).mean((1, 2, 3)) / 255
+        return jnp.stack([share, 1 - share], axis=1)
+
+    images = np.full((2, 16, 16, 1), 51, np.uint8)
+    np.testing.assert_allclose(with_tta(predict, name)(images), [[0.2, 0.8]] * 2, rtol=1e-5)
+    assert traces == [(2, 16, 16, 1)]
+
+
+def test_wrong_names_and_sizes_are_refused():
+    with pytest.raises(UserError, match="'twelve'; there are: none, flip, ten_crop"):
+        with_tta(left_half, "twelve")
+    with pytest.raises(UserError, match=r"crop is 0, but must be above 0"):
+        ten_crop(left_half, crop=0)
