@@ -4,7 +4,7 @@ expressnet prepare fer2013 --source fer2013.csv
 python -m expressnet_jax.main --config configs/fer2013.py --workdir runs/fer2013
 """
 
-from expressnet_jax.config import default
+from expressnet_jax.config import augment_faces, default
 
 
 def get_config():
@@ -18,15 +18,8 @@ def get_config():
     config.optimizer.weight_decay = 5e-4
     config.optimizer.warmup_epochs = 1.0
     config.optimizer.ema = 0.998
-    config.eval.every_epochs = 2.0
     config.loss.label_smoothing = 0.1
-    config.augment.flip = 0.5
-    config.augment.pad = 4
-    config.augment.crop = 40
-    config.augment.rotate = 12.0
-    config.augment.zoom = 0.1
-    config.augment.brightness = 0.1
-    config.augment.contrast = 0.2
-    config.augment.erase = 0.25
+    config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
+    augment_faces(config)
     return config

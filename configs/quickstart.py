@@ -1,6 +1,6 @@
 """ExpressNet-tiny on generated faces: the whole road in minutes, no download.
 
-    python -m expressnet_jax.main --config configs/quickstart.py --workdir runs/quickstart
+python -m expressnet_jax.main --config configs/quickstart.py --workdir runs/quickstart
 """
 
 from expressnet_jax.config import default

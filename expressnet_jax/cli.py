@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command("show", show, "Write a labelled grid of pictures to look at before training.")
     sub.add_argument("name")
     sub.add_argument("--split", help="default: train, or all")
-    sub.add_argument("--augment", action="store_true", help="as a training with the default augmentation sees them")
+    sub.add_argument("--augment", action="store_true", help="as a training on real data sees them")
     sub.add_argument("--effects", action="store_true", help="each augmentation by itself instead")
     sub.add_argument("--output", type=Path, required=True, help="a PNG")
     _data_dir(sub)
@@ -126,7 +126,7 @@ def audit(arguments: argparse.Namespace) -> None:
 
 
 def show(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.config import default
+    from expressnet_jax.config import augment_faces, default
     from expressnet_jax.data import show as room
 
     prepared = _load(arguments, arguments.name)
@@ -134,8 +134,10 @@ def show(arguments: argparse.Namespace) -> None:
     if arguments.effects:
         path = room.show_augmentations(split, arguments.output)
     else:
-        options = default().augment.to_dict() if arguments.augment else None
-        path = room.show(split, arguments.output, augment_options=options)
+        config = default()
+        augment_faces(config)
+        options = config.augment.to_dict() if arguments.augment else None
+        path = room.show(split, arguments.output, augment_options=options, size=config.data.size)
     print(f"wrote {path}")
 
 

@@ -97,3 +97,20 @@ def _evaluation() -> ConfigDict:
     evaluation.tta = "none"  # none | flip | ten_crop: of the final report; selection always uses none
     evaluation.mistakes = True
     return evaluation
+
+
+def augment_faces(config: ConfigDict) -> None:
+    """The augmentation of the real-data configs, for faces of `data.size` pixels cut to five sixths: mirror, random
+    crop, small rotation and zoom, light, random erasing. Evaluation sees the whole picture: a network that averages
+    over positions gains from pictures a little larger than those it was trained on (Touvron et al. 2019)."""
+    crop = config.data.size * 5 // 6 // 4 * 4
+    config.augment.update(
+        flip=0.5,
+        pad=(config.data.size - crop) // 2,
+        crop=crop,
+        rotate=12.0,
+        zoom=0.1,
+        brightness=0.1,
+        contrast=0.2,
+        erase=0.25,
+    )

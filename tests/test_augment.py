@@ -159,6 +159,17 @@ def test_switching_one_option_on_leaves_the_draws_of_the_others():
     assert (np.isclose(both, flipped).mean((1, 2, 3)) > 0.9).all()
 
 
+def test_crop_after_shifts_is_a_random_crop_without_invented_borders():
+    images = noise(64, 24, 24, 1)
+    crops = run(images, pad=2, crop=20)
+    assert crops.shape == (64, 20, 20, 1)
+    windows = [images[:, i : i + 20, j : j + 20] for i in range(5) for j in range(5)]
+    found = np.array([(window == crops).all((1, 2, 3)) for window in windows])
+    assert (found.sum(0) == 1).all() and found.any(1).sum() > 15
+    with pytest.raises(UserError, match=r"augment\.crop: 25 pixels do not fit"):
+        augment(KEY, images, {"crop": 25})
+
+
 def test_an_unknown_option_is_refused_with_the_valid_ones():
     with pytest.raises(UserError, match=r"no option rotation; there are flip, .*rotate.*cutmix"):
         augment(KEY, noise(1, 8, 8, 1), {"rotation": 3.0})

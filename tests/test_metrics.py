@@ -16,7 +16,7 @@ from expressnet_jax.evaluation.metrics import (
 
 
 def predictions(count=500, num_classes=7, seed=0, absent=()):
-    """Probabilities float32[N,K] that are right about half of the time, and labels int[N] without the absent classes."""
+    """Probabilities float32[N,K], right about half of the time, and labels int[N] without the absent classes."""
     rng = np.random.default_rng(seed)
     present = [k for k in range(num_classes) if k not in absent]
     labels = rng.choice(present, count)

@@ -104,8 +104,7 @@ def test_confusion_matrix_is_a_picture_of_the_expected_size(tmp_path, num_classe
     with Image.open(path) as image:
         assert image.format == "PNG"
         assert image.size == pytest.approx(((side + 2.0) * 150, (side + 1.95) * 150), abs=1)
-        pixels = np.asarray(image.convert("RGB"))
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+        assert len(image.convert("RGB").getcolors(2**24)) > 50
 
 
 def test_a_right_model_has_a_dark_diagonal(tmp_path):

@@ -1,6 +1,7 @@
 """Equal and near-equal pictures among many: every pair is compared, in bounded memory.
 
-N pictures, T = 24 the side of a thumbnail, M the length of a signature, P pairs. Two pictures are near-equal when their gray thumbnails correlate at least `THRESHOLD`, one of them mirrored or not.
+N pictures, T = 24 the side of a thumbnail, M the length of a signature, P pairs. Two pictures are near-equal when their
+gray thumbnails correlate at least `THRESHOLD`, one of them mirrored or not.
 """
 
 import hashlib

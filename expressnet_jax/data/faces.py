@@ -24,7 +24,7 @@ from expressnet_jax.data.faces_person import Person, draw_person
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.errors import UserError
 
-__all__ = ["AU_NAMES", "OCCLUDERS", "STYLES", "Face", "generate"]
+__all__ = ["AU_NAMES", "OCCLUDERS", "STYLES", "Face", "check", "generate"]
 
 
 class Style(NamedTuple):
@@ -83,7 +83,9 @@ def generate(
 
     An emotion (index in labels.WITH_CONTEMPT) or identity that is not given is drawn: the seven basic ones alike.
     """
-    _check(index, seed, size, channels, style, emotion)
+    check(seed, size, channels, style)
+    if emotion is not None and not 0 <= emotion < len(WITH_CONTEMPT):
+        raise UserError(f"synthetic: emotion {emotion} is not 0..{len(WITH_CONTEMPT) - 1}")
     rng = _stream(seed, _PICTURE, index)
     drawn = int(rng.integers(IDENTITIES)), int(rng.integers(len(BASIC)))
     identity = drawn[0] if identity is None else identity
@@ -99,17 +101,20 @@ def generate(
     return Face(image, emotion, units, landmarks, identity, intensity, pose, style, occluder)
 
 
-def _check(index: int, seed: int, size: int, channels: int, style: str, emotion: int | None) -> None:
-    if index < 0 or seed < 0:
-        raise UserError(f"synthetic: index {index} and seed {seed} must not be negative")
+def check(seed: int, size: int, channels: int, style: str) -> None:
+    """Refuses what `generate` cannot draw.
+
+    Raises:
+      UserError: it names the argument and what it may be.
+    """
+    if seed < 0:
+        raise UserError(f"synthetic: seed is {seed}; it must not be negative")
     if size < 16:
         raise UserError(f"synthetic: size {size} is too small for a face; give at least 16 pixels")
     if channels not in (1, 3):
         raise UserError(f"synthetic: channels is {channels}; it must be 1 (gray) or 3 (RGB)")
     if style not in STYLES:
         raise UserError(f"synthetic: no style {style!r}; the styles are: {', '.join(STYLES)}")
-    if emotion is not None and not 0 <= emotion < len(WITH_CONTEMPT):
-        raise UserError(f"synthetic: emotion {emotion} is not 0..{len(WITH_CONTEMPT) - 1}")
 
 
 def _stream(seed: int, family: int, number: int) -> np.random.Generator:
@@ -123,7 +128,7 @@ def _person(seed: int, identity: int) -> Person:
 
 def _draw_scene(rng: np.random.Generator, person: Person, activation: np.ndarray) -> tuple[Scene, np.ndarray]:
     """Pose, gaze and light around an expression."""
-    pose = np.clip(rng.standard_normal(3), -2.2, 2.2) * (0.2, 0.11, 0.1)
+    pose = np.clip(rng.standard_normal(3), -2.2, 2.2) * (0.18, 0.085, 0.085)
     to_light = rng.uniform((-0.9, -0.8, 0.7), (0.9, 0.25, 1.2)).astype(np.float32)
     gaze = complex(*rng.normal(0, (0.025, 0.012)))
     return Scene(

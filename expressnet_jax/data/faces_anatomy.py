@@ -1,4 +1,4 @@
-"""The tables of a face: its points, the muscles' action units, and the ways in which one person differs from another.
+"""The tables of a face: its points, what the muscles' action units do to them, and the lines that this folds.
 
 Face coordinates: x to the image's right, y down, z towards the viewer, origin between the eyes; the unit is half the
 breadth of an average face (70 mm). Only the image-right half is written down; the other is its mirror image.
@@ -120,6 +120,9 @@ SURFACE = {
     "high2": (0.56, -0.85, 0.0),
     "frown1": (0.075, -0.20, 0.03),
     "frown2": (0.085, -0.42, 0.02),
+    "ridge1": (0.085, 0.12, 0.06),
+    "ridge2": (0.085, 0.35, 0.1),
+    "ridge3": (0.105, 0.58, 0.14),
     "root0": (0.0, -0.02, 0.07),
     "root1": (0.09, -0.04, 0.04),
     "root2": (0.0, 0.07, 0.09),
@@ -128,14 +131,23 @@ SURFACE = {
     "bunny2": (0.20, 0.32, 0.02),
 }
 
-_MOUTH_HALF = ("lip_up2", "lip_up1", "lip_lo2", "lip_lo1", "in_corner", "in_up2", "in_up", "in_lo2", "in_lo")
+MOUTH_HALF = ("lip_up2", "lip_up1", "lip_lo2", "lip_lo1", "in_corner", "in_up2", "in_up", "in_lo2", "in_lo")
 _LOWER = {"lip_lo0": 1.0, "lip_lo1": 1.0, "lip_lo2": 0.7, "in_lo2": 0.72, "in_lo": 1.0, "in_lo0": 1.05}
 
 
 def _jaw_drop(drop: float, narrow: float) -> dict[str, tuple[float, float]]:
     """The lower face following a jaw that opens by `drop`."""
     lower = {name: (0.0, share * drop) for name, share in _LOWER.items()}
-    rim = {"chin": 1.0, "jaw1": 1.0, "jaw2": 0.9, "jaw3": 0.68, "jaw4": 0.36, "jaw5": 0.12, "chinfold0": 1.0, "chinfold1": 0.97}
+    rim = {
+        "chin": 1.0,
+        "jaw1": 1.0,
+        "jaw2": 0.9,
+        "jaw3": 0.68,
+        "jaw4": 0.36,
+        "jaw5": 0.12,
+        "chinfold0": 1.0,
+        "chinfold1": 0.97,
+    }
     rim = {name: (-0.02 * share, share * drop) for name, share in rim.items()}
     corner = (-narrow, 0.34 * drop)
     folds = {"fold3": (-0.02, 0.1 * drop), "fold4": (-0.03, 0.3 * drop), "dimple2": corner, "dimple3": corner}
@@ -145,7 +157,7 @@ def _jaw_drop(drop: float, narrow: float) -> dict[str, tuple[float, float]]:
 
 # What each action unit of Ekman and Friesen's FACS does at full strength: point -> (outwards, down).
 ACTION_UNITS = {
-    "AU1": {"brow1": (0.0, -0.20), "brow2": (0.0, -0.13), "brow3": (0.0, -0.05), "crease2": (0.0, -0.03)}
+    "AU1": {"brow1": (0.0, -0.23), "brow2": (0.0, -0.15), "brow3": (0.0, -0.05), "crease2": (0.0, -0.03)}
     | {name: (0.0, -0.04) for name in ("low0", "low1", "mid0", "mid1")},
     "AU2": {"brow2": (0.0, -0.04), "brow3": (0.0, -0.10), "brow4": (0.0, -0.17), "brow5": (0.0, -0.13)}
     | {"crease3": (0.0, -0.04), "low2": (0.0, -0.05), "mid2": (0.0, -0.04), "low1": (0.0, -0.02)},
@@ -162,17 +174,43 @@ ACTION_UNITS = {
     "AU9": {"wing": (0.02, -0.08), "wing_low": (0.02, -0.07), "wing_top": (0.0, -0.06), "nostril": (0.01, -0.05)}
     | {"subnasale": (0.0, -0.03), "bridge4": (0.0, -0.04), "brow1": (-0.035, 0.09), "brow2": (-0.02, 0.06)}
     | {"brow3": (0.0, 0.03), "lip_up1": (0.0, -0.06), "lip_up2": (0.0, -0.05), "cupid": (0.0, -0.05)}
-    | {"in_up": (0.0, -0.05), "in_up0": (0.0, -0.05), "in_up2": (0.0, -0.03), "fold1": (0.01, -0.08), "fold2": (0.01, -0.04)}
+    | {
+        "in_up": (0.0, -0.05),
+        "in_up0": (0.0, -0.05),
+        "in_up2": (0.0, -0.03),
+        "fold1": (0.01, -0.08),
+        "fold2": (0.01, -0.04),
+    }
     | {"lid_lo1": (0.0, -0.04), "lid_lo2": (0.0, -0.035), "lid_up1": (0.0, 0.03), "lid_up2": (0.0, 0.02)},
-    "AU10": {"lip_up1": (0.01, -0.08), "lip_up2": (0.03, -0.10), "cupid": (0.0, -0.055), "in_up": (0.02, -0.075), "in_up2": (0.02, -0.06)}
+    "AU10": {
+        "lip_up1": (0.01, -0.08),
+        "lip_up2": (0.03, -0.10),
+        "cupid": (0.0, -0.055),
+        "in_up": (0.02, -0.075),
+        "in_up2": (0.02, -0.06),
+    }
     | {"in_up0": (0.0, -0.06), "wing": (0.02, -0.035), "wing_low": (0.02, -0.035), "fold2": (0.03, -0.06)}
     | {"fold1": (0.02, -0.05), "fold3": (0.03, -0.02), "bag2": (0.0, -0.02)},
     "AU12": {"mouth": (0.12, -0.155), "in_corner": (0.115, -0.15), "lip_up2": (0.08, -0.06), "lip_lo2": (0.08, -0.075)}
     | {"lip_up1": (0.025, 0.012), "lip_lo1": (0.03, -0.005), "cupid": (0.0, 0.02), "in_up": (0.035, -0.015)}
-    | {"in_lo": (0.035, -0.015), "in_up2": (0.075, -0.06), "in_lo2": (0.075, -0.06), "cheek": (0.03, -0.06), "fold1": (0.03, -0.02), "fold2": (0.08, -0.04)}
+    | {
+        "in_lo": (0.035, -0.015),
+        "in_up2": (0.075, -0.06),
+        "in_lo2": (0.075, -0.06),
+        "cheek": (0.03, -0.06),
+        "fold1": (0.03, -0.02),
+        "fold2": (0.08, -0.04),
+    }
     | {"fold3": (0.13, -0.07), "fold4": (0.11, -0.05), "jaw3": (0.02, -0.01), "jaw4": (0.03, -0.02)}
     | {name: (0.12, -0.13) for name in ("dimple1", "dimple2", "dimple3")},
-    "AU14": {"in_up2": (0.03, -0.02), "in_lo2": (0.03, -0.02), "mouth": (0.05, -0.045), "in_corner": (0.045, -0.045), "lip_up2": (0.035, 0.0), "lip_lo2": (0.03, -0.02)}
+    "AU14": {
+        "in_up2": (0.03, -0.02),
+        "in_lo2": (0.03, -0.02),
+        "mouth": (0.05, -0.045),
+        "in_corner": (0.045, -0.045),
+        "lip_up2": (0.035, 0.0),
+        "lip_lo2": (0.03, -0.02),
+    }
     | {name: (0.05, -0.03) for name in ("dimple1", "dimple2", "dimple3", "fold3")},
     "AU15": {"mouth": (0.015, 0.125), "in_corner": (0.015, 0.115), "lip_up2": (0.0, 0.055), "lip_lo2": (0.0, 0.055)}
     | {name: (0.0, 0.05) for name in ("in_up2", "in_lo2")}
@@ -195,58 +233,18 @@ ACTION_UNITS = {
     "AU24": {"lip_up2": (0.0, 0.035), "lip_up1": (0.0, 0.055), "cupid": (0.0, 0.05), "mouth": (0.01, 0.015)}
     | {"lip_lo2": (0.0, -0.04), "lip_lo1": (0.0, -0.06), "lip_lo0": (0.0, -0.06), "chinfold0": (0.0, -0.02)},
     "AU25": {name: (0.0, 0.05 * share) for name, share in _LOWER.items()}
-    | {"in_up": (0.0, -0.025), "in_up0": (0.0, -0.02), "in_up2": (0.0, -0.012), "lip_up1": (0.0, -0.012), "cupid": (0.0, -0.012)},
+    | {
+        "in_up": (0.0, -0.025),
+        "in_up0": (0.0, -0.02),
+        "in_up2": (0.0, -0.012),
+        "lip_up1": (0.0, -0.012),
+        "cupid": (0.0, -0.012),
+    },
     "AU26": _jaw_drop(0.25, 0.035),
     "AU27": _jaw_drop(0.44, 0.08),
     "AU43": {"lid_up1": (0.0, 0.15), "lid_up2": (0.0, 0.155), "crease2": (0.0, 0.03), "crease3": (0.0, 0.03)},
 }
 AU_NAMES = tuple(ACTION_UNITS)
-
-_EYE = ("eye_in", "eye_out", "lid_up1", "lid_up2", "lid_lo1", "lid_lo2")
-_LIDS = (*_EYE, "eye", "crease1", "crease2", "crease3", "crease4", "bag1", "bag2", "bag3")
-_BROW = ("brow1", "brow2", "brow3", "brow4", "brow5")
-_NOSE = ("wing_top", "wing", "wing_low", "nostril")
-_NOSE_LOW = (*_NOSE, "subnasale", "bridge4")
-_MOUTH = ("mouth", *_MOUTH_HALF, "cupid", "lip_lo0", "in_up0", "in_lo0")
-_JAW = ("chin", "jaw1", "jaw2", "jaw3", "jaw4", "jaw5")
-_SKULL = ("skull1", "skull2", "skull3", "skull4", "crown", "hair0", "hair1", "hair2", "hair3")
-_EAR = ("ear2", "ear3", "ear4", "ear5", "concha2")
-_DIMPLE = ("dimple1", "dimple2", "dimple3")
-_CROW = ("crow1a", "crow1b", "crow2a", "crow2b", "crow3a", "crow3b")
-
-# What one standard deviation of a person's traits does: trait -> [(points, centre, stretch about it, shift)], (x, y).
-TRAITS = {
-    "face_width": [((*OUTLINE, "cheek", "fold3", *_CROW), (0, 0), (0.045, 0), (0, 0))],
-    "jaw_width": [(_JAW[1:5], (0, 0), (0.065, 0), (0, 0)), (("jaw5",), (0, 0), (0.04, 0), (0, 0))],
-    "jaw_square": [
-        (("jaw1",), (0, 0), (0.10, 0), (0, 0)),
-        (("jaw2", "jaw3"), (0, 0), (0.05, 0), (0, 0.045)),
-        (("jaw4",), (0, 0), (0.01, 0), (0, 0.04)),
-        (("chin",), (0, 0), (0, 0), (0, -0.02)),
-    ],
-    "chin_length": [(_JAW, (0, 0.6), (0, 0.06), (0, 0)), (("chinfold0", "chinfold1"), (0, 0), (0, 0), (0, 0.02))],
-    "skull_height": [(_SKULL, (0, -0.3), (0, 0.06), (0, 0))],
-    "eye_size": [(_EYE, (0.46, 0), (0.075, 0.09), (0, 0)), (("crease2", "crease3"), (0.46, 0), (0, 0.1), (0, 0))],
-    "eye_open": [(_EYE, (0.46, 0), (0, 0.14), (0, 0))],
-    "eye_spacing": [((*_LIDS, *_CROW), (0, 0), (0, 0), (0.022, 0)), (_BROW, (0, 0), (0, 0), (0.015, 0))],
-    "eye_tilt": [(("eye_out", "lid_up2"), (0, 0), (0, 0), (0, -0.022)), (("eye_in",), (0, 0), (0, 0), (0, 0.012))],
-    "crease_height": [(("crease2", "crease3"), (0, 0), (0, 0), (0, -0.022))],
-    "brow_height": [(_BROW, (0, 0), (0, 0), (0, -0.03))],
-    "brow_arch": [(("brow3", "brow4"), (0, 0), (0, 0), (0, -0.022)), (("brow1", "brow5"), (0, 0), (0, 0), (0, 0.015))],
-    "brow_slope": [(("brow1",), (0, 0), (0, 0), (0, 0.02)), (("brow4", "brow5"), (0, 0), (0, 0), (0, -0.022))],
-    "brow_length": [(_BROW, (0.46, 0), (0.06, 0), (0, 0))],
-    "nose_length": [(_NOSE_LOW, (0, 0), (0, 0.05), (0, 0)), (("bridge3", "fold1"), (0, 0), (0, 0.04), (0, 0))],
-    "nose_width": [(_NOSE, (0, 0), (0.11, 0), (0, 0)), (("fold1",), (0, 0), (0.07, 0), (0, 0))],
-    "nose_tip": [(("bridge4",), (0, 0), (0, 0), (0, 0.03)), (("subnasale",), (0, 0), (0, 0), (0, 0.02))],
-    "mouth_width": [(_MOUTH, (0, 0), (0.075, 0), (0, 0)), (_DIMPLE, (0, 0), (0.06, 0), (0, 0))],
-    "mouth_height": [(_MOUTH, (0, 0), (0, 0), (0, 0.025))],
-    "mouth_curve": [(("mouth", "in_corner"), (0, 0), (0, 0), (0, -0.018))],
-    "lip_upper": [(("lip_up1", "lip_up2", "cupid"), (0, 1.03), (0, 0.18), (0, 0))],
-    "lip_lower": [(("lip_lo0", "lip_lo1", "lip_lo2"), (0, 1.04), (0, 0.16), (0, 0))],
-    "cupid_bow": [(("cupid",), (0, 0), (0, 0), (0, 0.012)), (("lip_up1",), (0, 0), (0, 0), (0, -0.006))],
-    "ear_size": [(_EAR, (0.97, 0.1), (0.25, 0.1), (0, 0))],
-}
-TRAIT_NAMES = tuple(TRAITS)
 
 # Lines of the skin: curve -> (action unit -> what it adds, what age adds, what everybody has).
 LINES = {

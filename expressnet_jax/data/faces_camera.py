@@ -31,7 +31,9 @@ def paper(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
     kind = int(rng.integers(4))
     if kind == 1:
         edge = rng.uniform(0.2, 0.8, 2) * side
-        cv2.fillPoly(pixels, [np.array([(0, edge[0]), (side, edge[1]), (side, side), (0, side)], np.int32)], second.tolist())
+        cv2.fillPoly(
+            pixels, [np.array([(0, edge[0]), (side, edge[1]), (side, side), (0, side)], np.int32)], second.tolist()
+        )
     elif kind == 2:
         step, lean = side // int(rng.integers(5, 12)) + 1, int(rng.integers(-side, side))
         for x in range(-side, 2 * side, 2 * step):
@@ -48,11 +50,11 @@ def photograph(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
     """Exposure, contrast and colour cast, then lens blur, sensor noise and JPEG; uint8[H,H] or uint8[H,H,3] -> same."""
     pixels = cv2.LUT(pixels, _response(rng, 1 if pixels.ndim == 2 else 3))
     side = pixels.shape[0]
-    if rng.random() < 0.3:
-        small = round(side * rng.uniform(0.65, 0.95))
+    if rng.random() < 0.25:
+        small = round(side * rng.uniform(0.7, 0.95))
         pixels = cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA)
         pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_CUBIC)
-    pixels = _grain(rng, pixels, rng.uniform(0.5, 6))
+    pixels = _grain(rng, pixels, rng.uniform(0.5, 5))
     return _jpeg(pixels, int(rng.integers(35, 92))) if rng.random() < 0.35 else pixels
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 _BITS = 4
-GRID_ORIGIN, GRID_EXTENT = -1.5 - 1.75j, 3.6  # the square of face coordinates that a grid over the face covers
+GRID_ORIGIN, GRID_EXTENT = -1.8 - 1.6j, 3.6  # the square of face coordinates that a grid over the face covers
 
 
 class Canvas:

@@ -7,7 +7,8 @@ numbers, x to the right and y down, so that turning, scaling and shifting are on
 
 import numpy as np
 
-from expressnet_jax.data.faces_anatomy import ACTION_UNITS, OUTLINE, SURFACE, TRAITS
+from expressnet_jax.data.faces_anatomy import ACTION_UNITS, OUTLINE, SURFACE
+from expressnet_jax.data.faces_traits import TRAITS
 
 _HALVES = OUTLINE | SURFACE
 _MIDDLE = tuple(name for name, (x, *_) in _HALVES.items() if x == 0)
@@ -30,6 +31,7 @@ PAIRED = {
     "crow3": (("crow3a", "crow3b"), 9),
     "frown": (("frown1", "frown2"), 9),
     "bunny": (("bunny1", "bunny2"), 9),
+    "ridge": (("ridge1", "ridge2", "ridge3"), 9),
     "ear": (("ear1", "ear2", "ear3", "ear4", "ear5", "ear6"), 17),
     "concha": (("concha1", "concha2", "concha3"), 9),
 }

@@ -14,8 +14,8 @@ class HairStyle:
     Attributes:
       low, high: on whom it is seen, 0 masculine to 1 feminine.
       volume: how far it stands off the skull at the top and at the side.
-      line: how much lower the hairline is at its five points from the middle to the temple.
-      part: the same, but with the sign of the side: positive sweeps down to the image's right.
+      line: how much lower the hairline is, from the middle of the forehead to the temple.
+      part: how much higher it is on one side of the forehead than on the other.
       burn: how much lower it ends beside the ear.
       length: how far down it hangs behind the head, 0 for not at all.
       width: how far it hangs out sideways there.
@@ -51,6 +51,7 @@ HAIR = {
     "updo": HairStyle(0.5, 1.0, volume=(0.06, -0.01), line=(0.0, 0.0, 0.0, 0.02, 0.0), burn=0.05),
 }
 
+
 @dataclass(frozen=True)
 class Beard:
     """How far up the jaw it reaches (0 none, 1 to the sideburn), whether there is a moustache, and how dense it is."""
@@ -69,24 +70,28 @@ BEARDS = {
 }
 
 
+_SWEEP = np.array((1.2, 1.0, 0.6, 0.2))  # how far a parting moves the hairline from beside the middle to the temple
+_SIDEWARD = np.array((0.1, 0.4, 0.8, 1.0, 1.0))  # from the crown to the ear, how much of the volume goes sideways
+_HANGING = np.array((0.25, 0.5, 0.8, 1.0))
+_FLARE = np.array((0.5, 1.0, 1.0, 0.6))
+
+
 def dress(face: np.ndarray, style: HairStyle, rng: np.random.Generator) -> None:
-    """Moves the hair points of a resting face float[P,3] in place."""
-    side_part = style.part * rng.choice((-1.0, 1.0))
-    jitter = rng.normal(0, 0.025, 5)
-    top, side = style.volume
-    for suffix, sign in (("l", -1.0), ("r", 1.0)):
-        at = lambda name, suffix=suffix: face[INDEX[f"{name}.{suffix}"]]
-        for i in range(1, 6):
-            at(f"line{i}")[1] += style.line[min(i, 5) - 1] * 1.0 + jitter[i - 1] + sign * side_part * (1.2, 1, 0.6, 0.2, 0)[i - 1]
-        for i, share in zip(range(1, 6), (0.1, 0.4, 0.8, 1.0, 1.0), strict=True):
-            point = at(f"hair{i}")
-            point[0] += sign * side * share
-            point[1] -= top * (1 - share * 0.8)
-        at("line5")[1] += style.burn
-        at("hair5")[1] += style.burn
-        for i, share in zip(range(1, 5), (0.25, 0.5, 0.8, 1.0), strict=True):
-            point = at(f"back{i}")
-            point[1] = -0.3 + share * (style.length + 0.3)
-            point[0] += sign * (side + style.width * (0.5, 1.0, 1.0, 0.6)[i - 1])
+    """Moves the hair points of a resting face float[P,3], in place, to a haircut that sits a little differently."""
+    part = style.part * rng.choice((-1.0, 1.0))
+    lower = np.array(style.line) + rng.normal(0, 0.025, 5)
+    top, outwards = style.volume
     face[INDEX["hair0"], 1] -= top
-    face[INDEX["line0"], 1] += style.line[0] + jitter[0]
+    face[INDEX["line0"], 1] += lower[0]
+    for side, sign in (("l", -1), ("r", 1)):
+        line, hair, back = _points("line", 4, side), _points("hair", 5, side), _points("back", 4, side)
+        face[line, 1] += lower[1:] + sign * part * _SWEEP
+        face[hair, 0] += sign * outwards * _SIDEWARD
+        face[hair, 1] -= top * (1 - 0.8 * _SIDEWARD)
+        face[back, 0] += sign * (outwards + style.width * _FLARE)
+        face[back, 1] = -0.3 + _HANGING * (style.length + 0.3)
+        face[[hair[-1], INDEX[f"line5.{side}"]], 1] += style.burn
+
+
+def _points(stem: str, count: int, side: str) -> list[int]:
+    return [INDEX[f"{stem}{number}.{side}"] for number in range(1, count + 1)]

@@ -9,7 +9,7 @@ from expressnet_jax.data import faces_features as parts
 from expressnet_jax.data import faces_shaded
 from expressnet_jax.data.faces_canvas import Canvas
 from expressnet_jax.data.faces_features import TAPER9, TAPER25, Scene
-from expressnet_jax.data.faces_geometry import INDEX, closed, ribbon
+from expressnet_jax.data.faces_geometry import closed, ribbon
 from expressnet_jax.data.faces_occluders import Cover
 from expressnet_jax.data.faces_relief import shade
 
@@ -25,7 +25,7 @@ def paint(canvas: Canvas, scene: Scene, cover: Cover) -> None:
     person, curves = scene.person, scene.curves
     line = person.pen
     top, behind = parts.locks(scene)
-    flat = np.clip(person.skin * 1.06 + 6, 0, 255)
+    flat = person.skin * 0.85 + 38
     _figure(canvas, scene, flat, behind)
     _cel_shadow(canvas, scene)
     _marks(canvas, scene, flat)
@@ -74,10 +74,8 @@ def _marks(canvas: Canvas, scene: Scene, flat: np.ndarray) -> None:
     """Folds, nose and the inside of the ears."""
     curves, line = scene.curves, scene.person.pen
     folds, strength = parts.lines(scene, least=0.25)
-    nose = scene.plane[[INDEX["bridge2"], INDEX["bridge3"], INDEX["bridge4"]]]
-    nose = nose + (-0.09 if scene.light[0] > 0 else 0.09) * np.array((1, 0.9, 1.1), np.float32)
-    ridge = np.interp(np.linspace(0, 2, 9), range(3), nose.real) + 1j * np.interp(np.linspace(0, 2, 9), range(3), nose.imag)
-    marks = np.concatenate([folds, curves["wing"], curves["concha"], ridge[None].astype(np.complex64)])
+    away = slice(0, 1) if scene.light[0] > 0 else slice(1, 2)  # the side of the nose that lies in shadow
+    marks = np.concatenate([folds, curves["wing"], curves["concha"], curves["ridge"][away]])
     widths = np.concatenate([0.75 * strength, np.full((4, 1), 0.7), np.full((1, 1), 0.5)]).astype(np.float32)
     canvas.fill(INK * 0.8 + flat * 0.2, ribbon(marks, line * widths * TAPER9))
     canvas.fill(INK, parts.nostrils(scene))

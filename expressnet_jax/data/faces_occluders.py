@@ -9,7 +9,7 @@ from expressnet_jax.data.faces_features import Scene, taper
 from expressnet_jax.data.faces_geometry import INDEX, loop, ribbon
 
 OCCLUDERS = ("none", "glasses", "sunglasses", "mask", "hand")
-SHARES = (0.78, 0.10, 0.04, 0.04, 0.04)
+SHARES = (0.82, 0.10, 0.03, 0.025, 0.025)
 
 _ANGLES = np.linspace(0, 2 * np.pi, 28, endpoint=False)
 
@@ -83,24 +83,21 @@ def _mask(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
 
 
 _FINGER = 0.105 * np.array((0.9, 1.0, 1.0, 0.98, 0.96, 0.92, 0.85, 0.7, 0.3), np.float32)
+_LENGTHS = np.array((0.62, 0.74, 0.7, 0.52))
+_SPREAD = np.exp(1j * np.linspace(-0.1, 0.1, 4))
+_PALM = np.array((0.3j - 0.43, 0.3j + 0.43, 1j + 0.46, 1.9j + 0.34, 1.9j - 0.34, 1j - 0.46))
 
 
 def _hand(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
     """A hand from below that covers the mouth or a cheek: four fingers and the palm."""
-    person, side = scene.person, 1 if rng.random() < 0.5 else -1
+    skin, side = scene.person.skin, 1 if rng.random() < 0.5 else -1
     target = scene.plane[INDEX["in_up0"]] + side * rng.uniform(-0.05, 0.55)
-    lean = np.exp(1j * side * rng.uniform(-0.9, -0.2))
-    up = -1j * lean
-    knuckles = target - 0.25 * up + lean * np.linspace(-0.33, 0.33, 4)
-    reach = np.array((0.62, 0.74, 0.7, 0.52)) * rng.uniform(0.9, 1.1)
-    spread = np.exp(1j * np.linspace(-0.1, 0.1, 4))
-    along = np.linspace(-0.2, 1, 9)
-    fingers = ribbon((knuckles[:, None] + (up * reach * spread)[:, None] * along).astype(np.complex64), _FINGER)
-    palm = target - up * np.array((0.3, 0.3, 1.0, 1.9, 1.9, 1.0)) + lean * np.array((-0.43, 0.43, 0.46, 0.34, -0.34, -0.46))
-    skin = person.skin * 0.97
-    fills = [(skin, palm)]
-    edges = []
+    right = np.exp(1j * side * rng.uniform(-0.9, -0.2))
+    knuckles = target + right * (0.25j + np.linspace(-0.33, 0.33, 4))
+    along = -1j * right * _SPREAD * _LENGTHS * rng.uniform(0.9, 1.1)
+    fingers = ribbon((knuckles[:, None] + along[:, None] * np.linspace(-0.2, 1, 9)).astype(np.complex64), _FINGER)
+    fills, edges = [(skin * 0.97, target + right * _PALM)], []
     for finger in fingers:
-        fills.append((skin, finger[None]))
-        edges.append((person.skin * 0.55, 0.02, finger[2:-2]))
+        fills.append((skin * 0.97, finger))
+        edges.append((skin * 0.55, 0.02, finger[2:-2]))
     return Cover(fills, edges, hides=True)

@@ -4,19 +4,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from expressnet_jax.data.faces_anatomy import LINE_NAMES, TRAIT_NAMES
+from expressnet_jax.data.faces_anatomy import LINE_NAMES
 from expressnet_jax.data.faces_geometry import HAIR_SAMPLES, neutral
 from expressnet_jax.data.faces_hair import BEARDS, HAIR, dress
+from expressnet_jax.data.faces_traits import TRAIT_NAMES
 
+# Colours in R, G, B from light to dark; people lie anywhere between two neighbours.
 SKIN = np.array(
     [(246, 216, 198), (238, 200, 174), (224, 178, 144), (202, 150, 112), (164, 112, 78), (126, 84, 60), (94, 62, 47)],
     np.float32,
 )
 HAIR_COLOURS = np.array(
-    [(24, 20, 20), (46, 32, 26), (78, 52, 36), (122, 80, 48), (176, 132, 78), (214, 180, 120), (140, 60, 30)], np.float32
+    [(24, 20, 20), (46, 32, 26), (78, 52, 36), (122, 80, 48), (176, 132, 78), (214, 180, 120), (140, 60, 30)],
+    np.float32,
 )
 GRAY_HAIR = np.array((186, 184, 184), np.float32)
-IRISES = np.array([(62, 38, 24), (84, 54, 30), (110, 84, 46), (92, 112, 76), (84, 120, 150), (110, 124, 134)], np.float32)
+IRISES = np.array(
+    [(62, 38, 24), (84, 54, 30), (110, 84, 46), (92, 112, 76), (84, 120, 150), (110, 124, 134)],
+    np.float32,
+)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@ def show(
         images, targets = _as_trained_on(images, labels, len(split.classes), augment_options, seed)
         if any(augment_options.get(name) for name in MIXES):
             captions = [_shares(target, split.classes) for target in targets]
-        title += "; " + (", ".join(f"{k} {v:g}" for k, v in augment_options.items() if v) or "no augmentation")
+        active = [name for name in (*AUGMENTATIONS, "crop", *MIXES) if augment_options.get(name)]
+        title += "; " + (", ".join(f"{name} {augment_options[name]:g}" for name in active) or "no augmentation")
     cells = [Cell(image, caption) for image, caption in zip(images, captions, strict=True)]
     rows = [[cells[j] for j in np.flatnonzero(labels == k)] for k in range(len(split.classes))]
     return write_grid([("", row) for row in rows if row], title, output)

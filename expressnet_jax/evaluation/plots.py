@@ -84,9 +84,10 @@ def _figure(width: float, height: float) -> Figure:
 
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     if count == 0:
-        axes.annotate("0", (column, row), ha="center", va="center", fontsize=9, color="#a8b0bd")
+        axes.text(column, row, "0", ha="center", va="center", fontsize=9, color="#a8b0bd", in_layout=False)
         return
-    write = partial(axes.annotate, xy=(column, row), textcoords="offset points", ha="center", va="center")
+    centred = {"ha": "center", "va": "center", "in_layout": False}
+    write = partial(axes.annotate, xy=(column, row), textcoords="offset points", **centred)
     percent = f"{100 * share:.0f}" if share >= 0.005 else "<1"
     white = share > 0.64
     weight = "bold" if row == column else "normal"

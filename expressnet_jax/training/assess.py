@@ -70,6 +70,9 @@ def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarra
 
 
 def leaked_examples(prepared: Prepared, split: str, trained_on: str) -> list[int] | None:
-    """Examples of a split with a near-duplicate in train; None if the model learned from other data or none was audited."""
+    """Examples of a split with a near-duplicate in train.
+
+    None if the model was trained on another data set, or this one was not audited.
+    """
     report = load_audit(prepared) if prepared.name == trained_on else None
     return None if report is None else report["leaked"].get(split)

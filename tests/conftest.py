@@ -1,0 +1,77 @@
+"""Four CPU devices for every test, before JAX starts, and a small split that lies in memory."""
+
+import os
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from expressnet_jax.data.decode import encode_png
+from expressnet_jax.data.labels import BASIC
+
+
+@dataclass(frozen=True)
+class ArraySplit:
+    """What `data.prepare.Split` offers, over arrays: images uint8[N,H,W,C], labels int32[N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+    subjects: np.ndarray | None = None
+    votes: np.ndarray | None = None
+    classes: tuple[str, ...] = BASIC
+
+    @property
+    def keys(self):
+        return np.array([f"row {i}" for i in self.indices])
+
+    def __len__(self):
+        return len(self.indices)
+
+    def encoded(self, i):
+        return encode_png(self.images[i])
+
+    def encoded_batch(self, positions):
+        return [self.encoded(i) for i in positions]
+
+    def subset(self, indices):
+        indices = np.asarray(indices, np.int64)
+        part = lambda column: None if column is None else column[indices]
+        columns = (self.images, self.labels, self.indices, self.subjects, self.votes)
+        return ArraySplit(*map(part, columns), self.classes)
+
+
+@pytest.fixture(scope="session")
+def array_split():
+    """(N, side, channels) -> a split of noise, with N / 2 subjects and with votes."""
+
+    def make(examples, size=12, channels=1, seed=0):
+        rng = np.random.default_rng(seed)
+        return ArraySplit(
+            rng.integers(0, 256, (examples, size, size, channels), np.uint8),
+            rng.integers(0, len(BASIC), examples).astype(np.int32),
+            np.arange(examples),
+            np.array([f"person {i}" for i in rng.integers(0, max(examples // 2, 1), examples)]),
+            rng.dirichlet(np.ones(len(BASIC)), examples).astype(np.float32),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mesh_of():
+    """(devices, model) -> a mesh over the first devices, `model` of them side by side."""
+
+    def make(devices, model=1):
+        shape = (devices // model, model)
+        auto = (AxisType.Auto, AxisType.Auto)
+        return jax.make_mesh(shape, ("data", "model"), axis_types=auto, devices=jax.devices()[:devices])
+
+    return make

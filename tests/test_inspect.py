@@ -1,0 +1,89 @@
+"""What is said of a model against what can be counted by hand."""
+
+import jax
+import numpy as np
+import pytest
+
+from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.inspect import (
+    attention_maps,
+    describe,
+    forward_flops,
+    layer_order,
+    overview,
+    parameter_count,
+)
+from expressnet_jax.models.registry import MODELS, create_model
+
+SMALL = Classifier(ExpressNet(widths=(4, 8), depths=(2, 1), stem_width=4), 7)
+
+
+def test_layers_come_in_the_order_of_the_forward_pass():
+    assert layer_order(create_model("plain_cnn", 7), (48, 48, 1)) == [
+        "conv_1",
+        "conv_2",
+        "conv_3",
+        "dense_1",
+        "dense_2",
+    ]
+    assert layer_order(SMALL, (16, 16, 3)) == [
+        "stem",
+        "stem_norm",
+        "stage1_block1",
+        "stage1_block2",
+        "stage1_attention",
+        "stage2_block1",
+        "stage2_attention",
+    ]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_of_a_backbone_lies_in_an_ordered_layer(name):
+    model = create_model(name, 7)
+    params = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 48, 48, 1), np.float32))["params"]
+    assert set(layer_order(model, (48, 48, 1))) == set(params["backbone"])
+
+
+def test_parameters_are_counted():
+    assert parameter_count({"a": np.zeros((3, 4)), "b": {"c": np.zeros(5), "scalar": np.zeros(())}}) == 18
+
+
+def test_flops_of_the_plain_cnn_are_those_counted_by_hand():
+    conv = lambda side, inputs, filters: (
+        2 * (3 * side - 2) ** 2 * inputs * filters
+    )  # what reaches past the border: none
+    dense = lambda inputs, outputs: 2 * inputs * outputs
+    counted = conv(48, 1, 32) + conv(24, 32, 64) + conv(12, 64, 128) + dense(4608, 128) + dense(128, 64) + dense(64, 7)
+    assert counted <= forward_flops(create_model("plain_cnn", 7), (48, 48, 1)) <= 1.02 * counted
+
+
+def test_attention_maps_lie_between_none_and_all_at_the_size_of_their_stage():
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), np.uint8)
+    variables = SMALL.init(jax.random.key(0), images)
+    maps = attention_maps(SMALL, variables, images)
+    assert {name: value.shape for name, value in maps.items()} == {
+        "backbone/stage1_block2/attention/channel_weight": (3, 4),
+        "backbone/stage1_attention/spatial_mask": (3, 8, 8),
+        "backbone/stage2_block1/attention/channel_weight": (3, 8),
+        "backbone/stage2_attention/spatial_mask": (3, 4, 4),
+    }
+    assert all(((value > 0) & (value < 1)).all() for value in maps.values())
+
+
+def test_a_model_without_attention_has_no_maps():
+    model, images = create_model("plain_cnn", 7), np.zeros((1, 16, 16, 1), np.uint8)
+    assert attention_maps(model, model.init(jax.random.key(0), images), images) == {}
+
+
+def test_the_overview_has_a_line_for_every_model_and_a_description_one_for_every_parameter():
+    lines = overview((32, 32, 1)).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(MODELS)
+    assert f"{parameter_count(create_parameters('plain_cnn')):,}" in lines[1 + list(MODELS).index("plain_cnn")]
+    table = describe("plain_cnn", (32, 32, 1))
+    assert all(layer in table for layer in ("conv_1", "dense_2", "head"))
+
+
+def create_parameters(name):
+    images = np.zeros((1, 32, 32, 1), np.float32)
+    return jax.eval_shape(create_model(name, 7).init, jax.random.key(0), images)["params"]

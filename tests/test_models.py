@@ -1,0 +1,159 @@
+"""Every model by name: shapes, gradients, precision and size. A new line in MODELS is covered by being there."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.expressnet import ExpressNet, stem_stride
+from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.registry import MODELS, create_model
+
+BUDGETS = {"expressnet_tiny": 0.3e6, "expressnet_small": 2e6, "expressnet_base": 12e6}
+PICTURES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3)).astype(np.float32)
+
+
+def pictures(size, channels):
+    return PICTURES[:, :size, :size, :channels]
+
+
+def shapes(model, images):
+    return jax.eval_shape(model.init, jax.random.key(0), images)
+
+
+def drawn(model, images):
+    """Variables with no zero among them: a new residual block ends in a scale of zero, which would hide its inside."""
+    rng = np.random.default_rng(1)
+
+    def draw(path, leaf):
+        if leaf.ndim > 1:
+            return rng.normal(0, np.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(leaf.dtype)
+        positive = path[-1].key in ("scale", "var")
+        return rng.uniform(0.5 if positive else -0.1, 1.0 if positive else 0.1, leaf.shape).astype(leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes(model, images))
+
+
+@pytest.fixture(params=MODELS)
+def name(request):
+    return request.param
+
+
+@pytest.mark.parametrize("size", [48, 112])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_logits_and_features_have_their_shapes(name, size, channels):
+    model, images = create_model(name, 7), pictures(size, channels)
+    variables = shapes(model, images)
+    logits = jax.eval_shape(model.apply, variables, images)
+    features = jax.eval_shape(lambda v, x: model.apply(v, x, method="features"), variables, images)
+    assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
+    assert features.dtype == jnp.float32
+    assert features.shape == (2, variables["params"]["head"]["kernel"].shape[0])
+
+
+def test_compiled_is_what_was_written(name):
+    model, images = create_model(name, 7), pictures(48, 1)
+    variables = drawn(model, images)
+    logits = model.apply(variables, images)
+    assert np.isfinite(logits).all() and np.ptp(logits, axis=0).min() > 0
+    np.testing.assert_allclose(jax.jit(model.apply)(variables, images), logits, rtol=1e-3, atol=1e-4)
+
+
+def test_bfloat16_computes_on_float32_parameters(name):
+    images = pictures(112, 3)
+    model = create_model(name, 7, dtype="bfloat16")
+    variables = drawn(model, images)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    logits = jax.jit(model.apply)(variables, images)
+    exact = jax.jit(create_model(name, 7).apply)(variables, images)
+    assert logits.dtype == jnp.float32
+    np.testing.assert_allclose(logits, exact, atol=0.05 * float(jnp.abs(exact).max()))
+
+
+def test_gradient_reaches_every_parameter(name):
+    model, images = create_model(name, 7), pictures(48, 1)
+    variables = drawn(model, images)
+
+    @jax.jit
+    def gradient(params):
+        apply = lambda params: model.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])[0]
+        return jax.grad(lambda params: jax.nn.log_softmax(apply(params))[:, 0].sum())(params)
+
+    largest = jax.tree.map(lambda g: float(jnp.abs(g).max()), gradient(variables["params"]))
+    still = [jax.tree_util.keystr(path) for path, g in jax.tree_util.tree_leaves_with_path(largest) if not g > 0]
+    assert not still
+
+
+def test_uint8_and_float_pictures_are_the_same():
+    model, images = create_model("expressnet_tiny", 7), pictures(48, 1)
+    variables = drawn(model, images)
+    apply = jax.jit(model.apply)
+    np.testing.assert_array_equal(apply(variables, images.astype(np.uint8)), apply(variables, images))
+
+
+def test_dropout_acts_in_training_only():
+    model, images = create_model("plain_cnn", 7, dropout=0.5), pictures(48, 1)
+    variables = drawn(model, images)
+    training = lambda seed: model.apply(variables, images, True, rngs={"dropout": jax.random.key(seed)})
+    assert np.abs(training(0) - training(1)).max() > 0
+    undropped = create_model("plain_cnn", 7).apply(variables, images)
+    np.testing.assert_array_equal(model.apply(variables, images), undropped)
+
+
+def test_training_moves_the_batch_statistics_and_evaluation_leaves_them():
+    model, images = create_model("expressnet_tiny", 7), pictures(48, 1)
+    variables = drawn(model, images)
+    _, kept = jax.jit(lambda v: model.apply(v, images, mutable=["batch_stats"]))(variables)
+    jax.tree.map(np.testing.assert_array_equal, kept["batch_stats"], variables["batch_stats"])
+    _, moved = jax.jit(lambda v: model.apply(v, images, True, mutable=["batch_stats"]))(variables)
+    stem = moved["batch_stats"]["backbone"]["stem_norm"]["mean"]
+    assert np.abs(stem - variables["batch_stats"]["backbone"]["stem_norm"]["mean"]).max() > 0
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_expressnet_keeps_its_budget_and_one_set_of_parameters_for_every_size(name):
+    model = create_model(name, 7)
+    params = shapes(model, pictures(48, 3))["params"]
+    assert BUDGETS[name] / 3 < parameter_count(params) <= BUDGETS[name]
+    assert params == shapes(model, pictures(112, 3))["params"]
+
+
+def test_the_stages_see_maps_of_20_to_56_pixels():
+    assert [stem_stride(height) for height in (40, 95, 96, 191, 192, 224)] == [1, 1, 2, 2, 4, 4]
+    assert all(20 <= -(-height // stem_stride(height)) // 2 <= 56 for height in range(40, 225))
+
+
+def test_expressnet_features_are_the_means_of_the_last_two_stages():
+    backbone = ExpressNet(widths=(4, 6, 10), depths=(1, 1, 1), stem_width=4)
+    images = pictures(48, 1)
+    _, seen = backbone.apply(drawn(backbone, images), images, capture_intermediates=True, mutable=["intermediates"])
+    means = [seen["intermediates"][f"stage{i}_attention"]["__call__"][0].mean((1, 2)) for i in (2, 3)]
+    np.testing.assert_allclose(seen["intermediates"]["__call__"][0], np.concatenate(means, -1), rtol=1e-6)
+
+
+def test_plain_cnn_has_the_layers_of_the_paper():
+    params = shapes(create_model("plain_cnn", 7), pictures(48, 1))["params"]
+    kernels = {layer: leaf["kernel"].shape for layer, leaf in params["backbone"].items()}
+    assert kernels == {
+        "conv_1": (3, 3, 1, 32),
+        "conv_2": (3, 3, 32, 64),
+        "conv_3": (3, 3, 64, 128),
+        "dense_1": (6 * 6 * 128, 128),
+        "dense_2": (128, 64),
+    }
+    assert params["head"]["kernel"].shape == (64, 7)
+
+
+def test_a_wrong_name_or_option_names_the_right_ones():
+    with pytest.raises(UserError, match=r"no model 'expresnet'; one of .*expressnet_small.*plain_cnn"):
+        create_model("expresnet", 7)
+    with pytest.raises(UserError, match=r"expressnet_tiny has no 'width'; it has .*widths"):
+        create_model("expressnet_tiny", 7, width=3)
+    with pytest.raises(UserError, match="plain_cnn has no 'widths'; it has none"):
+        create_model("plain_cnn", 7, widths=(3,))
+    for not_an_option in ("name", "parent"):
+        with pytest.raises((UserError, TypeError)):
+            create_model("expressnet_tiny", 7, **{not_an_option: "x"})
+    model = create_model("expressnet_tiny", 7, widths=(4, 4, 4))
+    assert model.backbone.widths == (4, 4, 4) and model.backbone.stem_width == 8

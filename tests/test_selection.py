@@ -1,0 +1,128 @@
+"""Who trains and who selects."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from expressnet_jax.data import selection
+from expressnet_jax.data.selection import choose
+from expressnet_jax.errors import UserError
+
+
+@dataclass
+class Shelf:
+    """What `choose` asks of a prepared data set."""
+
+    parts: dict
+    name: str = "faces"
+    splits: dict = field(init=False)
+
+    def __post_init__(self):
+        self.splits = {name: len(part) for name, part in self.parts.items()}
+
+    def split(self, name):
+        if name not in self.parts:
+            raise UserError(f"{self.name} has no split {name!r}; its splits are: {', '.join(self.parts)}")
+        return self.parts[name]
+
+
+@pytest.fixture
+def official(array_split):
+    return Shelf({"train": array_split(40), "validation": array_split(10, seed=1), "test": array_split(12, seed=2)})
+
+
+@pytest.fixture
+def whole(array_split):
+    return Shelf({"all": array_split(60)})
+
+
+def without_subjects(shelf):
+    part = shelf.parts["all"]
+    shelf.parts["all"] = type(part)(part.images, part.labels, part.indices, None, None, part.classes)
+    return shelf
+
+
+def test_the_official_validation_split_selects(official):
+    chosen = choose(official)
+    assert chosen.train is official.parts["train"] and chosen.select is official.parts["validation"]
+    assert (chosen.train_name, chosen.select_name, chosen.dropped) == ("train", "validation", 0)
+
+
+def test_without_one_a_tenth_of_the_subjects_selects(whole):
+    chosen = choose(whole)
+    train, select = chosen.train, chosen.select
+    assert not set(train.subjects) & set(select.subjects)
+    np.testing.assert_array_equal(np.sort(np.r_[train.indices, select.indices]), np.arange(60))
+    assert 4 <= len(select) <= 9
+    assert (chosen.train_name, chosen.select_name) == ("all", "holdout of all")
+
+
+@pytest.mark.parametrize(("holdout", "share"), [(0.1, 6), (0.2, 12), (0.25, 15), (0.5, 30)])
+def test_a_share_is_held_out_where_subjects_are_unknown(whole, holdout, share):
+    chosen = choose(without_subjects(whole), holdout=holdout)
+    assert len(chosen.select) == share and len(chosen.train) == 60 - share
+
+
+def test_the_folds_together_select_every_example_once(whole):
+    selected = [choose(whole, folds=5, fold=fold).select.indices for fold in range(5)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(selected)), np.arange(60))
+
+
+def test_folds_go_before_an_official_validation_split(official):
+    chosen = choose(official, folds=4, fold=1)
+    assert chosen.select_name == "holdout of train" and len(chosen.train) + len(chosen.select) == 40
+
+
+def test_held_out_pictures_keep_their_labels_and_keys(whole):
+    select = choose(whole, folds=3).select
+    np.testing.assert_array_equal(select.labels, whole.parts["all"].labels[select.indices])
+    assert select.keys[0] == f"row {select.indices[0]}"
+
+
+def test_leaks_are_left_out_by_their_place_in_the_official_split(official, monkeypatch):
+    report = {"leaks": {"train": [0, 3, 39], "test": [1]}, "leaked": {}}
+    monkeypatch.setattr(selection, "load_audit", lambda prepared: report)
+    chosen = choose(official, drop_leaks=True)
+    assert chosen.dropped == 3 and not {0, 3, 39} & set(chosen.train.indices)
+    held = choose(official, drop_leaks=True, folds=4)
+    assert not {0, 3, 39} & set(held.train.indices)
+    assert held.dropped == 3 - len({0, 3, 39} & set(held.select.indices))
+
+
+def test_leaks_can_only_be_dropped_after_an_audit(official, monkeypatch):
+    monkeypatch.setattr(selection, "load_audit", lambda prepared: None)
+    with pytest.raises(UserError, match="run `expressnet audit faces` first"):
+        choose(official, drop_leaks=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"select_split": "test"}, "data.select_split: the test split never selects"),
+        ({"train_split": "test"}, "data.train_split: the test split never trains"),
+        ({"train_split": "train", "select_split": "train"}, "data.select_split: .*train.* is what trains"),
+        ({"train_split": "training"}, "no split 'training'; its splits are: train, validation, test"),
+        ({"select_split": "valid"}, "no split 'valid'"),
+        ({"select_split": "holdout", "holdout": 0.0}, "data.holdout: 0.0 is not a share"),
+        ({"select_split": "holdout", "holdout": 1.0}, "data.holdout: 1.0 is not a share"),
+        ({"folds": 3, "fold": 3}, "data.fold: 3 is not one of the folds 0 to 2"),
+        ({"folds": 3, "fold": -1}, "data.fold: -1 is not one of the folds 0 to 2"),
+        ({"folds": 1}, "data.folds: 1; "),
+        ({"folds": -2}, "data.folds: -2; "),
+        ({"folds": 100}, "data.folds: 100 folds need as many subjects"),
+    ],
+)
+def test_a_wrong_choice_is_refused(official, options, message):
+    with pytest.raises(UserError, match=message):
+        choose(official, **options)
+
+
+def test_empty_and_one_sided_splits_are_refused(official, array_split):
+    train, validation = official.parts["train"], official.parts["validation"]
+    with pytest.raises(UserError, match="faces: the training split is empty"):
+        choose(Shelf({"train": train.subset([]), "validation": validation}))
+    with pytest.raises(UserError, match="faces: the selection split is empty"):
+        choose(Shelf({"train": train, "validation": validation.subset([])}))
+    with pytest.raises(UserError, match="faces: every training example is 'anger'"):
+        choose(Shelf({"train": train.subset(np.flatnonzero(train.labels == 0)), "validation": validation}))
