@@ -5,33 +5,49 @@ Training is `python -m expressnet_jax.main --config configs/NAME.py --workdir DI
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from expressnet_jax import __version__
 from expressnet_jax.cpu import tune_cpu
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, hush_libraries
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0, 2 for what a user can mend, 130 after Ctrl-C."""
+    """Exit status 0, 2 for what a user can mend, 130 after Ctrl-C. With `argv` it is called from somebody's program."""
     arguments = parser().parse_args(argv)
-    if arguments.uses_jax:
-        tune_cpu()
+    if argv is None:
+        hush_libraries()
+        if arguments.uses_jax:
+            tune_cpu()
     try:
-        return arguments.run(arguments) or 0
+        status = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader of a pipe went away, as `head` does; so may the rest of the output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse also prints the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def parser() -> argparse.ArgumentParser:
     """One subparser a command."""
-    top = argparse.ArgumentParser(prog="expressnet", description=__doc__.splitlines()[0])
+    top = Parser(prog="expressnet", description=__doc__.splitlines()[0])
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -214,9 +230,11 @@ def _data(arguments: argparse.Namespace):
     import contextlib
     import tempfile
 
+    from expressnet_jax.data.prepare import default_data_dir
     from expressnet_jax.data.prepare import prepare as prepare_folder
 
-    if not Path(arguments.data).exists():
+    stored = (arguments.data_dir or default_data_dir()) / arguments.data
+    if not Path(arguments.data).exists() or (Path(arguments.data).name == arguments.data and stored.is_dir()):
         return contextlib.nullcontext(_load(arguments, arguments.data))
 
     @contextlib.contextmanager

@@ -3,7 +3,13 @@
 Read at the edge only (main, loop); inside, plain values. A key that is not here is refused before anything compiles.
 """
 
+import math
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
+
+from expressnet_jax.errors import UserError
 
 
 def default() -> ConfigDict:
@@ -21,7 +27,10 @@ def default() -> ConfigDict:
     config.mesh = ConfigDict({"data": -1, "model": 1})
     config.log = ConfigDict({"every_steps": 50, "tensorboard": False})
     config.export = ""
-    return config.lock()
+    config.lock()
+    config.model.options.unlock()
+    config.data.options.unlock()
+    return config
 
 
 def _data() -> ConfigDict:
@@ -114,3 +123,47 @@ def augment_faces(config: ConfigDict) -> None:
         contrast=0.2,
         erase=0.25,
     )
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    flat = {}
+    for key, value in config.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+# Which numbers a key can be: (least, most, is the least itself allowed). All others: 0 or more.
+_COUNT, _POSITIVE, _SHARE = (1, math.inf, True), (0, math.inf, False), (0, 1, True)
+_RANGES = {
+    **dict.fromkeys(["train.batch_size", "train.accumulate", "eval.batch_size", "data.threads"], _COUNT),
+    **dict.fromkeys(["checkpoint.keep", "log.every_steps", "mesh.model"], _COUNT),
+    **dict.fromkeys(
+        ["train.epochs", "eval.every_epochs", "checkpoint.every_epochs", "optimizer.decay_factor"], _POSITIVE
+    ),
+    **dict.fromkeys(["model.dropout", "augment.flip", "augment.shadow", "augment.erase", "augment.cutout"], _SHARE),
+    **dict.fromkeys(["augment.scale", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE),
+    **dict.fromkeys(["optimizer.layer_decay", "loss.label_smoothing"], _SHARE),
+    "loss.effective_beta": (0, 1 - 1e-9, True),
+    "mesh.data": (-1, math.inf, True),
+    "seed": (0, 2**31 - 1, True),
+}
+
+
+def check_values(config: ConfigDict) -> None:
+    """Raises UserError for a config with a key too many or too few, and for a number that no run can use."""
+    if not isinstance(config, ConfigDict):
+        raise UserError("config: get_config() must return what expressnet_jax.config.default() gives, with changes")
+    known, given = flatten(default().to_dict()), flatten(config.to_dict())
+    if missing := sorted(known.keys() - given.keys()):
+        raise UserError(f"config: {missing[0]} is missing; begin get_config() with expressnet_jax.config.default()")
+    free = ("model.options.", "data.options.")
+    if extra := sorted(key for key in given.keys() - known.keys() if not key.startswith(free)):
+        raise UserError(f"config: no run reads {extra[0]}; remove it")
+    for key in known:
+        values = given[key] if isinstance(given[key], tuple | list) else (given[key],)
+        least, most, closed = _RANGES.get(key, (0, math.inf, True))
+        for value in values:
+            if isinstance(value, int | float) and not (least < value <= most or (closed and value == least)):
+                bound = "" if most == math.inf else f" and at most {most}"
+                raise UserError(f"{key}: {value}; it must be {'at least' if closed else 'above'} {least}{bound}")

@@ -1,5 +1,6 @@
 """The exceptions that reach a user; the commands print them without a traceback."""
 
+import logging
 import signal
 
 
@@ -14,3 +15,19 @@ class Interrupted(Exception):
         name = signal.Signals(signum).name
         super().__init__(f"stopped at step {step} by {name}; the same command goes on from there")
         self.signum, self.step = signum, step
+
+
+def one_line(error: BaseException | str, most: int = 200) -> str:
+    """What an exception of a library says, on one line and not longer than a person reads."""
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    words = " ".join(str(text).split()) or type(error).__name__
+    return words if len(words) <= most else words[: most - 3] + "..."
+
+
+def hush_libraries() -> None:
+    """Leaves stderr to this project's lines: Orbax and asyncio log every error that they also raise, as pages."""
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

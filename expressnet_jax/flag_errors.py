@@ -3,41 +3,62 @@
 import difflib
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import default
-from expressnet_jax.errors import UserError
+from expressnet_jax.config import default, flatten
+from expressnet_jax.errors import UserError, one_line
 
 USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [--config.train.batch_size=64 ...]"
 
 
 def parse(argv: Sequence[str]) -> list[str]:
-    """absl's flag parser for app.run: exit status 2 and one line on anything wrong."""
+    """absl's flag parser for app.run: exit status 2 and one line on anything wrong, 0 after --help."""
+    if {"-h", "-help", "--help"} & set(argv[1:]):
+        print(f"usage: {USAGE}\n\nkeys of a config and their defaults:")
+        print("\n".join(f"  --config.{key}={value!r}" for key, value in flatten(default().to_dict()).items()))
+        sys.exit(0)
     try:
-        check(argv)
-        rest = flags.FLAGS(argv)
-        if len(rest) > 1:
-            raise UserError(f"{rest[1]}: not a flag; usage: {USAGE}")
-        for name in ("config", "workdir"):
-            if flags.FLAGS[name].value is None:
-                raise UserError(f"--{name} is missing; usage: {USAGE}")
-    except (UserError, flags.Error, ValueError, TypeError, AttributeError, KeyError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return _parse(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    file = check(argv)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        raise UserError(one_line(error, 500)) from error
+    except Exception as error:  # the config file is the user's program: anything can come out of it
+        raise UserError(_config_error(error, file)) from error
+    if len(rest) > 1:
+        raise UserError(f"{rest[1]}: not a flag; usage: {USAGE}")
+    for name in ("config", "workdir"):
+        if not flags.FLAGS[name].value:
+            raise UserError(f"--{name} is missing; usage: {USAGE}")
     return rest
 
 
-def check(argv: Sequence[str]) -> None:
-    """Raises UserError for a config file that is not there, and for an override of a key that no config has."""
+def check(argv: Sequence[str]) -> str:
+    """The name of the config file.
+
+    Raises:
+      UserError: that file is not there, or an override names a key that no config has.
+    """
+    file = ""
     for i, argument in enumerate(argv):
         if match := re.match(r"--?config(?:=(.*))?$", argument):
-            _check_file(match[1] if match[1] is not None else argv[i + 1] if i + 1 < len(argv) else "")
+            file = match[1] if match[1] is not None else argv[i + 1] if i + 1 < len(argv) else ""
+            _check_file(file)
         elif match := re.match(r"--?(?:no)?config\.([^=]+)", argument):
             _check_key(match[1])
+    return file
 
 
 def _check_file(name: str) -> None:
@@ -60,3 +81,19 @@ def _check_key(key: str) -> None:
         hint = f"did you mean {close[0]}? " if close else ""
         where = ".".join(names[:i]) or "config"
         raise UserError(f"--config.{key}: {where} has no key {name!r}; {hint}it has {', '.join(valid) or 'no keys'}")
+
+
+def _config_error(error: Exception, file: str) -> str:
+    """Where in the config file it went wrong, and how."""
+    path = Path(file.split(":")[0]).resolve()
+    if isinstance(error, SyntaxError):
+        return f"--config {file} line {error.lineno}: {one_line(error.msg)}"
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path]
+    if lines:
+        return f"--config {file} line {lines[-1]}: {type(error).__name__}: {one_line(error, 500)}"
+    if isinstance(error, AttributeError) and "get_config" in str(error):
+        return f"--config {file}: it has no function get_config(); begin with a copy of one in configs/"
+    if isinstance(error, KeyError | AttributeError):  # every other key has been checked
+        option = "config.model.options." + one_line(error).strip("\"'")
+        return f"--{option}: the config file sets no such option, so it can't be overridden; set {option} there"
+    return f"--config {file}: {type(error).__name__}: {one_line(error, 500)}"

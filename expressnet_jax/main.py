@@ -7,7 +7,7 @@ from absl import app, flags
 
 from expressnet_jax import flag_errors
 from expressnet_jax.cpu import tune_cpu
-from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.errors import Interrupted, UserError, hush_libraries
 
 
 def define_flags() -> None:
@@ -20,27 +20,38 @@ def define_flags() -> None:
 
 def main(_) -> int:
     """Train, report, and export if the config says so. Exit status 0, 2 for what a user can mend, 128 + signal."""
-    from expressnet_jax.training.finish import finish
-    from expressnet_jax.training.loop import train
-
-    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir)
+    if not flags.FLAGS["verbosity"].present:
+        hush_libraries()
+    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir).expanduser()
     try:
-        data = train(config, workdir)
-        checkpoint, files = finish(config, workdir, data)
-        if config.export:
-            from expressnet_jax.deploy.export import export_onnx
-
-            output = workdir / config.export
-            export_onnx(checkpoint, output, images=data.pictures(checkpoint.image_shape))
-            files.append(output)
+        files = run(config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.signum
+    except KeyboardInterrupt:
+        print(f"stopped; the same command goes on from the last checkpoint in {workdir}", file=sys.stderr)
+        return 130
     print("\n".join(["", *(f"wrote {path}" for path in files)]))
     return 0
+
+
+def run(config, workdir: Path) -> list[Path]:
+    """The files that the run has written, beside its checkpoints."""
+    from expressnet_jax.training.finish import finish
+    from expressnet_jax.training.loop import train
+
+    data = train(config, workdir)
+    checkpoint, files = finish(config, workdir, data)
+    if config.export:
+        from expressnet_jax.deploy.export import export_onnx
+
+        output = workdir / config.export
+        export_onnx(checkpoint, output, images=data.pictures(checkpoint.image_shape))
+        files.append(output)
+    return files
 
 
 if __name__ == "__main__":

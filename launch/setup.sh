@@ -13,7 +13,8 @@ run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
   exit 2
 }
 wanted="$extras $("$python" --version) $(cksum < pyproject.toml)"
-if [ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+stamp=.venv/installed-$extras
+if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 run "$python" -m venv .venv
 run .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
-if [ "${DRY_RUN:-0}" != 1 ]; then echo "$wanted" > .venv/installed; fi
+if [ "${DRY_RUN:-0}" != 1 ]; then echo "$wanted" > "$stamp"; fi

@@ -100,7 +100,7 @@ def test_without_subjects_classes_are_spread_evenly(folds):
     fold = subject_folds(LABELS, None, folds)
     assert np.ptp(np.bincount(fold, minlength=folds)) <= 1
     for label in np.unique(LABELS):
-        assert np.ptp(np.bincount(fold[LABELS == label], minlength=folds)) <= 1
+        assert np.ptp(np.bincount(fold[label == LABELS], minlength=folds)) <= 1
 
 
 @pytest.mark.parametrize("known", [True, False])

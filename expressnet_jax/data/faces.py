@@ -128,7 +128,7 @@ def _person(seed: int, identity: int) -> Person:
 
 def _draw_scene(rng: np.random.Generator, person: Person, activation: np.ndarray) -> tuple[Scene, np.ndarray]:
     """Pose, gaze and light around an expression."""
-    pose = np.clip(rng.standard_normal(3), -2.2, 2.2) * (0.18, 0.085, 0.085)
+    pose = np.clip(rng.standard_normal(3), -2.2, 2.2) * (0.18, 0.085, 0.1)
     to_light = rng.uniform((-0.9, -0.8, 0.7), (0.9, 0.25, 1.2)).astype(np.float32)
     gaze = complex(*rng.normal(0, (0.025, 0.012)))
     return Scene(
@@ -137,7 +137,7 @@ def _draw_scene(rng: np.random.Generator, person: Person, activation: np.ndarray
         plane=project(express(person.resting, activation), pose[0], pose[1]),
         gaze=gaze,
         light=to_light / np.linalg.norm(to_light),
-        ambient=float(rng.uniform(0.25, 0.6)),
+        ambient=float(rng.uniform(0.32, 0.62)),
     ), pose.astype(np.float32)
 
 
@@ -146,13 +146,13 @@ def _frame(rng: np.random.Generator, scene: Scene, roll: float) -> tuple[complex
 
     All landmarks are inside, at least 3 % off the edges.
     """
-    turn = np.exp(1j * roll) / rng.uniform(2.6, 3.25)
+    turn = np.exp(1j * roll) / rng.uniform(2.55, 3.35)
     marks = scene.plane[LANDMARK_INDEX] * turn
     low, high = complex(marks.real.min(), marks.imag.min()), complex(marks.real.max(), marks.imag.max())
     largest = max(high.real - low.real, high.imag - low.imag)
     if largest > 0.92:
         turn, low, high = turn * 0.92 / largest, low * 0.92 / largest, high * 0.92 / largest
-    shift = complex(*rng.normal(0.5, 0.025, 2)) - turn * 0.22j
+    shift = complex(*rng.normal(0.5, 0.035, 2)) - turn * 0.22j
     fit = lambda value, least, most: min(max(value, 0.03 - least), 0.97 - most)
     return turn, complex(fit(shift.real, low.real, high.real), fit(shift.imag, low.imag, high.imag))
 

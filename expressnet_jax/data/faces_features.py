@@ -111,7 +111,7 @@ def mouth(scene: Scene) -> Mouth:
     corners = float(top[0].imag + top[-1].imag) / 2
     between = lambda x, y: x + 1j * np.clip(y, top.imag, bottom.imag)
     raised = max(scene.strength(unit) for unit in (9, 10, 12, 20))
-    teeth = between(top.real, middle + min(0.045 + 0.06 * raised, 0.75 * gap) + 0.45 * (corners - middle) * _BOW)
+    teeth = between(top.real, middle + min(0.03 + 0.075 * raised, 0.75 * gap) + 0.45 * (corners - middle) * _BOW)
     bared = min(0.3 * gap, 0.09 * scene.strength(16) + 0.05 * scene.strength(20))
     lower_teeth = between(bottom.real, floor - bared + 0.05 * _BOW)
     tongue = between(bottom.real, floor - min(0.14, 0.42 * gap) + 0.12 * _BOW)
@@ -236,7 +236,7 @@ def beard(scene: Scene) -> list[np.ndarray]:
         near = near * near * (3 - 2 * near)
         shapes.append(loop(rim, cheek * (1 - near) + lip * near))
     if style.moustache:
-        lip, nose = curves["lip_top"], curves["nose_base"]
-        crest = 0.42 * np.linspace(nose[0], nose[-1], 25) + 0.58 * (lip - 0.03j)
+        lip, nose = curves["lip_top"][3:-3], curves["nose_base"]
+        crest = 0.42 * np.linspace(nose[0], nose[-1], 19) + 0.58 * (lip - 0.03j)
         shapes.append(loop(crest, lip + 0.015j))
     return shapes

@@ -71,7 +71,7 @@ BEARDS = {
 
 
 _SWEEP = np.array((1.2, 1.0, 0.6, 0.2))  # how far a parting moves the hairline from beside the middle to the temple
-_SIDEWARD = np.array((0.1, 0.4, 0.8, 1.0, 1.0))  # from the crown to the ear, how much of the volume goes sideways
+_SIDEWARD = np.array((0.1, 0.4, 0.8, 1.0, 0.5))  # from the crown to the ear, how much of the volume goes sideways
 _HANGING = np.array((0.25, 0.5, 0.8, 1.0))
 _FLARE = np.array((0.5, 1.0, 1.0, 0.6))
 

@@ -60,7 +60,7 @@ def _figure(canvas: Canvas, scene: Scene, flat: np.ndarray, behind: np.ndarray |
 def _cel_shadow(canvas: Canvas, scene: Scene) -> None:
     """Darkens what faces away from the light, with an edge, within the head."""
     canvas.draw()
-    bright = canvas.drape(shade(scene, 48)[..., :1])
+    bright = canvas.drape(shade(scene, 40)[..., :1])
     head = canvas.layer(0)
     head.fill(255, scene.head)
     head.draw()

@@ -4,6 +4,8 @@ Shapes: K bumps, G x G grid, P points, U action units. A bump is a Gaussian that
 all of them, and each of its slopes, is one matrix product [G,K] @ [K,G].
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from expressnet_jax.data.faces_anatomy import AU_NAMES
@@ -78,7 +80,7 @@ def shade(scene: Scene, side: int, hidden: bool = False) -> np.ndarray:
     of the cosine to the direction half-way between light and viewer. Redness and shine stay on the head.
     With `hidden`, something smooth covers the lower face.
     """
-    x, y = (np.linspace(start, start + GRID_EXTENT, side, dtype=np.float32) for start in _ORIGIN)
+    x, y = _axes(side)
     centres = scene.plane[_ANCHORS]
     out, dark, red = (_ROWS[:, 3:] + (scene.activation.reshape(-1) @ _GAINS).reshape(-1, 3)).T
     if hidden:
@@ -100,7 +102,11 @@ def shade(scene: Scene, side: int, hidden: bool = False) -> np.ndarray:
     return np.clip(fields, 0, 255, out=fields).astype(np.uint8)
 
 
-_ORIGIN = (GRID_ORIGIN.real, GRID_ORIGIN.imag)
+@lru_cache(maxsize=4)
+def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the grid's columns and rows are in face coordinates, float32[G] each."""
+    ticks = np.linspace(0, GRID_EXTENT, side)
+    return (GRID_ORIGIN.real + ticks).astype(np.float32), (GRID_ORIGIN.imag + ticks).astype(np.float32)
 
 
 def _head(x: np.ndarray, y: np.ndarray, middle: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -40,7 +40,7 @@ def paint(canvas: Canvas, scene: Scene, cover: Cover) -> None:
     cover.draw(canvas, soft, NEUTRAL)
     for layer in (canvas, soft, figure):
         layer.draw()
-    _light(canvas, soft, figure, shade(scene, 48 if canvas.side <= 128 else 96, cover.hides))
+    _light(canvas, soft, figure, shade(scene, 40 if canvas.side <= 128 else 96, cover.hides))
 
 
 def _body(canvas: Canvas, soft: Canvas, figure: Canvas, scene: Scene, behind: np.ndarray | None) -> None:

@@ -169,8 +169,17 @@ def choose_reader(reader: str, num_bytes: int) -> str:
     limit = (device.memory_stats() or {}).get("bytes_limit", 0) if device.platform != "cpu" else 0
     if num_bytes <= limit / 5:
         return "device"
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return "memory" if num_bytes <= free / 2 else "stream"
+    return "memory" if num_bytes <= _free_memory() / 2 else "stream"
+
+
+def _free_memory() -> int:
+    """Bytes that can be had: Linux gives its file cache back when asked; elsewhere half of all memory is a guess."""
+    try:
+        with open("/proc/meminfo") as lines:
+            facts = dict(line.split(":") for line in lines)
+        return int(facts["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
 def make_feed(

@@ -79,7 +79,7 @@ def subject_folds(labels: np.ndarray, subjects: Sequence[str] | None, folds: int
     """The fold int64[N] of each example: no subject in two folds; without subjects, classes spread evenly.
 
     Raises:
-      UserError: fewer subjects, or fewer examples of a class, than folds.
+      UserError: fewer subjects, or fewer examples, than folds.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, folds]))
     if subjects is None:

@@ -38,14 +38,14 @@ def choose(
     known. The test split is never used.
 
     Raises:
-      UserError: an unknown or empty split, a test split asked to select, one class only, leaks to drop but no audit.
+      UserError: an unknown or empty split, the test split asked for, one split asked to do both, one class only,
+        leaks to drop but no audit.
     """
     if train_split == "auto":
         train_split = "train" if "train" in prepared.splits else "all"
     if select_split == "auto":
         select_split = "validation" if "validation" in prepared.splits and not folds else "holdout"
-    if select_split == "test":
-        raise UserError("data.select_split: the test split never selects; use validation, holdout or auto")
+    _check_names(train_split, select_split, folds)
     train = prepared.split(train_split)
     if select_split == "holdout":
         train, select, where = *_hold_out(train, holdout, folds, fold, seed), f"holdout of {train_split}"
@@ -56,6 +56,17 @@ def choose(
         train = _without_leaks(prepared, train, train_split)
     _check(prepared.name, train, select)
     return Chosen(train, select, train_split, where, before - len(train))
+
+
+def _check_names(train_split: str, select_split: str, folds: int) -> None:
+    if train_split == "test":
+        raise UserError("data.train_split: the test split never trains; use train, all or auto")
+    if select_split == "test":
+        raise UserError("data.select_split: the test split never selects; use validation, holdout or auto")
+    if select_split == train_split:
+        raise UserError(f"data.select_split: {select_split} is what trains; use validation, holdout or auto")
+    if folds and folds < 2:
+        raise UserError(f"data.folds: {folds}; 2 or more, or 0 for none")
 
 
 def _hold_out(train: Split, holdout: float, folds: int, fold: int, seed: int) -> tuple[Split, Split]:

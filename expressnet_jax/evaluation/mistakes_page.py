@@ -65,11 +65,11 @@ h2 strong { color: var(--predicted); font-weight: 650; }
 h2 .true { color: var(--label); font-weight: 650; }
 .arrow { color: var(--faint); }
 .bars { margin: 0; padding: 0; list-style: none; font-size: 12.5px; }
-.bars li { display: grid; grid-template-columns: 76px 1fr 42px; gap: 8px; align-items: center; color: var(--faint); }
+.bars li { display: grid; grid-template-columns: 76px 1fr 46px; gap: 6px; align-items: center; color: var(--faint); }
 .name { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .track { height: 7px; border-radius: 4px; overflow: hidden; background: var(--line); }
 .fill { display: block; height: 100%; background: var(--other); }
-.percent { text-align: right; font-variant-numeric: tabular-nums; }
+.percent { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .bars .predicted, .bars .label { color: var(--ink); }
 .predicted .fill { background: var(--predicted); }
 .label .fill { background: var(--label); }

@@ -65,7 +65,16 @@ def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str =
         if best is not None:
             axes.axvline(best[over], color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    _draw(accuracy, lines, "validation", "balanced_accuracy", over, linestyle="--", label="validation, balanced")
+    _draw(
+        accuracy,
+        lines,
+        "validation",
+        "balanced_accuracy",
+        over,
+        linestyle="--",
+        mfc="white",
+        label="validation, balanced",
+    )
     if best is not None:
         _mark(accuracy, best, over, best_by)
     for axes, name in ((loss, "Loss"), (accuracy, "Accuracy")):

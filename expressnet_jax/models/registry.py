@@ -21,7 +21,7 @@ _NOT_OPTIONS = {"parent", "name", "dtype"}
 
 
 def create_model(
-    name: str, num_classes: int, *, dropout: float = 0.0, dtype: DTypeLike = jnp.float32, **options
+    name: str, num_classes: int, /, *, dropout: float = 0.0, dtype: DTypeLike = jnp.float32, **options
 ) -> Classifier:
     """A model by name: backbone with its options, head of `num_classes`. Parameters are float32, arithmetic `dtype`.
 

@@ -4,7 +4,11 @@ A checkpoint holds `model` (params, batch_stats, ema), `optimizer` (step, opt_st
 names, picture size, config, library versions). Nothing in it is code or pickle. `best` keeps `model` and `metadata`.
 """
 
-from collections.abc import Mapping
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, one_line
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.state import TrainState
 
-LATEST, BEST = "checkpoints", "best"
+LATEST, BEST, DAMAGED = "checkpoints", "best", "damaged"
 PACKAGES = ("expressnet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -52,16 +56,41 @@ def describe(config: Mapping[str, Any], classes: tuple[str, ...], image_shape: t
 
 
 class Checkpoints:
-    """The checkpoints of one run: `save` returns at once and writes behind the training; `close` waits."""
+    """The checkpoints of one run: `save` returns at once and writes behind the training; `close` waits.
 
-    def __init__(self, workdir: Path, metadata: dict[str, Any], *, keep: int = 2, metric: str = "accuracy"):
-        self.metadata = metadata
+    `say` is told what was found damaged. Such a checkpoint is moved to WORKDIR/damaged, out of the way of its
+    successor; nothing is deleted.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        metadata: dict[str, Any],
+        *,
+        keep: int = 2,
+        metric: str = "accuracy",
+        say: Callable[[str], None] = print,
+    ):
+        self.root, self.metadata, self.metric, self.say = workdir.absolute(), metadata, metric, say
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
-        self.latest = ocp.CheckpointManager(workdir.absolute() / LATEST, options=options)
-        best = ocp.CheckpointManagerOptions(
-            max_to_keep=1, best_fn=lambda metrics: metrics[metric], best_mode="max", enable_async_checkpointing=True
+        self.latest = ocp.CheckpointManager(self.root / LATEST, options=options)
+        self.best, self.best_value = self._open_best()
+
+    def _open_best(self) -> tuple[ocp.CheckpointManager, float]:
+        """The manager of the best checkpoint, and that one's metric."""
+        values = {}
+        for folder in saved_steps(self.root / BEST):
+            try:
+                values[int(folder.name)] = float(json.loads((folder / "metrics/metrics").read_text())[self.metric])
+            except (OSError, ValueError, KeyError) as error:
+                self._set_aside(folder, error)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=1,
+            best_fn=lambda metrics: metrics[self.metric],
+            best_mode="max",
+            enable_async_checkpointing=True,
         )
-        self.best = ocp.CheckpointManager(workdir.absolute() / BEST, options=best)
+        return ocp.CheckpointManager(self.root / BEST, options=options), max(values.values(), default=-math.inf)
 
     def save(self, state: TrainState) -> None:
         """Writes the state as the latest checkpoint."""
@@ -73,43 +102,75 @@ class Checkpoints:
             "optimizer": ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state}),
             "metadata": ocp.args.JsonSave(self.metadata),
         }
+        # A run that starts again here never comes back to this step's evaluation: its best has to be on disk first.
+        self.best.wait_until_finished()
         self.latest.save(step, args=ocp.args.Composite(**items))
 
     def save_best(self, state: TrainState, metrics: Mapping[str, float]) -> None:
-        """Offers the state as the best one; Orbax keeps it if its metric is the highest so far."""
-        step = int(state.step)
-        if step in self.best.all_steps():
+        """Keeps the state as the best one if its metric is the highest so far; of equals, the later.
+
+        Orbax would write a worse one too and remove it afterwards; a run killed between the two would leave it there.
+        """
+        step, value = int(state.step), metrics[self.metric]
+        if step in self.best.all_steps() or value < self.best_value:
             return
         items = {
             "model": ocp.args.StandardSave(_model_item(state)),
             "metadata": ocp.args.JsonSave(self.metadata | {"step": step, "metrics": dict(metrics)}),
         }
-        self.best.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
+        # By force, for Orbax refuses a step below the last: one that a killed run had reached already.
+        self.best.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics), force=True)
+        self.best_value = value
 
     def restore(self, state: TrainState) -> TrainState:
-        """The latest checkpoint in the shape and sharding of `state`, or `state` itself where there is none."""
-        step = self.latest.latest_step()
-        if step is None:
-            return state
+        """The newest whole checkpoint in the shape and sharding of `state`, or `state` itself where there is none.
+
+        Raises:
+          UserError: there are checkpoints, but none of them can be read.
+        """
+        damaged = {}
+        for step in sorted(self.latest.all_steps(), reverse=True):
+            try:
+                with _silent():
+                    restored = self._read(step, state)
+            except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
+                damaged[step] = error
+                continue
+            for number, error in damaged.items():
+                self._set_aside(self.root / LATEST / str(number), error)
+            self.latest.reload()
+            return restored
+        if damaged:
+            newest, error = next(iter(damaged.items()))
+            raise UserError(
+                f"{self.root / LATEST / str(newest)} can't be read ({one_line(error)}), nor can"
+                " an older one; give another --workdir to start afresh"
+            )
+        return state
+
+    def _read(self, step: int, state: TrainState) -> TrainState:
         target = jax.tree.map(_abstract, state)
         items = {
             "model": ocp.args.StandardRestore(_model_item(target)),
             "optimizer": ocp.args.StandardRestore({"step": target.step, "opt_state": target.opt_state}),
         }
         saved = self.latest.restore(step, args=ocp.args.Composite(**items))
-        model = saved["model"]
+        model, optimizer = saved["model"], saved["optimizer"]
         return TrainState(
-            saved["optimizer"]["step"],
-            model["params"],
-            model["batch_stats"],
-            saved["optimizer"]["opt_state"],
-            model["ema"],
+            optimizer["step"], model["params"], model["batch_stats"], optimizer["opt_state"], model["ema"]
         )
+
+    def _set_aside(self, folder: Path, error: Exception) -> None:
+        target = self.root / DAMAGED / folder.parent.name / folder.name
+        number = sum(1 for _ in target.parent.glob(f"{folder.name}*"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target = folder.rename(target.with_name(f"{folder.name}.{number}") if number else target)
+        self.say(f"{folder} is damaged ({one_line(error)}); it is now {target}, and the one before is used")
 
     def last_good(self) -> str:
         """The newest whole checkpoint, for a message."""
-        step = self.latest.latest_step()
-        return "none was saved yet" if step is None else f"{self.latest.directory / str(step)}"
+        steps = saved_steps(self.root / LATEST)
+        return str(steps[-1]) if steps else "none was saved yet"
 
     def wait(self) -> None:
         self.latest.wait_until_finished()
@@ -119,6 +180,29 @@ class Checkpoints:
         self.wait()
         self.latest.close()
         self.best.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """After an error, another one on closing would hide it."""
+        with suppress(Exception) if kind else nullcontext():
+            self.close()
+
+
+def saved_steps(folder: Path) -> list[Path]:
+    """The finished checkpoints in a folder, oldest first: Orbax gives them their number when they are complete."""
+    return sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing is logged: what can't be read is reported once, in a line."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _model_item(state: TrainState) -> dict[str, Any]:
@@ -156,18 +240,22 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
       UserError: no checkpoint there, one without metadata, or one whose arrays don't fit the model it names.
     """
     folder = find_checkpoint(path).absolute()
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader, _silent():
         try:
             metadata = reader.restore(folder, ocp.args.Composite(metadata=ocp.args.JsonRestore()))["metadata"]
-        except (FileNotFoundError, KeyError, ValueError) as error:
-            raise UserError(f"{folder}: not a checkpoint of this project ({error})") from error
-        model = create_model(metadata["model"]["name"], len(metadata["classes"]), **metadata["model"]["options"])
-        target = _model_target(model, tuple(metadata["image_shape"]), metadata["config"]["optimizer"]["ema"] > 0)
+            name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
+            options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
+        except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
+            raise UserError(f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)})") from error
+        model = create_model(name, len(classes), **options)
+        target = _model_target(model, shape, averaged)
         try:
             saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]
-        except (ValueError, KeyError, FileNotFoundError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise UserError(f"{folder}: its arrays do not fit {metadata['model']['name']}: {first}") from error
+        except Exception as error:
+            raise UserError(
+                f"{folder}: its arrays are damaged or no {name} of {len(classes)} classes ({one_line(error)});"
+                " give another checkpoint"
+            ) from error
     variables = saved["ema"] or {"params": saved["params"], "batch_stats": saved["batch_stats"]}
     return Checkpoint(folder, int(folder.name) if folder.name.isdigit() else 0, model, variables, metadata)
 

@@ -1,12 +1,17 @@
 """The training loop, read from top to bottom: mesh, data, program, state, restore, then step by step, then finish."""
 
+import os
 import signal
 import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
@@ -17,11 +22,11 @@ from expressnet_jax.evaluation.evaluate import collect, summarise
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoints, describe
 from expressnet_jax.training.mesh import check_batch, make_mesh
-from expressnet_jax.training.run_folder import RunFolder
-from expressnet_jax.training.setup import Data, image_shape, load_data, make_feeds, make_plan, make_program
+from expressnet_jax.training.run_folder import RunFolder, disk_errors
+from expressnet_jax.training.setup import Data, check, image_shape, load_data, make_feeds, make_plan, make_program
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_dispatch, make_predict
-from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers
+from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
 
 
 def train(config: ConfigDict, workdir: Path) -> Data:
@@ -31,60 +36,64 @@ def train(config: ConfigDict, workdir: Path) -> Data:
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
+    check(config)
     mesh = make_mesh(config.mesh.data, config.mesh.model)
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
     data = load_data(config)
     plan = make_plan(config, len(data.chosen.train))
     program = make_program(config, data.chosen.train, plan)
-    folder = RunFolder(workdir, config.to_dict())
-    feed, select = make_feeds(config, data, plan, mesh)
 
-    shape = image_shape(config)
-    state = init_state(program.model, program.optimizer, shape, mesh, seed=config.seed, ema=config.optimizer.ema > 0)
-    metadata = describe(config.to_dict(), data.prepared.classes, shape)
-    checkpoints = Checkpoints(folder.path, metadata, keep=config.checkpoint.keep, metric=config.eval.metric)
-    state = checkpoints.restore(state)
-    step = int(state.step)
+    with ExitStack() as stack:
+        stack.enter_context(disk_errors(workdir))
+        folder = stack.enter_context(closing(RunFolder(workdir, config.to_dict())))
+        feed, select = make_feeds(config, data, plan, mesh)
 
-    console = Console(plan.total, step, config.train.batch_size)
-    writers = [console, MetricsFile(folder.metrics, step)]
-    if config.log.tensorboard:
-        writers.append(TensorBoard(folder.path / "tensorboard", step))
-    writers = Writers(writers)
-    introduce(console, config, data, state, step)
+        shape = image_shape(config)
+        state = init_state(
+            program.model, program.optimizer, shape, mesh, seed=config.seed, ema=config.optimizer.ema > 0
+        )
+        metadata = describe(config.to_dict(), data.prepared.classes, shape)
+        kept = {"keep": config.checkpoint.keep, "metric": config.eval.metric}
+        checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=say, **kept))
+        state = checkpoints.restore(state)
+        step = int(state.step)
 
-    dispatch = make_dispatch(program.step)
-    meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
-    with StopSignal() as stop:
-        for batches in feed.start(step):
-            state, metrics = dispatch(state, feed.table, batches)
-            before, step = step, step + batches["label"].shape[0]
-            meter.add(step, metrics)
-            console.advance(step)
-            due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
-            if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or stop.signum:
-                writers.write(meter.read())
-            if due(plan.evaluate_every):
-                figures = evaluate(program.model, state, select, data)
-                writers.write({"step": step, "split": "validation", "epoch": step / plan.per_epoch, **figures})
-                checkpoints.save_best(state, figures)
-                meter.restart()
-            if due(plan.save_every) or stop.signum:
-                checkpoints.save(state)
-            if stop.signum and step < plan.total:
-                break
-    writers.close()
-    checkpoints.close()
-    folder.close()
-    if step < plan.total:
-        raise Interrupted(stop.signum, step)
+        console = Console(plan.total, step, config.train.batch_size)
+        writers = [console, MetricsFile(folder.metrics, step)]
+        if config.log.tensorboard:
+            writers.append(TensorBoard(folder.path / "tensorboard", step))
+        writers = stack.enter_context(closing(Writers(writers)))
+        introduce(config, data, state, step)
+
+        dispatch = make_dispatch(program.step)
+        evaluate = make_evaluate(program.model, select, data, mesh)
+        meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
+        with StopSignal() as stop:
+            for batches in feed.start(step):
+                state, metrics = dispatch(state, feed.table, batches)
+                before, step = step, step + batches["label"].shape[0]
+                meter.add(step, metrics)
+                console.advance(step)
+                stopping = stop.signum  # looked at once: what stops the run is what was saved for
+                due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
+                if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or stopping:
+                    writers.write(meter.read(state))
+                if due(plan.evaluate_every):
+                    figures = evaluate(state)
+                    writers.write({"step": step, "split": "validation", "epoch": step / plan.per_epoch, **figures})
+                    checkpoints.save_best(state, figures)
+                    meter.restart()
+                if due(plan.save_every) or stopping:
+                    checkpoints.save(state)
+                if stopping and step < plan.total:
+                    checkpoints.wait()
+                    raise Interrupted(stopping, step)
     return data
 
 
-def introduce(console: Console, config: ConfigDict, data: Data, state: TrainState, step: int) -> None:
+def introduce(config: ConfigDict, data: Data, state: TrainState, step: int) -> None:
     """What a run is, in a few lines."""
     train, select = data.chosen.train, data.chosen.select
-    say = console.say
     say(
         f"{config.model.name}: {parameter_count(state.params):,} parameters"
         f" on {jax.device_count()} x {jax.devices()[0].device_kind}"
@@ -98,17 +107,29 @@ def introduce(console: Console, config: ConfigDict, data: Data, state: TrainStat
         say(f"going on from step {step}")
 
 
-def evaluate(model, state: TrainState, select: OrderedBatches, data: Data) -> dict[str, float]:
+def make_evaluate(
+    model: nn.Module, select: OrderedBatches, data: Data, mesh: Mesh
+) -> Callable[[TrainState], dict[str, float]]:
     """The figures that a run follows, on the selection split; the averaged weights where the run averages."""
-    sharding = NamedSharding(state.step.sharding.mesh, P("data"))
-    predict = make_predict(model, state.variables)
-    on_mesh = lambda images: predict(jax.device_put(images, sharding))
-    figures = summarise(*collect(on_mesh, select.batches()), data.prepared.classes, data.leaked)
+    sharding = NamedSharding(mesh, P("data"))
+    predict = make_predict(model, {}).func  # of (variables, images): compiled once for all evaluations of the run
     names = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
-    followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in names}
-    if figures.get("deduplicated"):
-        followed["deduplicated_accuracy"] = float(figures["deduplicated"]["accuracy"])
-    return followed
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        on_mesh = lambda images: predict(state.variables, jax.device_put(images, sharding))
+        figures = summarise(*collect(on_mesh, select.batches()), data.prepared.classes, data.leaked)
+        followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in names}
+        if figures.get("deduplicated"):
+            followed["deduplicated_accuracy"] = float(figures["deduplicated"]["accuracy"])
+        return followed
+
+    return evaluate
+
+
+@jax.jit
+def all_finite(tree) -> jax.Array:
+    """bool[]: no NaN and no infinity in any array of a pytree."""
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 class Meter:
@@ -128,16 +149,17 @@ class Meter:
         """Forgets the time so far: what was not training does not count."""
         self.timed_steps, self.started = 0, time.perf_counter()
 
-    def read(self) -> dict[str, float | int | str]:
-        """The means since the last call.
+    def read(self, state: TrainState) -> dict[str, float | int | str]:
+        """The means since the last call. `state` is that after the last step.
 
         Raises:
-          UserError: a loss or gradient was not finite; names the first such step and the last good checkpoint.
+          UserError: a loss, a gradient or a weight is not finite; names the first such step and the last good
+            checkpoint. What comes after this call, an evaluation or a checkpoint, sees finite weights only.
         """
         fetched = jax.device_get(self.pending)
         self.pending = []
         columns = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}
-        self._check(columns)
+        self._check(columns, state)
         seconds = time.perf_counter() - self.started
         entry = {"step": self.step, "split": "train", "epoch": self.step / self.per_epoch}
         entry |= {name: float(values.mean()) for name, values in columns.items()}
@@ -146,14 +168,15 @@ class Meter:
         self.restart()
         return entry
 
-    def _check(self, columns: dict[str, np.ndarray]) -> None:
+    def _check(self, columns: dict[str, np.ndarray], state: TrainState) -> None:
         good = np.isfinite(columns["loss"]) & np.isfinite(columns["gradient_norm"])
+        good[-1] &= bool(all_finite((state.params, state.batch_stats, state.ema)))
         if good.all():
             return
         step = self.step - len(good) + int(good.argmin()) + 1
         self.checkpoints.wait()
         raise UserError(
-            f"step {step}: the loss or its gradient is not finite; last good checkpoint:"
+            f"step {step}: the loss, its gradient or a weight is not finite; last good checkpoint:"
             f" {self.checkpoints.last_good()}; lower optimizer.learning_rate or set optimizer.clip, in a new --workdir"
         )
 
@@ -168,6 +191,7 @@ class StopSignal:
         return self
 
     def _note(self, signum: int, frame) -> None:
+        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
         self.signum = signum
         signal.signal(signum, self.previous[signum])
 

@@ -16,9 +16,9 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
     Raises:
       UserError: the axes do not multiply to the number of devices.
     """
-    devices = jax.device_count()
-    if model < 1 or devices % model:
-        raise UserError(f"mesh.model: {model} does not divide the {devices} devices")
+    devices, local = jax.device_count(), jax.local_device_count()
+    if model < 1 or local % model:  # processes feed disjoint shares of a batch: none may share a place on `data`
+        raise UserError(f"mesh.model: {model} does not divide the {local} devices of a process")
     data = devices // model if data == -1 else data
     if data * model != devices:
         raise UserError(f"mesh.data: {data} x mesh.model {model} is not the number of devices, {devices}")
@@ -27,6 +27,8 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
 
 def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
     """Raises UserError unless a batch can be cut into `accumulate` slices, each spread evenly over the data axis."""
+    if accumulate < 1:
+        raise UserError(f"train.accumulate: {accumulate}; 1 takes the batch as a whole")
     parts = mesh.shape["data"] * accumulate
     if batch_size < parts or batch_size % parts:
         raise UserError(
@@ -49,6 +51,6 @@ def state_shardings(shapes, mesh: Mesh):
         if width == 1 or np.prod(leaf.shape) < SHARD_FROM or not divisible:
             return NamedSharding(mesh, P())
         axis = max(divisible, key=lambda d: leaf.shape[d])
-        return NamedSharding(mesh, P(*(("model" if d == axis else None) for d in range(len(leaf.shape)))))
+        return NamedSharding(mesh, P(*[None] * axis, "model"))  # as XLA writes it: else the next step compiles again
 
     return jax.tree.map(place, shapes)

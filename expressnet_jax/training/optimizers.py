@@ -117,9 +117,9 @@ def _muon(schedule: Schedule, weight_decay: float) -> optax.GradientTransformati
 
         return jax.tree_util.tree_map_with_path(of, params)
 
-    return muon(
-        schedule, weight_decay=weight_decay, muon_weight_dimension_numbers=dimensions, consistent_rms=0.2, adam_b2=0.99
-    )
+    # Decay and rate come after both halves: inside `muon`, the half that Adam takes has no mask for its decay.
+    direction = muon(1.0, muon_weight_dimension_numbers=dimensions, consistent_rms=0.2, adam_b2=0.99)
+    return optax.chain(direction, optax.add_decayed_weights(-weight_decay, decayed), optax.scale_by_schedule(schedule))
 
 
 def current_rate(schedule: Schedule, step: Any, opt_state: Any) -> Any:

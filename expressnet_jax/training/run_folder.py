@@ -1,13 +1,18 @@
 """The folder of one run: who may write in it, what was asked for in it, and where its files are."""
 
+import errno
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.files import write_bytes
+from expressnet_jax.training.checkpoints import BEST, LATEST, saved_steps
 
 # What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
 FREE_TO_CHANGE = ("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export")
@@ -30,22 +35,27 @@ class RunFolder:
             raise UserError(f"--workdir {workdir}: {error.strerror}; give a folder that can be written") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            self._claim(config)
+        except BlockingIOError as error:
+            self.close()
             raise UserError(f"--workdir {workdir}: another run trains in it; wait for it or give another") from error
-        self._claim(config)
+        except BaseException:
+            self.close()
+            raise
 
     def _claim(self, config: Mapping[str, Any]) -> None:
         stored = self.path / "config.json"
-        if stored.exists():
-            changed = differences(json.loads(stored.read_text()), json.loads(json.dumps(config)))
-            if changed:
+        if any(saved_steps(self.path / name) for name in (LATEST, BEST)):
+            try:
+                old = json.loads(stored.read_text())
+            except (OSError, ValueError) as error:
+                raise UserError(f"{stored} can't be read ({error}); give another --workdir") from error
+            if changed := differences(old, json.loads(json.dumps(config))):
                 raise UserError(
                     f"--workdir {self.path}: holds a run with another config ({'; '.join(changed[:3])});"
                     " give another --workdir, or the same config to go on"
                 )
-        temporary = stored.with_suffix(".tmp")
-        temporary.write_text(json.dumps(config, indent=2))
-        os.replace(temporary, stored)
+        write_bytes(stored, json.dumps(config, indent=2).encode())
 
     @property
     def metrics(self) -> Path:
@@ -55,17 +65,28 @@ class RunFolder:
         self._lock.close()
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
-    flat = {}
-    for key, value in config.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`key was X, now Y` for every key that decides what is computed."""
-    old, new = flatten(old), flatten(new)
+    """`key was X, now Y` for every key that decides what is computed. A key younger than the run had its default."""
+    old, new = flatten(json.loads(json.dumps(default().to_dict()))) | flatten(old), flatten(new)
     free = lambda key: any(key == name or key.startswith(name + ".") for name in FREE_TO_CHANGE)
     changed = [key for key in sorted(old.keys() | new.keys()) if not free(key) and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in changed]
+
+
+@contextmanager
+def disk_errors(workdir: Path) -> Iterator[None]:
+    """A full or failing disk as one line for the user, whatever library noticed it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+            if os.strerror(number) in str(error):
+                steps = saved_steps(workdir / LATEST)
+                kept = f"the checkpoint of step {steps[-1].name} is whole" if steps else "no checkpoint was saved yet"
+                raise UserError(
+                    f"--workdir {workdir}: {os.strerror(number).lower()}; {kept}; mend the disk, then the same"
+                    " command goes on from there"
+                ) from error
+        raise

@@ -1,26 +1,33 @@
 """From a config to the parts of a run. Everything that can be wrong is found here, before anything compiles."""
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from expressnet_jax.config import check_values
 from expressnet_jax.data import audit, prepare, sampling, selection
+from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
-from expressnet_jax.data.pipeline import Feed, OrderedBatches, make_feed, ordered_batches
+from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.models.inspect import layer_order
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.step import make_train_step
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
 
 class Plan(NamedTuple):
@@ -61,10 +68,46 @@ class Program(NamedTuple):
     step: Any
 
 
+def check(config: ConfigDict) -> None:
+    """Raises UserError for anything wrong that needs no data to see. Nothing is read, compiled or written."""
+    check_values(config)
+    shape = image_shape(config)
+    compute_dtype(config)
+    uses_votes(config)
+    choose_reader(config.data.reader, 0)
+    make_schedule(config.optimizer.schedule, 0.1, 10)
+    make_optimizer(config.optimizer.name, optax.constant_schedule(0.1))
+    make_objective(config.loss.name, rebalance=rebalance(config.loss.rebalance, np.ones(2)))
+    _check_crop(make_model(config, 2), shape, config.augment.crop)
+    for key, valid in (("metric", METRICS), ("tta", TTA)):
+        if config.eval[key] not in valid:
+            raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(valid)}")
+    _check_package("export", config.export, "jax2onnx", "onnx")
+    _check_package("log.tensorboard", config.log.tensorboard, "tensorboardX", "tensorboard")
+
+
+def _check_package(key: str, wanted: str | bool, package: str, extra: str) -> None:
+    if wanted and not find_spec(package):
+        raise UserError(f"{key}: needs {package}; pip install 'expressnet-jax[{extra}]', or switch {key} off")
+
+
+def _check_crop(model: nn.Module, shape: tuple[int, int, int], crop: int) -> None:
+    """A network trained on crops is evaluated on whole pictures, so its parameters must not depend on the size."""
+    size, _, channels = shape
+    if crop > size:
+        raise UserError(f"augment.crop: {crop} pixels do not fit into pictures of data.size {size}")
+    shapes = lambda side: jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, channels)))
+    if 0 < crop < size and shapes(crop) != shapes(size):
+        raise UserError(f"augment.crop: this model takes pictures of one size only; use augment.crop=0, not {crop}")
+
+
 def load_data(config: ConfigDict) -> Data:
     """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
     data = config.data
     folder = Path(data.dir).expanduser() if data.dir else prepare.default_data_dir()
+    if data.name not in DATASETS and not (folder / data.name).is_dir():
+        own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
+        raise UserError(f"data.name: no data set {data.name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
     if data.source or data.name == "synthetic":
         source = Path(data.source) if data.source else None
         prepared = prepare.prepare(data.name, source, folder, **data.options.to_dict())
@@ -101,11 +144,10 @@ def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
 
 def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
     """Model, optimizer and step of a config, for the classes and the class counts of the training split."""
+    if uses_votes(config) and train.votes is None:
+        raise UserError(f"loss.targets: {config.data.name} has no votes; use loss.targets=label")
     shape = image_shape(config)
-    options = config.model.options.to_dict()
-    model = create_model(
-        config.model.name, len(train.classes), dropout=config.model.dropout, dtype=compute_dtype(config), **options
-    )
+    model = make_model(config, len(train.classes))
     opt = config.optimizer
     schedule = make_schedule(
         opt.schedule,
@@ -150,6 +192,14 @@ def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
         ema=opt.ema,
     )
     return Program(model, optimizer, step)
+
+
+def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
+    """The network of a config in its arithmetic."""
+    options = config.model.options.to_dict()
+    return create_model(
+        config.model.name, num_classes, dropout=config.model.dropout, dtype=compute_dtype(config), **options
+    )
 
 
 def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[Feed, OrderedBatches]:

@@ -68,7 +68,7 @@ def make_train_step(
             "loss": loss,
             "accuracy": (logits.argmax(-1) == targets.argmax(-1)).mean(),
             "gradient_norm": norm,
-            "learning_rate": jnp.asarray(current_rate(schedule, state.step, state.opt_state), jnp.float32),
+            "learning_rate": jnp.asarray(current_rate(schedule, state.step, opt_state), jnp.float32),
         }
         average = _average(state.ema, {"params": params, "batch_stats": stats}, state.step, ema) if ema else state.ema
         return TrainState(state.step + 1, params, stats, opt_state, average), metrics
@@ -77,8 +77,12 @@ def make_train_step(
 
 
 def _sliced_gradient(gradient, count, params, batch_stats, images, targets, key):
-    """The mean gradient over `count` slices of the batch, one after the other; the statistics follow each slice."""
-    cut = lambda x: x.reshape(count, x.shape[0] // count, *x.shape[1:])
+    """The mean gradient over `count` slices of the batch, one after the other; the statistics follow each slice.
+
+    A slice is every count-th example, so that each device works on its own examples of every slice.
+    """
+    cut = lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
+    join = lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:])
 
     def one(carry, part):
         stats, total = carry
@@ -90,7 +94,7 @@ def _sliced_gradient(gradient, count, params, batch_stats, images, targets, key)
     start = (batch_stats, jax.tree.map(jnp.zeros_like, params))
     (stats, total), (loss, logits) = jax.lax.scan(one, start, (cut(images), cut(targets), jnp.arange(count)))
     grads = jax.tree.map(lambda g: g / count, total)
-    return (loss.mean(), (stats, logits.reshape(-1, logits.shape[-1]))), grads
+    return (loss.mean(), (stats, join(logits))), grads
 
 
 def _average(average, new, step, decay):

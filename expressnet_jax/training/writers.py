@@ -1,7 +1,6 @@
 """Where a run's figures go: a progress bar on a terminal or plain lines elsewhere, metrics.jsonl, TensorBoard."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.files import write_bytes
 
 
 def read_history(path: Path, before: int | None = None) -> list[dict]:
@@ -24,6 +24,11 @@ def read_history(path: Path, before: int | None = None) -> list[dict]:
     return history
 
 
+def say(line: str) -> None:
+    """A line on stderr, above the progress bar if there is one."""
+    tqdm.write(line, file=sys.stderr)
+
+
 class MetricsFile:
     """metrics.jsonl, one line an entry, each written out at once.
 
@@ -33,9 +38,7 @@ class MetricsFile:
 
     def __init__(self, path: Path, step: int):
         kept = "".join(json.dumps(entry) + "\n" for entry in read_history(path, step))
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(kept)
-        os.replace(temporary, path)
+        write_bytes(path, kept.encode())
         self.file = path.open("a")
 
     def write(self, entry: Mapping[str, float | int | str]) -> None:
@@ -83,10 +86,7 @@ class Console:
         if entry["split"] == "train" and not self.bar.disable:
             self.bar.set_postfix_str(f"{entry.get('images_per_second', 0):.0f} img/s loss {entry['loss']:.3f}")
         else:
-            self.say(f"step {entry['step']}/{self.total}  {entry['split']}  {shown}")
-
-    def say(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
+            say(f"step {entry['step']}/{self.total}  {entry['split']}  {shown}")
 
     def close(self) -> None:
         self.bar.close()

@@ -1,0 +1,185 @@
+"""A checkpoint as an ONNX file, written only if ONNX Runtime computes with it what JAX computes.
+
+Shapes: N examples, B batch (dynamic in the file), H height, W width, C channels, K classes.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from expressnet_jax import __version__
+from expressnet_jax.data.datasets import DATASETS, builder_class
+from expressnet_jax.deploy.onnx_predict import INPUT, INSTALL, OUTPUT, OnnxPredictor
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.files import write_bytes
+from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.training.checkpoints import Checkpoint
+
+OPSET = 18
+TOLERANCE = 1e-4  # of a probability
+TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order
+SMALL_BATCHES, LARGEST_BATCH = (1, 2, 7), 256
+WORDING = "predicts the label annotators gave to the expression shown"
+
+
+def export_onnx(
+    checkpoint: Checkpoint,
+    output: Path | str,
+    *,
+    images: np.ndarray | None = None,
+    input: Literal["uint8", "float"] = "uint8",
+) -> dict[str, Any]:
+    """Writes the checkpoint's model as ONNX and returns the proof that it is the same model.
+
+    The file takes `images` [B,H,W,C], pixel values 0..255 as uint8 or float32, and gives `probabilities` float32[B,K];
+    scaling and softmax are inside. It is compared with JAX on `images` uint8[N,H,W,C], or on generated pictures, in
+    batches of 1, 2, 7 and all (256 at a time). The same checkpoint gives the same bytes with the same libraries.
+
+    Raises:
+      UserError: jax2onnx is not installed, the images don't fit, or ONNX Runtime computes something else; then
+        nothing is written.
+    """
+    dtypes = {"uint8": "uint8", "float": "float32"}
+    if input not in dtypes:
+        raise UserError(f"input: no {input!r}; one of {', '.join(dtypes)}")
+    images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
+    metadata = describe(checkpoint, dtypes[input])
+    content = _converted(checkpoint, metadata)
+    proof = compare(OnnxPredictor(content, str(output)), jax_probabilities(checkpoint, images), images)
+    if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
+        raise UserError(
+            f"{output}: refuses to write a model that differs: ONNX Runtime and JAX are {proof['largest_difference']:.2g} "
+            f"apart in a probability (at most {TOLERANCE:g}) and disagree on {proof['different_labels']} of "
+            f"{len(images)} labels; try other versions of jax2onnx and onnxruntime"
+        )
+    write_bytes(output, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return {"path": str(output), "bytes": len(content), "sha256": digest, "opset": OPSET, "input": input, **proof}
+
+
+def describe(checkpoint: Checkpoint, dtype: str) -> dict[str, str]:
+    """What the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
+    config = checkpoint.metadata["config"]
+    data = config["data"]["name"]
+    terms = builder_class(data if data in DATASETS else "folder").LICENSE
+    fields = {
+        "classes": checkpoint.classes,
+        "image_shape": checkpoint.image_shape,
+        "input": dtype,
+        "output": WORDING,
+        "model": checkpoint.metadata["model"]["name"],
+        "model_options": checkpoint.metadata["model"]["options"],
+        "parameters": parameter_count(checkpoint.variables["params"]),
+        "step": checkpoint.step,
+        "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        "data": data,
+        "license": f"The weights inherit the terms of the pictures they were trained on ({data}): {terms}",
+        "versions": checkpoint.metadata["versions"] | {name: version(name) for name in ("jax2onnx", "onnx")},
+    }
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for name, value in fields.items()
+    }
+
+
+def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) -> dict[str, Any]:
+    """Runs `images` uint8[N,H,W,C] in several batch sizes and compares with `expected` float32[N,K].
+
+    A label differs where the class that ONNX Runtime puts first is more than a tie below JAX's first.
+    """
+    slices = [slice(i, i + LARGEST_BATCH) for i in range(0, len(images), LARGEST_BATCH)]
+    for size in SMALL_BATCHES:
+        slices += [slice(i, i + size) for i in range(0, min(4 * size, len(images)), size)]
+    rows = np.concatenate([np.arange(len(images))[part] for part in slices])
+    found, wanted = np.concatenate([predict(images[part]) for part in slices]), expected[rows]
+    if found.shape != wanted.shape:
+        raise UserError(f"{predict.origin}: gives {found.shape[1:]} numbers an image, JAX {wanted.shape[1:]}")
+    order = np.arange(len(rows))
+    below = wanted.max(1) - wanted[order, found.argmax(1)]
+    return {
+        "examples": len(images),
+        "batch_sizes": [*SMALL_BATCHES, min(len(images), LARGEST_BATCH)],
+        "largest_difference": float(np.abs(found - wanted).max()),
+        "different_labels": len(np.unique(rows[~(below <= TIE)])),
+        "ties": len(np.unique(rows[(below > 0) & (below <= TIE)])),
+    }
+
+
+def jax_probabilities(checkpoint: Checkpoint, images: np.ndarray) -> np.ndarray:
+    """uint8[N,H,W,C] -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for products."""
+    size = min(len(images), LARGEST_BATCH)
+    padded = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
+    with jax.default_matmul_precision("highest"):
+        predict = jax.jit(partial(_classify, checkpoint.model))
+        parts = [predict(checkpoint.variables, padded[i : i + size]) for i in range(0, len(padded), size)]
+    return np.concatenate(parts)[: len(images)]
+
+
+def generated_images(shape: tuple[int, int, int], count: int = 32) -> np.ndarray:
+    """uint8[N,H,W,C]: one half noise, one half smooth, for networks answer differently to the two."""
+    height, width, channels = shape
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (count // 2, *shape), np.uint8)
+    coarse = rng.uniform(0, 256, (count - count // 2, 4, 4, channels)).astype(np.float32)
+    smooth = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR) for picture in coarse]
+    return np.concatenate([noise, np.stack(smooth).reshape(-1, *shape).astype(np.uint8)])
+
+
+def _checked(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
+        wanted = ",".join(map(str, shape))
+        raise UserError(f"the images to compare on are {images.dtype}{list(images.shape)}; give uint8[N,{wanted}]")
+    return images
+
+
+def _classify(model: nn.Module, variables: dict[str, Any], images: Array) -> Array:
+    return jax.nn.softmax(model.apply(variables, images.astype(jnp.float32)), axis=-1)
+
+
+def _converted(checkpoint: Checkpoint, metadata: dict[str, str]) -> bytes:
+    try:
+        from jax2onnx import to_onnx
+
+        from expressnet_jax.deploy import onnx_graph, onnx_layout
+    except ImportError as error:
+        raise UserError(f"export needs jax2onnx, onnx and onnxruntime ({error.name} is missing): {INSTALL}") from error
+    image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
+    classify = partial(_classify, checkpoint.model, checkpoint.variables)
+    with _quiet():
+        model = to_onnx(classify, [image], opset=OPSET, input_names=[INPUT], output_names=[OUTPUT])
+    graph = onnx_graph.Graph.read(model)
+    onnx_graph.fold_constants(graph)
+    onnx_graph.drop_identities(graph)
+    onnx_graph.fuse_reductions(graph)
+    onnx_layout.channels_first(graph)
+    onnx_graph.fold_batch_norm(graph)
+    lean = graph.write(metadata["model"])
+    lean.producer_name, lean.producer_version, lean.doc_string = "expressnet_jax", __version__, WORDING
+    for name, value in sorted(metadata.items()):
+        lean.metadata_props.add(key=name, value=value)
+    return lean.SerializeToString(deterministic=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """jax2onnx warns of shapes that are inferred anew afterwards, and logs through a handler that it leaves behind."""
+    root, chatty = logging.getLogger(), logging.getLogger("onnx_ir")
+    handlers, level = root.handlers[:], chatty.level
+    chatty.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        chatty.setLevel(level)
+        root.handlers[:] = handlers

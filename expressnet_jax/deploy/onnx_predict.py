@@ -1,0 +1,87 @@
+"""Predictions of an exported model in ONNX Runtime, without JAX. B batch, H height, W width, C channels, K classes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expressnet_jax.errors import UserError, one_line
+
+INSTALL = "pip install 'expressnet-jax[onnx]'"
+INPUT, OUTPUT = "images", "probabilities"
+DTYPES = {"uint8": np.uint8, "float32": np.float32}
+JSON_FIELDS = ("classes", "image_shape", "model_options", "parameters", "step", "versions")  # the others are plain text
+
+
+class OnnxPredictor:
+    """uint8[B,H,W,C] -> probabilities float32[B,K], with what the file says about itself.
+
+    Attributes:
+      classes: the K class names.
+      image_shape: (H, W, C) of the pictures it takes.
+      metadata: everything written into the file, by name.
+    """
+
+    def __init__(self, model: bytes, origin: str, threads: int = 0):
+        self.origin = origin
+        self._session = _session(model, origin, threads)
+        self.metadata = _metadata(self._session, origin)
+        self.classes = tuple(self.metadata["classes"])
+        self.image_shape = tuple(self.metadata["image_shape"])
+        self.dtype = np.dtype(DTYPES[self.metadata["input"]])
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """A model of float input also takes float32 pixel values in 0..255.
+
+        Raises:
+          UserError: pictures of another size or type than the model's.
+        """
+        images = np.asarray(images)
+        if images.shape[1:] != self.image_shape or not np.can_cast(images.dtype, self.dtype):
+            size = ",".join(map(str, self.image_shape))
+            raise UserError(
+                f"{self.origin} takes images {self.dtype}[B,{size}], not {images.dtype}{list(images.shape)}; "
+                "resize or convert them first"
+            )
+        return self._session.run([OUTPUT], {INPUT: images.astype(self.dtype, copy=False)})[0]
+
+
+def onnx_predict(path: Path | str, *, threads: int = 0) -> OnnxPredictor:
+    """The predict function of a file that `export_onnx` wrote. threads 0: one for each core.
+
+    Raises:
+      UserError: no such file, no ONNX model, one of another project, or ONNX Runtime is missing.
+    """
+    try:
+        model = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); write it with expressnet export") from error
+    return OnnxPredictor(model, str(path), threads)
+
+
+def _session(model: bytes, origin: str, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"{origin}: ONNX Runtime is not installed; {INSTALL}") from error
+    if threads < 0:
+        raise UserError(f"threads: {threads}; give 0 for one on each core, or a number above it")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common class below Exception
+        raise UserError(f"{origin}: not an ONNX model that ONNX Runtime can load ({one_line(error, 120)})") from error
+
+
+def _metadata(session: Any, origin: str) -> dict[str, Any]:
+    stored = session.get_modelmeta().custom_metadata_map
+    names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
+    try:
+        metadata = stored | {name: json.loads(stored[name]) for name in JSON_FIELDS}
+        if names == [INPUT, OUTPUT] and metadata["input"] in DTYPES:
+            return metadata
+    except (KeyError, ValueError):
+        pass
+    raise UserError(f"{origin}: an ONNX model, but not one of expressnet export; export a checkpoint of this project")

@@ -1,0 +1,293 @@
+"""The training step: the same numbers on any mesh and in any dispatch, and each of its options against NumPy."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from expressnet_jax.config import default
+from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.plain_cnn import PlainCNN
+from expressnet_jax.training import mesh as mesh_module
+from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.state import init_state
+from expressnet_jax.training.step import make_dispatch, make_predict, make_train_step
+
+NET = Classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 7)
+PLAIN = Classifier(PlainCNN(), 7)
+STILL = default().augment.to_dict()
+MOVING = STILL | {"flip": 0.5, "pad": 2, "rotate": 10.0, "brightness": 0.2, "erase": 0.5, "mixup": 0.2}
+RNG = np.random.default_rng(0)
+STEPS, B, SIDE = 3, 16, 16
+BATCHES = {
+    "image": RNG.integers(0, 256, (STEPS, B, SIDE, SIDE, 1), np.uint8),
+    "label": RNG.integers(0, 7, (STEPS, B)).astype(np.int32),
+}
+VOTES = RNG.dirichlet(np.ones(7), (STEPS, B)).astype(np.float32)
+RATE = make_schedule("cosine", 0.1, 10)
+MOMENTUM = 0.9
+
+
+class Linear(nn.Module):
+    """Softmax regression on pixels, whose gradient fits on a line of NumPy."""
+
+    num_classes: int = 7
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        return nn.Dense(7, name="head")(images.reshape(len(images), -1) / 255)
+
+
+class Run:
+    """A model, its step and its state on a mesh."""
+
+    def __init__(self, model, mesh, *, schedule=RATE, ema=0.0, optimizer=None, **options):
+        optimizer = optimizer or make_optimizer("sgd", schedule, momentum=MOMENTUM)
+        objective = make_objective(rebalance=rebalance("none", np.ones(7)))
+        options = {"augmentation": STILL} | options
+        self.step = make_train_step(model, optimizer, objective, schedule, ema=ema, **options)
+        self.dispatch = make_dispatch(self.step)
+        self.mesh = mesh
+        self.state = init_state(model, optimizer, (SIDE, SIDE, 1), mesh, ema=ema > 0)
+
+    def __call__(self, first=0, last=1, **more):
+        """Takes the steps first..last as one dispatch; gives its metrics float[S]."""
+        spread = NamedSharding(self.mesh, P(None, "data"))
+        batches = jax.device_put({k: v[first:last] for k, v in (BATCHES | more).items()}, spread)
+        self.state, metrics = self.dispatch(self.state, None, batches)
+        return jax.device_get(metrics)
+
+    @property
+    def params(self):
+        return jax.device_get(self.state.params)
+
+
+def assert_close(ours, theirs, atol=1e-6, rtol=0.0):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol, rtol=rtol), ours, theirs)
+
+
+def assert_equal(ours, theirs):
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(ours), jax.device_get(theirs))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def linear_gradient(params, step, targets=None):
+    """Mean loss and gradient of softmax regression on the batch of a step."""
+    x = BATCHES["image"][step].reshape(B, -1).astype(np.float64) / 255
+    t = np.eye(7)[BATCHES["label"][step]] if targets is None else targets[step]
+    p = softmax(x @ params["kernel"] + params["bias"])
+    return -(t * np.log(p)).sum(-1).mean(), {"kernel": x.T @ (p - t) / B, "bias": (p - t).mean(0)}
+
+
+def norm_of(gradient):
+    return np.sqrt(sum((g**2).sum() for g in gradient.values()))
+
+
+@pytest.fixture(scope="module")
+def reference(mesh_of):
+    """The first step on one device, randomness included."""
+    run = Run(NET, mesh_of(1), augmentation=MOVING, ema=0.9)
+    return run(), jax.device_get(run.state)
+
+
+@pytest.mark.parametrize("model_axis", [1, 2])
+def test_four_devices_take_the_same_first_step_as_one(mesh_of, reference, monkeypatch, model_axis):
+    monkeypatch.setattr(mesh_module, "SHARD_FROM", 64)
+    run = Run(NET, mesh_of(4, model_axis), augmentation=MOVING, ema=0.9)
+    placed = jax.tree.map(lambda leaf: leaf.sharding, run.state)
+    split = [leaf for leaf in jax.tree.leaves(run.state) if not leaf.is_fully_replicated]
+    assert bool(split) == (model_axis > 1)
+
+    metrics = run()
+
+    assert_close(metrics, reference[0], rtol=1e-5)
+    assert_close(jax.device_get(run.state), reference[1])
+    assert placed == jax.tree.map(lambda leaf: leaf.sharding, run.state)
+
+
+def test_one_compilation_serves_all_steps(mesh_of, monkeypatch):
+    monkeypatch.setattr(mesh_module, "SHARD_FROM", 64)
+    run = Run(Linear(), mesh_of(4, 2), ema=0.9)
+    for step in range(STEPS):
+        run(step, step + 1)
+    assert run.dispatch._cache_size() == 1
+
+
+def test_a_dispatch_of_three_steps_is_three_dispatches_bit_for_bit(mesh_of):
+    apart, together = (Run(NET, mesh_of(4), augmentation=MOVING, ema=0.9) for _ in range(2))
+    metrics = [apart(step, step + 1) for step in range(STEPS)]
+    stacked = together(0, STEPS)
+    assert_equal(stacked, {name: np.concatenate([m[name] for m in metrics]) for name in stacked})
+    assert_equal(together.state, apart.state)
+    assert int(together.state.step) == STEPS
+
+
+def test_pictures_from_the_table_on_the_device_train_alike(mesh_of):
+    mesh = mesh_of(4)
+    from_batch, from_table = (Run(NET, mesh, augmentation=MOVING) for _ in range(2))
+    table = jax.device_put(BATCHES["image"].reshape(-1, SIDE, SIDE, 1), NamedSharding(mesh, P()))
+    index = np.arange(STEPS * B, dtype=np.int32).reshape(STEPS, B)
+    for step in range(2):
+        from_batch(step, step + 1)
+        batch = {"label": BATCHES["label"][[step]], "index": index[[step]]}
+        batch = jax.device_put(batch, NamedSharding(mesh, P(None, "data")))
+        from_table.state, _ = from_table.dispatch(from_table.state, table, batch)
+    assert_equal(from_table.state, from_batch.state)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_accumulated_slices_are_the_full_batch(mesh_of, devices):
+    whole, sliced = (Run(PLAIN, mesh_of(devices), accumulate=n, augmentation=MOVING) for n in (1, 4))
+    assert_close(sliced(), whole(), atol=1e-5)
+    assert_close(sliced.params, whole.params)
+
+
+def test_slices_keep_every_device_at_work(mesh_of):
+    """Cut along the batch, a slice would lie on one device and have to be sent to the others."""
+    run = Run(Linear(), mesh_of(4), accumulate=4)
+    batches = jax.device_put({k: v[:1] for k, v in BATCHES.items()}, NamedSharding(run.mesh, P(None, "data")))
+    program = run.dispatch.lower(run.state, None, batches).compile().as_text()
+    assert "all-gather" not in program and "all-to-all" not in program
+    assert f"{B // 4 // 4},{SIDE * SIDE}]" in program
+
+
+def test_batch_statistics_follow_every_slice(mesh_of):
+    """Two slices with momentum 0.9: mean <- 0.9 (0.9 m + 0.1 a) + 0.1 b, for a and b the slices' means."""
+    sliced, first, second = (Run(NET, mesh_of(1), accumulate=n) for n in (2, 1, 1))
+    sliced()
+    stem = lambda run: np.asarray(run.state.batch_stats["backbone"]["stem_norm"]["mean"])
+    halves = []
+    for run, half in ((first, slice(0, None, 2)), (second, slice(1, None, 2))):
+        run(image=BATCHES["image"][:, half], label=BATCHES["label"][:, half])
+        halves.append(stem(run) / 0.1)
+    np.testing.assert_allclose(stem(sliced), 0.09 * halves[0] + 0.1 * halves[1], atol=1e-6)
+
+
+def test_sgd_takes_the_steps_that_numpy_takes(mesh_of):
+    run = Run(Linear(), mesh_of(4))
+    params = {k: v.astype(np.float64) for k, v in run.params["head"].items()}
+    buffer = jax.tree.map(np.zeros_like, params)
+    for step in range(STEPS):
+        metrics = run(step, step + 1)
+        loss, gradient = linear_gradient(params, step)
+        logits = BATCHES["image"][step].reshape(B, -1) / 255 @ params["kernel"] + params["bias"]
+        expected = {
+            "loss": loss,
+            "accuracy": (logits.argmax(-1) == BATCHES["label"][step]).mean(),
+            "gradient_norm": norm_of(gradient),
+            "learning_rate": 0.05 * (1 + np.cos(np.pi * step / 10)),
+        }
+        assert metrics.keys() == expected.keys()
+        assert_close({k: v[0] for k, v in metrics.items()}, expected, rtol=1e-5)
+        buffer = {k: MOMENTUM * buffer[k] + gradient[k] for k in params}
+        params = {k: params[k] - float(RATE(step)) * (gradient[k] + MOMENTUM * buffer[k]) for k in params}
+        assert_close(run.params["head"], params)
+
+
+def test_votes_are_the_targets_where_there_are_any(mesh_of):
+    run = Run(Linear(), mesh_of(4))
+    before = run.params["head"]
+    metrics = run(votes=VOTES)
+    loss, gradient = linear_gradient(before, 0, VOTES)
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+    assert_close(run.params["head"], {k: before[k] - 0.1 * 1.9 * gradient[k] for k in before})
+
+
+def test_sam_descends_by_the_gradient_at_the_top_of_the_hill(mesh_of):
+    """Foret et al. 2021, eq. 2 and algorithm 1: g at w + rho g / |g|."""
+    run = Run(Linear(), mesh_of(4), sam=0.5)
+    before = {k: v.astype(np.float64) for k, v in run.params["head"].items()}
+    metrics = run()
+    loss, climb = linear_gradient(before, 0)
+    top = {k: before[k] + 0.5 * climb[k] / norm_of(climb) for k in before}
+    _, gradient = linear_gradient(top, 0)
+    assert_close(run.params["head"], {k: before[k] - 0.1 * 1.9 * gradient[k] for k in before})
+    np.testing.assert_allclose(metrics["loss"], loss, rtol=1e-5)
+    assert norm_of({k: gradient[k] - climb[k] for k in climb}) > 0.05 * norm_of(climb)
+
+
+def test_the_average_follows_its_formula(mesh_of):
+    """a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)), statistics included."""
+    run = Run(NET, mesh_of(1), ema=0.15)
+    average = jax.device_get({"params": run.state.params, "batch_stats": run.state.batch_stats})
+    assert_equal(run.state.ema, average)
+    for step in range(STEPS):
+        run(step, step + 1)
+        decay = min(0.15, (1 + step) / (10 + step))
+        new = jax.device_get({"params": run.state.params, "batch_stats": run.state.batch_stats})
+        average = jax.tree.map(lambda a, w, d=decay: d * a + (1 - d) * w, average, new)
+        assert_close(jax.device_get(run.state.ema), average)
+    assert run.state.variables is run.state.ema
+
+
+def test_without_an_average_the_weights_themselves_are_evaluated(mesh_of):
+    state = Run(Linear(), mesh_of(1)).state
+    assert state.ema == {} and state.variables == {"params": state.params, "batch_stats": {}}
+
+
+def test_a_seed_decides_every_draw(mesh_of):
+    losses = []
+    for seed in (0, 0, 1):
+        run = Run(Linear(), mesh_of(4), augmentation=MOVING, seed=seed)
+        losses.append([float(run()["loss"][0]), float(run()["loss"][0])])
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+
+
+def test_draws_are_made_for_the_step_not_for_the_call(mesh_of):
+    images = BATCHES["image"].repeat(1, 0)
+
+    def loss_at(step, augmentation):
+        run = Run(Linear(), mesh_of(1), augmentation=augmentation, schedule=make_schedule("constant", 0.0, 1))
+        run.state = run.state.replace(step=jax.device_put(jnp.int32(step), run.state.step.sharding))
+        return float(run(image=images)["loss"][0])
+
+    assert loss_at(0, MOVING) != loss_at(7, MOVING) == loss_at(7, MOVING)
+    assert loss_at(0, STILL) == loss_at(7, STILL)
+
+
+def test_dropout_is_drawn_anew_every_step(mesh_of):
+    run = Run(Classifier(PlainCNN(), 7, dropout=0.5), mesh_of(1), schedule=make_schedule("constant", 0.0, 1))
+    losses = [float(run()["loss"][0]) for _ in range(3)]
+    assert len(set(losses)) == 3
+
+
+def test_the_learning_rate_of_a_plateau_is_the_one_that_was_used(mesh_of):
+    schedule = make_schedule("plateau", 0.1, 10)
+    optimizer = make_optimizer(
+        "sgd", schedule, momentum=0.0, plateau={"factor": 0.5, "patience": 1, "accumulation_size": 1, "rtol": 0.9}
+    )
+    run = Run(Linear(), mesh_of(1), schedule=schedule, optimizer=optimizer)
+    for rate in (0.1, 0.05, 0.025):
+        before = run.params["head"]
+        metrics = run()
+        _, gradient = linear_gradient(before, 0)
+        np.testing.assert_allclose(metrics["learning_rate"], rate, rtol=1e-6)
+        assert_close(run.params["head"], {k: before[k] - rate * gradient[k] for k in before})
+
+
+def test_predict_gives_probabilities_and_compiles_once_a_model(mesh_of):
+    run = Run(NET, mesh_of(4))
+    images = BATCHES["image"][0]
+    logits = NET.apply(run.state.variables, images.astype(np.float32))
+    traces = []
+
+    class Counted(Linear):
+        def __call__(self, images, train=False):
+            traces.append(images.dtype)
+            return super().__call__(images, train)
+
+    np.testing.assert_allclose(make_predict(NET, run.state.variables)(images), softmax(logits), atol=1e-5)
+    variables = {"params": {"head": {"kernel": np.zeros((256, 7)), "bias": np.zeros(7)}}}
+    for _ in range(3):
+        np.testing.assert_allclose(make_predict(Counted(), variables)(images), 1 / 7, rtol=1e-6)
+    assert traces == [jnp.float32]
