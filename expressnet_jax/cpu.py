@@ -7,6 +7,7 @@ process starts itself again once with them. EXPRESSNET_TUNE=0 leaves everything 
 
 import glob
 import os
+import re
 import sys
 from importlib.metadata import version
 
@@ -30,8 +31,8 @@ def accelerator_present() -> bool:
 
 def xla_flag_known(jaxlib_version: str) -> bool:
     """XLA ends the process on an unknown flag, so it is set for the releases that were tried: 0.10 to 0.12."""
-    major, minor = (int(part) for part in jaxlib_version.split(".")[:2])
-    return major == 0 and 10 <= minor <= 12
+    match = re.match(r"0\.(\d+)\.", jaxlib_version)
+    return match is not None and 10 <= int(match[1]) <= 12
 
 
 def cpu_settings(environment: dict[str, str], jaxlib_version: str) -> dict[str, str]:
@@ -48,6 +49,8 @@ def cpu_settings(environment: dict[str, str], jaxlib_version: str) -> dict[str, 
 def tune_cpu() -> None:
     """Starts this process again with the CPU settings, unless they are there, not wanted or not needed."""
     if os.environ.get("EXPRESSNET_TUNE", "1") != "1" or accelerator_present() or "jax" in sys.modules:
+        return
+    if not sys.executable:  # an embedded interpreter can't be started again
         return
     if changes := cpu_settings(dict(os.environ), version("jaxlib")):
         os.environ.update(changes, EXPRESSNET_TUNE="done")

@@ -8,8 +8,9 @@ extras=${1:-onnx}
 python=${PYTHON:-python3}
 run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
 
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-  echo "error: $("$python" --version) is too old; set PYTHON to a Python 3.11 or newer" >&2
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
+  found=$("$python" --version 2>&1) && found="$found is too old" || found="no Python at $python"
+  echo "error: $found; set PYTHON to a Python 3.11 or newer" >&2
   exit 2
 }
 wanted="$extras $("$python" --version) $(cksum < pyproject.toml)"

@@ -60,7 +60,7 @@ def test_flops_of_the_plain_cnn_are_those_counted_by_hand():
 
 def test_attention_maps_lie_between_none_and_all_at_the_size_of_their_stage():
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), np.uint8)
-    variables = SMALL.init(jax.random.key(0), images)
+    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
     maps = attention_maps(SMALL, variables, images)
     assert {name: value.shape for name, value in maps.items()} == {
         "backbone/stage1_block2/attention/channel_weight": (3, 4),
@@ -73,7 +73,7 @@ def test_attention_maps_lie_between_none_and_all_at_the_size_of_their_stage():
 
 def test_a_model_without_attention_has_no_maps():
     model, images = create_model("plain_cnn", 7), np.zeros((1, 16, 16, 1), np.uint8)
-    assert attention_maps(model, model.init(jax.random.key(0), images), images) == {}
+    assert attention_maps(model, jax.jit(model.init)(jax.random.key(0), images), images) == {}
 
 
 def test_the_overview_has_a_line_for_every_model_and_a_description_one_for_every_parameter():

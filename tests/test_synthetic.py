@@ -10,7 +10,7 @@ from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 
-SMALL = {"num_train": 40, "num_validation": 16, "num_test": 16}
+SMALL = {"num_train": 32, "num_validation": 10, "num_test": 10}
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def records(split: str, **options) -> Faces:
 
 def test_prepare_stores_what_the_generator_makes(prepared):
     assert prepared.classes == BASIC
-    assert prepared.splits == {"train": 40, "validation": 16, "test": 16}
+    assert prepared.splits == {"train": 32, "validation": 10, "test": 10}
     split = prepared.split("validation")
     for i in (0, 9):
         face = generate(
@@ -40,8 +40,8 @@ def test_prepare_stores_what_the_generator_makes(prepared):
 
 def test_ground_truth_is_beside_the_pictures(prepared):
     split = prepared.split("train")
-    assert split.columns["landmarks"].shape == (40, 68, 2)
-    assert split.columns["action_units"].shape == (40, len(AU_NAMES))
+    assert split.columns["landmarks"].shape == (32, 68, 2)
+    assert split.columns["action_units"].shape == (32, len(AU_NAMES))
     assert set(split.columns["style"]) == {"a"}
     assert prepared.facts["notes"]["action_units"] == list(AU_NAMES)
     np.testing.assert_array_equal(split.columns["intensity"] == 0, split.labels == BASIC.index("neutral"))
@@ -62,7 +62,7 @@ def test_the_same_options_give_the_same_bytes(prepared, tmp_path):
 
 
 def test_a_longer_split_begins_like_a_shorter_one():
-    for short, long in zip(records("train"), records("train", num_train=60), strict=False):
+    for short, long in zip(records("train"), records("train", num_train=48), strict=False):
         assert short.label == long.label and short.subject == long.subject
         np.testing.assert_array_equal(short.image, long.image)
 

@@ -1,4 +1,4 @@
-"""An ONNX graph that can be rewritten, and rewrites that make a converted network lean without changing what it computes.
+"""An ONNX graph that can be rewritten, and rewrites that make it lean without changing what it computes.
 
 A converter from JAX writes down every primitive; a network for deployment needs fewer and plainer nodes, which more
 runtimes understand and which small networks run faster on. Needs the `onnx` package.
@@ -100,7 +100,7 @@ def fold_constants(graph: Graph) -> None:
 
 
 def drop_identities(graph: Graph) -> None:
-    """Takes out nodes that hand on their input: dropout outside training, and the zero that Python's `sum` starts from."""
+    """Takes out nodes that hand on their input: dropout outside training, the zero that Python's `sum` starts from."""
     source: dict[str, str] = {}
     kept = []
     for node in graph.nodes:
@@ -139,9 +139,9 @@ def fuse_reductions(graph: Graph) -> None:
             continue
         if node.op_type == "Div" and inner.op_type == "ReduceSum" and by.size == 1:
             terms = [graph.shapes[inner.input[0]][axis] for axis in axes]
-            if not any(isinstance(count, str) for count in terms) and by.item() == np.prod(terms):
+            if all(isinstance(count, int) for count in terms) and by.item() == np.prod(terms):
                 fused[node.output[0]] = _named("ReduceMean", inner, node)
-        elif node.op_type == "Unsqueeze" and not attributes(inner)["keepdims"] and np.array_equal(by, axes):
+        elif node.op_type == "Unsqueeze" and not attributes(inner).get("keepdims", 1) and np.array_equal(by, axes):
             fused[node.output[0]] = _named(inner.op_type, inner, node, keepdims=1)
     graph.nodes = [fused.get(node.output[0], node) for node in graph.nodes]
     graph.prune()

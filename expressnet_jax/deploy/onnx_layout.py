@@ -12,10 +12,8 @@ from expressnet_jax.deploy.onnx_graph import Graph, attributes
 
 CHANNELS_FIRST, CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 AXIS = {0: 0, 1: 2, 2: 3, 3: 1}  # where an axis of [B,H,W,C] lies in [B,C,H,W]
-ELEMENTWISE = frozenset(
-    "Abs Add Clip Div Erf Exp HardSigmoid LeakyRelu Max Min Mul Neg Relu Sigmoid Sqrt Sub Tanh".split()
-)
-REDUCTIONS = frozenset(("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"))
+ELEMENTWISE = {"Abs", "Add", "Clip", "Div", "Exp", "Max", "Min", "Mul", "Neg", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh"}
+REDUCTIONS = {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
 
 
 def channels_first(graph: Graph) -> None:
@@ -106,14 +104,15 @@ class _Rewriter:
 
     def _reduction(self, node: NodeProto) -> bool:
         source, target, options = node.input[0], node.output[0], attributes(node)
+        keep = options.get("keepdims", 1)
         if source not in self.twins or len(node.input) < 2 or node.input[1] not in self.graph.constants:
             return False
         axes = [AXIS[axis % 4] for axis in self.graph.constants[node.input[1]].tolist()]
         rest = [new for new in AXIS.values() if new not in axes]
-        if not options["keepdims"] and rest != sorted(rest):
+        if not keep and rest != sorted(rest):
             return False
         inputs = [self.twins[source], self.graph.add_constant(f"{target}_axes", sorted(axes))]
-        if options["keepdims"]:
+        if keep:
             return self._emit(node.op_type, inputs, target, **options)
         self.nodes.append(helper.make_node(node.op_type, inputs, [target], **options))
         self.made.add(target)

@@ -1,11 +1,33 @@
 """Attention over feature maps. Shapes: B batch, H height, W width, C channels, R = max(C // reduction, 4)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def largest(x: Array, axes: tuple[int, ...]) -> Array:
+    """The maximum over neighbouring axes, whose gradient goes to the first place that has it.
+
+    JAX's own looks for the places equal to the maximum and divides by their number. A compiler may compute x twice,
+    rounded in two ways; then no place is equal, and 0 / 0 makes the whole gradient NaN (jax issue 40564 is its sister).
+    """
+    return x.max(axes)
+
+
+@largest.defjvp
+def _largest_jvp(axes, primals, tangents):
+    (x,), (change,) = primals, tangents
+    flat = (*x.shape[: axes[0]], -1, *x.shape[axes[-1] + 1 :])
+    place = x.reshape(flat).argmax(axes[0], keepdims=True)
+    change = change.reshape(flat)
+    here = jax.lax.broadcasted_iota(place.dtype, change.shape, axes[0]) == place
+    return largest(x, axes), jnp.where(here, change, 0).sum(axes[0])
 
 
 class ChannelAttention(nn.Module):
@@ -24,7 +46,7 @@ class ChannelAttention(nn.Module):
         squeeze = nn.Dense(max(channels // self.reduction, 4), dtype=self.dtype, name="squeeze")
         excite = nn.Dense(channels, dtype=self.dtype, name="excite")
         perceptron = lambda pooled: excite(nn.relu(squeeze(pooled)))
-        weight = nn.sigmoid(perceptron(x.mean((1, 2))) + perceptron(x.max((1, 2))))
+        weight = nn.sigmoid(perceptron(x.mean((1, 2))) + perceptron(largest(x, (1, 2))))
         self.sow("intermediates", "channel_weight", weight)
         return x * weight[:, None, None, :]
 
@@ -44,7 +66,7 @@ class MultiScaleSpatialAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        pooled = jnp.stack([x.mean(-1), x.max(-1)], axis=-1)
+        pooled = jnp.stack([x.mean(-1), largest(x, (3,))], axis=-1)
         fields = [nn.Conv(1, (k, k), dtype=self.dtype, name=f"field_{k}")(pooled) for k in self.kernels]
         share = nn.softmax(self.param("share", nn.initializers.zeros, (len(self.kernels),)))
         mask = nn.sigmoid(sum(share[i].astype(x.dtype) * field for i, field in enumerate(fields)))

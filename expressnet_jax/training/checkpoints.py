@@ -72,7 +72,9 @@ class Checkpoints:
         say: Callable[[str], None] = print,
     ):
         self.root, self.metadata, self.metric, self.say = workdir.absolute(), metadata, metric, say
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=True)
+        # Half-written checkpoints of a killed run go: the run folder belongs to one process at a time.
+        self.options = {"enable_async_checkpointing": True, "cleanup_tmp_directories": True}
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, **self.options)
         self.latest = ocp.CheckpointManager(self.root / LATEST, options=options)
         self.best, self.best_value = self._open_best()
 
@@ -85,10 +87,7 @@ class Checkpoints:
             except (OSError, ValueError, KeyError) as error:
                 self._set_aside(folder, error)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=1,
-            best_fn=lambda metrics: metrics[self.metric],
-            best_mode="max",
-            enable_async_checkpointing=True,
+            max_to_keep=1, best_fn=lambda metrics: metrics[self.metric], best_mode="max", **self.options
         )
         return ocp.CheckpointManager(self.root / BEST, options=options), max(values.values(), default=-math.inf)
 

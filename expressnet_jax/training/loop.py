@@ -63,7 +63,7 @@ def train(config: ConfigDict, workdir: Path) -> Data:
         if config.log.tensorboard:
             writers.append(TensorBoard(folder.path / "tensorboard", step))
         writers = stack.enter_context(closing(Writers(writers)))
-        introduce(config, data, state, step)
+        introduce(config, data, state, plan.total)
 
         dispatch = make_dispatch(program.step)
         evaluate = make_evaluate(program.model, select, data, mesh)
@@ -91,7 +91,7 @@ def train(config: ConfigDict, workdir: Path) -> Data:
     return data
 
 
-def introduce(config: ConfigDict, data: Data, state: TrainState, step: int) -> None:
+def introduce(config: ConfigDict, data: Data, state: TrainState, total: int) -> None:
     """What a run is, in a few lines."""
     train, select = data.chosen.train, data.chosen.select
     say(
@@ -103,8 +103,8 @@ def introduce(config: ConfigDict, data: Data, state: TrainState, step: int) -> N
         say(one_line(data.audit))
     if data.chosen.dropped:
         say(f"data.drop_leaks: {data.chosen.dropped:,} leaking training pictures left out")
-    if step:
-        say(f"going on from step {step}")
+    if step := int(state.step):
+        say(f"going on from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
 
 
 def make_evaluate(

@@ -22,7 +22,9 @@ def cross_entropy(logits: Array, targets: Array) -> Array:
 def focal(logits: Array, targets: Array, gamma: float = 2.0) -> Array:
     """-sum_k t_k (1 - p_k)^gamma log p_k -> float32[B] (Lin et al. 2017, eq. 4, for soft targets)."""
     log_p = jax.nn.log_softmax(logits)
-    return -(targets * (1 - jnp.exp(log_p)) ** gamma * log_p).sum(-1)
+    rest = -jnp.expm1(log_p)
+    rest = jnp.where(rest > 1e-12, rest, 1e-12)  # 1 - p; at 0 a power below 1 has no gradient
+    return -(targets * rest**gamma * log_p).sum(-1)
 
 
 def smooth(targets: Array, amount: float) -> Array:

@@ -1,5 +1,6 @@
 """Optimizers by name from optax, with schedules, weight-decay masks and layer-wise learning rates."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,12 +31,13 @@ def make_schedule(
       UserError: an unknown schedule.
     """
     rest = max(total_steps - warmup_steps, 1)
+    drops = Counter(max(boundary - warmup_steps, 0) for boundary in boundaries)
     schedules = {
         "constant": lambda: optax.constant_schedule(peak),
         "plateau": lambda: optax.constant_schedule(peak),
         "cosine": lambda: optax.cosine_decay_schedule(peak, rest),
         "linear": lambda: optax.linear_schedule(peak, 0.0, rest),
-        "step": lambda: optax.piecewise_constant_schedule(peak, {max(b - warmup_steps, 0): factor for b in boundaries}),
+        "step": lambda: optax.piecewise_constant_schedule(peak, {step: factor**n for step, n in drops.items()}),
     }
     if name not in schedules:
         raise UserError(f"optimizer.schedule: no schedule {name!r}; one of {', '.join(schedules)}")

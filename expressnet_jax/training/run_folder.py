@@ -34,14 +34,21 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"--workdir {workdir}: {error.strerror}; give a folder that can be written") from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._hold()
             self._claim(config)
-        except BlockingIOError as error:
-            self.close()
-            raise UserError(f"--workdir {workdir}: another run trains in it; wait for it or give another") from error
         except BaseException:
             self.close()
             raise
+
+    def _hold(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"--workdir {self.path}: another run trains in it; wait for it or give another") from error
+        except OSError as error:
+            raise UserError(
+                f"--workdir {self.path}: can't be locked ({error.strerror}); give a local folder"
+            ) from error
 
     def _claim(self, config: Mapping[str, Any]) -> None:
         stored = self.path / "config.json"
@@ -50,7 +57,7 @@ class RunFolder:
                 old = json.loads(stored.read_text())
             except (OSError, ValueError) as error:
                 raise UserError(f"{stored} can't be read ({error}); give another --workdir") from error
-            if changed := differences(old, json.loads(json.dumps(config))):
+            if changed := differences(old, config):
                 raise UserError(
                     f"--workdir {self.path}: holds a run with another config ({'; '.join(changed[:3])});"
                     " give another --workdir, or the same config to go on"
@@ -67,7 +74,8 @@ class RunFolder:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """`key was X, now Y` for every key that decides what is computed. A key younger than the run had its default."""
-    old, new = flatten(json.loads(json.dumps(default().to_dict()))) | flatten(old), flatten(new)
+    plain = lambda config: flatten(json.loads(json.dumps(config)))
+    old, new = plain(default().to_dict()) | plain(old), plain(new)
     free = lambda key: any(key == name or key.startswith(name + ".") for name in FREE_TO_CHANGE)
     changed = [key for key in sorted(old.keys() | new.keys()) if not free(key) and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in changed]

@@ -58,7 +58,7 @@ def make_train_step(
         images, targets = mix(mix_key, images, targets, augmentation["mixup"], augmentation["cutmix"])
 
         (loss, (stats, logits)), grads = slices(state.params, state.batch_stats, images, targets, dropout_key)
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         if sam:
             climbed = jax.tree.map(lambda p, g: p + sam * g / (norm + 1e-12), state.params, grads)
             _, grads = slices(climbed, state.batch_stats, images, targets, dropout_key)

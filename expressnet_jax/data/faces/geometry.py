@@ -7,8 +7,8 @@ numbers, x to the right and y down, so that turning, scaling and shifting are on
 
 import numpy as np
 
-from expressnet_jax.data.faces_anatomy import ACTION_UNITS, OUTLINE, SURFACE
-from expressnet_jax.data.faces_traits import TRAITS
+from expressnet_jax.data.faces.anatomy import ACTION_UNITS, OUTLINE, ROUNDNESS, SURFACE
+from expressnet_jax.data.faces.traits import TRAITS
 
 _HALVES = OUTLINE | SURFACE
 _MIDDLE = tuple(name for name, (x, *_) in _HALVES.items() if x == 0)
@@ -16,25 +16,26 @@ _SIDED = tuple(name for name in _HALVES if name not in _MIDDLE)
 POINTS = (*_MIDDLE, *(f"{name}.{side}" for side in "lr" for name in _SIDED))
 INDEX = {name: i for i, name in enumerate(POINTS)}
 
-# Curves on both sides, from the middle outwards: name -> (points, samples).
+# Curves on both sides, from the middle outwards: name -> points.
 PAIRED = {
-    "lid_up": (("eye_in", "lid_up1", "lid_up2", "eye_out"), 13),
-    "lid_lo": (("eye_in", "lid_lo1", "lid_lo2", "eye_out"), 13),
-    "crease": (("crease1", "crease2", "crease3", "crease4"), 13),
-    "brow": (("brow1", "brow2", "brow3", "brow4", "brow5"), 13),
-    "wing": (("wing_top", "wing", "wing_low"), 9),
-    "bag": (("bag1", "bag2", "bag3"), 9),
-    "fold": (("fold1", "fold2", "fold3", "fold4"), 9),
-    "dimple": (("dimple1", "dimple2", "dimple3"), 9),
-    "crow1": (("crow1a", "crow1b"), 9),
-    "crow2": (("crow2a", "crow2b"), 9),
-    "crow3": (("crow3a", "crow3b"), 9),
-    "frown": (("frown1", "frown2"), 9),
-    "bunny": (("bunny1", "bunny2"), 9),
-    "ridge": (("ridge1", "ridge2", "ridge3"), 9),
-    "ear": (("ear1", "ear2", "ear3", "ear4", "ear5", "ear6"), 17),
-    "concha": (("concha1", "concha2", "concha3"), 9),
+    "lid_up": ("eye_in", "lid_up1", "lid_up2", "eye_out"),
+    "lid_lo": ("eye_in", "lid_lo1", "lid_lo2", "eye_out"),
+    "crease": ("crease1", "crease2", "crease3", "crease4"),
+    "brow": ("brow1", "brow2", "brow3", "brow4", "brow5"),
+    "wing": ("wing_top", "wing", "wing_low"),
+    "bag": ("bag1", "bag2", "bag3"),
+    "fold": ("fold1", "fold2", "fold3", "fold4"),
+    "dimple": ("dimple1", "dimple2", "dimple3"),
+    "crow1": ("crow1a", "crow1b"),
+    "crow2": ("crow2a", "crow2b"),
+    "crow3": ("crow3a", "crow3b"),
+    "frown": ("frown1", "frown2"),
+    "bunny": ("bunny1", "bunny2"),
+    "ridge": ("ridge1", "ridge2", "ridge3"),
+    "ear": ("ear1", "ear2", "ear3", "ear4", "ear5", "ear6"),
+    "concha": ("concha1", "concha2", "concha3"),
 }
+STROKE_SAMPLES = 13  # of every curve in PAIRED and of every line across, so that all strokes are one array
 HAIR_SAMPLES = 81
 # Curves from the image's left to its right: name -> (point in the middle, points outwards, samples).
 ACROSS = {
@@ -44,13 +45,13 @@ ACROSS = {
     "lip_bottom": ("lip_lo0", ("lip_lo1", "lip_lo2", "mouth"), 25),
     "in_top": ("in_up0", ("in_up", "in_up2", "in_corner"), 25),
     "in_bottom": ("in_lo0", ("in_lo", "in_lo2", "in_corner"), 25),
-    "nose_base": ("subnasale", ("nostril", "wing_low"), 17),
-    "low": ("low0", ("low1", "low2"), 9),
-    "mid": ("mid0", ("mid1", "mid2"), 9),
-    "high": ("high0", ("high1", "high2"), 9),
-    "root": ("root0", ("root1",), 9),
-    "root_low": ("root2", ("root3",), 9),
-    "chinfold": ("chinfold0", ("chinfold1",), 9),
+    "nose_base": ("subnasale", ("nostril", "wing_low"), 49),
+    "low": ("low0", ("low1", "low2"), STROKE_SAMPLES),
+    "mid": ("mid0", ("mid1", "mid2"), STROKE_SAMPLES),
+    "high": ("high0", ("high1", "high2"), STROKE_SAMPLES),
+    "root": ("root0", ("root1",), STROKE_SAMPLES),
+    "root_low": ("root2", ("root3",), STROKE_SAMPLES),
+    "chinfold": ("chinfold0", ("chinfold1",), STROKE_SAMPLES),
     "hair": ("hair0", tuple(f"hair{i}" for i in range(1, 6)), HAIR_SAMPLES),
     "hairline": ("line0", tuple(f"line{i}" for i in range(1, 6)), HAIR_SAMPLES),
     "back": ("hair0", ("hair1", "hair2", "hair3", "hair4", "back1", "back2", "back3", "back4"), 97),
@@ -85,6 +86,7 @@ def _template() -> np.ndarray:
 
 
 TEMPLATE = _template()
+_ROUNDNESS = np.array([ROUNDNESS.get(name.split(".")[0], 0.0) for name in POINTS])
 
 
 def _muscles() -> np.ndarray:
@@ -141,8 +143,9 @@ def express(resting: np.ndarray, activation: np.ndarray) -> np.ndarray:
     Lids and lips stop where they meet, and a lip keeps some of its red.
     """
     face = resting.copy()
-    # einsum runs on this thread; a product this small on BLAS's threads costs more than it saves.
-    face[:, :2] += np.einsum("su,supd->pd", activation, _MUSCLES)
+    sides, units = activation.nonzero()
+    # Few muscles are active, and einsum stays on this thread: BLAS would wake others for a product this small.
+    face[:, :2] += np.einsum("m,mpd->pd", activation[sides, units], _MUSCLES[sides, units])
     y = face[:, 1]
     for (upper, lower), gap in ((_LIDS, 0.012), (_LIPS, 0.006), (_UPPER_LIP, 0.03), (_LOWER_LIP, 0.045)):
         y[lower] = np.maximum(y[lower], y[upper] + gap)
@@ -152,11 +155,12 @@ def express(resting: np.ndarray, activation: np.ndarray) -> np.ndarray:
 def project(face: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
     """The face turned by yaw and nodded by pitch (radians), seen from afar: float[P,3] -> complex64[P].
 
-    The neck's joint, below and behind the eyes, stays where it is.
+    The neck's joint, below and behind the eyes, stays where it is. The edge of a round head is where the line of sight
+    touches it: at sqrt(a² cos² + c² sin²) for half axes a and c.
     """
     x, y, z = face[:, 0], face[:, 1] - 0.3, face[:, 2] + 0.2
     depth = z * np.cos(yaw) - x * np.sin(yaw)
-    across = x * np.cos(yaw) + z * np.sin(yaw)
+    across = np.copysign(np.hypot(x * np.cos(yaw), _ROUNDNESS * np.sin(yaw)), x) + z * np.sin(yaw)
     down = y * np.cos(pitch) + depth * np.sin(pitch) + 0.3
     return (across + 1j * down).astype(np.complex64)
 
@@ -184,10 +188,10 @@ def _spline(names: list[str], samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _curves() -> tuple[np.ndarray, np.ndarray, dict[str, tuple[slice, tuple[int, ...]]]]:
     splines, where, start = [], {}, 0
-    for name, (points, samples) in PAIRED.items():
-        splines += [_spline([f"{point}.{side}" for point in points], samples) for side in "lr"]
-        where[name] = (slice(start, start + 2 * samples), (2, samples))
-        start += 2 * samples
+    for name, points in PAIRED.items():
+        splines += [_spline([f"{point}.{side}" for point in points], STROKE_SAMPLES) for side in "lr"]
+        where[name] = (slice(start, start + 2 * STROKE_SAMPLES), (2, STROKE_SAMPLES))
+        start += 2 * STROKE_SAMPLES
     for name, (middle, points, samples) in ACROSS.items():
         path = [*(f"{point}.l" for point in reversed(points)), middle, *(f"{point}.r" for point in points)]
         splines.append(_spline(path, samples))

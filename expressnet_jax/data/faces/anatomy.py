@@ -49,6 +49,12 @@ OUTLINE = {
     "back4": (0.95, 2.0, -0.25),
 }
 
+# Where the rim is the edge of something round, half of how deep that is: a turned head gets narrower by less than the
+# cosine, for its edge wanders over the surface.
+ROUNDNESS = {"jaw3": 0.3, "jaw4": 0.5, "hair2": 0.5, "line4": 0.4} | dict.fromkeys(
+    ("jaw5", "jaw6", "jaw7", "jaw8", "skull1", "skull2", "skull3", "hair3", "hair4", "hair5", "line5"), 0.7
+)
+
 # Points on the face's surface: x, y, and how far they stand out of the ellipsoid.
 SURFACE = {
     "brow1": (0.15, -0.295, 0.02),
@@ -58,7 +64,7 @@ SURFACE = {
     "brow5": (0.765, -0.285, 0.0),
     "eye": (0.46, 0.0, 0.0),
     "eye_in": (0.225, 0.035, 0.0),
-    "eye_out": (0.695, -0.005, -0.03),
+    "eye_out": (0.69, -0.005, -0.16),
     "lid_up1": (0.36, -0.088, 0.02),
     "lid_up2": (0.545, -0.097, 0.02),
     "lid_lo1": (0.37, 0.088, 0.01),
@@ -103,12 +109,12 @@ SURFACE = {
     "dimple3": (0.45, 1.13, 0.0),
     "chinfold0": (0.0, 1.325, 0.05),
     "chinfold1": (0.16, 1.35, 0.03),
-    "crow1a": (0.76, -0.04, 0.0),
-    "crow1b": (0.90, -0.13, 0.0),
-    "crow2a": (0.775, 0.02, 0.0),
-    "crow2b": (0.92, 0.02, 0.0),
-    "crow3a": (0.76, 0.08, 0.0),
-    "crow3b": (0.89, 0.16, 0.0),
+    "crow1a": (0.76, -0.04, -0.15),
+    "crow1b": (0.88, -0.13, -0.35),
+    "crow2a": (0.775, 0.02, -0.15),
+    "crow2b": (0.90, 0.02, -0.35),
+    "crow3a": (0.76, 0.08, -0.15),
+    "crow3b": (0.87, 0.16, -0.35),
     "low0": (0.0, -0.56, 0.0),
     "low1": (0.27, -0.58, 0.0),
     "low2": (0.56, -0.57, 0.0),

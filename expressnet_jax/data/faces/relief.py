@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from expressnet_jax.data.faces_anatomy import AU_NAMES
-from expressnet_jax.data.faces_canvas import GRID_EXTENT, GRID_ORIGIN
-from expressnet_jax.data.faces_features import Scene
-from expressnet_jax.data.faces_geometry import INDEX
+from expressnet_jax.data.faces.anatomy import AU_NAMES
+from expressnet_jax.data.faces.canvas import GRID_EXTENT, GRID_ORIGIN
+from expressnet_jax.data.faces.features import Scene
+from expressnet_jax.data.faces.geometry import INDEX
 
 # point -> bumps there: (offset down, breadth, height, how far it stands out, darkness, redness)
 BUMPS = {
@@ -98,7 +98,10 @@ def shade(scene: Scene, side: int, hidden: bool = False) -> np.ndarray:
     fields = np.empty((side, side, 3), np.float32)
     fields[..., 0] = 128 * bright
     fields[..., 1] = inside * (14 * (bump_y * red) @ bump_x.T)
-    fields[..., 2] = inside * (255 * scene.person.shine * facing(half / np.linalg.norm(half)) ** 32)
+    shine = facing(half / np.linalg.norm(half))
+    for _ in range(5):  # to the power of 32
+        shine *= shine
+    fields[..., 2] = (255 * scene.person.shine) * inside * shine
     return np.clip(fields, 0, 255, out=fields).astype(np.uint8)
 
 

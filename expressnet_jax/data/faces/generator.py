@@ -5,6 +5,7 @@
 A face is a pure function of its arguments: the person of (seed, identity), everything else of (seed, index).
 """
 
+from bisect import bisect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,15 +13,15 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from expressnet_jax.data import faces_ink, faces_shaded
-from expressnet_jax.data.faces_anatomy import AU_NAMES
-from expressnet_jax.data.faces_camera import background, paper, photograph, scan
-from expressnet_jax.data.faces_canvas import Canvas
-from expressnet_jax.data.faces_expression import draw_expression
-from expressnet_jax.data.faces_features import Scene
-from expressnet_jax.data.faces_geometry import LANDMARK_INDEX, express, project
-from expressnet_jax.data.faces_occluders import OCCLUDERS, SHARES, Cover, draw_cover
-from expressnet_jax.data.faces_person import Person, draw_person
+from expressnet_jax.data.faces import ink, shaded
+from expressnet_jax.data.faces.anatomy import AU_NAMES
+from expressnet_jax.data.faces.camera import background, blank, paper, photograph, scan
+from expressnet_jax.data.faces.canvas import Canvas
+from expressnet_jax.data.faces.expression import draw_expression
+from expressnet_jax.data.faces.features import Scene
+from expressnet_jax.data.faces.geometry import LANDMARK_INDEX, express, project
+from expressnet_jax.data.faces.occluders import OCCLUDERS, SHARES, Cover, draw_cover
+from expressnet_jax.data.faces.person import Person, draw_person
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.errors import UserError
 
@@ -36,11 +37,15 @@ class Style(NamedTuple):
 
 
 STYLES = {
-    "a": Style(background, faces_shaded.paint, photograph),
-    "b": Style(paper, faces_ink.paint, scan),
-    "c": Style(paper, faces_ink.pencil, scan),
+    "a": Style(background, shaded.paint, photograph),
+    "b": Style(paper, ink.paint, scan),
+    "c": Style(blank, ink.pencil, scan),
 }
 IDENTITIES = 1_000_000
+# How far heads turn, nod and tilt, and eyes wander (standard deviations); the box of directions that light comes from.
+_POSE, _GAZE = np.array((0.18, 0.085, 0.11)), np.array((0.025, 0.012j))
+_LIGHT_FROM, _LIGHT_TO = np.array(((-0.9, -0.8, 0.7), (0.9, 0.25, 1.2)), np.float32)
+_OCCLUDER_BOUNDS = np.cumsum(SHARES)[:-1].tolist()
 _PERSON, _PICTURE = 0, 1  # the two families of random streams
 
 
@@ -81,7 +86,13 @@ def generate(
 ) -> Face:
     """The index-th face of a seed.
 
-    An emotion (index in labels.WITH_CONTEMPT) or identity that is not given is drawn: the seven basic ones alike.
+    Args:
+      index: which picture; it decides expression, pose, light, occluder, background and camera.
+      seed: of the whole world: other seeds have other people and other pictures.
+      size, channels: H, and C = 1 (gray) or 3 (R, G, B).
+      style: a key of STYLES.
+      emotion: an index in labels.WITH_CONTEMPT; not given, one of the seven basic ones is drawn, all alike.
+      identity: who it is; not given, it is drawn.
     """
     check(seed, size, channels, style)
     if emotion is not None and not 0 <= emotion < len(WITH_CONTEMPT):
@@ -91,10 +102,10 @@ def generate(
     identity = drawn[0] if identity is None else identity
     emotion = drawn[1] if emotion is None else emotion
     activation, intensity = draw_expression(rng, emotion)
-    scene, pose = _draw_scene(rng, _person(seed, identity), activation)
-    occluder = OCCLUDERS[min(int(np.searchsorted(np.cumsum(SHARES), rng.random())), len(OCCLUDERS) - 1)]
+    scene, pose = _draw_scene(rng, _person(seed, identity, channels), activation)
+    occluder = OCCLUDERS[bisect(_OCCLUDER_BOUNDS, rng.random())]
     turn, shift = _frame(rng, scene, pose[2])
-    image = _picture(rng, STYLES[style], scene, occluder, size, channels, turn, shift)
+    image = _picture(rng, STYLES[style], scene, occluder, (size, channels), turn, shift)
     landmarks = scene.plane[LANDMARK_INDEX] * (turn * size) + shift * size - (0.5 + 0.5j)
     landmarks = np.stack([landmarks.real, landmarks.imag], axis=-1).astype(np.float32)
     units = activation.max(axis=0).astype(np.float32)
@@ -122,20 +133,21 @@ def _stream(seed: int, family: int, number: int) -> np.random.Generator:
 
 
 @lru_cache(maxsize=4096)
-def _person(seed: int, identity: int) -> Person:
-    return draw_person(_stream(seed, _PERSON, identity))
+def _person(seed: int, identity: int, channels: int) -> Person:
+    person = draw_person(_stream(seed, _PERSON, identity))
+    return person if channels == 3 else person.in_gray()
 
 
 def _draw_scene(rng: np.random.Generator, person: Person, activation: np.ndarray) -> tuple[Scene, np.ndarray]:
     """Pose, gaze and light around an expression."""
-    pose = np.clip(rng.standard_normal(3), -2.2, 2.2) * (0.18, 0.085, 0.1)
-    to_light = rng.uniform((-0.9, -0.8, 0.7), (0.9, 0.25, 1.2)).astype(np.float32)
-    gaze = complex(*rng.normal(0, (0.025, 0.012)))
+    pose = np.clip(rng.standard_normal(3), -2, 2) * _POSE
+    gaze = rng.standard_normal(2) @ _GAZE
+    to_light = _LIGHT_FROM + rng.random(3, np.float32) * (_LIGHT_TO - _LIGHT_FROM)
     return Scene(
         person=person,
         activation=activation.astype(np.float32),
         plane=project(express(person.resting, activation), pose[0], pose[1]),
-        gaze=gaze,
+        gaze=complex(gaze),
         light=to_light / np.linalg.norm(to_light),
         ambient=float(rng.uniform(0.32, 0.62)),
     ), pose.astype(np.float32)
@@ -146,24 +158,31 @@ def _frame(rng: np.random.Generator, scene: Scene, roll: float) -> tuple[complex
 
     All landmarks are inside, at least 3 % off the edges.
     """
-    turn = np.exp(1j * roll) / rng.uniform(2.55, 3.35)
+    turn = complex(np.exp(1j * roll)) / rng.uniform(2.55, 3.35)
     marks = scene.plane[LANDMARK_INDEX] * turn
     low, high = complex(marks.real.min(), marks.imag.min()), complex(marks.real.max(), marks.imag.max())
     largest = max(high.real - low.real, high.imag - low.imag)
     if largest > 0.92:
         turn, low, high = turn * 0.92 / largest, low * 0.92 / largest, high * 0.92 / largest
-    shift = complex(*rng.normal(0.5, 0.035, 2)) - turn * 0.22j
+    shift = complex(*rng.normal(0.5, 0.045, 2)) - turn * 0.22j
     fit = lambda value, least, most: min(max(value, 0.03 - least), 0.97 - most)
     return turn, complex(fit(shift.real, low.real, high.real), fit(shift.imag, low.imag, high.imag))
 
 
-def _picture(rng, style, scene, occluder, size, channels, turn, shift) -> np.ndarray:
-    """Draws at twice the size where pixels are few, for a lid is a third of a pixel at 48."""
-    side = 2 * size if size <= 256 else size
-    canvas = Canvas(side, channels, turn * side, shift * side - (0.5 + 0.5j))
+def _picture(
+    rng: np.random.Generator,
+    style: Style,
+    scene: Scene,
+    occluder: str,
+    shape: tuple[int, int],
+    place: complex,
+    at: complex,
+) -> np.ndarray:
+    """uint8[H,H,C] with shape = (H, C), drawn at twice the size, for at 48 pixels a lid is a third of a pixel."""
+    size, channels = shape
+    side = 2 * size
+    canvas = Canvas(side, channels, place * side, at * side - (0.5 + 0.5j))
     canvas.pixels = style.behind(rng, side, channels)
     style.paint(canvas, scene, draw_cover(rng, scene, occluder))
-    pixels = canvas.pixels
-    if side != size:
-        pixels = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    pixels = cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
     return style.finish(rng, pixels).reshape(size, size, channels)

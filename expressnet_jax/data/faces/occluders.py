@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expressnet_jax.data.faces_canvas import Canvas
-from expressnet_jax.data.faces_features import Scene, taper
-from expressnet_jax.data.faces_geometry import INDEX, loop, ribbon
+from expressnet_jax.data.faces.canvas import Canvas
+from expressnet_jax.data.faces.features import Scene
+from expressnet_jax.data.faces.geometry import INDEX, loop, ribbon
+from expressnet_jax.data.faces.strokes import TAPER
 
 OCCLUDERS = ("none", "glasses", "sunglasses", "mask", "hand")
 SHARES = (0.82, 0.10, 0.03, 0.025, 0.025)
@@ -76,7 +77,7 @@ def _mask(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
     crest = np.array([corners[0] * 0.94, (corners[0] + top) / 2 - 0.02j, top, (corners[1] + top) / 2 - 0.02j])
     crest = np.append(crest, corners[1] * 0.94)
     rim = scene.curves["jaw"][8:-8] * 1.015 + 0.03j
-    pleats = [np.linspace(rim[i], rim[-1 - i], 9) + 0.1j * taper(9) for i in (3, 7)]
+    pleats = [np.linspace(rim[i], rim[-1 - i], len(TAPER)) + 0.1j * TAPER for i in (3, 7)]
     ears = _points(scene, "ear1.l", "ear1.r")
     strings = [(colour * 0.9, 0.02, np.array([corners[k] * 0.95, ears[k]])) for k in (0, 1)]
     return Cover([(colour, loop(crest, rim))], [(colour * 0.8, 0.02, pleat) for pleat in pleats] + strings, hides=True)

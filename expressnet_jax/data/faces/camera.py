@@ -23,6 +23,11 @@ def background(rng: np.random.Generator, side: int, channels: int) -> np.ndarray
     return cv2.resize(scene, (side, side), interpolation=how)
 
 
+def blank(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
+    """White paper, uint8[W,W] or uint8[W,W,3]."""
+    return np.full((side, side) if channels == 1 else (side, side, 3), 245, np.uint8)
+
+
 def paper(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
     """What a drawing is on, uint8[W,W] or uint8[W,W,3]: one flat colour, two, stripes or dots."""
     first, second = np.clip(rng.uniform(90, 250, (2, 1)) + rng.normal(0, 25, (2, 3)), 0, 255)
@@ -30,10 +35,9 @@ def paper(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
     pixels[:] = first
     kind = int(rng.integers(4))
     if kind == 1:
-        edge = rng.uniform(0.2, 0.8, 2) * side
-        cv2.fillPoly(
-            pixels, [np.array([(0, edge[0]), (side, edge[1]), (side, side), (0, side)], np.int32)], second.tolist()
-        )
+        left, right = rng.uniform(0.2, 0.8, 2) * side
+        below = np.array([(0, left), (side, right), (side, side), (0, side)], np.int32)
+        cv2.fillPoly(pixels, [below], second.tolist())
     elif kind == 2:
         step, lean = side // int(rng.integers(5, 12)) + 1, int(rng.integers(-side, side))
         for x in range(-side, 2 * side, 2 * step):

@@ -4,9 +4,11 @@ The prototypes are EMFACS' (Friesen and Ekman 1983; Matsumoto and Ekman 2008, ta
 common in photographs. U action units; sides are 0 = image left, 1 = image right.
 """
 
+from bisect import bisect
+
 import numpy as np
 
-from expressnet_jax.data.faces_anatomy import AU_NAMES
+from expressnet_jax.data.faces.anatomy import AU_NAMES
 from expressnet_jax.data.labels import WITH_CONTEMPT
 
 # emotion -> variants: (share, action unit -> strength of a full-blown expression)
@@ -68,7 +70,7 @@ BYSTANDERS |= {24: (0.04, 0.4), 25: (0.10, 0.6), 26: (0.05, 0.4), 43: (0.05, 0.7
 _COLUMN = {int(name[2:]): i for i, name in enumerate(AU_NAMES)}
 
 
-def _tables() -> list[tuple[np.ndarray, np.ndarray]]:
+def _tables() -> list[tuple[list[float], np.ndarray]]:
     tables = []
     for emotion in WITH_CONTEMPT:
         variants = PROTOTYPES[emotion]
@@ -76,7 +78,7 @@ def _tables() -> list[tuple[np.ndarray, np.ndarray]]:
         for row, (_, units) in zip(strengths, variants, strict=True):
             for unit, strength in units.items():
                 row[_COLUMN[unit]] = strength
-        tables.append((np.cumsum([share for share, _ in variants]), strengths))
+        tables.append((np.cumsum([share for share, _ in variants])[:-1].tolist(), strengths))
     return tables
 
 
@@ -94,7 +96,7 @@ def draw_expression(rng: np.random.Generator, emotion: int) -> tuple[np.ndarray,
     shares, strengths = _VARIANTS[emotion]
     units = len(AU_NAMES)
     intensity = 0.4 + 0.6 * rng.beta(2.2, 1.4)
-    variant = strengths[min(np.searchsorted(shares, rng.random()), len(shares) - 1)]
+    variant = strengths[bisect(shares, rng.random())]
     scatter = np.clip(1 + 0.22 * rng.standard_normal(units), 0.5, 1.5)
     uniform = rng.random((3, units))
     kept = _IS_CORE[emotion] | (uniform[0] > 0.1)

@@ -1,13 +1,14 @@
 """Who is in the picture: everything about a face that stays when its expression, pose and light change."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from expressnet_jax.data.faces_anatomy import LINE_NAMES
-from expressnet_jax.data.faces_geometry import HAIR_SAMPLES, neutral
-from expressnet_jax.data.faces_hair import BEARDS, HAIR, dress
-from expressnet_jax.data.faces_traits import TRAIT_NAMES
+from expressnet_jax.data.faces.anatomy import LINE_NAMES
+from expressnet_jax.data.faces.canvas import Colour, luma
+from expressnet_jax.data.faces.geometry import HAIR_SAMPLES, neutral
+from expressnet_jax.data.faces.hair import BEARDS, HAIR, dress
+from expressnet_jax.data.faces.traits import TRAIT_NAMES
 
 # Colours in R, G, B from light to dark; people lie anywhere between two neighbours.
 SKIN = np.array(
@@ -31,7 +32,7 @@ class Person:
 
     Attributes:
       resting: float32[P,3], the face at rest, hair included.
-      skin, lips, hair, iris, cloth: float32[3] in R, G, B.
+      skin, lips, hair, iris, cloth: float32[3] in R, G, B, or one gray value.
       age: 0..1; it deepens the lines.
       lined: float32[lines], how readily each line of the skin shows.
       brow_weight, lashes, neck: thickness of brows and upper lashes, half breadth of the neck.
@@ -44,11 +45,11 @@ class Person:
     """
 
     resting: np.ndarray
-    skin: np.ndarray
-    lips: np.ndarray
-    hair: np.ndarray
-    iris: np.ndarray
-    cloth: np.ndarray
+    skin: Colour
+    lips: Colour
+    hair: Colour
+    iris: Colour
+    cloth: Colour
     age: float
     lined: np.ndarray
     brow_weight: float
@@ -62,6 +63,11 @@ class Person:
     strand_roots: np.ndarray
     strand_bends: np.ndarray
     curls: tuple[float, float, float]
+
+    def in_gray(self) -> "Person":
+        """The same person with every colour as one number, its brightness: mixing those is far cheaper."""
+        gray = {name: luma(getattr(self, name)) for name in ("skin", "lips", "hair", "iris", "cloth")}
+        return replace(self, **gray)
 
     def curl(self, path: np.ndarray) -> np.ndarray:
         """The outline of the hair with its curls, path complex64[S]."""
@@ -114,7 +120,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         beard=beard,
         fringe=rng.normal(0, 0.008, 2 * HAIR_SAMPLES).astype(np.float32).view(np.complex64),
         strand_roots=np.sort(rng.integers(8, HAIR_SAMPLES - 8, 22)),
-        strand_bends=rng.normal(0, 0.06, 22).astype(np.float32),
+        strand_bends=rng.normal(0, 0.1, 22).astype(np.float32),
         curls=(HAIR[hair_style].curl, float(rng.uniform(0.4, 0.6)), float(rng.uniform(0, 3))),
     )
 

@@ -1,6 +1,6 @@
 """The ways in which one person's face differs from another's: how each trait moves the points of the template."""
 
-from expressnet_jax.data.faces_anatomy import MOUTH_HALF, OUTLINE
+from expressnet_jax.data.faces.anatomy import MOUTH_HALF, OUTLINE
 
 _EYE = ("eye_in", "eye_out", "lid_up1", "lid_up2", "lid_lo1", "lid_lo2")
 _LIDS = (*_EYE, "eye", "crease1", "crease2", "crease3", "crease4", "bag1", "bag2", "bag3")
@@ -16,7 +16,10 @@ _CROW = ("crow1a", "crow1b", "crow2a", "crow2b", "crow3a", "crow3b")
 
 # What one standard deviation of a person's traits does: trait -> [(points, centre, stretch about it, shift)], (x, y).
 TRAITS = {
-    "face_width": [((*OUTLINE, "cheek", "fold3", *_CROW), (0, 0), (0.045, 0), (0, 0))],
+    "face_width": [
+        ((*OUTLINE, "cheek", "fold3", *_CROW), (0, 0), (0.045, 0), (0, 0)),
+        ((*_LIDS, *_BROW), (0, 0), (0.03, 0), (0, 0)),
+    ],
     "jaw_width": [(_JAW[1:5], (0, 0), (0.065, 0), (0, 0)), (("jaw5",), (0, 0), (0.04, 0), (0, 0))],
     "jaw_square": [
         (("jaw1",), (0, 0), (0.10, 0), (0, 0)),
@@ -26,7 +29,7 @@ TRAITS = {
     ],
     "chin_length": [(_JAW, (0, 0.6), (0, 0.06), (0, 0)), (("chinfold0", "chinfold1"), (0, 0), (0, 0), (0, 0.02))],
     "skull_height": [(_SKULL, (0, -0.3), (0, 0.06), (0, 0))],
-    "eye_size": [(_EYE, (0.46, 0), (0.075, 0.09), (0, 0)), (("crease2", "crease3"), (0.46, 0), (0, 0.1), (0, 0))],
+    "eye_size": [(_EYE, (0.46, 0), (0.05, 0.09), (0, 0)), (("crease2", "crease3"), (0.46, 0), (0, 0.1), (0, 0))],
     "eye_open": [(_EYE, (0.46, 0), (0, 0.14), (0, 0))],
     "eye_spacing": [((*_LIDS, *_CROW), (0, 0), (0, 0), (0.022, 0)), (_BROW, (0, 0), (0, 0), (0.015, 0))],
     "eye_tilt": [(("eye_out", "lid_up2"), (0, 0), (0, 0), (0, -0.022)), (("eye_in",), (0, 0), (0, 0), (0, 0.012))],

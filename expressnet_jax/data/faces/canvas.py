@@ -10,6 +10,15 @@ _BITS = 4
 GRID_ORIGIN, GRID_EXTENT = -1.8 - 1.6j, 3.6  # the square of face coordinates that a grid over the face covers
 
 
+Colour = np.ndarray | float  # float[3] in R, G, B, or a gray value
+
+
+def luma(colour: np.ndarray) -> float:
+    """The gray value of a colour float[3] (ITU-R BT.601, as OpenCV has it)."""
+    red, green, blue = colour.tolist()
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
 class Canvas:
     """Pixels uint8[W,W] or uint8[W,W,3], and the similarity from face coordinates to them.
 
@@ -25,7 +34,12 @@ class Canvas:
         self._turn = np.complex64(turn * (1 << _BITS))
         self._shift = np.complex64(shift * (1 << _BITS))
         self._edge = cv2.LINE_AA
-        self._queue: list[tuple[np.ndarray | float, int | None, tuple[np.ndarray, ...]]] = []
+        self._queue: list[tuple[Colour, int | None, tuple[np.ndarray, ...]]] = []
+
+    @property
+    def grid(self) -> int:
+        """G of a grid over the face that is fine enough for this canvas."""
+        return 40 if self.side <= 128 else 96
 
     def layer(self, value: int) -> "Canvas":
         """A gray canvas over the same face, filled with one value, without smooth edges."""
@@ -34,11 +48,11 @@ class Canvas:
         layer._edge = cv2.LINE_8
         return layer
 
-    def fill(self, colour: np.ndarray | float, *shapes: np.ndarray) -> None:
-        """Fills polygons, each complex[N] or n of them complex[n,N], with float[3] in R, G, B or a gray value."""
+    def fill(self, colour: Colour, *shapes: np.ndarray) -> None:
+        """Fills polygons, each complex[N] or n of them complex[n,N]."""
         self._queue.append((colour, None, shapes))
 
-    def stroke(self, colour: np.ndarray | float, width: float, *paths: np.ndarray) -> None:
+    def stroke(self, colour: Colour, width: float, *paths: np.ndarray) -> None:
         """Draws paths, given as in `fill`, as lines of one width in face units."""
         self._queue.append((colour, max(1, round(width * self.unit)), paths))
 
@@ -73,8 +87,7 @@ class Canvas:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return cv2.warpAffine(fields, inverse, (self.side, self.side), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
-    def _tone(self, colour: np.ndarray | float) -> tuple[float, ...]:
+    def _tone(self, colour: Colour) -> tuple[float, ...]:
         if isinstance(colour, (int, float)):
             return (colour,) * self.channels
-        red, green, blue = colour.tolist()
-        return (red, green, blue) if self.channels == 3 else (0.299 * red + 0.587 * green + 0.114 * blue,)
+        return tuple(colour.tolist()) if self.channels == 3 else (luma(colour),)

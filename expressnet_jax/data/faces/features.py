@@ -10,18 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expressnet_jax.data.faces_anatomy import AU_NAMES, LINES
-from expressnet_jax.data.faces_geometry import INDEX, Curves, loop, ribbon
-from expressnet_jax.data.faces_hair import BEARDS, HAIR
-from expressnet_jax.data.faces_person import Person
+from expressnet_jax.data.faces.anatomy import AU_NAMES
+from expressnet_jax.data.faces.geometry import INDEX, Curves, loop
+from expressnet_jax.data.faces.hair import BEARDS, HAIR
+from expressnet_jax.data.faces.person import Person
 
-
-def taper(samples: int, blunt: float = 0.12) -> np.ndarray:
-    """The profile of a stroke that is thick in the middle and thin at its ends, float32[S]."""
-    return np.sin(np.linspace(blunt, np.pi - blunt, samples)).astype(np.float32)
-
-
-TAPER9, TAPER13, TAPER25 = taper(9), taper(13), taper(25)
 CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 18, endpoint=False)).astype(np.complex64)
 _BOW = np.linspace(-1, 1, 25, dtype=np.float32) ** 2
 _EYES = np.array([INDEX["eye.l"], INDEX["eye.r"]])
@@ -57,34 +50,6 @@ class Scene:
     def strength(self, unit: int) -> float:
         """How strongly an action unit is active, on the stronger side."""
         return float(self.activation[:, AU_NAMES.index(f"AU{unit}")].max())
-
-
-def _line_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    weights = np.zeros((len(AU_NAMES), len(LINES)), np.float32)
-    for column, (units, _, _) in enumerate(LINES.values()):
-        for unit, weight in units.items():
-            weights[AU_NAMES.index(f"AU{unit}"), column] = weight
-    _, age, always = zip(*LINES.values(), strict=True)
-    return weights, np.array(age, np.float32), np.array(always, np.float32)
-
-
-_LINE_WEIGHTS, _LINE_AGE, _LINE_ALWAYS = _line_table()
-
-
-def lines(scene: Scene, least: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """The lines of the skin that show: curves complex64[n,9] and their strengths float32[n,1] in 0..1."""
-    person, curves = scene.person, scene.curves
-    strength = scene.activation @ _LINE_WEIGHTS + _LINE_AGE * person.age**2 + _LINE_ALWAYS
-    strength = np.minimum(strength * person.lined, 1.0)
-    shown, strengths = [], []
-    for name, left, right in zip(LINES, *strength.tolist(), strict=True):
-        if max(left, right) > least:
-            curve = curves[name]
-            shown.append(curve.reshape(-1, 9))
-            strengths += [left, right] if curve.ndim == 2 else [(left + right) / 2]
-    if not shown:
-        return np.zeros((0, 9), np.complex64), np.zeros((0, 1), np.float32)
-    return np.concatenate(shown), np.array(strengths, np.float32)[:, None]
 
 
 class Mouth(NamedTuple):
@@ -140,49 +105,23 @@ _IRIS_RADII = np.array((1.0, 0.8, 0.42), np.float32)[:, None]
 def eyes(scene: Scene, radius: float = 0.118) -> Eyes:
     upper, lower = scene.curves["lid_up"], scene.curves["lid_lo"]
     centres = scene.plane[_EYES] + np.complex64(scene.gaze)
-    rings = centres[:, None, None] + CIRCLE * (radius * _IRIS_RADII)
-    for ring, lid, floor, order in zip(rings, upper, lower, (slice(None, None, -1), slice(None)), strict=True):
-        # np.interp wants x to rise, and the curves run outwards from the nose.
-        highest = np.interp(ring.real, lid.real[order], lid.imag[order])
-        lowest = np.interp(ring.real, floor.real[order], floor.imag[order])
-        ring.imag = np.clip(ring.imag, highest, np.maximum(highest, lowest))
+    rings = centres[:, None] + CIRCLE * (radius * _IRIS_RADII)[:, None]
+    # Curves run outwards from the nose: the left one backwards and then the right one, x rises all the way.
+    lid, floor = (np.concatenate([curve[0, ::-1], curve[1]]) for curve in (upper, lower))
+    x = rings.real
+    highest = np.interp(x, lid.real, lid.imag)
+    rings.imag = np.minimum(np.maximum(rings.imag, highest), np.maximum(highest, np.interp(x, floor.real, floor.imag)))
     spots = centres + np.complex64(0.045 * np.sign(scene.light[0]) - 0.035j)
     seen = upper[:, 6].imag < spots.imag - 0.012
-    return Eyes(loop(upper, lower), *rings.swapaxes(0, 1), spots[seen, None] + 0.025 * CIRCLE[::2])
+    return Eyes(loop(upper, lower), *rings, spots[seen, None] + 0.025 * CIRCLE[::2])
 
 
-class Strokes(NamedTuple):
-    """The strokes around the eyes, outlines complex64[2,26]."""
-
-    brows: np.ndarray
-    lashes: np.ndarray
-    lower_lids: np.ndarray
-    creases: np.ndarray
-    lid_shadows: np.ndarray
-
-
-_ALONG = np.linspace(0, 1, 13, dtype=np.float32)
-_BROW = 0.052 * np.minimum(1, (_ALONG + 0.06) / 0.2) ** 0.6 * (0.8 + 0.5 * _ALONG - 1.15 * _ALONG**2.2)
-_LASHES = 0.024 * np.linspace(0.55, 1.15, 13) * np.sin(np.linspace(0.5, np.pi - 0.2, 13))
-_PROFILES = np.stack([_BROW, _LASHES, 0.009 * TAPER13, 0.02 * TAPER13, 0.02 * TAPER13]).astype(np.float32)
-
-
-def strokes(scene: Scene, weights: tuple[float, ...] = (1.0,) * 5) -> Strokes:
-    """The strokes around the eyes, each with its weight on the usual thickness."""
-    curves, person = scene.curves, scene.person
-    lid = curves["lid_up"]
-    paths = np.stack([curves["brow"], lid, curves["lid_lo"], curves["crease"], lid + np.complex64(0.02j)])
-    scale = np.array(weights, np.float32)
-    scale[:2] *= person.brow_weight, person.lashes
-    return Strokes(*ribbon(paths, (_PROFILES * scale[:, None])[:, None]))
-
-
-_NOSTRILS = np.array((0.006, 0.022, 0.026, 0.02, 0.006), np.float32)
-
-
-def nostrils(scene: Scene) -> np.ndarray:
-    base = scene.curves["nose_base"] - np.complex64(0.012j)
-    return ribbon(np.stack([base[2:7], base[10:15]]), _NOSTRILS)
+def chin_shadow(scene: Scene) -> np.ndarray:
+    """Where the jaw keeps the light from the neck."""
+    rim, neck = scene.curves["jaw"][12:-12], 0.97 * scene.person.neck
+    lean = 0.3 * (rim[2] + rim[-3]).real
+    rim = np.clip(rim.real, lean - neck, lean + neck) + 1j * rim.imag
+    return loop(rim, rim + 0.24j)
 
 
 def body(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -195,25 +134,18 @@ def body(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return loop(side + shift, shift - side.conj()), loop(collar, -collar.conj()) + 0.25 * lean
 
 
-def locks(scene: Scene) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The hair on top and the hair that hangs behind the head, or None."""
+def hair_on_top(scene: Scene) -> np.ndarray | None:
+    """The hair from the hairline to its outline; None on a bald head."""
     person, curves = scene.person, scene.curves
-    style = HAIR[person.hair_style]
-    if style.bald:
-        return None, None
-    top = loop(person.curl(curves["hair"]), curves["hairline"] + person.fringe)
-    return top, person.curl(curves["back"]) if style.length else None
+    if HAIR[person.hair_style].bald:
+        return None
+    return loop(person.curl(curves["hair"]), curves["hairline"] + person.fringe)
 
 
-_T = np.linspace(0.05, 0.95, 9, dtype=np.float32)
-
-
-def strands(scene: Scene) -> np.ndarray:
-    """Single strands of hair from the hairline outwards, complex64[n,9]."""
+def hair_behind(scene: Scene) -> np.ndarray | None:
+    """The hair that hangs behind the head; None where it is short."""
     person = scene.person
-    roots = scene.curves["hairline"][person.strand_roots, None]
-    ends = scene.curves["hair"][person.strand_roots, None]
-    return roots * (1 - _T) + ends * _T + person.strand_bends[:, None] * np.sin(np.pi * _T)
+    return person.curl(scene.curves["back"]) if HAIR[person.hair_style].length else None
 
 
 _SPAN = np.abs(np.linspace(-1, 1, 49, dtype=np.float32))

@@ -1,0 +1,68 @@
+"""The tiny data set and a straight run on it, made once for all tests: a plugin of the modules that need them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from runs import CONFIG, SETTINGS, Run, write_pictures
+
+from expressnet_jax.config import default
+from expressnet_jax.data.prepare import Prepared, load, prepare
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory) -> Path:
+    """Where `tiny` is prepared: 60 training, 21 validation and 9 test pictures of three emotions."""
+    folder = tmp_path_factory.mktemp("data")
+    pictures = write_pictures(folder / "pictures", {"train": 20, "validation": 7, "test": 3})
+    prepare("folder", pictures, folder / "prepared", name="tiny")
+    return folder / "prepared"
+
+
+@pytest.fixture(scope="session")
+def tiny(data_dir) -> Prepared:
+    return load("tiny", data_dir)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(data_dir):
+    """(section__key=value, ...) -> the config of the runs here, with changes."""
+
+    def make(**changes):
+        config = default()
+        changes = {name.replace("__", "."): value for name, value in changes.items()}
+        config.update_from_flattened_dict(SETTINGS | {"data.dir": str(data_dir)} | changes)
+        return config
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory) -> dict[str, str]:
+    """One CPU device, nothing to start twice for, and one cache of compiled programs for all runs."""
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    return os.environ | cache | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "EXPRESSNET_TUNE": "0"}
+
+
+@pytest.fixture(scope="session")
+def start(tmp_path_factory, data_dir, environment):
+    """(workdir, overrides such as "seed=1", devices) -> a Run."""
+    config = tmp_path_factory.mktemp("config") / "tiny.py"
+    config.write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(data_dir)}))
+
+    def run(workdir: Path, *overrides: str, devices: int = 1) -> Run:
+        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices > 1 else {}
+        return Run(config, workdir, environment | flags, *overrides)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def straight(tmp_path_factory, start) -> Run:
+    """A run from beginning to end; `out` and `err` are what it printed."""
+    run = start(tmp_path_factory.mktemp("straight") / "run")
+    run.out, run.err = run.finish()
+    return run

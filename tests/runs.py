@@ -1,0 +1,96 @@
+"""A tiny data set, runs of the real training command on it, and what is left of them."""
+
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import cv2
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.training.writers import read_history
+
+CLASSES = ("anger", "happiness", "neutral")
+CONFIG = """
+from expressnet_jax.config import default
+
+
+def get_config():
+    config = default()
+    config.update_from_flattened_dict({settings!r})
+    return config
+"""
+# 45 steps, a checkpoint and an evaluation every four; all checkpoints are kept, to begin again from any of them.
+SETTINGS = {
+    "model.name": "plain_cnn",
+    "model.dropout": 0.1,
+    "data.name": "tiny",
+    "data.size": 32,
+    "augment.flip": 0.5,
+    "train.batch_size": 16,
+    "train.epochs": 12.0,
+    "optimizer.learning_rate": 0.05,
+    "optimizer.ema": 0.9,
+    "eval.batch_size": 16,
+    "checkpoint.keep": 99,
+    "log.every_steps": 3,
+}
+
+
+def write_pictures(folder: Path, per_class: dict[str, int], classes=CLASSES, size: int = 32) -> Path:
+    """Gray noise, brighter from class to class: FOLDER/SPLIT/CLASS/*.png."""
+    rng = np.random.default_rng(0)
+    for split, count in per_class.items():
+        for k, name in enumerate(classes):
+            (folder / split / name).mkdir(parents=True, exist_ok=True)
+            for i in range(count):
+                image = rng.normal(60 + 60 * k, 40, (size, size)).clip(0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / split / name / f"{i}.png"), image)
+    return folder
+
+
+class Run(subprocess.Popen):
+    """`python -m expressnet_jax.main` on the tiny data set, started."""
+
+    def __init__(self, config: Path, workdir: Path, environment: dict[str, str], *overrides: str):
+        self.workdir = workdir
+        overrides = [f"--config.{override}" for override in overrides]
+        command = [sys.executable, "-m", "expressnet_jax.main", "--config", config, "--workdir", workdir, *overrides]
+        super().__init__(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish(self, expected: int = 0) -> tuple[str, str]:
+        """stdout and stderr, after the exit status has been found to be as expected."""
+        out, err = self.communicate(timeout=300)
+        assert self.returncode == expected, err
+        return out, err
+
+    def stop(self, signum: int, wait: float = 0.0) -> None:
+        """Sends a signal, `wait` seconds after the first checkpoint is whole."""
+        while self.poll() is None and not saved_steps(self.workdir / "checkpoints"):
+            time.sleep(0.005)
+        time.sleep(wait)
+        self.send_signal(signum)
+
+
+def arrays(workdir: Path) -> dict[str, np.ndarray]:
+    """Every array of the latest and of the best checkpoint, read by Orbax alone."""
+    found = {}
+    for folder, items in (("checkpoints", ("model", "optimizer")), ("best", ("model",))):
+        step = saved_steps(workdir / folder)[-1]
+        for item in items:
+            with warnings.catch_warnings(), ocp.PyTreeCheckpointer() as reader:
+                warnings.simplefilter("ignore")  # that no sharding is given: NumPy arrays need none
+                tree = reader.restore(step / item)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+                found[f"{folder}/{step.name}/{item}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
+    return found
+
+
+def history(workdir: Path) -> list[dict]:
+    """The lines of metrics.jsonl without what a clock has measured."""
+    entries = read_history(workdir / "metrics.jsonl")
+    return [{key: value for key, value in entry.items() if key != "images_per_second"} for entry in entries]

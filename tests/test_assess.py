@@ -1,0 +1,103 @@
+"""A checkpoint on a split: the label spaces meet by name, every example counts once, leaks are told apart."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from runs import write_pictures
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+from expressnet_jax.data.audit import audit
+from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.assess import assess, leaked_examples, match_labels
+from expressnet_jax.training.checkpoints import Checkpoint
+
+SHAPE = (32, 32, 1)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A plain CNN with random weights that calls five emotions by other names and in another order."""
+    classes = ("Sad", "neutral", "happy", "angry", "contempt")
+    model = create_model("plain_cnn", len(classes))
+    variables = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, *SHAPE)))
+    return Checkpoint(tmp_path_factory.mktemp("none"), 12, model, variables, {"classes": classes, "image_shape": SHAPE})
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Five pictures each of four emotions; the model knows three of them."""
+    folder = tmp_path_factory.mktemp("assess")
+    pictures = write_pictures(
+        folder / "pictures", {"test": 5}, classes=("anger", "fear", "happiness", "neutral"), size=40
+    )
+    return prepare("folder", pictures, folder / "data", name="four")
+
+
+def test_labels_meet_by_name_or_taxonomy(prepared, checkpoint):
+    split = prepared.split("test")
+    known, labels = match_labels(split, checkpoint.classes)
+    assert len(known) == 15 and "fear" not in {split.classes[i] for i in known.labels}
+    names = {"anger": "angry", "happiness": "happy", "neutral": "neutral"}
+    assert [checkpoint.classes[i] for i in labels] == [names[split.classes[i]] for i in known.labels]
+    assert list(known.indices) == [i for i, label in enumerate(split.labels) if split.classes[label] != "fear"]
+
+
+def test_names_of_no_emotion_meet_as_they_are(array_split):
+    split = array_split(20)
+    for classes in (split.classes[::-1], split.classes):
+        known, labels = match_labels(split, classes)
+        assert [classes[i] for i in labels] == [split.classes[i] for i in split.labels] and len(known) == 20
+
+
+def test_nothing_in_common_is_refused(prepared):
+    with pytest.raises(UserError, match=r"no class in common: data .*anger.*; model cat, dog"):
+        match_labels(prepared.split("test"), ("cat", "dog"))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 256])
+def test_the_figures_are_those_of_scikit_learn_whatever_the_batch(prepared, checkpoint, batch_size):
+    split = prepared.split("test")
+    result = assess(checkpoint, split, batch_size=batch_size)
+    known, labels = match_labels(split, checkpoint.classes)
+    logits = checkpoint.model.apply(checkpoint.variables, decode_all(known, 32, 1).astype(np.float32))
+    np.testing.assert_allclose(result.probabilities, jax.nn.softmax(logits), rtol=1e-5, atol=1e-6)
+    predicted = np.asarray(logits).argmax(1)
+    assert result.figures["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
+    assert result.figures["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, predicted))
+    assert result.figures["macro_f1"] == pytest.approx(f1_score(labels, predicted, average="macro"))
+    assert result.figures["count"] == 15 and result.figures["left_out"] == 5
+    assert result.figures["step"] == 12 and result.figures["tta"] == "none"
+    assert len(result.split) == len(result.labels) == 15
+
+
+def test_flip_is_the_mean_over_the_mirror_image(prepared, checkpoint):
+    split = prepared.split("test")
+    known, _ = match_labels(split, checkpoint.classes)
+    images = decode_all(known, 32, 1).astype(np.float32)
+    both = [jax.nn.softmax(checkpoint.model.apply(checkpoint.variables, x)) for x in (images, images[:, :, ::-1])]
+    result = assess(checkpoint, split, tta="flip")
+    np.testing.assert_allclose(result.probabilities, sum(both) / 2, rtol=1e-5, atol=1e-6)
+    with pytest.raises(UserError, match="no test-time augmentation is called 'mirror'"):
+        assess(checkpoint, split, tta="mirror")
+
+
+def test_leaked_positions_are_those_of_the_full_split(prepared, checkpoint):
+    split = prepared.split("test")
+    known, _ = match_labels(split, checkpoint.classes)
+    leaked = [int(known.indices[-1]), int(known.indices[0])]
+    result = assess(checkpoint, split, leaked=leaked)
+    assert result.figures["deduplicated"]["count"] == 13 and result.figures["count"] == 15
+
+
+def test_leaks_are_known_of_an_audited_set_that_was_trained_on_only(tmp_path):
+    pictures = write_pictures(tmp_path / "pictures", {"train": 3, "test": 2})
+    (pictures / "test/anger/0.png").write_bytes((pictures / "train/anger/1.png").read_bytes())
+    prepared = prepare("folder", pictures, tmp_path / "data", name="leaky")
+    assert leaked_examples(prepared, "test", "leaky") is None
+    audit(prepared)
+    assert leaked_examples(prepared, "test", "leaky") == [0]
+    assert leaked_examples(prepared, "test", "another") is None

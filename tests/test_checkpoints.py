@@ -1,0 +1,363 @@
+"""What is saved comes back bit for bit, and what is damaged is named and passed over."""
+
+import errno
+import json
+import logging
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from expressnet_jax.config import default
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.checkpoints import (
+    BEST,
+    DAMAGED,
+    LATEST,
+    Checkpoints,
+    describe,
+    find_checkpoint,
+    load_checkpoint,
+    saved_steps,
+)
+from expressnet_jax.training.state import TrainState
+
+SHAPE = (32, 32, 1)
+
+
+def state_of(step, mesh, size=1000, seed=None):
+    """A state of noise, replicated over a mesh; no two steps are alike."""
+    rng = np.random.default_rng(step if seed is None else seed)
+    place = lambda x: jax.device_put(x, NamedSharding(mesh, P()))
+    noise = lambda *shape: place(rng.normal(size=shape).astype(np.float32))
+    params = {"kernel": noise(size, 3), "bias": noise(3)}
+    momentum = ({"trace": jax.tree.map(lambda x: x + 1, params)}, place(np.int32(step)))
+    average = {"params": jax.tree.map(lambda x: x * 2, params)}
+    return TrainState(place(np.int32(step)), params, {"mean": noise(3)}, momentum, average)
+
+
+def in_numpy(tree):
+    return [np.array(leaf, copy=True) for leaf in jax.tree.leaves(tree)]
+
+
+def same(tree, expected):
+    leaves = in_numpy(tree)
+    return len(leaves) == len(expected) and all(
+        a.tobytes() == b.tobytes() for a, b in zip(leaves, expected, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def mesh(mesh_of):
+    return mesh_of(1)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, mesh):
+    """A run's folder with the checkpoints of steps 10 and 20, and step 10 the best."""
+    folder = tmp_path_factory.mktemp("whole")
+    with Checkpoints(folder, {"by": "test"}) as checkpoints:
+        for step, accuracy in ((10, 0.75), (20, 0.5)):
+            state = state_of(step, mesh)
+            checkpoints.save_best(state, {"accuracy": accuracy})
+            checkpoints.save(state)
+    return folder
+
+
+@pytest.fixture
+def copied(tmp_path, whole):
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+def test_a_state_comes_back_bit_for_bit(whole, mesh):
+    with Checkpoints(whole, {}) as checkpoints:
+        restored = checkpoints.restore(state_of(0, mesh))
+    assert same(restored, in_numpy(state_of(20, mesh)))
+
+
+def test_without_a_checkpoint_the_state_is_as_it_was(tmp_path, mesh):
+    state = state_of(0, mesh)
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        assert checkpoints.restore(state) is state
+        assert checkpoints.last_good() == "none was saved yet"
+
+
+def test_it_comes_back_in_the_sharding_that_is_asked_for(whole, mesh_of, mesh):
+    wide = mesh_of(4, model=2)
+    target = jax.tree.map(lambda x: jax.device_put(x, NamedSharding(wide, P())), state_of(0, mesh))
+    kernel = jax.device_put(target.params["kernel"], NamedSharding(wide, P("model")))
+    target = target.replace(params=target.params | {"kernel": kernel})
+    with Checkpoints(whole, {}) as checkpoints:
+        restored = checkpoints.restore(target)
+    assert restored.params["kernel"].sharding.spec == P("model")
+    assert same(restored, in_numpy(state_of(20, mesh)))
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_what_is_saved_in_the_background_is_not_touched_by_donated_steps(tmp_path, mesh_of, devices):
+    """Orbax writes while the next steps already overwrite the donated buffers that were saved."""
+    step = jax.jit(
+        lambda s: jax.tree.map(lambda x: (x * 1.5 + 1).astype(x.dtype), s).replace(step=s.step + 1), donate_argnums=0
+    )
+    state = step(state_of(9, mesh_of(devices), size=300_000))
+    expected = in_numpy(jax.tree.map(lambda x: x + 0, state))  # of copies: reading a buffer pins it
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        checkpoints.save(state)
+        for _ in range(20):
+            state = step(state)
+        jax.block_until_ready(state)
+        checkpoints.wait()
+        restored = checkpoints.restore(state)
+    assert same(restored, expected) and not same(state, expected)
+
+
+def test_only_the_newest_are_kept(tmp_path, mesh):
+    with Checkpoints(tmp_path, {}, keep=2) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(state_of(step, mesh))
+            checkpoints.save(state_of(step, mesh))  # a second time is no error
+    assert [path.name for path in saved_steps(tmp_path / LATEST)] == ["2", "3"]
+
+
+def test_half_written_checkpoints_of_a_killed_run_are_cleared_away(copied, mesh):
+    shutil.copytree(copied / LATEST / "20", copied / LATEST / "30.orbax-checkpoint-tmp")
+    with Checkpoints(copied, {}) as checkpoints:
+        assert int(checkpoints.restore(state_of(0, mesh)).step) == 20
+    assert [path.name for path in sorted((copied / LATEST).iterdir())] == ["10", "20"]
+
+
+def damage_of(kind):
+    """What a saboteur or a dying disk does to the folder of a checkpoint."""
+
+    def truncate(path):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    def largest(folder):
+        return max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+
+    return {
+        "empty": lambda folder: [shutil.rmtree(path) for path in folder.iterdir() if path.is_dir()],
+        "no model": lambda folder: shutil.rmtree(folder / "model"),
+        "no optimizer": lambda folder: shutil.rmtree(folder / "optimizer"),
+        "no array": lambda folder: largest(folder / "model").unlink(),
+        "half an array": lambda folder: truncate(largest(folder / "optimizer")),
+        "no manifest": lambda folder: (folder / "model" / "manifest.ocdbt").unlink(),
+        "half a manifest": lambda folder: truncate(folder / "optimizer" / "manifest.ocdbt"),
+        "half a list": lambda folder: truncate(folder / "model" / "_METADATA"),
+        "no index": lambda folder: shutil.rmtree(folder / "optimizer" / "d"),
+    }[kind]
+
+
+DAMAGES = ["empty", "no model", "no optimizer", "no array", "half an array", "no manifest", "half a manifest"]
+DAMAGES += ["half a list", "no index"]
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(copied, mesh, kind, capfd):
+    said = []
+    damage_of(kind)(copied / LATEST / "20")
+    with Checkpoints(copied, {}, say=said.append) as checkpoints:
+        restored = checkpoints.restore(state_of(0, mesh))
+        assert checkpoints.last_good() == str(copied / LATEST / "10")
+        checkpoints.save(state_of(20, mesh))  # its successor takes the place
+    assert same(restored, in_numpy(state_of(10, mesh)))
+    (line,) = said
+    assert line.startswith(f"{copied / LATEST / '20'} is damaged (") and "\n" not in line and len(line) < 700
+    assert (copied / DAMAGED / LATEST / "20").is_dir()
+    with Checkpoints(copied, {}) as checkpoints:
+        assert same(checkpoints.restore(state_of(0, mesh)), in_numpy(state_of(20, mesh)))
+    captured = capfd.readouterr()
+    assert captured.err == captured.out == ""
+    assert logging.root.manager.disable == logging.NOTSET
+
+
+def test_a_second_damaged_checkpoint_of_the_same_step_does_not_overwrite_the_first(copied, mesh):
+    for _ in range(2):
+        damage_of("no array")(copied / LATEST / "20")
+        with Checkpoints(copied, {}, say=lambda line: None) as checkpoints:
+            checkpoints.restore(state_of(0, mesh))
+            checkpoints.save(state_of(20, mesh))
+    assert sorted(path.name for path in (copied / DAMAGED / LATEST).iterdir()) == ["20", "20.1"]
+
+
+def test_where_none_is_whole_nothing_is_moved_and_nothing_begins_anew(copied, mesh):
+    for step in ("10", "20"):
+        damage_of("no array")(copied / LATEST / step)
+    with (
+        Checkpoints(copied, {}) as checkpoints,
+        pytest.raises(UserError, match=r"20 can't be read .* nor can an older one"),
+    ):
+        checkpoints.restore(state_of(0, mesh))
+    assert [path.name for path in saved_steps(copied / LATEST)] == ["10", "20"]
+    assert not (copied / DAMAGED).exists()
+
+
+def best_of(folder):
+    return [int(path.name) for path in saved_steps(folder / BEST)]
+
+
+def test_the_best_is_the_highest_of_equals_the_latest(tmp_path, mesh):
+    with Checkpoints(tmp_path, {}, metric="macro_f1") as checkpoints:
+        for step, value, expected in ((1, 0.3, 1), (2, 0.5, 2), (3, 0.4, 2), (4, 0.5, 4), (5, 0.1, 4)):
+            checkpoints.save_best(state_of(step, mesh), {"macro_f1": value, "accuracy": 1 - value})
+            checkpoints.wait()
+            assert best_of(tmp_path) == [expected]
+
+
+def test_a_worse_state_is_never_written(tmp_path, mesh, monkeypatch):
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        checkpoints.save_best(state_of(1, mesh), {"accuracy": 0.5})
+        monkeypatch.setattr(checkpoints.best, "save", lambda *args, **kwargs: pytest.fail("written"))
+        checkpoints.save_best(state_of(2, mesh), {"accuracy": 0.25})
+        checkpoints.save_best(state_of(1, mesh), {"accuracy": 0.5})
+
+
+def test_a_run_that_goes_on_knows_its_best(copied, mesh):
+    with Checkpoints(copied, {}) as checkpoints:
+        checkpoints.save_best(state_of(30, mesh), {"accuracy": 0.7})
+        checkpoints.wait()
+        assert best_of(copied) == [10]
+        checkpoints.save_best(state_of(5, mesh), {"accuracy": 0.8})  # a killed run had been further than this one
+    assert best_of(copied) == [5]
+
+
+def test_the_latest_waits_for_the_best_of_its_step(tmp_path, mesh, monkeypatch):
+    """Else a run that is killed between the two starts after an evaluation whose best state is lost."""
+    with Checkpoints(tmp_path, {}) as checkpoints:
+        checkpoints.save_best(state_of(1, mesh, size=100_000), {"accuracy": 0.5})
+        seen, save = [], checkpoints.latest.save
+        monkeypatch.setattr(checkpoints.latest, "save", lambda *a, **k: (seen.extend(best_of(tmp_path)), save(*a, **k)))
+        checkpoints.save(state_of(1, mesh))
+    assert seen == [1]
+
+
+def test_a_best_checkpoint_without_its_figures_is_set_aside(copied, mesh):
+    said = []
+    (copied / BEST / "10" / "metrics" / "metrics").write_text('{"accur')
+    with Checkpoints(copied, {}, say=said.append) as checkpoints:
+        checkpoints.save_best(state_of(30, mesh), {"accuracy": 0.1})
+    assert best_of(copied) == [30] and (copied / DAMAGED / BEST / "10").is_dir()
+    assert len(said) == 1 and "best/10 is damaged" in said[0]
+
+
+def test_an_error_of_the_disk_comes_out_and_the_last_checkpoint_stays_whole(copied, mesh, monkeypatch, caplog):
+    from orbax.checkpoint._src.serialization import serialization
+
+    async def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    checkpoints = Checkpoints(copied, {})
+    monkeypatch.setattr(serialization, "async_serialize_from_host", full)
+    caplog.set_level(logging.CRITICAL + 1)  # Orbax logs what it raises
+    checkpoints.save(state_of(30, mesh))
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.wait()
+    monkeypatch.undo()
+    with Checkpoints(copied, {}) as checkpoints:
+        assert same(checkpoints.restore(state_of(0, mesh)), in_numpy(state_of(20, mesh)))
+
+
+# A checkpoint as everything after training reads it.
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, mesh):
+    """A run's folder with a plain CNN of three classes and its average."""
+    folder = tmp_path_factory.mktemp("trained")
+    config = default()
+    config.model.name, config.optimizer.ema = "plain_cnn", 0.9
+    model = create_model("plain_cnn", 3)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)))["params"]
+    place = lambda tree: jax.device_put(tree, NamedSharding(mesh, P()))
+    average = {"params": jax.tree.map(lambda x: x + 1, params), "batch_stats": {}}
+    state = place(TrainState(jnp.int32(7), params, {}, (), average))
+    with Checkpoints(folder, describe(config.to_dict(), ("anger", "fear", "neutral"), SHAPE)) as checkpoints:
+        checkpoints.save_best(state, {"accuracy": 0.5})
+        checkpoints.save(state)
+    return folder, average["params"]
+
+
+def test_a_checkpoint_is_read_with_its_averaged_weights(trained):
+    folder, average = trained
+    checkpoint = load_checkpoint(folder)
+    assert checkpoint.path == folder / BEST / "7" and checkpoint.step == 7
+    assert checkpoint.classes == ("anger", "fear", "neutral") and checkpoint.image_shape == SHAPE
+    assert same(checkpoint.variables["params"], in_numpy(average))
+    assert checkpoint.metadata["metrics"] == {"accuracy": 0.5}
+    logits = checkpoint.model.apply(checkpoint.variables, jnp.zeros((2, *SHAPE)))
+    assert logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("inside", ["", BEST, f"{BEST}/7", LATEST, f"{LATEST}/7"])
+def test_a_checkpoint_is_found_from_the_run_or_any_folder_in_it(trained, inside):
+    found = find_checkpoint(trained[0] / inside)
+    assert found == trained[0] / (LATEST if inside.startswith(LATEST) else BEST) / "7"
+
+
+def tampered(folder, change):
+    path = folder / "metadata" / "metadata"
+    metadata = json.loads(path.read_text())
+    change(metadata)
+    path.write_text(json.dumps(metadata))
+
+
+BROKEN = {
+    "missing": (lambda folder: shutil.rmtree(folder), "no checkpoint in it"),
+    "no metadata": (lambda folder: shutil.rmtree(folder / "metadata"), "not a checkpoint of this project, or damaged"),
+    "another project's": (
+        lambda folder: (folder / "metadata" / "metadata").write_text('{"tree": 1}'),
+        "not a checkpoint of this project",
+    ),
+    "torn metadata": (
+        lambda folder: (folder / "metadata" / "metadata").write_text('{"model": {"na'),
+        "not a checkpoint of this project, or damaged",
+    ),
+    "other classes": (
+        lambda folder: tampered(folder, lambda m: m.update(classes=["a", "b"])),
+        "its arrays are damaged or no plain_cnn of 2 classes",
+    ),
+    "other model": (
+        lambda folder: tampered(folder, lambda m: m["model"].update(name="expressnet_tiny")),
+        "its arrays are damaged or no expressnet_tiny of 3 classes",
+    ),
+    "no such model": (
+        lambda folder: tampered(folder, lambda m: m["model"].update(name="vgg")),
+        "no model 'vgg'; one of",
+    ),
+    "torn arrays": (damage_of("no array"), "its arrays are damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_no_checkpoint_is_one_line(tmp_path, trained, kind, capfd):
+    folder = Path(shutil.copytree(trained[0] / BEST, tmp_path / "run" / BEST)) / "7"
+    damage, expected = BROKEN[kind]
+    damage(folder)
+    with pytest.raises(UserError, match=expected) as raised:
+        load_checkpoint(tmp_path / "run")
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+    assert capfd.readouterr().err == ""
+
+
+def test_a_path_that_is_no_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(UserError, match="no such folder; give a run's --workdir"):
+            load_checkpoint(path)
+
+
+def test_nothing_in_a_checkpoint_is_pickled(trained):
+    with warnings.catch_warnings(), ocp.PyTreeCheckpointer() as reader:
+        warnings.simplefilter("ignore")
+        assert set(reader.restore(trained[0] / BEST / "7" / "model")) == {"params", "batch_stats", "ema"}
+    names = {path.suffix for path in trained[0].rglob("*") if path.is_file()}
+    assert not names & {".pkl", ".pickle", ".pt", ".npy"}

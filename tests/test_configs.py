@@ -1,0 +1,108 @@
+"""Every config that is shipped can be run: it loads, is complete, and says how."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from expressnet_jax.config import augment_faces, check_values, default, flatten
+from expressnet_jax.data.datasets import DATASETS
+from expressnet_jax.data.labels import BASIC
+from expressnet_jax.errors import UserError
+from expressnet_jax.training.mesh import make_mesh
+from expressnet_jax.training.setup import check, image_shape, make_plan, make_program
+from expressnet_jax.training.state import init_state
+from expressnet_jax.training.step import make_dispatch
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_it_says_with_which_command_it_is_run(path):
+    text = load(path).__doc__
+    commands = [
+        " ".join(found) for found in re.findall(r"(expressnet prepare|python -m expressnet_jax\.main) ([^\n]*)", text)
+    ]
+    assert any(f"--config configs/{path.name}" in command and "--workdir " in command for command in commands)
+    config = load(path).get_config()
+    needs_source = config.data.name != "synthetic"
+    prepares = any(
+        command.startswith("expressnet prepare") or "--config.data.source=" in command for command in commands
+    )
+    assert prepares == needs_source
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_its_values_are_valid(path, monkeypatch):
+    monkeypatch.setattr("expressnet_jax.training.setup.find_spec", lambda name: True)
+    config = load(path).get_config()
+    check(config)
+    assert config.data.name in DATASETS or "--name " + config.data.name in load(path).__doc__
+    assert load(path).get_config().to_dict() == config.to_dict()
+    with pytest.raises(AttributeError):
+        config.train.batchsize = 3  # locked: a key that no run reads can't be set
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
+    config = load(path).get_config()
+    split = array_split(config.train.batch_size * 4, size=12)
+    plan = make_plan(config, len(split))
+    assert plan.total == round(config.train.epochs * 4) and plan.evaluate_every >= 1 and plan.save_every >= 1
+    program = make_program(config, split, plan)
+    shape = image_shape(config)
+    state = jax.eval_shape(
+        lambda: init_state(program.model, program.optimizer, shape, make_mesh(), ema=config.optimizer.ema > 0)
+    )
+    batch = {
+        "image": jax.ShapeDtypeStruct((1, config.train.batch_size, *shape), np.uint8),
+        "label": jax.ShapeDtypeStruct((1, config.train.batch_size), np.int32),
+    }
+    if config.loss.targets == "votes":
+        batch["votes"] = jax.ShapeDtypeStruct((1, config.train.batch_size, len(BASIC)), np.float32)
+    after, metrics = jax.eval_shape(make_dispatch(program.step), state, None, batch)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), state
+    )
+    assert {name: leaf.shape for name, leaf in metrics.items()} == dict.fromkeys(metrics, (1,))
+
+
+def test_there_are_configs():
+    assert {"quickstart", "fer2013", "plain_cnn_fer2013"} <= {path.stem for path in CONFIGS}
+
+
+def test_the_defaults_are_valid_and_locked():
+    check_values(default())
+    with pytest.raises(AttributeError):
+        default().model.nmae = "x"
+
+
+@pytest.mark.parametrize("size", [48, 64, 100, 224])
+def test_the_face_augmentation_fits_its_size(size):
+    config = default()
+    config.data.size = size
+    augment_faces(config)
+    assert config.augment.crop + 2 * config.augment.pad == size and config.augment.crop % 4 == 0
+    check(config)
+
+
+def test_flatten():
+    assert flatten({"a": 1, "b": {"c": {"d": 2}, "e": {}}}) == {"a": 1, "b.c.d": 2}
+
+
+@pytest.mark.parametrize("key", ["train.epochs", "optimizer.clip", "augment.zoom"])
+def test_not_a_number_is_refused_for_every_key(key):
+    config = default()
+    config.update_from_flattened_dict({key: float("nan")})
+    with pytest.raises(UserError, match=key):
+        check_values(config)

@@ -1,0 +1,258 @@
+"""Models as ONNX files: equal to JAX in ONNX Runtime and in OpenCV, lean, described, and never written when wrong."""
+
+import hashlib
+import json
+import sys
+from functools import cache
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from expressnet_jax.config import default
+from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
+from expressnet_jax.deploy import onnx_graph
+from expressnet_jax.deploy.export import compare, convert, export_onnx, generated_images
+from expressnet_jax.deploy.export import describe as describe_file
+from expressnet_jax.deploy.onnx_predict import onnx_predict
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.registry import MODELS, create_model
+from expressnet_jax.training.checkpoints import Checkpoint, Checkpoints, describe, load_checkpoint
+from expressnet_jax.training.state import TrainState
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Most of the time here is XLA's, for programs that run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def drawn(path, leaf):
+    """No zeros, no ones: a weight or a statistic that the file leaves out shows."""
+    rng = np.random.default_rng(list(jax.tree_util.keystr(path).encode()))
+    if leaf.ndim > 1:
+        return rng.normal(0, 1.5 * np.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(np.float32)
+    low, high = (0.5, 1.5) if path[-1].key in ("scale", "var") else (-0.3, 0.3)
+    return rng.uniform(low, high, leaf.shape).astype(np.float32)
+
+
+@cache
+def checkpoint_of(name, size=48, channels=1, classes=BASIC):
+    """A checkpoint that was never on disk."""
+    model, shape = create_model(name, len(classes)), (size, size, channels)
+    return Checkpoint(None, 1234, model, weights(model, shape), describe(config_of(name), classes, shape))
+
+
+def config_of(name, **options):
+    config = default().to_dict()
+    config["model"] |= {"name": name, "options": options}
+    return config
+
+
+def weights(model, shape):
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    variables = jax.tree_util.tree_map_with_path(drawn, shapes)
+    if "batch_stats" in variables:  # then the features of different pictures lie close together
+        variables["params"]["head"]["kernel"] *= 6
+    return variables
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """ExpressNet-tiny, for gray as uint8 and for RGB of an odd half size as float -> (paths, proofs) by input."""
+    folder = tmp_path_factory.mktemp("tiny")
+    checkpoints = {"uint8": checkpoint_of("expressnet_tiny"), "float": checkpoint_of("expressnet_tiny", 50, 3)}
+    paths = {kind: folder / f"{kind}.onnx" for kind in checkpoints}
+    return paths, {kind: export_onnx(checkpoints[kind], path, input=kind) for kind, path in paths.items()}
+
+
+def pictures(count, size=48, channels=1):
+    """Patterns of different coarseness, brightness and contrast, so that a network answers differently to each."""
+    rng = np.random.default_rng(5)
+    images = rng.uniform(-1, 1, (count, size, size, channels))
+    for i, image in enumerate(images):
+        step = 1 + 4 * i
+        image[:] = image[np.arange(size) // step][:, np.arange(size) // step]
+    return (rng.uniform(60, 190, (count, 1, 1, channels)) + images * rng.uniform(5, 60, (count, 1, 1, 1))).astype(
+        np.uint8
+    )
+
+
+def jax_softmax(checkpoint, images):
+    logits = np.asarray(jax.jit(checkpoint.model.apply)(checkpoint.variables, images.astype(np.float32)), np.float64)
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def run(path, images):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"images": images})[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "channels", "kind"),
+    [(name, 48, 1, "uint8") for name in MODELS if name != "expressnet_tiny"] + [("plain_cnn", 50, 3, "float")],
+)
+def test_every_model_is_the_same_in_onnx_runtime(name, size, channels, kind, tmp_path):
+    checkpoint = checkpoint_of(name, size, channels, WITH_CONTEMPT)
+    images = pictures(5, size, channels)
+    proof = export_onnx(checkpoint, tmp_path / "model.onnx", images=images, input=kind)
+    assert proof["largest_difference"] < 1e-5 and proof["different_labels"] == 0
+    assert proof["examples"] == 5 and proof["batch_sizes"] == [1, 2, 7, 5]
+    found = run(tmp_path / "model.onnx", images.astype({"uint8": np.uint8, "float": np.float32}[kind]))
+    assert found.shape == (5, 8)
+    assert differs_by_picture(found)
+
+
+def differs_by_picture(probabilities):
+    """Equality says little where a softmax is saturated or the pictures don't matter."""
+    return 0.02 < np.ptp(probabilities, axis=0).max() < 0.999
+
+
+def test_any_number_of_pictures_gives_jax_probabilities(tiny):
+    images = pictures(9)
+    expected = jax_softmax(checkpoint_of("expressnet_tiny"), images)
+    assert differs_by_picture(expected)
+    for size in (1, 4, 9):
+        np.testing.assert_allclose(run(tiny[0]["uint8"], images[:size]), expected[:size], atol=1e-5)
+    np.testing.assert_allclose(onnx_predict(tiny[0]["uint8"], threads=1)(images), expected, atol=1e-5)
+
+
+def test_a_float_file_takes_both_types(tiny):
+    predict, images = onnx_predict(tiny[0]["float"]), pictures(3, 50, 3)
+    assert tiny[1]["float"]["largest_difference"] < 1e-5
+    np.testing.assert_array_equal(predict(images), predict(images.astype(np.float32)))
+
+
+def test_opencv_reads_the_float_file_too(tiny):
+    images = pictures(3, 50, 3).astype(np.float32)
+    network = cv2.dnn.readNetFromONNX(str(tiny[0]["float"]))
+    for image in images[:, None]:
+        network.setInput(image)
+        np.testing.assert_allclose(network.forward(), run(tiny[0]["float"], image), atol=1e-5)
+
+
+def test_the_graph_is_lean_and_raises_no_warning(tiny, capfd):
+    model = onnx.load(tiny[0]["uint8"])
+    onnx.checker.check_model(model, full_check=True)
+    operators = [node.op_type for node in model.graph.node]
+    assert operators.count("Transpose") == 1  # at the entrance
+    assert not {"BatchNormalization", "Dropout", "Expand", "Shape", "Slice", "Unsqueeze"} & set(operators)
+    assert not model.graph.value_info
+    assert model.opset_import[0].version >= 17
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    run(tiny[0]["uint8"], pictures(2))
+    assert capfd.readouterr().err == ""
+
+
+def test_the_file_says_what_it_is(tiny):
+    checkpoint, (paths, proofs) = checkpoint_of("expressnet_tiny"), tiny
+    stored = onnxruntime.InferenceSession(str(paths["uint8"])).get_modelmeta().custom_metadata_map
+    assert json.loads(stored["classes"]) == list(BASIC)
+    assert json.loads(stored["image_shape"]) == [48, 48, 1]
+    assert (stored["model"], stored["step"], stored["data"]) == ("expressnet_tiny", "1234", "synthetic")
+    assert int(stored["parameters"]) == sum(leaf.size for leaf in jax.tree.leaves(checkpoint.variables["params"]))
+    config = json.dumps(checkpoint.metadata["config"], sort_keys=True).encode()
+    assert stored["config_sha256"] == hashlib.sha256(config).hexdigest()
+    assert {"jax", "flax", "jax2onnx", "onnx"} <= set(json.loads(stored["versions"]))
+    assert stored["output"] == "predicts the label annotators gave to the expression shown"
+    assert "inherit" in stored["license"]
+    assert proofs["uint8"]["sha256"] == hashlib.sha256(paths["uint8"].read_bytes()).hexdigest()
+    predict = onnx_predict(paths["float"])
+    assert (predict.classes, predict.image_shape, predict.metadata["step"]) == (BASIC, (50, 50, 3), 1234)
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(tiny):
+    checkpoint = checkpoint_of("expressnet_tiny")
+    assert convert(checkpoint, describe_file(checkpoint, "uint8")) == tiny[0]["uint8"].read_bytes()
+
+
+def test_a_bfloat16_run_is_exported_in_float32(tmp_path):
+    """From a checkpoint on disk with options and averaged weights: those are what is exported."""
+    options, shape = {"widths": (8, 8, 16), "depths": (1, 1, 1), "stem_width": 8}, (112, 112, 3)
+    config = config_of("expressnet_tiny", **options)
+    config["train"]["dtype"], config["optimizer"]["ema"] = "bfloat16", 0.9
+    model = create_model("expressnet_tiny", 7, dtype="bfloat16", **options)
+    ema = jax.tree.map(jnp.asarray, weights(model, shape))
+    last = jax.tree.map(jnp.zeros_like, ema)
+    state = TrainState(jnp.int32(7), last["params"], last["batch_stats"], {}, ema)
+    with Checkpoints(tmp_path / "run", describe(config, BASIC, shape)) as checkpoints:
+        checkpoints.save_best(state, {"accuracy": 0.5})
+    images = pictures(4, 112, 3)
+    export_onnx(load_checkpoint(tmp_path / "run"), tmp_path / "model.onnx", images=images)
+    found = onnx_predict(tmp_path / "model.onnx")
+    exact = Checkpoint(None, 7, create_model("expressnet_tiny", 7, **options), ema, {})
+    expected = jax_softmax(exact, images)
+    assert differs_by_picture(expected)
+    np.testing.assert_allclose(found(images), expected, atol=1e-5)
+    assert found.metadata["step"] == 7
+
+
+def test_a_model_that_differs_is_not_written(tmp_path, monkeypatch):
+    real, path = onnx_graph.fold_batch_norm, tmp_path / "model.onnx"
+
+    def tampered(graph):
+        real(graph)
+        head = next(node for node in graph.nodes[::-1] if node.op_type == "Gemm").input[2]
+        graph.add_constant(head, graph.constants[head] + np.float32([2e-3, 0, 0, 0, 0, 0, 0]))
+
+    monkeypatch.setattr(onnx_graph, "fold_batch_norm", tampered)
+    path.write_bytes(b"an older export")
+    with pytest.raises(UserError, match=r"refuses to write a model that differs: .* apart .* of 32 labels"):
+        export_onnx(checkpoint_of("plain_cnn"), path)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"an older export"]
+
+
+def test_a_model_of_nan_is_not_written(tmp_path):
+    good = checkpoint_of("plain_cnn", 32)
+    broken = good._replace(variables=jax.tree.map(lambda leaf: leaf * np.nan, good.variables))
+    with pytest.raises(UserError, match=r"refuses .* nan apart .* 4 of 4 labels"):
+        export_onnx(broken, tmp_path / "model.onnx", images=pictures(4, 32))
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_within_a_tie_count_as_equal():
+    expected = np.array([[0.5, 0.5 - 5e-6], [0.5, 0.5 - 5e-5], [0.9, 0.1]])
+    swapped = np.array([[0.5 - 5e-6, 0.5], [0.5 - 5e-5, 0.5], [0.9, 0.1]])
+    proof = compare(lambda index: swapped[index], expected, np.arange(3))
+    assert (proof["ties"], proof["different_labels"]) == (1, 1)
+    assert proof["largest_difference"] == pytest.approx(5e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": pictures(2, 40)}, r"uint8\[2, 40, 40, 1\]; give uint8\[N,48,48,1\]"),
+        ({"images": pictures(2).astype(np.float32)}, r"are float32"),
+        ({"images": pictures(0)}, "give uint8"),
+        ({"input": "int8"}, "one of uint8, float"),
+    ],
+)
+def test_a_wrong_request_is_refused(options, message, tmp_path):
+    with pytest.raises(UserError, match=message):
+        export_onnx(checkpoint_of("plain_cnn"), tmp_path / "model.onnx", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("package", ["jax2onnx", "onnx", "onnxruntime"])
+def test_without_the_extra_it_says_what_to_install(package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    for module in [name for name in sys.modules if name.startswith("expressnet_jax.deploy.onnx_")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delattr("expressnet_jax.deploy.onnx_graph", raising=False)
+    with pytest.raises(UserError, match=r"pip install 'expressnet-jax\[onnx\]'"):
+        export_onnx(checkpoint_of("plain_cnn", 32), tmp_path / "model.onnx", images=pictures(2, 32))
+
+
+def test_generated_pictures_are_half_noise_half_smooth():
+    images = generated_images((48, 40, 3), 10)
+    assert (images.shape, images.dtype) == ((10, 48, 40, 3), np.uint8)
+    steps = np.abs(np.diff(images.astype(int), axis=1)).mean((1, 2, 3))
+    assert steps[:5].min() > 60 and steps[5:].max() < 15
+    np.testing.assert_array_equal(images, generated_images((48, 40, 3), 10))

@@ -1,0 +1,216 @@
+"""The training command as a newcomer starts it and as a saboteur stops it."""
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from runs import arrays, history, write_pictures
+
+from expressnet_jax.evaluation.metrics import classification_metrics
+from expressnet_jax.training.checkpoints import load_checkpoint, saved_steps
+
+pytest_plugins = ["run_fixtures"]
+
+
+def equal(left, right):
+    """The two runs ended with the same bits in every array of their latest and best checkpoints."""
+    one, other = arrays(left), arrays(right)
+    assert one.keys() == other.keys() and len(one) > 30
+    different = [name for name in one if one[name].tobytes() != other[name].tobytes()]
+    assert not different
+
+
+def close(left, right, tolerance=1e-5):
+    """The two runs ended with the same weights up to the order of summation."""
+    one, other = arrays(left), arrays(right)
+    latest = [name for name in one if name.startswith("checkpoints")]
+    assert latest
+    for name in latest:
+        np.testing.assert_allclose(one[name], other[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def test_a_run_reports_what_it_wrote(straight):
+    named = [line.removeprefix("wrote ") for line in straight.out.splitlines() if line.startswith("wrote ")]
+    files = {"evaluation.json", "confusion.png", "mistakes.html", "curves.png"}
+    assert {name.rsplit("/", 1)[1] for name in named} == files
+    assert all((straight.workdir / name).stat().st_size for name in files)
+    assert "accuracy" in straight.out and "macro-F1" in straight.out
+
+
+def test_stderr_holds_the_lines_of_this_project_only(straight):
+    lines = straight.err.splitlines()
+    assert lines[0].startswith("plain_cnn: 363,655 parameters on 1 x cpu")
+    assert lines[1] == "tiny: 60 training pictures, 21 of validation select"
+    assert all(line.startswith("step ") for line in lines[2:] if line)
+
+
+def test_metrics_are_written_at_every_log_line_evaluation_and_checkpoint(straight):
+    train = [entry["step"] for entry in history(straight.workdir) if entry["split"] == "train"]
+    assert train == [step for step in range(1, 46) if step % 3 == 0 or step % 4 == 0]
+    validation = [entry["step"] for entry in history(straight.workdir) if entry["split"] == "validation"]
+    assert validation == [*range(4, 45, 4), 45]
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_metric(straight):
+    entries = [entry for entry in history(straight.workdir) if entry["split"] == "validation"]
+    highest = max(entry["accuracy"] for entry in entries)
+    (best,) = saved_steps(straight.workdir / "best")
+    assert int(best.name) == max(entry["step"] for entry in entries if entry["accuracy"] == highest)
+
+
+def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(tmp_path, start, straight):
+    run = start(tmp_path)
+    run.stop(signal.SIGKILL, wait=random.uniform(0, 0.5))
+    run.communicate()
+    reached = saved_steps(tmp_path / "checkpoints")[-1].name
+    _, err = start(tmp_path).finish()
+    assert f"from step {reached}" in err or f"at step {reached}" in err
+    equal(tmp_path, straight.workdir)
+    assert history(tmp_path) == history(straight.workdir)
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, start, straight):
+    run = start(tmp_path)
+    run.stop(signal.SIGINT)
+    _, err = run.finish(130)
+    step = int(saved_steps(tmp_path / "checkpoints")[-1].name)
+    assert err.splitlines()[-1] == f"stopped at step {step} by SIGINT; the same command goes on from there"
+    start(tmp_path).finish()
+    equal(tmp_path, straight.workdir)
+    assert [entry for entry in history(straight.workdir) if entry["split"] == "validation"] == [
+        entry for entry in history(tmp_path) if entry["split"] == "validation"
+    ]
+
+
+def test_sigterm_saves(tmp_path, start):
+    run = start(tmp_path, "train.epochs=1000")
+    run.stop(signal.SIGTERM)
+    _, err = run.finish(143)
+    step = int(saved_steps(tmp_path / "checkpoints")[-1].name)
+    assert err.splitlines()[-1] == f"stopped at step {step} by SIGTERM; the same command goes on from there"
+    assert history(tmp_path)[-1]["step"] == step
+
+
+def test_four_devices_go_on_where_one_stopped_by_another_reader_and_dispatch(tmp_path, start, straight):
+    shutil.copytree(straight.workdir, tmp_path, dirs_exist_ok=True)
+    for folder in saved_steps(tmp_path / "checkpoints")[-4:]:
+        shutil.rmtree(folder)
+    changes = ("data.reader=device", "train.steps_per_dispatch=3", "data.threads=1")
+    _, err = start(tmp_path, *changes, devices=4).finish()
+    assert "on 4 x cpu" in err and "going on from step 32" in err
+    close(tmp_path, straight.workdir)
+
+
+def test_a_finished_run_reports_again_and_trains_no_step(start, straight):
+    before = {path: path.stat().st_mtime_ns for path in (straight.workdir / "checkpoints").rglob("*")}
+    figures = (straight.workdir / "evaluation.json").read_bytes()
+    (straight.workdir / "evaluation.json").unlink()
+    out, err = start(straight.workdir).finish()
+    assert out == straight.out
+    assert err.splitlines()[-1] == "finished before, at step 45: nothing to train"
+    assert (straight.workdir / "evaluation.json").read_bytes() == figures
+    assert {path: path.stat().st_mtime_ns for path in (straight.workdir / "checkpoints").rglob("*")} == before
+
+
+def test_the_report_is_of_the_best_checkpoint_on_the_selection_split(straight, tiny):
+    from expressnet_jax.data.decode import decode_all
+    from expressnet_jax.training.step import make_predict
+
+    checkpoint = load_checkpoint(straight.workdir)
+    split = tiny.split("validation")
+    probabilities = make_predict(checkpoint.model, checkpoint.variables)(decode_all(split, 32, 1))
+    figures = classification_metrics(probabilities, split.labels, checkpoint.classes)
+    assert f"step {checkpoint.step}," in straight.out
+    assert f"{100 * figures['accuracy']:.2f} %" in straight.out
+
+
+def test_the_folder_config_trains_on_anybodys_pictures(tmp_path, environment):
+    pictures = write_pictures(tmp_path / "faces", {"": 30}, classes=("cat", "dog"), size=40)
+    smaller = (
+        "model.name=plain_cnn",
+        "augment.crop=0",
+        "train.epochs=1",
+        "data.size=32",
+        f"data.dir={tmp_path / 'data'}",
+    )
+    overrides = [f"--config.{change}" for change in smaller]
+    done = command(
+        Path(__file__).parents[1],
+        environment,
+        *("--config", "configs/folder.py", "--workdir", str(tmp_path / "run"), "--config.data.source", str(pictures)),
+        *overrides,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "folder: 48 training pictures, 12 of holdout of all select" in done.stderr
+    assert load_checkpoint(tmp_path / "run").classes == ("cat", "dog")
+
+
+WRONG = {
+    "nothing": ([], "error: --config is missing; usage: python -m expressnet_jax.main"),
+    "no workdir": (["--config", "ok.py"], "error: --workdir is missing"),
+    "no such file": (["--config", "none.py", "--workdir", "w"], "error: --config none.py: no such file"),
+    "no value": (["--workdir", "w", "--config"], "error: --config : no such file"),
+    "syntax": (["--config=syntax.py", "--workdir=w"], "error: --config syntax.py line 2: "),
+    "no get_config": (
+        ["--config=empty.py", "--workdir=w"],
+        "error: --config empty.py: it has no function get_config()",
+    ),
+    "import": (["--config=imports.py", "--workdir=w"], "error: --config imports.py line 1: ModuleNotFoundError"),
+    "locked": (["--config=locked.py", "--workdir=w"], "error: --config locked.py line 6: "),
+    "type": (
+        ["--config=ok.py", "--workdir=w", "--config.train.batch_size=abc"],
+        "error: flag --config.train.batch_size",
+    ),
+    "key": (
+        ["--config=ok.py", "--workdir=w", "--config.train.batchsize=3"],
+        "did you mean batch_size? it has accumulate",
+    ),
+    "section": (["--config=ok.py", "--workdir=w", "--config.trian.epochs=3"], "did you mean train? it has augment"),
+    "option": (
+        ["--config=ok.py", "--workdir=w", "--config.model.options.widths=3"],
+        "the config file sets no such option",
+    ),
+    "flag": (["--config=ok.py", "--wrokdir=w"], "error: Unknown command line flag 'wrokdir'. Did you mean: workdir"),
+    "word": (["--config=ok.py", "--workdir=w", "train"], "error: train: not a flag; usage:"),
+}
+FILES = {
+    "ok.py": "from expressnet_jax.config import default\nget_config = default\n",
+    "syntax.py": "\ndef get_config(:\n",
+    "empty.py": "config = 1\n",
+    "imports.py": "import nothing_of_this_name\n",
+    "locked.py": "from expressnet_jax.config import default\n\n\ndef get_config():\n"
+    "    config = default()\n    config.train.bath_size = 3\n    return config\n",
+}
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shelf")
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+def command(folder, environment, *arguments):
+    line = [sys.executable, "-m", "expressnet_jax.main", *arguments]
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_command_line_is_one_line_and_writes_nothing(shelf, environment, case):
+    arguments, expected = WRONG[case]
+    done = command(shelf, environment, *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert expected in done.stderr and done.stderr.count("\n") == 1
+    assert not (shelf / "w").exists()
+
+
+def test_help_names_every_key(shelf, environment):
+    done = command(shelf, environment, "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    assert "--config.optimizer.learning_rate=0.1" in done.stdout and "--workdir DIR" in done.stdout
