@@ -94,13 +94,21 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
     sub.add_argument("name", nargs="?", help="show this one's layers")
-    sub.add_argument("--size", type=int, default=48)
-    sub.add_argument("--channels", type=int, default=1)
+    sub.add_argument("--size", type=_picture_size, default=48, help="pixels a side of a picture; default: 48")
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
 
     sub = command("bench", bench, "Measure a part of the trainer against what bounds it.")
     sub.add_argument("part", choices=("input",))
     sub.add_argument("--json", type=Path, help="write the figures here")
     return top
+
+
+def _picture_size(text: str) -> int:
+    from expressnet_jax.config import LARGEST, SMALLEST
+
+    if not text.isdecimal() or not SMALLEST <= int(text) <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {SMALLEST} to {LARGEST}")
+    return int(text)
 
 
 def _data_dir(sub: argparse.ArgumentParser) -> None:
@@ -169,7 +177,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         name = arguments.split or next(s for s in ("test", "validation", "all", "train") if s in prepared.splits)
         leaked = leaked_examples(prepared, name, checkpoint.metadata["config"]["data"]["name"])
         result = assess(checkpoint, prepared.split(name), tta=arguments.tta, leaked=leaked)
-        result.figures |= {"data": arguments.data, "split": name, "checkpoint": str(checkpoint.path)}
+        result.figures.update(data=arguments.data, split=name, checkpoint=str(checkpoint.path))
         print(format_table(result.figures, f"{checkpoint.metadata['model']['name']} on {arguments.data}, {name}"))
         if result.figures["left_out"]:
             print(f"{result.figures['left_out']:,} pictures left out: the model does not know their class")

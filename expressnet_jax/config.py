@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.errors import UserError
 
+SMALLEST, LARGEST = 32, 512  # pixels a side of the pictures that the networks are built for
+
 
 def default() -> ConfigDict:
     """The defaults: ExpressNet-small on the generated faces. Every key has its final type."""

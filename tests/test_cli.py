@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
@@ -68,13 +69,13 @@ def test_without_a_command_with_an_unknown_one_or_without_what_it_needs(call):
 
 def test_prepare_audit_show(call, tmp_path):
     pictures = write_pictures(tmp_path / "pictures", {"train": 4, "test": 2}, size=48)
-    status, out, err = call("prepare", "folder", "--source", pictures, "--name", "mine", "--data_dir", tmp_path / "d")
+    status, out, _ = call("prepare", "folder", "--source", pictures, "--name", "mine", "--data_dir", tmp_path / "d")
     assert status == 0 and "mine: train 12, test 6; 7 classes: anger" in out and "next: expressnet audit mine" in out
-    status, out, err = call("audit", "mine", "--data_dir", tmp_path / "d")
+    status, out, _ = call("audit", "mine", "--data_dir", tmp_path / "d")
     assert status == 0 and (tmp_path / "d/mine/1.0.0/audit.json").is_file() and "audit.json" in out
     for options in ((), ("--augment", "--split", "test"), ("--effects",)):
         output = tmp_path / "grid.png"
-        status, out, err = call("show", "mine", "--output", output, "--data_dir", tmp_path / "d", *options)
+        status, out, _ = call("show", "mine", "--output", output, "--data_dir", tmp_path / "d", *options)
         assert status == 0 and out == f"wrote {output}\n" and output.read_bytes().startswith(b"\x89PNG")
         output.unlink()
 
@@ -218,37 +219,44 @@ def test_bench(call, tmp_path, monkeypatch):
 # The process.
 
 
-def started(arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "expressnet_jax.cli", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **options,
-    )
+def python(program, **options):
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], **options)
 
 
 def test_help_imports_nothing_heavy():
-    line = "import sys; from expressnet_jax import cli; cli.parser(); print([m for m in ('jax', 'numpy', 'cv2', 'tensorflow') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    process = python("""
+        import sys
+        from expressnet_jax import cli
+        cli.parser().format_help()
+        print([name for name in ("jax", "numpy", "cv2", "tensorflow") if name in sys.modules])
+    """)
+    assert process.communicate()[0] == "[]\n"
 
 
 def test_a_pipe_that_closes_early_is_no_error():
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as closed:
-        line = "from expressnet_jax import cli; cli.models = lambda _: print('x' * 1_000_000); raise SystemExit(cli.main(['models']))"
-        done = subprocess.run([sys.executable, "-c", line], stdout=closed, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 0 and done.stderr == ""
+        process = python(
+            """
+            from expressnet_jax import cli
+            cli.models = lambda _: print("x" * 1_000_000)
+            raise SystemExit(cli.main(["models"]))
+            """,
+            stdout=closed,
+        )
+        _, err = process.communicate()
+    assert process.returncode == 0 and err == ""
 
 
-def test_ctrl_c_is_a_word_and_130(tmp_path):
-    line = (
-        "import sys, time; from expressnet_jax import cli\n"
-        "cli.models = lambda _: (print('ready', flush=True), time.sleep(60))\n"
-        "sys.exit(cli.main(['models']))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def test_ctrl_c_is_a_word_and_130():
+    process = python("""
+        import sys, time
+        from expressnet_jax import cli
+        cli.models = lambda _: (print("ready", flush=True), time.sleep(60))
+        sys.exit(cli.main(["models"]))
+    """)
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -257,7 +265,16 @@ def test_ctrl_c_is_a_word_and_130(tmp_path):
 
 
 def test_called_from_a_program_it_never_starts_that_program_again():
-    line = "import os; os.execv = None; from expressnet_jax import cli; cli.models = lambda _: print('called'); cli.main(['models'])"
-    environment = {name: value for name, value in os.environ.items() if name != "EXPRESSNET_TUNE"}
-    done = subprocess.run([sys.executable, "-c", line], env=environment, capture_output=True, text=True)
-    assert done.stdout == "called\n" and done.returncode == 0
+    hidden = ("EXPRESSNET_TUNE", "XLA_FLAGS", "GLIBC_TUNABLES")
+    process = python(
+        """
+        import os
+        os.execv = None
+        from expressnet_jax import cli
+        cli.models = lambda _: print("called")
+        cli.main(["models"])
+        """,
+        env={name: value for name, value in os.environ.items() if name not in hidden},
+    )
+    out, err = process.communicate()
+    assert out == "called\n" and err == "" and process.returncode == 0

@@ -37,7 +37,7 @@ def test_it_says_with_which_command_it_is_run(path):
     config = load(path).get_config()
     needs_source = config.data.name != "synthetic"
     prepares = any(
-        command.startswith("expressnet prepare") or "--config.data.source=" in command for command in commands
+        command.startswith("expressnet prepare") or "--config.data.source" in command for command in commands
     )
     assert prepares == needs_source
 

@@ -18,7 +18,7 @@ from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.deploy import onnx_graph
 from expressnet_jax.deploy.export import compare, convert, export_onnx, generated_images
 from expressnet_jax.deploy.export import describe as describe_file
-from expressnet_jax.deploy.onnx_predict import onnx_predict
+from expressnet_jax.deploy.onnx_predict import OnnxPredictor, onnx_predict
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import MODELS, create_model
 from expressnet_jax.training.checkpoints import Checkpoint, Checkpoints, describe, load_checkpoint
@@ -130,12 +130,14 @@ def test_a_float_file_takes_both_types(tiny):
     np.testing.assert_array_equal(predict(images), predict(images.astype(np.float32)))
 
 
-def test_opencv_reads_the_float_file_too(tiny):
-    images = pictures(3, 50, 3).astype(np.float32)
-    network = cv2.dnn.readNetFromONNX(str(tiny[0]["float"]))
-    for image in images[:, None]:
+@pytest.mark.parametrize("name", ["expressnet_tiny", "plain_cnn"])
+def test_opencv_reads_the_float_file_too(name):
+    checkpoint = checkpoint_of(name, 50, 3)
+    content = convert(checkpoint, describe_file(checkpoint, "float32"))
+    network, predict = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8)), OnnxPredictor(content, name)
+    for image in pictures(3, 50, 3).astype(np.float32)[:, None]:
         network.setInput(image)
-        np.testing.assert_allclose(network.forward(), run(tiny[0]["float"], image), atol=1e-5)
+        np.testing.assert_allclose(network.forward(), predict(image), atol=1e-5)
 
 
 def test_the_graph_is_lean_and_raises_no_warning(tiny, capfd):

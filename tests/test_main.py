@@ -88,7 +88,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, start, straight):
 
 
 def test_sigterm_saves(tmp_path, start):
-    run = start(tmp_path, "train.epochs=1000")
+    run = start(tmp_path, "train.epochs=1000", "optimizer.learning_rate=0.001")
     run.stop(signal.SIGTERM)
     _, err = run.finish(143)
     step = int(saved_steps(tmp_path / "checkpoints")[-1].name)

@@ -36,9 +36,11 @@ def test_the_layout_is_rewritten_around_nodes_without_a_rule():
         node("ReduceMean", ["scaled", "space"], ["mean"], keepdims=0),
         node("Reshape", ["mean", "pixel"], ["one"]),
         node("Expand", ["one", "map"], ["wide"]),
-        node("Sub", ["scaled", "wide"], ["centred"]),
-        node("Softmax", ["centred"], ["share"], axis=3),
-        node("Concat", ["share", "scaled"], ["both"], axis=3),
+        node("Concat", ["wide", "scaled"], ["beside"], axis=3),
+        node("Softmax", ["beside"], ["share"], axis=3),
+        node("Relu", ["scaled"], ["positive"]),
+        node("Concat", ["positive", "scaled"], ["pair"], axis=3),
+        node("Mul", ["share", "pair"], ["both"]),
         node("Transpose", ["both"], ["b1"], perm=first),
         node("AveragePool", ["b1"], ["a1"], kernel_shape=[2, 2], strides=[1, 1]),
         node("Transpose", ["a1"], ["a"], perm=last),
@@ -56,8 +58,8 @@ def test_the_layout_is_rewritten_around_nodes_without_a_rule():
     graph = onnx_graph.Graph.read(model)
     channels_first(graph)
     operators = [n.op_type for n in graph.nodes]
-    # At the entrance and the exit, before the expansion, before the softmax, and back for the pooling.
-    assert operators.count("Transpose") == 5 and operators.index("Mul") == 2
+    # At the entrance and the exit, for the expansion, for the two that meet its result, and back for the pooling.
+    assert operators.count("Transpose") == 6 and operators.index("Mul") == 2
     assert_equal(model, graph.write("g"))
 
 
@@ -131,6 +133,28 @@ def test_constants_are_computed_and_identities_go():
     lean = graph.write("g")
     assert [tensor.name for tensor in lean.graph.initializer] == ["share"]
     assert_equal(model, lean)
+
+
+def test_a_reshape_keeps_any_batch_by_a_constant_shape():
+    nodes = [
+        node("Shape", ["x"], ["sizes"]),
+        node("Gather", ["sizes", "first"], ["batch"]),
+        node("Concat", ["batch", "rest"], ["shape"], axis=0),
+        node("Reshape", ["x", "shape"], ["y"]),
+    ]
+    model = model_of(nodes, {"first": [0], "rest": [72]}, ["B", 72])
+    graph = onnx_graph.Graph.read(model)
+    onnx_graph.fix_reshapes(graph)
+    lean = graph.write("g")
+    assert [n.op_type for n in lean.graph.node] == ["Reshape"]
+    assert_equal(model, lean)
+
+
+def test_a_reshape_that_mixes_the_batch_stays():
+    model = model_of([node("Reshape", ["x", "shape"], ["y"])], {"shape": [-1, 8]}, ["N", 8])
+    graph = onnx_graph.Graph.read(model)
+    onnx_graph.fix_reshapes(graph)
+    assert_equal(model, graph.write("g"))
 
 
 @pytest.mark.parametrize("operator", ["Dropout", "Add"])

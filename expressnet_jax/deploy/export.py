@@ -164,6 +164,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str]) -> bytes:
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)
     onnx_graph.drop_identities(graph)
+    onnx_graph.fix_reshapes(graph)
     onnx_graph.fuse_reductions(graph)
     onnx_layout.channels_first(graph)
     onnx_graph.fold_batch_norm(graph)

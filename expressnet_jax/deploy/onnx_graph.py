@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import ModelProto, NodeProto, checker, helper, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, ValueInfoProto, checker, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 
@@ -29,10 +29,7 @@ class Graph:
         bare.CopyFrom(model)
         del bare.graph.value_info[:]
         graph = shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True).graph
-        shapes = {
-            value.name: tuple(dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim)
-            for value in (*graph.input, *graph.value_info, *graph.output)
-        }
+        shapes = {value.name: _shape(value) for value in (*graph.input, *graph.value_info, *graph.output)}
         constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
         shapes |= {name: value.shape for name, value in constants.items()}
         return cls(bare, list(graph.node), constants, shapes)
@@ -76,6 +73,12 @@ class Graph:
         self.constants[name] = np.asarray(value)
         self.shapes[name] = self.constants[name].shape
         return name
+
+
+def _shape(value: ValueInfoProto) -> tuple[int | str, ...]:
+    """A size that could not be inferred gets a letter of its own, so that it equals no other."""
+    sizes = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value or dim.dim_param or f"{value.name}_{i}" for i, dim in enumerate(sizes))
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:
@@ -123,6 +126,16 @@ def _handed_on(graph: Graph, node: NodeProto) -> str | None:
             if value is not None and value.ndim == 0 and value == 0:
                 return node.input[1 - i]
     return None
+
+
+def fix_reshapes(graph: Graph) -> None:
+    """A reshape that keeps the batch gets a constant shape in place of one computed from the tensor at hand."""
+    for node in graph.nodes:
+        if node.op_type == "Reshape" and not attributes(node).get("allowzero"):
+            old, new = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
+            if old and new and old[0] == new[0] and all(isinstance(size, int) for size in new[1:]):
+                # 0 stands for the size that is there.
+                node.input[1] = graph.add_constant(f"{node.output[0]}_shape", [0, *new[1:]])
 
 
 def fuse_reductions(graph: Graph) -> None:

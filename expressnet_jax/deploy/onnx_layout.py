@@ -130,7 +130,7 @@ class _Rewriter:
         if len(old) != 2 or new != (old[0], 1, 1, old[1]) or not isinstance(old[1], int):
             return False
         self._make(node.input[0])
-        # 0 keeps the batch as it is. OpenCV's reader takes this form and refuses Unsqueeze with two axes.
+        # OpenCV's reader takes this form and refuses Unsqueeze with two axes.
         shape = self.graph.add_constant(f"{node.output[0]}_shape", [0, old[1], 1, 1])
         return self._emit("Reshape", [node.input[0], shape], node.output[0])
 

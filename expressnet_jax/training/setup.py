@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import check_values
+from expressnet_jax.config import LARGEST, SMALLEST, check_values
 from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
@@ -230,8 +230,8 @@ def image_shape(config: ConfigDict) -> tuple[int, int, int]:
     """(H, W, C) of a config's pictures."""
     if config.data.channels not in (1, 3):
         raise UserError(f"data.channels: {config.data.channels}; 1 is gray, 3 is RGB")
-    if not 32 <= config.data.size <= 512:
-        raise UserError(f"data.size: {config.data.size} pixels; from 32 to 512")
+    if not SMALLEST <= config.data.size <= LARGEST:
+        raise UserError(f"data.size: {config.data.size} pixels; from {SMALLEST} to {LARGEST}")
     return (config.data.size, config.data.size, config.data.channels)
 
 

@@ -103,10 +103,13 @@ def _average(average, new, step, decay):
     return jax.tree.map(lambda a, b: a + rate * (b - a), average, new)
 
 
-def make_dispatch(step) -> Callable[[TrainState, Array | None, Batch], tuple[TrainState, Metrics]]:
+def make_dispatch(
+    step, shardings: Any = None
+) -> Callable[[TrainState, Array | None, Batch], tuple[TrainState, Metrics]]:
     """Compiles `step` over a dispatch of arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
 
-    `table` is the data set on the device, or None where the batch carries its pictures.
+    `table` is the data set on the device, or None where the batch carries its pictures. `shardings` say where the state
+    lies, before and after; left to itself, XLA may spread it in another way, and the next call compiles again.
     """
 
     def one(table, state, batch):
@@ -118,7 +121,7 @@ def make_dispatch(step) -> Callable[[TrainState, Array | None, Batch], tuple[Tra
             return state, jax.tree.map(lambda x: x[None], metrics)
         return jax.lax.scan(partial(one, table), state, batches)
 
-    return jax.jit(dispatch, donate_argnums=0)
+    return jax.jit(dispatch, donate_argnums=0, out_shardings=(shardings, None))
 
 
 def make_predict(model: nn.Module, variables: Any) -> Callable[[Array], Array]:
