@@ -33,7 +33,7 @@ def first_of_each_kind():
 
 
 def drawn(model, images):
-    """Variables with no zero among them: a new residual block ends in a scale of zero, which would hide its inside."""
+    """Variables with no zero among them: a scale that starts at zero would hide what comes before it."""
     rng = np.random.default_rng(1)
 
     def draw(path, leaf):
@@ -142,7 +142,7 @@ def test_expressnet_features_are_the_means_of_the_last_two_stages():
     backbone = ExpressNet(widths=(4, 6, 10), depths=(1, 1, 1), stem_width=4)
     images = pictures(48, 1)
     _, seen = backbone.apply(drawn(backbone, images), images, capture_intermediates=True, mutable=["intermediates"])
-    means = [seen["intermediates"][f"stage{i}_attention"]["__call__"][0].mean((1, 2)) for i in (2, 3)]
+    means = [seen["intermediates"][f"stage{i}_block1"]["__call__"][0].mean((1, 2)) for i in (2, 3)]
     np.testing.assert_allclose(seen["intermediates"]["__call__"][0], np.concatenate(means, -1), rtol=1e-6)
 
 

@@ -95,19 +95,16 @@ def test_on_a_terminal_a_bar_shows_speed_and_loss_and_lines_the_evaluations(caps
     assert "step 100/200  validation  loss 1.5  accuracy 0.625" in err and "step 50/200" not in err
 
 
-def scalars(folder):
-    """(tag, step) of the scalars of an event file: records of length, checksum, message, checksum (TFRecord)."""
+def events(folder):
+    """The events of TensorBoard's files: records of length, checksum, message, checksum (TFRecord)."""
     from tensorboardX.proto.event_pb2 import Event
 
-    found = []
     for path in sorted(folder.glob("events.*")):
         data, at = path.read_bytes(), 0
         while at < len(data):
             (length,) = struct.unpack_from("<Q", data, at)
-            event = Event.FromString(data[at + 12 : at + 12 + length])
-            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            yield Event.FromString(data[at + 12 : at + 12 + length])
             at += length + 16
-    return found
 
 
 def test_tensorboard_gets_the_figures_by_split(tmp_path):
@@ -115,9 +112,17 @@ def test_tensorboard_gets_the_figures_by_split(tmp_path):
     with closing(TensorBoard(tmp_path, 0)) as board:
         board.write(TRAIN)
         board.write(VALIDATION)
-    found = scalars(tmp_path)
+    found = [(value.tag, event.step, value.simple_value) for event in events(tmp_path) for value in event.summary.value]
     assert ("train/loss", 50, 1.25) in found and ("validation/accuracy", 100, 0.625) in found
     assert not any(tag.endswith(("step", "split")) for tag, *_ in found)
+
+
+@pytest.mark.parametrize("step", [0, 100])
+def test_tensorboard_hides_what_came_after_the_step_that_a_run_goes_on_from(tmp_path, step):
+    """TensorBoard drops older figures of the step that a session starts with, and of all later ones."""
+    pytest.importorskip("tensorboardX")
+    TensorBoard(tmp_path, step).close()
+    assert [event.step for event in events(tmp_path) if event.HasField("session_log")] == [step + 1]
 
 
 def test_without_tensorboardx_the_message_says_what_to_install(tmp_path, monkeypatch):

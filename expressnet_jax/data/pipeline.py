@@ -36,8 +36,8 @@ class StreamedPictures:
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
         batch = np.empty((len(indices), self.size, self.size, self.channels), np.uint8)
-        for row, i in enumerate(indices):
-            batch[row] = decode(self.split.encoded(int(i)), self.size, self.channels)
+        for row, encoded in enumerate(self.split.encoded_batch(indices)):
+            batch[row] = decode(encoded, self.size, self.channels)
         return batch
 
 

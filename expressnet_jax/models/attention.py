@@ -1,6 +1,6 @@
 """Attention over feature maps. Shapes: B batch, H height, W width, C channels, R = max(C // reduction, 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -55,12 +55,17 @@ class MultiScaleSpatialAttention(nn.Module):
     """Weights each position by what its neighbourhoods of several sizes hold.
 
     x float[B,H,W,C] -> float[B,H,W,C]. The mean and the maximum over channels, float[B,H,W,2], are convolved with one
-    kernel per receptive field and the fields are summed with learned weights (a softmax, so that they compete); the
-    sigmoid of the sum is the mask. With `kernels=(7,)` this is the spatial attention of Woo et al. 2018 (CBAM, eq. 3);
-    several kernels follow He et al., section 4.3, which leaves the sizes and the fusion open: 3 covers a mouth corner,
-    7 a whole eye or mouth of a 24-pixel map.
+    kernel per receptive field and the fields are summed with learned shares (a softmax, so that they compete). The sum
+    is normalised before the sigmoid, as in the code that Woo et al. published with CBAM (eq. 3 is `kernels=(7,)`).
+    Several kernels follow He et al., section 4.3, which leaves sizes and fusion open: 3 covers a mouth corner, 7 a
+    whole eye or mouth of a 24-pixel map.
+
+    The mask is twice the sigmoid and the normalisation's scale starts at zero, so the module starts as the identity.
+    Means and maxima of rectified features are never negative: without normalisation they push the sigmoid to one of
+    its ends from the first step on, and training hardly begins.
     """
 
+    norm: Callable[..., nn.Module]
     kernels: Sequence[int] = (3, 7)
     dtype: DTypeLike = jnp.float32
 
@@ -69,6 +74,21 @@ class MultiScaleSpatialAttention(nn.Module):
         pooled = jnp.stack([x.mean(-1), largest(x, (3,))], axis=-1)
         fields = [nn.Conv(1, (k, k), dtype=self.dtype, name=f"field_{k}")(pooled) for k in self.kernels]
         share = nn.softmax(self.param("share", nn.initializers.zeros, (len(self.kernels),)))
-        mask = nn.sigmoid(sum(share[i].astype(x.dtype) * field for i, field in enumerate(fields)))
+        field = sum(share[i].astype(x.dtype) * field for i, field in enumerate(fields))
+        mask = 2 * nn.sigmoid(self.norm(name="norm", scale_init=nn.initializers.zeros)(field))
         self.sow("intermediates", "spatial_mask", mask[..., 0])
         return x * mask
+
+
+class ChannelSpatialAttention(nn.Module):
+    """Channels first, then positions (Woo et al. 2018, CBAM, section 3): x float[B,H,W,C] -> float[B,H,W,C]."""
+
+    norm: Callable[..., nn.Module]
+    reduction: int = 8
+    kernels: Sequence[int] = (3, 7)
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = ChannelAttention(self.reduction, self.dtype, name="channel")(x)
+        return MultiScaleSpatialAttention(self.norm, self.kernels, self.dtype, name="spatial")(x)

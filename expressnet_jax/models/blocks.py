@@ -15,8 +15,8 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside an identity, attention on the way back (He et al. 2016; Hu et al. 2018, SE-residual).
 
     x float[B,H,W,C] -> float[B,H/s,W/s,F]. Where the shape changes, the identity is averaged over s x s and projected
-    (ResNet-D, He et al. 2019, fig. 2c): no pixel is skipped. The last scale starts at zero, so the block starts as the
-    identity (Goyal et al. 2017, section 5.1).
+    (ResNet-D, He et al. 2019, fig. 2c): no pixel is skipped. All scales start at one: starting the last at zero (Goyal
+    et al. 2017) costs these shallow networks their first epochs.
     """
 
     filters: int
@@ -30,7 +30,7 @@ class ResidualBlock(nn.Module):
         y = self.conv(self.filters, (3, 3), strides=(self.stride, self.stride), name="conv_1")(x)
         y = nn.relu(self.norm(name="norm_1")(y))
         y = self.conv(self.filters, (3, 3), name="conv_2")(y)
-        y = self.norm(name="norm_2", scale_init=nn.initializers.zeros)(y)
+        y = self.norm(name="norm_2")(y)
         if self.attention is not None:
             y = self.attention(name="attention")(y)
         return nn.relu(y + self._shortcut(x))

@@ -1,4 +1,4 @@
-"""ExpressNet, the house network: residual blocks, channel attention inside them, multi-scale spatial attention between.
+"""ExpressNet, the house network: residual blocks with channel attention and multi-scale spatial attention inside.
 
 Shapes: B batch, H height, W width, C channels (1 gray or 3 RGB), D features.
 """
@@ -11,15 +11,15 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.attention import ChannelAttention, MultiScaleSpatialAttention
+from expressnet_jax.models.attention import ChannelSpatialAttention
 from expressnet_jax.models.blocks import ResidualBlock
 
 
 class ExpressNet(nn.Module):
     """Backbone for faces of 40 to 224 pixels: float[B,H,W,C] in 0..255 -> features float[B,D].
 
-    The stem looks at full resolution, then every stage halves the map; the last block of a stage weighs its channels,
-    a mask over positions closes the stage. The features are the averages of the last two
+    The stem looks at full resolution, then every stage halves the map; the last block of a stage weighs what it adds by
+    channel and by position. The features are the averages of the last two
     stages side by side: parts (a brow, a mouth corner) from the finer map, their arrangement from the coarser one.
     Larger pictures enter through larger stem strides, so that the stages always see maps of 20 to 56 pixels and one
     set of parameters serves every size. All convolutions are dense: a depthwise one costs a CPU and a matrix unit
@@ -37,7 +37,7 @@ class ExpressNet(nn.Module):
     def __call__(self, images: Array, train: bool = False) -> Array:
         conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        channel = partial(ChannelAttention, reduction=self.reduction, dtype=self.dtype)
+        attend = partial(ChannelSpatialAttention, norm, self.reduction, self.spatial_kernels, self.dtype)
 
         x = (images / 127.5 - 1).astype(self.dtype)
         stride = stem_stride(images.shape[1])
@@ -45,9 +45,8 @@ class ExpressNet(nn.Module):
         pooled = []
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
             for i in range(1, depth + 1):
-                attention = channel if i == depth else None
+                attention = attend if i == depth else None
                 x = ResidualBlock(width, conv, norm, attention, 2 if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
-            x = MultiScaleSpatialAttention(self.spatial_kernels, self.dtype, name=f"stage{stage}_attention")(x)
             pooled.append(x.mean((1, 2)))
         return jnp.concatenate(pooled[-2:], axis=-1)
 

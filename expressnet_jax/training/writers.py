@@ -57,7 +57,7 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise UserError("log.tensorboard: needs tensorboardX; pip install 'expressnet-jax[tensorboard]'") from error
-        self.writer = SummaryWriter(str(folder), purge_step=step or None)
+        self.writer = SummaryWriter(str(folder), purge_step=step + 1)  # hides what is written again from there
 
     def write(self, entry: Mapping[str, float | int | str]) -> None:
         for name, value in entry.items():
