@@ -24,7 +24,7 @@ def largest(x: Array, axes: tuple[int, ...]) -> Array:
 def _largest_jvp(axes, primals, tangents):
     (x,), (change,) = primals, tangents
     flat = (*x.shape[: axes[0]], -1, *x.shape[axes[-1] + 1 :])
-    place = x.reshape(flat).argmax(axes[0], keepdims=True)
+    place = jnp.argmax(jnp.reshape(x, flat), axes[0], keepdims=True)
     change = change.reshape(flat)
     here = jax.lax.broadcasted_iota(place.dtype, change.shape, axes[0]) == place
     return largest(x, axes), jnp.where(here, change, 0).sum(axes[0])
