@@ -19,6 +19,12 @@ from expressnet_jax.models.registry import MODELS, create_model
 SMALL = Classifier(ExpressNet(widths=(4, 8), depths=(2, 1), stem_width=4), 7)
 
 
+def zeros(model, images):
+    """Variables that cost no compilation."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+
 def test_layers_come_in_the_order_of_the_forward_pass():
     assert layer_order(create_model("plain_cnn", 7), (48, 48, 1)) == [
         "conv_1",
@@ -39,7 +45,7 @@ def test_layers_come_in_the_order_of_the_forward_pass():
 @pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_of_a_backbone_lies_in_an_ordered_layer(name):
     model = create_model(name, 7)
-    params = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 48, 48, 1), np.float32))["params"]
+    params = zeros(model, np.zeros((1, 48, 48, 1), np.float32))["params"]
     assert set(layer_order(model, (48, 48, 1))) == set(params["backbone"])
 
 
@@ -58,8 +64,7 @@ def test_flops_of_the_plain_cnn_are_those_counted_by_hand():
 
 def test_attention_maps_are_positive_and_of_the_size_of_their_stage():
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), np.uint8)
-    variables = jax.jit(SMALL.init)(jax.random.key(0), images)
-    maps = attention_maps(SMALL, variables, images)
+    maps = attention_maps(SMALL, zeros(SMALL, images), images)
     assert {name: value.shape for name, value in maps.items()} == {
         "backbone/stage1_block2/attention/channel/channel_weight": (3, 4),
         "backbone/stage1_block2/attention/spatial/spatial_mask": (3, 8, 8),
@@ -71,17 +76,13 @@ def test_attention_maps_are_positive_and_of_the_size_of_their_stage():
 
 def test_a_model_without_attention_has_no_maps():
     model, images = create_model("plain_cnn", 7), np.zeros((1, 16, 16, 1), np.uint8)
-    assert attention_maps(model, jax.jit(model.init)(jax.random.key(0), images), images) == {}
+    assert attention_maps(model, zeros(model, images), images) == {}
 
 
 def test_the_overview_has_a_line_for_every_model_and_a_description_one_for_every_parameter():
     lines = overview((32, 32, 1)).splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(MODELS)
-    assert f"{parameter_count(create_parameters('plain_cnn')):,}" in lines[1 + list(MODELS).index("plain_cnn")]
+    plain = zeros(create_model("plain_cnn", 7), np.zeros((1, 32, 32, 1), np.float32))["params"]
+    assert f"{parameter_count(plain):,}" in lines[1 + list(MODELS).index("plain_cnn")]
     table = describe("plain_cnn", (32, 32, 1))
     assert all(layer in table for layer in ("conv_1", "dense_2", "head"))
-
-
-def create_parameters(name):
-    images = np.zeros((1, 32, 32, 1), np.float32)
-    return jax.eval_shape(create_model(name, 7).init, jax.random.key(0), images)["params"]

@@ -88,7 +88,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, start, straight):
 
 
 def test_sigterm_saves(tmp_path, start):
-    run = start(tmp_path, "train.epochs=1000", "optimizer.learning_rate=0.001")
+    run = start(tmp_path)
     run.stop(signal.SIGTERM)
     _, err = run.finish(143)
     step = int(saved_steps(tmp_path / "checkpoints")[-1].name)
@@ -96,13 +96,12 @@ def test_sigterm_saves(tmp_path, start):
     assert history(tmp_path)[-1]["step"] == step
 
 
-def test_four_devices_go_on_where_one_stopped_by_another_reader_and_dispatch(tmp_path, start, straight):
+def test_four_devices_go_on_where_one_stopped_with_another_reader(tmp_path, start, straight):
     shutil.copytree(straight.workdir, tmp_path, dirs_exist_ok=True)
-    for folder in saved_steps(tmp_path / "checkpoints")[-4:]:
+    for folder in saved_steps(tmp_path / "checkpoints")[-2:]:
         shutil.rmtree(folder)
-    changes = ("data.reader=device", "train.steps_per_dispatch=3", "data.threads=1")
-    _, err = start(tmp_path, *changes, devices=4).finish()
-    assert "on 4 x cpu" in err and "going on from step 32" in err
+    _, err = start(tmp_path, "data.reader=device", "data.threads=1", devices=4).finish()
+    assert "on 4 x cpu" in err and "going on from step 40" in err
     close(tmp_path, straight.workdir)
 
 
@@ -131,13 +130,8 @@ def test_the_report_is_of_the_best_checkpoint_on_the_selection_split(straight, t
 
 def test_the_folder_config_trains_on_anybodys_pictures(tmp_path, environment):
     pictures = write_pictures(tmp_path / "faces", {"": 30}, classes=("cat", "dog"), size=40)
-    smaller = (
-        "model.name=plain_cnn",
-        "augment.crop=0",
-        "train.epochs=1",
-        "data.size=32",
-        f"data.dir={tmp_path / 'data'}",
-    )
+    smaller = ["model.name=plain_cnn", "train.epochs=1", "data.size=32", f"data.dir={tmp_path / 'data'}"]
+    smaller += [f"augment.{name}=0" for name in ("crop", "rotate", "zoom", "erase")]  # quicker to compile
     overrides = [f"--config.{change}" for change in smaller]
     done = command(
         Path(__file__).parents[1],

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet, stem_stride
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import MODELS, create_model
@@ -55,8 +56,7 @@ def everything(model, images):
     return variables, model.apply(variables, images), model.apply(variables, images, method="features")
 
 
-@pytest.mark.parametrize("size", [48, 112])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("size", "channels"), [(48, 1), (112, 3)])
 def test_logits_and_features_have_their_shapes(name, size, channels):
     model, images = create_model(name, 7), pictures(size, channels)
     variables, logits, features = jax.eval_shape(partial(everything, model), images)
@@ -80,9 +80,10 @@ def test_bfloat16_computes_on_float32_parameters(name):
     variables = drawn(model, images)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
     logits = jax.jit(model.apply)(variables, images)
-    exact = jax.jit(create_model(name, 7).apply)(variables, images)
-    assert logits.dtype == jnp.float32
-    np.testing.assert_allclose(logits, exact, atol=0.05 * float(jnp.abs(exact).max()))
+    assert logits.dtype == jnp.float32 and np.isfinite(logits).all()
+    if name in first_of_each_kind():
+        exact = jax.jit(create_model(name, 7).apply)(variables, images)
+        np.testing.assert_allclose(logits, exact, atol=0.05 * float(jnp.abs(exact).max()))
 
 
 def test_gradient_reaches_every_parameter(name):
@@ -94,13 +95,13 @@ def test_gradient_reaches_every_parameter(name):
         apply = lambda params: model.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])[0]
         return jax.grad(lambda params: jax.nn.log_softmax(apply(params))[:, 0].sum())(params)
 
-    largest = jax.tree.map(lambda g: float(jnp.abs(g).max()), gradient(variables["params"]))
-    still = [jax.tree_util.keystr(path) for path, g in jax.tree_util.tree_leaves_with_path(largest) if not g > 0]
-    assert not still
+    gradients = jax.tree_util.tree_leaves_with_path(jax.device_get(gradient(variables["params"])))
+    assert all(np.isfinite(g).all() for _, g in gradients)
+    assert [jax.tree_util.keystr(path) for path, g in gradients if not g.any()] == []
 
 
 def test_uint8_and_float_pictures_are_the_same():
-    model, images = create_model("expressnet_tiny", 7), pictures(48, 1)
+    model, images = create_model("plain_cnn", 7), pictures(48, 1)
     variables = drawn(model, images)
     apply = jax.jit(model.apply)
     np.testing.assert_array_equal(apply(variables, images.astype(np.uint8)), apply(variables, images))
@@ -116,7 +117,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_training_moves_the_batch_statistics_and_evaluation_leaves_them():
-    model, images = create_model("expressnet_tiny", 7), pictures(48, 1)
+    model, images = Classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 7), pictures(48, 1)
     variables = drawn(model, images)
     _, kept = jax.jit(lambda v: model.apply(v, images, mutable=["batch_stats"]))(variables)
     jax.tree.map(np.testing.assert_array_equal, kept["batch_stats"], variables["batch_stats"])
@@ -141,7 +142,8 @@ def test_the_stages_see_maps_of_20_to_56_pixels():
 def test_expressnet_features_are_the_means_of_the_last_two_stages():
     backbone = ExpressNet(widths=(4, 6, 10), depths=(1, 1, 1), stem_width=4)
     images = pictures(48, 1)
-    _, seen = backbone.apply(drawn(backbone, images), images, capture_intermediates=True, mutable=["intermediates"])
+    apply = jax.jit(partial(backbone.apply, capture_intermediates=True, mutable=["intermediates"]))
+    _, seen = apply(drawn(backbone, images), images)
     means = [seen["intermediates"][f"stage{i}_block1"]["__call__"][0].mean((1, 2)) for i in (2, 3)]
     np.testing.assert_allclose(seen["intermediates"]["__call__"][0], np.concatenate(means, -1), rtol=1e-6)
 

@@ -78,7 +78,9 @@ def check(config: ConfigDict) -> None:
     make_schedule(config.optimizer.schedule, 0.1, 10)
     make_optimizer(config.optimizer.name, optax.constant_schedule(0.1))
     make_objective(config.loss.name, rebalance=rebalance(config.loss.rebalance, np.ones(2)))
-    _check_crop(make_model(config, 2), shape, config.augment.crop)
+    if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
+        raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
+    _check_model(config, shape)
     for key, valid in (("metric", METRICS), ("tta", TTA)):
         if config.eval[key] not in valid:
             raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(valid)}")
@@ -91,13 +93,19 @@ def _check_package(key: str, wanted: str | bool, package: str, extra: str) -> No
         raise UserError(f"{key}: needs {package}; pip install 'expressnet-jax[{extra}]', or switch {key} off")
 
 
-def _check_crop(model: nn.Module, shape: tuple[int, int, int], crop: int) -> None:
-    """A network trained on crops is evaluated on whole pictures, so its parameters must not depend on the size."""
-    size, _, channels = shape
+def _check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
+    """The network can be built. If it is trained on crops and evaluated on whole pictures, they have the same size to
+    its parameters."""
+    model, (size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
     if crop > size:
         raise UserError(f"augment.crop: {crop} pixels do not fit into pictures of data.size {size}")
     shapes = lambda side: jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, channels)))
-    if 0 < crop < size and shapes(crop) != shapes(size):
+    try:
+        whole = shapes(size)
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        given = config.model.options.to_dict()
+        raise UserError(f"model.options: no {config.model.name} can be built with {given} ({error})") from error
+    if 0 < crop < size and shapes(crop) != whole:
         raise UserError(f"augment.crop: this model takes pictures of one size only; use augment.crop=0, not {crop}")
 
 
@@ -197,6 +205,9 @@ def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
 def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
     """The network of a config in its arithmetic."""
     options = config.model.options.to_dict()
+    for name, key in (("dropout", "model.dropout"), ("dtype", "train.dtype")):
+        if name in options:
+            raise UserError(f"model.options: {name} is set by {key}")
     return create_model(
         config.model.name, num_classes, dropout=config.model.dropout, dtype=compute_dtype(config), **options
     )
