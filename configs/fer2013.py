@@ -4,8 +4,8 @@
     python -m expressnet_jax.main --config configs/fer2013.py --workdir runs/fer2013
 
 Result: not measured yet with the network as it is. Before its spatial attention was mended: PublicTest 66.1 % with
-mirror averaging, 65.4 % without (balanced 58.3, de-duplicated 64.0); seed 0, 2 CPU cores that other work shared, 78 minutes,
-2026-11-21.
+mirror averaging, 65.4 % without (balanced 58.3, de-duplicated 64.0); seed 0, 2026-11-21, 78 minutes of two CPU cores
+that other work shared.
 """
 
 from expressnet_jax.config import augment_faces, default
