@@ -2,8 +2,8 @@
 
     python -m expressnet_jax.main --config configs/quickstart.py --workdir runs/quickstart
 
-hardware    2 CPU cores, shared with other work    wall-clock  2 min 18 s, compiling and reports included
-validation  90.1 % (88.5 to 91.5, n 1,500), balanced 90.2 %, with mirror averaging; 88.8 % without; seed 0, 2026-11-21
+hardware    2 CPU cores, shared with other work    wall-clock  3 min 4 s, generating, compiling and reports included
+validation  88.3 % (86.6 to 89.9, n 1,500), balanced 88.1 %, with mirror averaging; 86.8 % without; seed 0, 2026-11-21
 """
 
 from expressnet_jax.config import default

@@ -1,32 +1,23 @@
 """What is saved comes back bit for bit, and what is damaged is named and passed over."""
 
 import errno
-import json
 import logging
 import os
 import shutil
-import warnings
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints import (
     BEST,
     DAMAGED,
     LATEST,
     Checkpoints,
-    describe,
-    find_checkpoint,
-    load_checkpoint,
     saved_steps,
 )
 from expressnet_jax.training.state import TrainState
@@ -264,100 +255,3 @@ def test_an_error_of_the_disk_comes_out_and_the_last_checkpoint_stays_whole(copi
     monkeypatch.undo()
     with Checkpoints(copied, {}) as checkpoints:
         assert same(checkpoints.restore(state_of(0, mesh)), in_numpy(state_of(20, mesh)))
-
-
-# A checkpoint as everything after training reads it.
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, mesh):
-    """A run's folder with a plain CNN of three classes and its average."""
-    folder = tmp_path_factory.mktemp("trained")
-    config = default()
-    config.model.name, config.optimizer.ema = "plain_cnn", 0.9
-    model = create_model("plain_cnn", 3)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)))["params"]
-    place = lambda tree: jax.device_put(tree, NamedSharding(mesh, P()))
-    average = {"params": jax.tree.map(lambda x: x + 1, params), "batch_stats": {}}
-    state = place(TrainState(jnp.int32(7), params, {}, (), average))
-    with Checkpoints(folder, describe(config.to_dict(), ("anger", "fear", "neutral"), SHAPE)) as checkpoints:
-        checkpoints.save_best(state, {"accuracy": 0.5})
-        checkpoints.save(state)
-    return folder, average["params"]
-
-
-def test_a_checkpoint_is_read_with_its_averaged_weights(trained):
-    folder, average = trained
-    checkpoint = load_checkpoint(folder)
-    assert checkpoint.path == folder / BEST / "7" and checkpoint.step == 7
-    assert checkpoint.classes == ("anger", "fear", "neutral") and checkpoint.image_shape == SHAPE
-    assert same(checkpoint.variables["params"], in_numpy(average))
-    assert checkpoint.metadata["metrics"] == {"accuracy": 0.5}
-    logits = checkpoint.model.apply(checkpoint.variables, jnp.zeros((2, *SHAPE)))
-    assert logits.shape == (2, 3)
-
-
-@pytest.mark.parametrize("inside", ["", BEST, f"{BEST}/7", LATEST, f"{LATEST}/7"])
-def test_a_checkpoint_is_found_from_the_run_or_any_folder_in_it(trained, inside):
-    found = find_checkpoint(trained[0] / inside)
-    assert found == trained[0] / (LATEST if inside.startswith(LATEST) else BEST) / "7"
-
-
-def tampered(folder, change):
-    path = folder / "metadata" / "metadata"
-    metadata = json.loads(path.read_text())
-    change(metadata)
-    path.write_text(json.dumps(metadata))
-
-
-BROKEN = {
-    "missing": (lambda folder: shutil.rmtree(folder), "no checkpoint in it"),
-    "no metadata": (lambda folder: shutil.rmtree(folder / "metadata"), "not a checkpoint of this project, or damaged"),
-    "another project's": (
-        lambda folder: (folder / "metadata" / "metadata").write_text('{"tree": 1}'),
-        "not a checkpoint of this project",
-    ),
-    "torn metadata": (
-        lambda folder: (folder / "metadata" / "metadata").write_text('{"model": {"na'),
-        "not a checkpoint of this project, or damaged",
-    ),
-    "other classes": (
-        lambda folder: tampered(folder, lambda m: m.update(classes=["a", "b"])),
-        "its arrays are damaged or no plain_cnn of 2 classes",
-    ),
-    "other model": (
-        lambda folder: tampered(folder, lambda m: m["model"].update(name="expressnet_tiny")),
-        "its arrays are damaged or no expressnet_tiny of 3 classes",
-    ),
-    "no such model": (
-        lambda folder: tampered(folder, lambda m: m["model"].update(name="vgg")),
-        "no model 'vgg'; one of",
-    ),
-    "torn arrays": (damage_of("no array"), "its arrays are damaged"),
-}
-
-
-@pytest.mark.parametrize("kind", BROKEN)
-def test_what_is_no_checkpoint_is_one_line(tmp_path, trained, kind, capfd):
-    folder = Path(shutil.copytree(trained[0] / BEST, tmp_path / "run" / BEST)) / "7"
-    damage, expected = BROKEN[kind]
-    damage(folder)
-    with pytest.raises(UserError, match=expected) as raised:
-        load_checkpoint(tmp_path / "run")
-    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
-    assert capfd.readouterr().err == ""
-
-
-def test_a_path_that_is_no_folder_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    for path in (tmp_path / "none", tmp_path / "file"):
-        with pytest.raises(UserError, match="no such folder; give a run's --workdir"):
-            load_checkpoint(path)
-
-
-def test_nothing_in_a_checkpoint_is_pickled(trained):
-    with warnings.catch_warnings(), ocp.PyTreeCheckpointer() as reader:
-        warnings.simplefilter("ignore")
-        assert set(reader.restore(trained[0] / BEST / "7" / "model")) == {"params", "batch_stats", "ema"}
-    names = {path.suffix for path in trained[0].rglob("*") if path.is_file()}
-    assert not names & {".pkl", ".pickle", ".pt", ".npy"}

@@ -1,0 +1,135 @@
+"""What can't be run is refused with its key: before the data is read, or at least before the run's folder is made."""
+
+import pytest
+from runs import write_pictures
+
+from expressnet_jax.config import default
+from expressnet_jax.data import prepare
+from expressnet_jax.errors import UserError
+from expressnet_jax.training import loop
+from expressnet_jax.training.loop import train
+from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan
+
+pytest_plugins = ["run_fixtures"]
+
+REFUSED = {
+    "model.name": ("vgg", "no model 'vgg'; one of expressnet_tiny"),
+    "model.dropout": (1.5, "it must be at least 0 and at most 1"),
+    "data.reader": ("disk", "no reader 'disk'; one of auto, stream, memory, device"),
+    "data.channels": (2, "1 is gray, 3 is RGB"),
+    "data.size": (10, "from 32 to 512"),
+    "data.threads": (0, "at least 1"),
+    "augment.flip": (1.5, "at most 1"),
+    "augment.crop": (64, "do not fit into pictures of data.size 32"),
+    "augment.rotate": (-1.0, "at least 0"),
+    "train.batch_size": (0, "at least 1"),
+    "train.accumulate": (0, "at least 1"),
+    "train.epochs": (0.0, "above 0"),
+    "train.dtype": ("float64", "one of auto, float32, bfloat16"),
+    "optimizer.name": ("adagrad", "one of sgd, adam"),
+    "optimizer.schedule": ("exponential", "one of constant"),
+    "optimizer.learning_rate": (float("nan"), "at least 0"),
+    "optimizer.step_epochs": ((5.0, -1.0), "at least 0"),
+    "loss.name": ("hinge", "one of cross_entropy, focal"),
+    "loss.targets": ("soft", "one of label, votes"),
+    "loss.rebalance": ("sqrt", "one of none, inverse"),
+    "loss.effective_beta": (1.0, "at most"),
+    "eval.metric": ("auc", "one of accuracy, balanced_accuracy, macro_f1"),
+    "eval.tta": ("rotate", "one of none, flip, ten_crop"),
+    "eval.batch_size": (0, "at least 1"),
+    "eval.every_epochs": (0.0, "above 0"),
+    "checkpoint.keep": (0, "at least 1"),
+    "log.every_steps": (0, "at least 1"),
+    "mesh.model": (0, "at least 1"),
+    "seed": (-1, "at least 0"),
+}
+
+
+@pytest.mark.parametrize("key", REFUSED)
+def test_a_wrong_value_is_refused_with_its_key(tmp_path, tiny_config, key, monkeypatch):
+    value, expected = REFUSED[key]
+    monkeypatch.setattr(loop, "load_data", lambda config: pytest.fail("data was read"))
+    with pytest.raises(UserError) as refused:
+        train(tiny_config(**{key.replace(".", "__"): value}), tmp_path / "run")
+    assert str(refused.value).startswith(key) and expected in str(refused.value) and "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+REFUSED_WITH_DATA = {
+    "train.batch_size=64": "train.batch_size: 64 is more than the 60 training examples",
+    "train.batch_size=6": "train.batch_size: 6 can't be split evenly over 4 devices x 1 accumulation slices",
+    "train.accumulate=3": "use a multiple of 12",
+    "mesh.data=3": "mesh.data: 3 x mesh.model 1 is not the number of devices, 4",
+    "mesh.model=3": "mesh.model: 3 does not divide the 4 devices",
+    "data.name=fer2031": "data.name: no data set 'fer2031' in .*; one of fer2013, ferplus",
+    "data.name=fer2013": "fer2013 is not prepared in .*; run: expressnet prepare fer2013 --source PATH",
+    "data.source=none": "none does not exist",
+    "data.train_split=trian": "tiny has no split 'trian'; its splits are: train, validation, test",
+    "data.select_split=test": "data.select_split: the test split never selects",
+    "data.drop_leaks=True": "run `expressnet audit tiny` first",
+    "loss.targets=votes": "loss.targets: tiny has no votes; use loss.targets=label",
+}
+
+
+@pytest.mark.parametrize("change", REFUSED_WITH_DATA)
+def test_what_does_not_fit_the_data_is_refused_before_the_folder_is_made(tmp_path, tiny_config, change):
+    key, value = change.split("=")
+    value = {"True": True}.get(value, int(value) if value.isdigit() else value)
+    config = tiny_config(**{key.replace(".", "__"): value})
+    if key == "data.source":
+        config.data.name = "folder"
+    with pytest.raises(UserError, match=REFUSED_WITH_DATA[change]) as refused:
+        train(config, tmp_path / "run")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_config_of_another_kind_is_refused():
+    with pytest.raises(UserError, match="get_config\\(\\) must return"):
+        check({"model": "plain_cnn"})
+    config = default().unlock()
+    del config.train["accumulate"]
+    with pytest.raises(UserError, match=r"train\.accumulate is missing"):
+        check(config)
+    config = default().unlock()
+    config.train.warmup = 3
+    with pytest.raises(UserError, match=r"no run reads train\.warmup"):
+        check(config)
+
+
+def test_options_of_a_model_are_free_in_a_config_but_checked():
+    config = default()
+    config.model.options.reduction = 4
+    check(config)
+    config.model.options.reductoin = 4
+    with pytest.raises(UserError, match=r"expressnet_small has no 'reductoin'; it has .*reduction"):
+        check(config)
+
+
+def test_a_crop_that_would_change_the_network_is_refused(tiny_config):
+    with pytest.raises(UserError, match=r"augment\.crop: this model takes pictures of one size only"):
+        check(tiny_config(data__size=48, augment__crop=40))
+    check(tiny_config(data__size=48, augment__crop=40, model__name="expressnet_tiny"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "package"), [("export", "m.onnx", "jax2onnx"), ("log__tensorboard", True, "tensorboardX")]
+)
+def test_a_missing_extra_is_named_before_the_training(tiny_config, monkeypatch, key, value, package):
+    monkeypatch.setattr("expressnet_jax.training.setup.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=rf"needs {package}; pip install 'expressnet-jax\["):
+        check(tiny_config(**{key: value}))
+
+
+def test_a_training_split_of_one_class_is_refused(tmp_path, tiny_config):
+    pictures = write_pictures(tmp_path / "pictures", {"train": 3}, classes=("anger",))
+    write_pictures(tmp_path / "pictures", {"validation": 3}, classes=("fear", "anger"))
+    prepare.prepare("folder", pictures, tmp_path / "data", name="one")
+    with pytest.raises(UserError, match="every training example is 'anger'"):
+        load_data(tiny_config(data__name="one", data__dir=str(tmp_path / "data")))
+
+
+def test_a_plan_counts_steps(tiny_config):
+    plan = make_plan(tiny_config(train__epochs=2.0, eval__every_epochs=0.5, checkpoint__every_epochs=4.0), 60)
+    assert (plan.total, plan.per_epoch, plan.evaluate_every, plan.save_every) == (8, 3.75, 2, 15)
+    assert best_divisor(8972) == 16 and best_divisor(64) == 32 and best_divisor(8971) == 16
