@@ -22,8 +22,6 @@ from expressnet_jax.training.checkpoints import (
 )
 from expressnet_jax.training.state import TrainState
 
-SHAPE = (32, 32, 1)
-
 
 def state_of(step, mesh, size=1000, seed=None):
     """A state of noise, replicated over a mesh; no two steps are alike."""
