@@ -13,7 +13,7 @@ from expressnet_jax.models.plain_cnn import PlainCNN
 
 MODELS = {
     "expressnet_tiny": partial(ExpressNet, widths=(16, 32, 64), depths=(1, 2, 2), stem_width=8),
-    "expressnet_small": partial(ExpressNet, widths=(32, 64, 128)),
+    "expressnet_small": partial(ExpressNet, widths=(48, 96, 192)),
     "expressnet_base": partial(ExpressNet, widths=(96, 192, 384), depths=(2, 2, 3), stem_width=32),
     "plain_cnn": PlainCNN,
 }
