@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from expressnet_jax import __version__
+from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.errors import UserError, hush_libraries
 
@@ -85,6 +86,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
     _data_dir(sub)
 
+    sub = command("summary", summary, "Put finished runs together that differ in their seed.", uses_jax=False)
+    sub.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
+    sub.add_argument("--json", type=Path, help="write the figures here")
+
     sub = command("export", export, "Write a checkpoint as ONNX, proved equal in ONNX Runtime.")
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
     sub.add_argument("--output", type=Path, required=True, help="the .onnx file")
@@ -97,9 +102,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=_picture_size, default=48, help="pixels a side of a picture; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
 
-    sub = command("bench", bench, "Measure a part of the trainer against what bounds it.")
-    sub.add_argument("part", choices=("input",))
-    sub.add_argument("--json", type=Path, help="write the figures here")
+    sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
+    bench_commands.add_parts(sub)
     return top
 
 
@@ -188,6 +192,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
                 print(f"wrote {path}")
 
 
+def summary(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.evaluation.files import write_json
+    from expressnet_jax.evaluation.seeds import format_summary, read_run, summarise_runs
+
+    figures = summarise_runs({str(workdir): read_run(workdir) for workdir in arguments.workdirs})
+    print(format_summary(figures))
+    if arguments.json:
+        print(f"wrote {write_json(arguments.json, figures)}")
+
+
 def export(arguments: argparse.Namespace) -> None:
     import numpy as np
 
@@ -212,19 +226,6 @@ def models(arguments: argparse.Namespace) -> None:
 
     shape = (arguments.size, arguments.size, arguments.channels)
     print(inspect.describe(arguments.name, shape) if arguments.name else inspect.overview(shape))
-
-
-def bench(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.bench.input import bench_input
-    from expressnet_jax.evaluation.files import write_json
-
-    figures = bench_input()
-    speed = figures["images_per_second"]
-    print(f"host-memory source through grain   {speed['pipeline']:12,.0f} images/s")
-    print(f"bare NumPy gather                  {speed['gather']:12,.0f} images/s")
-    print(f"ratio                              {figures['ratio']:12.2f}")
-    if arguments.json:
-        print(f"wrote {write_json(arguments.json, figures)}")
 
 
 def _load(arguments: argparse.Namespace, name: str):

@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.machine import process_seconds
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, read_history
 
 TRAIN = {"step": 50, "split": "train", "epoch": 0.5, "loss": 1.25, "learning_rate": 0.1, "images_per_second": 400.0}
@@ -64,7 +65,19 @@ def test_writers_write_and_close_together(tmp_path):
     with closing(Writers(files)) as writers:
         writers.write(TRAIN)
     assert all(file.file.closed for file in files)
-    assert read_history(tmp_path / "0.jsonl") == read_history(tmp_path / "1.jsonl") == [TRAIN]
+    (entry,) = read_history(tmp_path / "0.jsonl")
+    assert read_history(tmp_path / "1.jsonl") == [entry]
+    assert entry.pop("seconds") > 0 and entry == TRAIN
+
+
+def test_a_runs_time_goes_on_from_what_earlier_processes_took(tmp_path):
+    with closing(MetricsFile(tmp_path / "m.jsonl", 0)) as first:
+        first.write({**TRAIN, "seconds": 1000.0})
+    again = MetricsFile(tmp_path / "m.jsonl", TRAIN["step"])
+    with closing(Writers([again], again.seconds)) as writers:
+        writers.write({**TRAIN, "step": 60})
+    before, after = (entry["seconds"] for entry in read_history(tmp_path / "m.jsonl"))
+    assert before == 1000.0 and 0 < after - before < process_seconds()
 
 
 def test_away_from_a_terminal_every_entry_is_a_plain_line(capsys):

@@ -15,8 +15,9 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside an identity, attention on the way back (He et al. 2016; Hu et al. 2018, SE-residual).
 
     x float[B,H,W,C] -> float[B,H/s,W/s,F]. Where the shape changes, the identity is averaged over s x s and projected
-    (ResNet-D, He et al. 2019, fig. 2c): no pixel is skipped. All scales start at one: starting the last at zero (Goyal
-    et al. 2017) costs these shallow networks their first epochs.
+    (ResNet-D, He et al. 2019, fig. 2c), so no pixel is skipped; without `average` the projection itself strides, as
+    in the first paper. All scales start at one: starting the last at zero (Goyal et al. 2017) costs these shallow
+    networks their first epochs.
     """
 
     filters: int
@@ -24,6 +25,7 @@ class ResidualBlock(nn.Module):
     norm: ModuleDef
     attention: ModuleDef | None = None
     stride: int = 1
+    average: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -36,9 +38,12 @@ class ResidualBlock(nn.Module):
         return nn.relu(y + self._shortcut(x))
 
     def _shortcut(self, x: Array) -> Array:
-        if self.stride > 1:
-            window = (self.stride, self.stride)
-            x = nn.avg_pool(x, window_shape=window, strides=window, padding="SAME", count_include_pad=False)
-        if x.shape[-1] != self.filters:
-            x = self.norm(name="norm_shortcut")(self.conv(self.filters, (1, 1), name="conv_shortcut")(x))
+        stride = (self.stride, self.stride)
+        if self.average and self.stride > 1:
+            x = nn.avg_pool(x, window_shape=stride, strides=stride, padding="SAME", count_include_pad=False)
+            stride = (1, 1)
+        if x.shape[-1] != self.filters or stride != (1, 1):
+            x = self.norm(name="norm_shortcut")(
+                self.conv(self.filters, (1, 1), strides=stride, name="conv_shortcut")(x)
+            )
         return x

@@ -10,12 +10,15 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.plain_cnn import PlainCNN
+from expressnet_jax.models.resnet import ResNet
 
 MODELS = {
     "expressnet_tiny": partial(ExpressNet, widths=(16, 32, 64), depths=(1, 2, 2), stem_width=8),
     "expressnet_small": partial(ExpressNet, widths=(48, 96, 192)),
     "expressnet_base": partial(ExpressNet, widths=(96, 192, 384), depths=(2, 2, 3), stem_width=32),
     "plain_cnn": PlainCNN,
+    "resnet18": ResNet,
+    "resnet18_half": partial(ResNet, width=32),
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
 

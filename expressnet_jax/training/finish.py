@@ -11,6 +11,7 @@ from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.mistakes import mistakes_html
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 from expressnet_jax.evaluation.report import format_table
+from expressnet_jax.machine import machine
 from expressnet_jax.training.assess import Assessment, assess
 from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
 from expressnet_jax.training.setup import Data
@@ -36,13 +37,20 @@ def finish(config: ConfigDict, workdir: Path, data: Data) -> tuple[Checkpoint, l
     result = assess(
         checkpoint, data.chosen.select, tta=config.eval.tta, batch_size=config.eval.batch_size, leaked=data.leaked
     )
-    result.figures["data"], result.figures["split"] = config.data.name, data.chosen.select_name
+    history = read_history(workdir / "metrics.jsonl")
+    result.figures |= {
+        "data": config.data.name,
+        "split": data.chosen.select_name,
+        "seed": config.seed,
+        "seconds": history[-1].get("seconds") if history else None,
+        "machine": machine(),
+    }
     title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
     print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
     print(format_table(result.figures))
     sys.stdout.flush()
     files = write_report(result, checkpoint, workdir, title, mistakes=config.eval.mistakes)
-    files.append(curves_png(read_history(workdir / "metrics.jsonl"), workdir / "curves.png", title, config.eval.metric))
+    files.append(curves_png(history, workdir / "curves.png", title, config.eval.metric))
     return checkpoint, files
 
 

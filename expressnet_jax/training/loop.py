@@ -25,7 +25,7 @@ from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.run_folder import RunFolder, disk_errors
 from expressnet_jax.training.setup import Data, check, image_shape, load_data, make_feeds, make_plan, make_program
 from expressnet_jax.training.state import TrainState, init_state
-from expressnet_jax.training.step import make_dispatch, make_predict
+from expressnet_jax.training.step import make_classify, make_dispatch
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
 
 
@@ -59,10 +59,11 @@ def train(config: ConfigDict, workdir: Path) -> Data:
         step = int(state.step)
 
         console = Console(plan.total, step, config.train.batch_size)
-        writers = [console, MetricsFile(folder.metrics, step)]
+        metrics_file = MetricsFile(folder.metrics, step)
+        writers = [console, metrics_file]
         if config.log.tensorboard:
             writers.append(TensorBoard(folder.path / "tensorboard", step))
-        writers = stack.enter_context(closing(Writers(writers)))
+        writers = stack.enter_context(closing(Writers(writers, metrics_file.seconds)))
         introduce(config, data, state, plan.total)
 
         dispatch = make_dispatch(program.step)
@@ -112,7 +113,7 @@ def make_evaluate(
 ) -> Callable[[TrainState], dict[str, float]]:
     """The figures that a run follows, on the selection split; the averaged weights where the run averages."""
     sharding = NamedSharding(mesh, P("data"))
-    predict = make_predict(model, {}).func  # of (variables, images): compiled once for all evaluations of the run
+    predict = make_classify(model)  # compiled once for all evaluations of the run
     names = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
     def evaluate(state: TrainState) -> dict[str, float]:

@@ -124,11 +124,16 @@ def make_dispatch(
     return jax.jit(dispatch, donate_argnums=0, out_shardings=(shardings, None))
 
 
-def make_predict(model: nn.Module, variables: Any) -> Callable[[Array], Array]:
-    """uint8[B,H,W,C] -> probabilities float32[B,K], compiled once a shape."""
+def make_classify(model: nn.Module) -> Callable[[Any, Array], Array]:
+    """(variables, uint8[B,H,W,C]) -> probabilities float32[B,K], compiled once a shape."""
 
     @jax.jit
-    def predict(variables, images):
+    def classify(variables, images):
         return jax.nn.softmax(model.apply(variables, images.astype(jnp.float32)))
 
-    return partial(predict, variables)
+    return classify
+
+
+def make_predict(model: nn.Module, variables: Any) -> Callable[[Array], Array]:
+    """The same with its variables: uint8[B,H,W,C] -> probabilities float32[B,K]."""
+    return partial(make_classify(model), variables)

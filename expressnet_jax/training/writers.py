@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
+from expressnet_jax.machine import process_seconds
 
 
 def read_history(path: Path, before: int | None = None) -> list[dict]:
@@ -33,12 +34,13 @@ class MetricsFile:
     """metrics.jsonl, one line an entry, each written out at once.
 
     A run that starts again at `step` first drops the lines of later steps: they will be written again, so no line
-    is lost and none doubled.
+    is lost and none doubled. `seconds` is the time that the kept ones had taken.
     """
 
     def __init__(self, path: Path, step: int):
-        kept = "".join(json.dumps(entry) + "\n" for entry in read_history(path, step))
-        write_bytes(path, kept.encode())
+        history = read_history(path, step)
+        write_bytes(path, "".join(json.dumps(entry) + "\n" for entry in history).encode())
+        self.seconds = history[-1].get("seconds", 0.0) if history else 0.0
         self.file = path.open("a")
 
     def write(self, entry: Mapping[str, float | int | str]) -> None:
@@ -81,7 +83,7 @@ class Console:
         self.bar.update(step - self.bar.n)
 
     def write(self, entry: Mapping[str, float | int | str]) -> None:
-        figures = {k: v for k, v in entry.items() if isinstance(v, float) and k != "epoch"}
+        figures = {k: v for k, v in entry.items() if isinstance(v, float) and k not in ("epoch", "seconds")}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if entry["split"] == "train" and not self.bar.disable:
             self.bar.set_postfix_str(f"{entry.get('images_per_second', 0):.0f} img/s loss {entry['loss']:.3f}")
@@ -93,12 +95,14 @@ class Console:
 
 
 class Writers:
-    """All of them at once; on processes other than the first, none."""
+    """All of them at once. Every entry gets `seconds`: the run's time so far, from the start of its process, compiling
+    and evaluating included; `before` is what earlier processes of the same run have taken."""
 
-    def __init__(self, writers: list):
-        self.writers = writers
+    def __init__(self, writers: list, before: float = 0.0):
+        self.writers, self.before = writers, before
 
     def write(self, entry: Mapping[str, float | int | str]) -> None:
+        entry = {**entry, "seconds": round(self.before + process_seconds(), 2)}
         for writer in self.writers:
             writer.write(entry)
 

@@ -1,0 +1,171 @@
+"""`expressnet bench PART`: each part measures itself against what bounds it, prints a table and writes JSON."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parts(bench: argparse.ArgumentParser) -> None:
+    """One subparser a part; each sets `measure`, arguments -> figures, and `table`, figures -> text."""
+    parts = bench.add_subparsers(required=True, metavar="PART")
+
+    def part(name: str, measure, table, text: str) -> argparse.ArgumentParser:
+        sub = parts.add_parser(name, help=text, description=text)
+        sub.add_argument("--json", type=Path, help="write the figures here")
+        sub.set_defaults(measure=measure, table=table)
+        return sub
+
+    part("input", _input, _input_table, "The host-memory source against a bare NumPy gather of the same batches.")
+
+    sub = part("train", _train, _train_table, "The training loop with its input against its bare step.")
+    sub.add_argument("--data", default="synthetic", help="a prepared data set; default: generated faces")
+    sub.add_argument("--data_dir", default="", help="where prepared data lives")
+    sub.add_argument("--reader", default="auto", help="stream, memory, device; default: auto")
+    _network(sub)
+
+    sub = part("model", _model, _model_table, "Prediction in JAX and in ONNX Runtime.")
+    sub.add_argument("--models", nargs="*", help="default: all")
+    sub.add_argument("--size", type=int, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    sub.add_argument("--batch_size", type=int, default=64)
+
+    sub = part("start", _start, _start_table, "From the start of a process to its first training step.")
+    _network(sub)
+
+    sub = part("step", _step, _step_table, "The training step against the machine's ceilings, and against PyTorch.")
+    _network(sub)
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    sub.add_argument("--steps_per_dispatch", type=int, default=1)
+    sub.add_argument("--augment", action="store_true", help="as a training on real data, on both sides")
+    sub.add_argument("--against", choices=("torch",), default="", help="the same network there, in alternating blocks")
+    sub.add_argument("--rounds", type=int, default=6, help="blocks each; default: 6")
+
+
+def _network(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--model", default="expressnet_small")
+    sub.add_argument("--size", type=int, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--batch_size", type=int, default=128)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures, prints, writes."""
+    from expressnet_jax.evaluation.files import write_json
+
+    figures = arguments.measure(arguments)
+    print(arguments.table(figures))
+    if arguments.json:
+        print(f"wrote {write_json(arguments.json, figures)}")
+
+
+def _input(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.input import bench_input
+
+    return bench_input()
+
+
+def _input_table(figures: dict[str, Any]) -> str:
+    speed = figures["images_per_second"]
+    rows = [
+        ("host-memory source through grain", f"{speed['pipeline']:,.0f} images/s"),
+        ("bare NumPy gather", f"{speed['gather']:,.0f} images/s"),
+        ("ratio", f"{figures['ratio']:.2f}"),
+    ]
+    return _rows(rows)
+
+
+def _train(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.train import bench_train
+    from expressnet_jax.config import augment_faces, default
+
+    config = default()
+    config.model.name = arguments.model
+    config.data.update(name=arguments.data, dir=arguments.data_dir, reader=arguments.reader, size=arguments.size)
+    config.train.batch_size = arguments.batch_size
+    augment_faces(config)
+    return bench_train(config)
+
+
+def _train_table(figures: dict[str, Any]) -> str:
+    rows = [(title, f"{speed:,.0f} images/s") for title, speed in figures["images_per_second"].items()]
+    found = figures["loop_to_bare"]
+    rows += [
+        ("ratio", f"{found['ratio']:.3f} ({found['least']:.3f} to {found['most']:.3f})"),
+        ("input wait", f"{figures['input_wait_ms']:.2f} ms, {100 * figures['input_wait_share']:.2f} % of a step"),
+        ("compute", f"{figures['compute_ms']:.1f} ms"),
+        ("checkpoint", f"holds {figures['save_holds_ms']:.0f} ms, written in {figures['save_written_ms']:.0f} ms"),
+    ]
+    return _rows(rows)
+
+
+def _model(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.model import bench_model
+    from expressnet_jax.models.registry import MODELS
+
+    shape = {"size": arguments.size, "channels": arguments.channels}
+    return bench_model(arguments.models or list(MODELS), batch_size=arguments.batch_size, **shape)
+
+
+def _model_table(figures: dict[str, Any]) -> str:
+    heads = ("parameters", "MFLOP", "ONNX ms", "JAX ms", "ONNX images/s", "JAX images/s")
+    lines = [f"{'network':20s}" + "".join(f"{head:>15s}" for head in heads)]
+    for name, found in figures["networks"].items():
+        cells = (
+            f"{found['parameters']:,}",
+            f"{found['mflop']:,.0f}",
+            f"{found['onnx_latency_ms']:.2f}",
+            f"{found['jax_latency_ms']:.2f}",
+            f"{found['onnx_images_per_second']:,.0f}",
+            f"{found['jax_images_per_second']:,.0f}",
+        )
+        lines.append(f"{name:20s}" + "".join(f"{cell:>15s}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _start(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.start import bench_start
+
+    return bench_start(arguments.model, size=arguments.size, batch_size=arguments.batch_size)
+
+
+def _start_table(figures: dict[str, Any]) -> str:
+    titles = {"help": "expressnet --help", "import": "import", "first_step": "to the end of the first step"}
+    titles["first_step_cached"] = "the same with a warm compile cache"
+    return _rows([(titles[name], f"{seconds:.1f} s") for name, seconds in figures["seconds"].items()])
+
+
+def _step(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.step import bench_step
+    from expressnet_jax.config import augment_faces, default
+
+    augment = {}
+    if arguments.augment:
+        config = default()
+        config.data.size = arguments.size
+        augment_faces(config)
+        config.augment.erase = 0.0
+        augment = {name: value for name, value in config.augment.to_dict().items() if value}
+    names = ("size", "channels", "batch_size", "dtype", "steps_per_dispatch")
+    options = {name: getattr(arguments, name) for name in names}
+    return bench_step(arguments.model, augment=augment, against=arguments.against, rounds=arguments.rounds, **options)
+
+
+def _step_table(figures: dict[str, Any]) -> str:
+    rows = [(title, f"{speed:,.0f} images/s") for title, speed in figures["images_per_second"].items()]
+    rows += [
+        (f"ratio to {title}", f"{found['ratio']:.2f} ({found['least']:.2f} to {found['most']:.2f})")
+        for title, found in figures["against"].items()
+    ]
+    rows += [
+        ("step", f"{figures['step_ms']:.1f} ms, {figures['flops_per_step'] / 1e9:.1f} GFLOP"),
+        ("share of a matrix product's speed", f"{100 * figures['mfu']:.0f} %"),
+        ("share of a copy's speed", f"{100 * figures['bandwidth_share']:.0f} %"),
+        ("memory", f"{figures['memory_bytes'] / 2**20:,.0f} MiB"),
+        ("compile", f"{figures['compile_seconds']:.1f} s"),
+    ]
+    return _rows(rows)
+
+
+def _rows(rows: list[tuple[str, str]]) -> str:
+    width = max(len(title) for title, _ in rows)
+    return "\n".join(f"{title:<{width}}   {value}" for title, value in rows)

@@ -1,0 +1,83 @@
+"""Prediction: milliseconds a picture and images a second of each network, compiled by JAX and in ONNX Runtime."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from expressnet_jax.bench.turns import take_turns
+from expressnet_jax.config import default
+from expressnet_jax.data.labels import BASIC
+from expressnet_jax.deploy.export import convert
+from expressnet_jax.deploy.export import describe as describe_file
+from expressnet_jax.deploy.onnx_predict import OnnxPredictor
+from expressnet_jax.machine import machine
+from expressnet_jax.models.inspect import forward_flops, parameter_count
+from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.checkpoints import Checkpoint, describe
+from expressnet_jax.training.step import make_predict
+
+
+def bench_model(
+    names: Sequence[str], *, size: int = 48, channels: int = 1, batch_size: int = 64, rounds: int = 5
+) -> dict[str, Any]:
+    """New networks of these names: latency of one picture and throughput of a batch, all in turns.
+
+    ONNX Runtime predicts on the CPU, with one thread (`latency`) and with one for each core (`throughput`); JAX on its
+    default device.
+    """
+    shape = (size, size, channels)
+    rng = np.random.default_rng(0)
+    one, many = (rng.integers(0, 256, (count, *shape), np.uint8) for count in (1, batch_size))
+    blocks: dict[str, Callable[[], float]] = {}
+    facts: dict[str, Any] = {}
+    for name in names:
+        checkpoint = _untrained(name, shape)
+        model = convert(checkpoint, describe_file(checkpoint, "uint8"))
+        compiled = make_predict(checkpoint.model, checkpoint.variables)
+        jitted = lambda images, compiled=compiled: jax.block_until_ready(compiled(images))
+        blocks |= {
+            f"{name}|onnx_latency_ms": _block(OnnxPredictor(model, name, threads=1), one),
+            f"{name}|jax_latency_ms": _block(jitted, one),
+            f"{name}|onnx_batch_ms": _block(OnnxPredictor(model, name), many),
+            f"{name}|jax_batch_ms": _block(jitted, many),
+        }
+        facts[name] = {
+            "parameters": parameter_count(checkpoint.variables["params"]),
+            "mflop": forward_flops(checkpoint.model, shape) / 1e6,
+            "onnx_bytes": len(model),
+        }
+    for title, values in take_turns(blocks, rounds).items():
+        name, figure = title.split("|")
+        facts[name][figure] = float(np.median(values))
+    for figures in facts.values():
+        for runtime in ("onnx", "jax"):
+            figures[f"{runtime}_images_per_second"] = batch_size / figures.pop(f"{runtime}_batch_ms") * 1000
+    return {"picture": list(shape), "batch_size": batch_size, "machine": machine(), "networks": facts}
+
+
+def _untrained(name: str, shape: tuple[int, int, int]) -> Checkpoint:
+    """What a checkpoint of this network would be before its first step."""
+    model = create_model(name, len(BASIC))
+    config = default()
+    config.model.name = name
+    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *shape)))
+    return Checkpoint(Path(name), 0, model, variables, describe(config.to_dict(), BASIC, shape))
+
+
+def _block(predict: Callable, images: np.ndarray, seconds: float = 0.3) -> Callable[[], float]:
+    """Milliseconds of one call, over about `seconds` of calls."""
+    predict(images)
+
+    def block() -> float:
+        calls, start = 0, time.perf_counter()
+        while (spent := time.perf_counter() - start) < seconds:
+            predict(images)
+            calls += 1
+        return 1000 * spent / calls
+
+    return block

@@ -1,0 +1,134 @@
+"""The training step against its ceilings, and against the same network in PyTorch.
+
+Shapes: B batch, H height, W width, C channels.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from expressnet_jax.bench.ceiling import bytes_ceiling, flops_ceiling
+from expressnet_jax.bench.torch_rival import TorchRival
+from expressnet_jax.bench.turns import compare, take_turns
+from expressnet_jax.machine import machine
+from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.mesh import check_batch, make_mesh
+from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.state import init_state
+from expressnet_jax.training.step import make_dispatch, make_train_step
+
+CLASSES = 7
+
+
+class Step:
+    """A compiled training step with its state and one batch, to be run in blocks."""
+
+    recipe: ClassVar = {"learning_rate": 0.01, "weight_decay": 5e-4, "label_smoothing": 0.1}  # SGD, Nesterov 0.9
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        size: int = 48,
+        channels: int = 1,
+        batch_size: int = 128,
+        dtype: str = "auto",
+        augment: Mapping[str, float] | None = None,
+        steps_per_dispatch: int = 1,
+    ):
+        if dtype == "auto":
+            dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+        self.dtype, self.batch_size, self.per_dispatch = dtype, batch_size, steps_per_dispatch
+        self.model = create_model(name, CLASSES, dtype=jnp.dtype(dtype))
+        mesh = make_mesh()
+        check_batch(batch_size, 1, mesh)
+        schedule = make_schedule("constant", self.recipe["learning_rate"], 1)
+        optimizer = make_optimizer("sgd", schedule, weight_decay=self.recipe["weight_decay"])
+        equal = rebalance("none", np.ones(CLASSES))
+        objective = make_objective("cross_entropy", label_smoothing=self.recipe["label_smoothing"], rebalance=equal)
+        options = dict(augment or {}) | {"mixup": 0.0, "cutmix": 0.0}
+        step = make_train_step(self.model, optimizer, objective, schedule, augmentation=options)
+        crop = options.get("crop") or size
+        self.state = init_state(self.model, optimizer, (crop, crop, channels), mesh)
+        rng = np.random.default_rng(0)
+        self.images = rng.integers(0, 256, (batch_size, size, size, channels), np.uint8)
+        self.labels = rng.integers(0, CLASSES, batch_size).astype(np.int32)
+        sharding = jax.NamedSharding(mesh, jax.P(None, "data"))
+        repeated = lambda x: jax.device_put(np.broadcast_to(x, (steps_per_dispatch, *x.shape)), sharding)
+        self.batches = {"image": repeated(self.images), "label": repeated(self.labels)}
+        lowered = make_dispatch(step).lower(self.state, None, self.batches)
+        start = time.perf_counter()
+        self.compiled = lowered.compile()
+        self.compile_seconds = time.perf_counter() - start
+
+    def __call__(self, dispatches: int) -> tuple[float, float]:
+        """(seconds of so many dispatches, loss of their first step)."""
+        losses = []
+        start = time.perf_counter()
+        for _ in range(dispatches):
+            self.state, metrics = self.compiled(self.state, None, self.batches)
+            losses.append(metrics["loss"])
+        jax.block_until_ready((self.state, losses))
+        return time.perf_counter() - start, float(losses[0][0])
+
+    def costs(self) -> dict[str, float]:
+        """FLOPs and bytes of one step as the compiler counts them, and the most memory that it needs at once."""
+        cost, memory = self.compiled.cost_analysis(), self.compiled.memory_analysis()
+        return {
+            "flops_per_step": cost["flops"],
+            "bytes_per_step": cost["bytes accessed"],
+            "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes,
+        }
+
+
+def bench_step(
+    name: str, *, against: str = "", rounds: int = 6, block_seconds: float = 4.0, ceilings: bool = True, **options
+) -> dict[str, Any]:
+    """Images a second of `Step(name, **options)`, its share of the machine's ceilings, and its ratio to a rival.
+
+    Against "torch" the same network trains in PyTorch from the same weights on the same batch, in other processes that
+    take turns with this one: as PyTorch comes and, on a CPU, with the allocator settings that this process has. The
+    first losses must agree to 1e-4 where nothing is augmented and the arithmetic is float32.
+
+    Raises:
+      UserError: no PyTorch, a network that has no PyTorch twin, or first losses that differ.
+    """
+    step = Step(name, **options)
+    with ExitStack() as stack:
+        rivals = TorchRival.start(stack, step, options.get("augment")) if against == "torch" else {}
+        _, loss = step(1)
+        for rival in rivals.values():
+            rival.check_loss(loss)
+        per_block = max(round(block_seconds / (step(2)[0] / 2)), 1)
+        images = per_block * step.per_dispatch * step.batch_size
+        blocks: dict[str, Callable[[], float]] = {"jax": lambda: images / step(per_block)[0]}
+        blocks |= {title: lambda r=rival: images / r(per_block * step.per_dispatch) for title, rival in rivals.items()}
+        speeds = take_turns(blocks, rounds)
+    medians = {title: float(np.median(values)) for title, values in speeds.items()}
+    figures = {
+        "network": name,
+        "options": {"size": 48, "channels": 1, "batch_size": step.batch_size, **options, "dtype": step.dtype},
+        "machine": machine(),
+        "images_per_second": medians,
+        "step_ms": 1000 * step.batch_size / medians["jax"],
+        "compile_seconds": step.compile_seconds,
+        **step.costs(),
+        "against": {title: compare(speeds["jax"], speeds[title]) for title in rivals},
+    }
+    return figures | (_shares(figures, step) if ceilings else {})
+
+
+def _shares(figures: dict[str, Any], step: Step) -> dict[str, Any]:
+    flops, moved = flops_ceiling(step.dtype), bytes_ceiling()
+    per_second = figures["images_per_second"]["jax"] / step.batch_size / jax.device_count()
+    return {
+        "ceiling": {"flops_per_second": flops, "bytes_per_second": moved},
+        "mfu": figures["flops_per_step"] * per_second / flops,
+        "bandwidth_share": figures["bytes_per_step"] * per_second / moved,
+    }

@@ -1,0 +1,110 @@
+"""The whole training loop against its own bare step, and where its time goes."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from expressnet_jax.bench.turns import compare, take_turns
+from expressnet_jax.machine import machine
+from expressnet_jax.training.checkpoints import Checkpoints, describe
+from expressnet_jax.training.mesh import make_mesh
+from expressnet_jax.training.setup import check, image_shape, load_data, make_feeds, make_plan, make_program
+from expressnet_jax.training.state import init_state
+from expressnet_jax.training.step import make_dispatch
+
+
+def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6.0) -> dict[str, Any]:
+    """Images a second with the config's own input, in turns with the same step on one batch that already lies there.
+
+    Then the parts of a dispatch with a halt after each: waiting for input (decoding, gathering and the way to the
+    device, prefetched behind the computation), computing, and what a checkpoint holds the loop up for.
+    """
+    check(config)
+    mesh, data = make_mesh(config.mesh.data, config.mesh.model), load_data(config)
+    plan = make_plan(config, len(data.chosen.train))
+    program = make_program(config, data.chosen.train, plan)
+    feed, _ = make_feeds(config, data, plan, mesh)
+    state = init_state(program.model, program.optimizer, image_shape(config), mesh, ema=config.optimizer.ema > 0)
+    loop = _Loop(make_dispatch(program.step), state, feed)
+    images = plan.per_dispatch * config.train.batch_size
+    count = max(round(block_seconds / (loop.bare(2) / 2)), 1)
+    blocks: dict[str, Callable[[], float]] = {
+        "loop": lambda: count * images / loop.fed(count),
+        "bare step": lambda: count * images / loop.bare(count),
+    }
+    speeds = take_turns(blocks, rounds)
+    return {
+        "network": config.model.name,
+        "data": config.data.name,
+        "reader": "device" if feed.table is not None else type(feed.source.pictures).__name__,
+        "batch_size": config.train.batch_size,
+        "steps_per_dispatch": plan.per_dispatch,
+        "machine": machine(),
+        "images_per_second": {name: float(np.median(values)) for name, values in speeds.items()},
+        "loop_to_bare": compare(speeds["loop"], speeds["bare step"]),
+        **loop.parts(count),
+        **loop.saving(describe(config.to_dict(), data.prepared.classes, image_shape(config))),
+    }
+
+
+class _Loop:
+    """A training that is run in blocks, fed or on the batch it began with."""
+
+    def __init__(self, dispatch, state, feed):
+        self.dispatch, self.state, self.table = dispatch, state, feed.table
+        self.feed = lambda: iter(feed.start(0))
+        self.batch = next(self.feed())
+        self.bare(1)
+
+    def bare(self, count: int) -> float:
+        """Seconds of so many dispatches on one batch."""
+        return self._run([self.batch] * count)
+
+    def fed(self, count: int) -> float:
+        """Seconds of so many dispatches on batches as they come, once the first is there."""
+        batches = self.feed()
+        self._run([next(batches)])
+        return self._run(islice(batches, count))
+
+    def parts(self, count: int) -> dict[str, float]:
+        """Shares of the time with a halt after every part, and milliseconds of each."""
+        batches = self.feed()
+        self._run([next(batches)])
+        spent = {"input_wait": 0.0, "compute": 0.0}
+        for _ in range(count):
+            start = time.perf_counter()
+            batch = jax.block_until_ready(next(batches, self.batch))
+            ready = time.perf_counter()
+            self._run([batch])
+            spent["input_wait"] += ready - start
+            spent["compute"] += time.perf_counter() - ready
+        whole = sum(spent.values())
+        return {f"{name}_ms": 1000 * seconds / count for name, seconds in spent.items()} | {
+            "input_wait_share": spent["input_wait"] / whole
+        }
+
+    def saving(self, metadata: dict[str, Any]) -> dict[str, float]:
+        """Milliseconds for which a checkpoint holds the loop up, and until it is on the disk."""
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoints = Checkpoints(Path(folder), metadata)
+            start = time.perf_counter()
+            checkpoints.save(self.state)
+            returned = time.perf_counter()
+            checkpoints.wait()
+            written = time.perf_counter()
+            checkpoints.close()
+        return {"save_holds_ms": 1000 * (returned - start), "save_written_ms": 1000 * (written - start)}
+
+    def _run(self, batches) -> float:
+        start = time.perf_counter()
+        for batch in batches:
+            self.state, metrics = self.dispatch(self.state, self.table, batch)
+        jax.block_until_ready((self.state, metrics))
+        return time.perf_counter() - start
