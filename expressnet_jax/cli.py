@@ -9,9 +9,9 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from expressnet_jax import __version__
+from expressnet_jax.arguments import Parser, key_and_value, picture_size
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.errors import UserError, hush_libraries
@@ -39,13 +39,6 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, where argparse also prints the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
-
-
 def parser() -> argparse.ArgumentParser:
     """One subparser a command."""
     top = Parser(prog="expressnet", description=__doc__.splitlines()[0])
@@ -61,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("name", help="fer2013, ferplus, rafdb, affectnet, ckplus, jaffe, expw, folder, synthetic, ...")
     sub.add_argument("--source", type=Path, help="the file or folder that you have")
     sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
-    sub.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the data set")
+    sub.add_argument(
+        "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
+    )
     sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
     _data_dir(sub)
 
@@ -99,20 +94,12 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
     sub.add_argument("name", nargs="?", help="show this one's layers")
-    sub.add_argument("--size", type=_picture_size, default=48, help="pixels a side of a picture; default: 48")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of a picture; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)
     return top
-
-
-def _picture_size(text: str) -> int:
-    from expressnet_jax.config import LARGEST, SMALLEST
-
-    if not text.isdecimal() or not SMALLEST <= int(text) <= LARGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from {SMALLEST} to {LARGEST}")
-    return int(text)
 
 
 def _data_dir(sub: argparse.ArgumentParser) -> None:
@@ -124,7 +111,7 @@ def _data_dir(sub: argparse.ArgumentParser) -> None:
 def prepare(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data import prepare as room
 
-    options = dict(_option(text) for text in arguments.option)
+    options = dict(arguments.option)
     if arguments.stored_as:
         options["name"] = arguments.stored_as
     folder = arguments.data_dir or room.default_data_dir()
@@ -132,17 +119,6 @@ def prepare(arguments: argparse.Namespace) -> None:
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
     print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {', '.join(prepared.classes)}")
     print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
-
-
-def _option(text: str) -> tuple[str, object]:
-    """`size=64` -> ("size", 64): numbers and JSON as such, everything else as text."""
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise UserError(f"--option {text}: write KEY=VALUE")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
 
 
 def audit(arguments: argparse.Namespace) -> None:

@@ -1,11 +1,25 @@
-"""The bench measures what it says: the same batches twice, and their speeds."""
+"""The benches measure what they say; the networks they race against are the same networks."""
 
 import json
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from expressnet_jax.bench import ceiling
 from expressnet_jax.bench import input as bench
+from expressnet_jax.bench.commands import _model_table, _step_table, _train_table
+from expressnet_jax.bench.model import bench_model
+from expressnet_jax.bench.step import Step, bench_step
+from expressnet_jax.bench.torch_rival import TWINS, _options
+from expressnet_jax.bench.train import bench_train
+from expressnet_jax.bench.turns import compare, take_turns
+from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_json
+from expressnet_jax.models.registry import create_model
+
+pytest_plugins = ["run_fixtures"]
 
 
 def test_figures(tmp_path):
@@ -25,3 +39,93 @@ def test_a_set_smaller_than_a_batch_is_measured_too():
 def test_speed_is_images_over_seconds():
     ticks = iter([10.0, 12.0])
     assert bench._speed(iter(range(100)), 5, 32, clock=lambda: next(ticks)) == 5 * 32 / 2
+
+
+def test_turns_alternate_forwards_and_backwards():
+    order = []
+    blocks = {name: lambda name=name: order.append(name) or float(len(order)) for name in "ab"}
+    assert take_turns(blocks, 3) == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
+    assert "".join(order) == "abbaab"
+
+
+def test_a_ratio_is_that_of_the_medians_with_its_spread():
+    assert compare([2.0, 6.0, 3.0], [1.0, 2.0, 4.0]) == {"ratio": 1.5, "least": 0.75, "most": 3.0}
+
+
+def test_ceilings_count_operations_and_bytes(monkeypatch):
+    monkeypatch.setattr(ceiling, "_best", lambda function, arguments, repeats: 0.5)
+    assert ceiling.flops_ceiling("float32", size=8) == 2 * 8**3 / 0.5
+    assert ceiling.bytes_ceiling(size=4096) == 2 * 4096 / 0.5
+
+
+def test_step_figures(tmp_path):
+    options = {"size": 32, "batch_size": 8, "steps_per_dispatch": 2}
+    figures = bench_step("expressnet_tiny", rounds=1, block_seconds=0.01, ceilings=False, **options)
+    assert figures["against"] == {} and figures["options"] | options == figures["options"]
+    assert figures["images_per_second"]["jax"] == pytest.approx(8 / figures["step_ms"] * 1000)
+    forward = jax.jit(create_model("expressnet_tiny", 7).apply).lower(
+        create_model("expressnet_tiny", 7).init(jax.random.key(0), jnp.zeros((1, 32, 32, 1))), jnp.zeros((8, 32, 32, 1))
+    )
+    # Forward, gradient by the activations, gradient by the weights: about three times the forward pass.
+    assert 2 < figures["flops_per_step"] / forward.cost_analysis()["flops"] < 4.5
+    shares = {"mfu": 0.5, "bandwidth_share": 0.5}
+    assert "ms" in _step_table(figures | shares)
+    assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
+
+
+def test_train_figures(tiny_config, tmp_path):
+    figures = bench_train(tiny_config(), rounds=1, block_seconds=0.01)
+    assert figures["reader"] == "PicturesInMemory" and set(figures["images_per_second"]) == {"loop", "bare step"}
+    assert 0 <= figures["input_wait_share"] <= 1 and 0 < figures["save_holds_ms"] <= figures["save_written_ms"]
+    assert "input wait" in _train_table(figures)
+    assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
+
+
+def test_model_figures(tmp_path):
+    pytest.importorskip("jax2onnx")
+    figures = bench_model(["expressnet_tiny"], size=32, batch_size=2, rounds=1)
+    found = figures["networks"]["expressnet_tiny"]
+    assert found["parameters"] < found["onnx_bytes"] / 3 and min(found.values()) > 0
+    assert "expressnet_tiny" in _model_table(figures)
+    assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
+
+
+def test_a_rival_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr("expressnet_jax.bench.step.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="PyTorch is not installed; pip install torch"):
+        bench_step("expressnet_tiny", size=32, batch_size=8, against="torch")
+
+
+@pytest.mark.parametrize(("name", "size"), [("expressnet_tiny", 45), ("plain_cnn", 48), ("resnet18", 33)])
+def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, size):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: the twins can't be compared")
+    from expressnet_jax.bench import torch_networks, torch_peer
+
+    options = {"width": 8} if name == "resnet18" else {}
+    step = Step(name, size=size, batch_size=4, model_options=options)
+    model, images, labels = step.model, step.images, step.labels
+    assert type(model.backbone).__name__ in TWINS
+    variables = {"params": step.state.params, "batch_stats": step.state.batch_stats}
+    variables = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), variables)
+
+    def loss(params):
+        logits, _ = model.apply(
+            variables | {"params": params}, images.astype(np.float32), True, mutable=["batch_stats"]
+        )
+        return -jax.nn.log_softmax(logits)[np.arange(4), labels].mean(), logits
+
+    (_, logits), gradient = jax.value_and_grad(loss, has_aux=True)(variables["params"])
+    flat = lambda tree: {
+        "/".join(key.key for key in path): np.array(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    twin = torch_networks.Classifier(
+        torch_networks.NETWORKS[type(model.backbone).__name__](**_options(model.backbone, images.shape)), 7
+    )
+    twin.load_state_dict(torch_peer.carried_over(flat(variables), twin))
+    theirs = twin(torch.from_numpy(images).float().permute(0, 3, 1, 2))
+    torch.nn.functional.cross_entropy(theirs, torch.from_numpy(labels).long()).backward()
+    np.testing.assert_allclose(theirs.detach().numpy(), logits, rtol=1e-3, atol=1e-3)
+    expected = torch_peer.carried_over(flat({"params": gradient}), twin)
+    for path, parameter in twin.named_parameters():
+        scale = max(float(expected[path].abs().max()), 1e-3)
+        np.testing.assert_allclose(parameter.grad.numpy() / scale, expected[path].numpy() / scale, atol=5e-3)

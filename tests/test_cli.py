@@ -13,11 +13,12 @@ import pytest
 from runs import write_pictures
 
 from expressnet_jax import __version__, cli
+from expressnet_jax.arguments import key_and_value
 from expressnet_jax.training.checkpoints import saved_steps
 
 pytest_plugins = ["run_fixtures"]
 
-COMMANDS = ("prepare", "audit", "show", "evaluate", "export", "models", "bench")
+COMMANDS = ("prepare", "audit", "show", "evaluate", "summary", "export", "models", "bench")
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_wrong_data(call, tmp_path):
     refused(call("prepare", "fer2013"), "fer2013: no source given")
     refused(call("prepare", "folder", "--source", tmp_path / "none"), "none does not exist")
     refused(call("prepare", "folder", "--source", tmp_path), "folder")
-    refused(call("prepare", "folder", "--source", tmp_path, "--option", "size"), "--option size: write KEY=VALUE")
+    refused(call("prepare", "folder", "--source", tmp_path, "--option", "size"), "--option: 'size': write KEY=VALUE")
     for command in (("audit", "fer2013"), ("show", "fer2013", "--output", tmp_path / "a.png")):
         refused(call(*command), "fer2013 is not prepared", "run: expressnet prepare fer2013 --source PATH")
     refused(
@@ -98,7 +99,7 @@ def test_wrong_data(call, tmp_path):
     [("a=3", ("a", 3)), ("a=b", ("a", "b")), ("a=", ("a", "")), ("a=[1, 2]", ("a", [1, 2])), ("a=b=c", ("a", "b=c"))],
 )
 def test_options_of_a_data_set_are_json_or_text(text, value):
-    assert cli._option(text) == value
+    assert key_and_value(text) == value
 
 
 # A trained checkpoint.

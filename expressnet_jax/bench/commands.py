@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from expressnet_jax.arguments import key_and_value, picture_size
+
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
     """One subparser a part; each sets `measure`, arguments -> figures, and `table`, figures -> text."""
@@ -25,7 +27,7 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
 
     sub = part("model", _model, _model_table, "Prediction in JAX and in ONNX Runtime.")
     sub.add_argument("--models", nargs="*", help="default: all")
-    sub.add_argument("--size", type=int, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--batch_size", type=int, default=64)
 
@@ -37,6 +39,9 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     sub.add_argument("--steps_per_dispatch", type=int, default=1)
+    sub.add_argument(
+        "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the model"
+    )
     sub.add_argument("--augment", action="store_true", help="as a training on real data, on both sides")
     sub.add_argument("--against", choices=("torch",), default="", help="the same network there, in alternating blocks")
     sub.add_argument("--rounds", type=int, default=6, help="blocks each; default: 6")
@@ -44,7 +49,7 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
 
 def _network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--model", default="expressnet_small")
-    sub.add_argument("--size", type=int, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
     sub.add_argument("--batch_size", type=int, default=128)
 
 
@@ -147,7 +152,8 @@ def _step(arguments: argparse.Namespace) -> dict[str, Any]:
         augment = {name: value for name, value in config.augment.to_dict().items() if value}
     names = ("size", "channels", "batch_size", "dtype", "steps_per_dispatch")
     options = {name: getattr(arguments, name) for name in names}
-    return bench_step(arguments.model, augment=augment, against=arguments.against, rounds=arguments.rounds, **options)
+    options |= {"augment": augment, "model_options": dict(arguments.option)}
+    return bench_step(arguments.model, against=arguments.against, rounds=arguments.rounds, **options)
 
 
 def _step_table(figures: dict[str, Any]) -> str:

@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +39,8 @@ class TorchRival:
         """The rivals of a step, by name; they end with `stack`.
 
         Raises:
-          UserError: PyTorch is not installed, or the network has no twin there.
+          UserError: the network has no twin in PyTorch, or PyTorch can't be imported.
         """
-        if not find_spec("torch"):
-            raise UserError("--against torch: PyTorch is not installed; pip install torch")
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _write(folder, step, augment)
         plain = {k: v for k, v in os.environ.items() if k not in ("GLIBC_TUNABLES", "XLA_FLAGS")}

@@ -18,7 +18,6 @@ MODELS = {
     "expressnet_base": partial(ExpressNet, widths=(96, 192, 384), depths=(2, 2, 3), stem_width=32),
     "plain_cnn": PlainCNN,
     "resnet18": ResNet,
-    "resnet18_half": partial(ResNet, width=32),
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
 

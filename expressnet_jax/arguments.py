@@ -1,0 +1,32 @@
+"""What the command lines of this project have in common."""
+
+import argparse
+import json
+from typing import Any, NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse also prints the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def key_and_value(text: str) -> tuple[str, Any]:
+    """`size=64` -> ("size", 64): numbers and JSON as such, everything else as text."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+def picture_size(text: str) -> int:
+    """Pixels a side that the networks are built for."""
+    from expressnet_jax.config import LARGEST, SMALLEST
+
+    if not text.isdecimal() or not SMALLEST <= int(text) <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {SMALLEST} to {LARGEST}")
+    return int(text)
