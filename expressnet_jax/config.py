@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.errors import UserError
 
 SMALLEST, LARGEST = 32, 512  # pixels a side of the pictures that the networks are built for
+SMALLEST_SEEN = 16  # of what augmentation may leave of them in training
 
 
 def default() -> ConfigDict:
@@ -57,13 +58,16 @@ def _data() -> ConfigDict:
 
 def _augment() -> ConfigDict:
     names = "flip scale rotate zoom brightness contrast gamma shadow cutout erase mixup cutmix"
-    return ConfigDict({"pad": 0, "crop": 0, **dict.fromkeys(names.split(), 0.0)})
+    counts = {"pad": 0, "crop": 0, "resize": 0}
+    return ConfigDict(counts | dict.fromkeys(names.split(), 0.0) | {"alternate": False})
 
 
 def _train() -> ConfigDict:
     train = ConfigDict()
     train.batch_size = 128  # over all devices and hosts
     train.epochs = 30.0
+    train.grow_sizes = ()  # the run begins with smaller pictures: (24, 32) with grow_until (0.4, 0.8) trains
+    train.grow_until = ()  # at 24 pixels for four tenths of its steps, at 32 up to eight tenths, then as `augment` says
     train.accumulate = 1  # slices of the batch whose gradients are averaged into one update
     train.dtype = "auto"  # arithmetic: float32 | bfloat16; auto: bfloat16 on TPU and GPU
     train.steps_per_dispatch = 0  # steps by one call of the compiled program; 0: as many as the device can use
@@ -146,6 +150,7 @@ _RANGES = {
     **dict.fromkeys(["model.dropout", "augment.flip", "augment.shadow", "augment.erase", "augment.cutout"], _SHARE),
     **dict.fromkeys(["augment.scale", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE),
     **dict.fromkeys(["optimizer.layer_decay", "loss.label_smoothing"], _SHARE),
+    "train.grow_until": _SHARE,
     "loss.effective_beta": (0, 1 - 1e-9, True),
     "mesh.data": (-1, math.inf, True),
     "seed": (0, 2**31 - 1, True),

@@ -8,8 +8,9 @@ from functools import cache
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
-from expressnet_jax.data.augment import AUGMENTATIONS, augment
+from expressnet_jax.data.augment import AUGMENTATIONS, augment, mirror_alternately
 from expressnet_jax.errors import UserError
 
 KEY = jax.random.key(7)
@@ -168,6 +169,24 @@ def test_crop_after_shifts_is_a_random_crop_without_invented_borders():
     assert (found.sum(0) == 1).all() and found.any(1).sum() > 15
     with pytest.raises(UserError, match=r"augment\.crop: 25 pixels do not fit"):
         augment(KEY, images, {"crop": 25})
+
+
+def test_resizing_is_pillows():
+    images = noise(3, 40, 40, 1)
+    small = run(images, resize=28)
+    pillow = [
+        Image.fromarray(picture[..., 0].astype(np.float32)).resize((28, 28), Image.BILINEAR) for picture in images
+    ]
+    np.testing.assert_allclose(small[..., 0], np.stack(pillow), atol=0.01)
+    assert run(images, crop=32, resize=32).shape == (3, 32, 32, 1)
+
+
+def test_two_epochs_show_every_picture_both_ways():
+    images, index = noise(200, 6, 8, 1), np.arange(200) * 7
+    seen = [np.asarray(mirror_alternately(images, index, np.full(200, epoch))) for epoch in range(3)]
+    mirrored = [(each == images[:, :, ::-1]).all((1, 2, 3)) for each in seen]
+    assert all(((each == images).all((1, 2, 3)) ^ m).all() for each, m in zip(seen, mirrored, strict=True))
+    assert 70 < mirrored[0].sum() < 130 and (mirrored[0] ^ mirrored[1]).all() and (mirrored[0] == mirrored[2]).all()
 
 
 def test_an_unknown_option_is_refused_with_the_valid_ones():

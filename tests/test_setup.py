@@ -8,7 +8,7 @@ from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import loop
 from expressnet_jax.training.loop import train
-from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan
+from expressnet_jax.training.setup import best_divisor, check, growth, load_data, make_plan
 
 pytest_plugins = ["run_fixtures"]
 
@@ -21,6 +21,9 @@ REFUSED = {
     "data.threads": (0, "at least 1"),
     "augment.flip": (1.5, "at most 1"),
     "augment.crop": (64, "do not fit into pictures of data.size 32"),
+    "augment.resize": (8, "at least 16"),
+    "augment.alternate": (True, "needs augment.flip=0"),
+    "train.grow_sizes": ((8, 24), "one share of the run for each"),
     "augment.rotate": (-1.0, "at least 0"),
     "train.batch_size": (0, "at least 1"),
     "train.accumulate": (0, "at least 1"),
@@ -127,6 +130,16 @@ def test_a_training_split_of_one_class_is_refused(tmp_path, tiny_config):
     prepare.prepare("folder", pictures, tmp_path / "data", name="one")
     with pytest.raises(UserError, match="every training example is 'anger'"):
         load_data(tiny_config(data__name="one", data__dir=str(tmp_path / "data")))
+
+
+def test_a_run_may_begin_with_smaller_pictures(tiny_config):
+    config = tiny_config(train__grow_sizes=(16, 24), train__grow_until=(0.3, 0.75), model__name="expressnet_tiny")
+    check(config)
+    plan = make_plan(config, 60)._replace(total=45, per_dispatch=1)
+    assert growth(config, plan) == [(0, 16), (14, 24), (34, 0)]
+    assert growth(config, plan._replace(per_dispatch=8)) == [(0, 16), (16, 24), (32, 0)]
+    with pytest.raises(UserError, match=r"this model takes pictures of one size only; leave out train.grow_sizes=24"):
+        check(tiny_config(train__grow_sizes=(24,), train__grow_until=(0.5,)))
 
 
 def test_a_plan_counts_steps(tiny_config):

@@ -270,6 +270,20 @@ def test_draws_are_made_for_the_step_not_for_the_call(mesh_of):
     assert len(set(losses_at([0, 7], STILL))) == 1
 
 
+def test_alternating_mirrors_follow_the_epoch_of_each_example(mesh_of):
+    """Two epochs of one batch each: every picture once as it is and once mirrored, in whatever order."""
+    model = Linear()
+    batches = {name: np.stack([values[0]] * 2) for name, values in BATCHES.items()}
+    batches["index"] = np.stack([np.arange(B, dtype=np.int32)] * 2)
+    run = Run(model, mesh_of(1), augmentation=STILL | {"alternate": True}, num_examples=B, schedule=lambda step: 0.0)
+    alternating = run(0, 1, **batches)["loss"] + run(1, 2, **batches)["loss"]
+    losses = []
+    for image in (batches["image"], batches["image"][..., ::-1, :]):
+        still = Run(model, mesh_of(1), schedule=lambda step: 0.0)
+        losses.append(still(0, 1, **(batches | {"image": image}))["loss"])
+    np.testing.assert_allclose(alternating, sum(losses), rtol=1e-5)
+
+
 def test_dropout_is_drawn_anew_every_step(mesh_of):
     run = Run(Classifier(Linear(), 7, dropout=0.5), mesh_of(1), schedule=make_schedule("constant", 0.0, 1))
     losses = [float(run()["loss"][0]) for _ in range(3)]

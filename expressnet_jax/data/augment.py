@@ -25,8 +25,9 @@ def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
     """Geometry, then light, then occlusion, each as strong as its option says; 0 or absent leaves it out.
 
     images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255. `options` are those of the config's section `augment`;
-    `mixup` and `cutmix` belong to `mix` and are passed over. `crop` > 0 cuts the middle out, float32[B,crop,crop,C]:
-    after shifts of up to `pad` = (H - crop) / 2 this is a random crop, without invented borders.
+    `mixup` and `cutmix` belong to `mix`, `alternate` to `mirror_alternately`; they are passed over. `crop` > 0 cuts the
+    middle out, float32[B,crop,crop,C]: after shifts of up to `pad` = (H - crop) / 2 this is a random crop, without
+    invented borders. `resize` > 0 then scales that to so many pixels a side.
 
     Raises:
       UserError: an unknown option, or a crop larger than the images.
@@ -36,7 +37,7 @@ def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
     # A stream for each name, not for each place in the list: switching one on leaves the draws of the others alone.
     keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(AUGMENTATIONS) if name in active}
     images = _move(keys, images, {name: active[name] for name in GEOMETRIES if name in active})
-    images = centre_crop(images, options.get("crop", 0))
+    images = resize(centre_crop(images, options.get("crop", 0)), options.get("resize", 0))
     for name, change in (PHOTOMETRICS | OCCLUSIONS).items():
         if name in active:
             images = change(keys[name], images, active[name])
@@ -49,6 +50,25 @@ def centre_crop(images: Array, size: int) -> Array:
         return images
     top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
     return images[:, top : top + size, left : left + size]
+
+
+def resize(images: Array, size: int) -> Array:
+    """float32[B,H,W,C] -> float32[B,size,size,C], smoothed first where it shrinks; as they are for size 0."""
+    if not size or size == images.shape[1] == images.shape[2]:
+        return images
+    return jax.image.resize(images, (images.shape[0], size, size, images.shape[3]), "linear")
+
+
+def mirror_alternately(images: Array, index: Array, epoch: Array) -> Array:
+    """Mirrors every example in every second epoch, a fixed random half of them in the even ones (Jordan 2024, section
+    3.6): two epochs show each picture both ways, where independent draws show half of the pictures twice the same.
+
+    images [B,H,W,C], index int32[B] of the examples, epoch int32[B] -> images.
+    """
+    # A multiplicative hash (Knuth): the top bit of the product is as good as random, and the same on every device.
+    half = (index.astype(jnp.uint32) * jnp.uint32(2654435769)) >> 31
+    mirrored = (half + epoch.astype(jnp.uint32)) % 2 == 1
+    return jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
 
 
 def _move(keys: Mapping[str, Array], images: Array, strengths: Mapping[str, float]) -> Array:
@@ -72,7 +92,7 @@ AUGMENTATIONS: dict[str, Callable[[Array, Array, float], Array]] = {
 
 
 def _check(options: Mapping[str, float], shape: tuple[int, ...]) -> None:
-    known = (*AUGMENTATIONS, "crop", *MIXES)
+    known = (*AUGMENTATIONS, "crop", "resize", "alternate", *MIXES)
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"augment: no option {', '.join(unknown)}; there are {', '.join(known)}")
     if options.get("crop", 0) > min(shape[1:3]):

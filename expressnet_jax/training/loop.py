@@ -66,11 +66,12 @@ def train(config: ConfigDict, workdir: Path) -> Data:
         writers = stack.enter_context(closing(Writers(writers, metrics_file.seconds)))
         introduce(config, data, state, plan.total)
 
-        dispatch = make_dispatch(program.step)
+        dispatches = [(first, make_dispatch(phase)) for first, phase in program.phases]
         evaluate = make_evaluate(program.model, select, data, mesh)
         meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
         with StopSignal() as stop:
             for batches in feed.start(step):
+                dispatch = [each for first, each in dispatches if first <= step][-1]
                 state, metrics = dispatch(state, feed.table, batches)
                 before, step = step, step + batches["label"].shape[0]
                 meter.add(step, metrics)

@@ -1,6 +1,7 @@
 """From a config to the parts of a run. Everything that can be wrong is found here, before anything compiles."""
 
 import math
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import LARGEST, SMALLEST, check_values
+from expressnet_jax.config import LARGEST, SMALLEST, SMALLEST_SEEN, check_values
 from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
@@ -25,7 +26,7 @@ from expressnet_jax.models.inspect import layer_order
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.step import make_train_step
+from expressnet_jax.training.step import TrainStep, make_train_step
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
@@ -61,11 +62,11 @@ class Data(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The functions of a run."""
+    """The functions of a run. `phases` are training steps, each with the number of the step from which on it serves."""
 
     model: nn.Module
     optimizer: optax.GradientTransformationExtraArgs
-    step: Any
+    phases: tuple[tuple[int, TrainStep], ...]
 
 
 def check(config: ConfigDict) -> None:
@@ -81,6 +82,8 @@ def check(config: ConfigDict) -> None:
     if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
         raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
     _check_model(config, shape)
+    if config.augment.alternate and (config.augment.flip or config.data.balance):
+        raise UserError("augment.alternate: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
     for key, valid in (("metric", METRICS), ("tta", TTA)):
         if config.eval[key] not in valid:
             raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(valid)}")
@@ -99,14 +102,25 @@ def _check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
     model, (size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
     if crop > size:
         raise UserError(f"augment.crop: {crop} pixels do not fit into pictures of data.size {size}")
+    sizes, until = config.train.grow_sizes, config.train.grow_until
+    if len(sizes) != len(until) or list(until) != sorted(until):
+        raise UserError(
+            f"train.grow_sizes: {sizes}; give one share of the run for each in grow_until, rising, not {until}"
+        )
+    seen = [("augment.crop", crop), ("augment.resize", config.augment.resize)]
+    seen = [(key, side) for key, side in [*seen, *(("train.grow_sizes", side) for side in sizes)] if side]
+    for key, side in seen:
+        if side < SMALLEST_SEEN:
+            raise UserError(f"{key}: {side} pixels are too few; give at least {SMALLEST_SEEN}")
     shapes = lambda side: jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, channels)))
     try:
         whole = shapes(size)
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
         given = config.model.options.to_dict()
         raise UserError(f"model.options: no {config.model.name} can be built with {given} ({error})") from error
-    if 0 < crop < size and shapes(crop) != whole:
-        raise UserError(f"augment.crop: this model takes pictures of one size only; use augment.crop=0, not {crop}")
+    for key, side in seen:
+        if shapes(side) != whole:
+            raise UserError(f"{key}: this model takes pictures of one size only; leave out {key}={side}")
 
 
 def load_data(config: ConfigDict) -> Data:
@@ -165,6 +179,8 @@ def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
         [round(epochs * plan.per_epoch) for epochs in opt.step_epochs],
         opt.decay_factor,
     )
+    if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
+        raise UserError("augment.alternate: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
     plateau = {
         "factor": opt.decay_factor,
         "patience": max(round(opt.patience_epochs), 1),
@@ -188,18 +204,27 @@ def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
         focal_gamma=loss.focal_gamma,
         rebalance=rebalance(loss.rebalance, counts, beta=loss.effective_beta, tau=loss.logit_adjustment),
     )
-    step = make_train_step(
+    make_step = partial(
+        make_train_step,
         model,
         optimizer,
         objective,
         schedule,
-        augmentation=config.augment.to_dict(),
+        num_examples=len(train),
         seed=config.seed,
         accumulate=config.train.accumulate,
         sam=opt.sam,
         ema=opt.ema,
     )
-    return Program(model, optimizer, step)
+    augment = config.augment.to_dict()
+    phases = [(first, make_step(augmentation=augment | {"resize": size})) for first, size in growth(config, plan)]
+    return Program(model, optimizer, tuple(phases))
+
+
+def growth(config: ConfigDict, plan: Plan) -> list[tuple[int, int]]:
+    """(first step, picture size or 0) of each phase of a run that begins with smaller pictures; whole dispatches."""
+    starts = [round(share * plan.total / plan.per_dispatch) * plan.per_dispatch for share in config.train.grow_until]
+    return list(zip([0, *starts], [*config.train.grow_sizes, config.augment.resize], strict=True))
 
 
 def make_model(config: ConfigDict, num_classes: int) -> nn.Module:

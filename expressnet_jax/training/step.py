@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from expressnet_jax.data.augment import augment, mix
+from expressnet_jax.data.augment import augment, mirror_alternately, mix
 from expressnet_jax.data.pipeline import fetch
 from expressnet_jax.training.objectives import Objective
 from expressnet_jax.training.optimizers import Schedule, current_rate
@@ -21,6 +21,7 @@ from expressnet_jax.training.state import TrainState
 
 Batch = dict[str, Array]
 Metrics = dict[str, Array]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def make_train_step(
@@ -30,16 +31,18 @@ def make_train_step(
     schedule: Schedule,
     *,
     augmentation: Mapping[str, Any],
+    num_examples: int = 1,
     seed: int = 0,
     accumulate: int = 1,
     sam: float = 0.0,
     ema: float = 0.0,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+) -> TrainStep:
     """(state, batch) -> (state, metrics): augmentation, gradient, update, average.
 
     The batch holds image uint8[B,H,W,C], label int32[B] and perhaps votes float32[B,K], which then are the targets.
     Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint. Metrics are float32[]: loss,
-    accuracy on the batch as augmented, gradient_norm, learning_rate.
+    accuracy on the batch as augmented, gradient_norm, learning_rate. `num_examples` of an epoch tell alternating
+    mirroring which one it is.
     """
 
     def loss_fn(params, batch_stats, images, targets, key):
@@ -53,7 +56,11 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         augment_key, mix_key, dropout_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
-        images = augment(augment_key, batch["image"], augmentation)
+        images = batch["image"]
+        if augmentation.get("alternate"):
+            position = state.step * images.shape[0] + jnp.arange(images.shape[0])
+            images = mirror_alternately(images, batch["index"], position // num_examples)
+        images = augment(augment_key, images, augmentation)
         targets = batch.get("votes", jax.nn.one_hot(batch["label"], model.num_classes))
         images, targets = mix(mix_key, images, targets, augmentation["mixup"], augmentation["cutmix"])
 
