@@ -83,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("summary", summary, "Put finished runs together that differ in their seed.", uses_jax=False)
     sub.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
+    sub.add_argument("--mark", type=float, help="say how many seeds reach this accuracy (0.70)")
     sub.add_argument("--json", type=Path, help="write the figures here")
 
     sub = command("export", export, "Write a checkpoint as ONNX, proved equal in ONNX Runtime.")
@@ -173,7 +174,7 @@ def summary(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.seeds import format_summary, read_run, summarise_runs
 
     figures = summarise_runs({str(workdir): read_run(workdir) for workdir in arguments.workdirs})
-    print(format_summary(figures))
+    print(format_summary(figures, arguments.mark))
     if arguments.json:
         print(f"wrote {write_json(arguments.json, figures)}")
 

@@ -96,12 +96,14 @@ def test_a_rival_that_is_not_there_is_refused(monkeypatch):
         bench_step("expressnet_tiny", size=32, batch_size=8, against="torch")
 
 
-@pytest.mark.parametrize(("name", "size"), [("expressnet_tiny", 45), ("plain_cnn", 48), ("resnet18", 33)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("expressnet_tiny", 45), ("plain_cnn", 48), ("resnet18", 33), ("mobilenet_v2", 32)]
+)
 def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, size):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: the twins can't be compared")
     from expressnet_jax.bench import torch_networks, torch_peer
 
-    options = {"width": 8} if name == "resnet18" else {}
+    options = {"resnet18": {"width": 8}, "mobilenet_v2": {"width": 0.25, "features": 32}}.get(name, {})
     step = Step(name, size=size, batch_size=4, model_options=options)
     model, images, labels = step.model, step.images, step.labels
     assert type(model.backbone).__name__ in TWINS

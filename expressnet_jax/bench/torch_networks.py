@@ -133,6 +133,46 @@ class ResNet(nn.Module):
         return x.mean((2, 3))
 
 
+class InvertedResidual(nn.Module):
+    def __init__(self, inputs: int, filters: int, expansion: int, stride: int):
+        super().__init__()
+        inner = inputs * expansion
+        self.expand = self.norm_expand = None
+        if expansion > 1:
+            self.expand, self.norm_expand = Conv(inputs, inner, 1), BatchNorm(inner)
+        self.depthwise, self.norm_depthwise = Conv(inner, inner, 3, stride, groups=inner), BatchNorm(inner)
+        self.project, self.norm_project = Conv(inner, filters, 1), BatchNorm(filters)
+        self.identity = stride == 1 and inputs == filters
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.norm_expand(self.expand(x)))
+        y = F.relu6(self.norm_depthwise(self.depthwise(y)))
+        y = self.norm_project(self.project(y))
+        return x + y if self.identity else y
+
+
+class MobileNetV2(nn.Module):
+    def __init__(self, channels, width, features, stages, stem_stride):
+        super().__init__()
+        wide = lambda count: max(8, int(count * width + 4) // 8 * 8)
+        self.stem, self.stem_norm = Conv(channels, wide(32), 3, stem_stride), BatchNorm(wide(32))
+        self.blocks, inputs = [], wide(32)
+        for stage, (expansion, filters, depth, stride) in enumerate(stages, start=1):
+            for i in range(1, depth + 1):
+                self.blocks.append(f"stage{stage}_block{i}")
+                block = InvertedResidual(inputs, wide(filters), expansion, stride if i == 1 else 1)
+                self.add_module(self.blocks[-1], block)
+                inputs = wide(filters)
+        self.last, self.last_norm = Conv(inputs, features, 1), BatchNorm(features)
+        self.out_features = features
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.relu6(self.stem_norm(self.stem(images / 127.5 - 1)))
+        for name in self.blocks:
+            x = getattr(self, name)(x)
+        return F.relu6(self.last_norm(self.last(x))).mean((2, 3))
+
+
 class PlainCNN(nn.Module):
     def __init__(self, channels: int, size: int):
         super().__init__()
@@ -158,4 +198,4 @@ class Classifier(nn.Module):
         return self.head(self.backbone(images))
 
 
-NETWORKS = {"ExpressNet": ExpressNet, "PlainCNN": PlainCNN, "ResNet": ResNet}
+NETWORKS = {"ExpressNet": ExpressNet, "PlainCNN": PlainCNN, "ResNet": ResNet, "MobileNetV2": MobileNetV2}

@@ -17,7 +17,7 @@ import numpy as np
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.expressnet import stem_stride
 
-TWINS = ("ExpressNet", "PlainCNN", "ResNet")
+TWINS = ("ExpressNet", "MobileNetV2", "PlainCNN", "ResNet")
 
 
 class TorchRival:

@@ -92,8 +92,8 @@ def _config_differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> l
     return [f"config.{key}" for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
 
 
-def format_summary(summary: Mapping[str, Any]) -> str:
-    """A table: a line a seed, then the mean with its interval."""
+def format_summary(summary: Mapping[str, Any], mark: float | None = None) -> str:
+    """A table: a line a seed, then the mean with its interval, and how many seeds reach an accuracy of `mark`."""
     rows = summary["seeds"]
     heads = [key for key in (*FIGURES[:3], "deduplicated_accuracy") if key in rows[0]]
     lines = [f"{'seed':>6s}" + "".join(f"{head.replace('_', ' '):>24s}" for head in heads)]
@@ -106,4 +106,9 @@ def format_summary(summary: Mapping[str, Any]) -> str:
     else:
         low, high = (100 * bound for bound in rows[0]["accuracy_interval"])
         lines.append(f"one seed; 95 % interval over the {summary['count']:,} examples {low:.2f} to {high:.2f}")
+    if mark is not None:
+        reached = sum(row["accuracy"] >= mark for row in rows)
+        lines.append(f"{reached} of {len(rows)} seeds reach {100 * mark:g} %")
+    if "seconds" in summary["across_seeds"]:
+        lines.append(f"{summary['across_seeds']['seconds']['mean']:,.0f} seconds a run, from the start of its process")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.mobilenet import MobileNetV2
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.models.resnet import ResNet
 
@@ -18,6 +19,7 @@ MODELS = {
     "expressnet_base": partial(ExpressNet, widths=(96, 192, 384), depths=(2, 2, 3), stem_width=32),
     "plain_cnn": PlainCNN,
     "resnet18": ResNet,
+    "mobilenet_v2": MobileNetV2,
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
 

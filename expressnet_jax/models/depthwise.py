@@ -1,0 +1,68 @@
+"""Depthwise convolution that a CPU can train. Shapes: B batch, H height, W width, C channels, k kernel, s stride."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+Form = Literal["auto", "grouped", "shifted"]
+_form: ContextVar[Form] = ContextVar("form", default="auto")
+
+
+@contextmanager
+def depthwise_form(form: Form) -> Iterator[None]:
+    """How depthwise convolutions that are traced inside are computed; an exported file wants `grouped` ones."""
+    token = _form.set(form)
+    try:
+        yield
+    finally:
+        _form.reset(token)
+
+
+class DepthwiseConv(nn.Module):
+    """Convolves each channel with its own k x k kernel, padded as SAME: float[B,H,W,C] -> float[B,H/s,W/s,C].
+
+    The parameter is `kernel` float32[k,k,1,C], as nn.Conv(feature_group_count=C) would have it. By itself it is one
+    grouped convolution on accelerators, and on a CPU a sum of k*k shifted products, where XLA takes ten to a hundred
+    times as long for the grouped form and its gradients.
+    """
+
+    kernel: int = 3
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (self.kernel, self.kernel, 1, x.shape[-1])
+        kernel = self.param("kernel", nn.initializers.he_normal(in_axis=(0, 1), out_axis=(), batch_axis=(2, 3)), shape)
+        form = _form.get()
+        if form == "auto":
+            form = "shifted" if jax.default_backend() == "cpu" else "grouped"
+        return {"shifted": shifted, "grouped": grouped}[form](
+            x.astype(self.dtype), kernel.astype(self.dtype), self.stride
+        )
+
+
+def grouped(x: Array, kernel: Array, stride: int) -> Array:
+    """The convolution as XLA's primitive with C groups."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", dimension_numbers=layout, feature_group_count=x.shape[-1]
+    )
+
+
+def shifted(x: Array, kernel: Array, stride: int) -> Array:
+    """The same as the sum over the kernel's k*k places of the picture moved there, times the place's weights."""
+    k = kernel.shape[0]
+    sizes = [-(-n // stride) for n in x.shape[1:3]]
+    missing = [max((out - 1) * stride + k - n, 0) for n, out in zip(x.shape[1:3], sizes, strict=True)]
+    padded = jnp.pad(x, ((0, 0), *((total // 2, total - total // 2) for total in missing), (0, 0)))
+    rows, columns = ((out - 1) * stride + 1 for out in sizes)
+    place = lambda i, j: padded[:, i : i + rows : stride, j : j + columns : stride] * kernel[i, j, 0]
+    return sum(place(i, j) for i in range(k) for j in range(k))

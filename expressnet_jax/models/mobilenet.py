@@ -1,0 +1,71 @@
+"""MobileNetV2. Shapes: B batch, H height, W width, C channels, D features."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from expressnet_jax.models.blocks import ModuleDef
+from expressnet_jax.models.depthwise import DepthwiseConv
+from expressnet_jax.models.expressnet import stem_stride
+
+# Expansion, output channels, blocks, stride of the first (Sandler et al. 2018, table 2).
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+class InvertedResidual(nn.Module):
+    """Widen, filter each channel, narrow again without an activation; an identity where the shape stays.
+
+    x float[B,H,W,C] -> float[B,H/s,W/s,F] (Sandler et al. 2018, table 1 and figure 4d), ReLU6 inside.
+    """
+
+    filters: int
+    conv: ModuleDef
+    norm: ModuleDef
+    depthwise: ModuleDef
+    expansion: int = 6
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        y = x
+        if self.expansion > 1:
+            y = nn.relu6(
+                self.norm(name="norm_expand")(self.conv(x.shape[-1] * self.expansion, (1, 1), name="expand")(y))
+            )
+        y = self.depthwise(stride=self.stride, name="depthwise")(y)
+        y = nn.relu6(self.norm(name="norm_depthwise")(y))
+        y = self.norm(name="norm_project")(self.conv(self.filters, (1, 1), name="project")(y))
+        return x + y if x.shape == y.shape else y
+
+
+class MobileNetV2(nn.Module):
+    """float[B,H,W,C] in 0..255 -> features float[B,D], D = 1280 (Sandler et al. 2018, table 2).
+
+    The paper's stem halves 224 pixels; here pictures below 96 keep their size in it, as networks for small pictures do.
+    """
+
+    width: float = 1.0
+    features: int = 1280
+    stages: Sequence[tuple[int, int, int, int]] = STAGES
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
+        depthwise = partial(DepthwiseConv, dtype=self.dtype)
+        wide = lambda channels: max(8, int(channels * self.width + 4) // 8 * 8)
+
+        x = (images / 127.5 - 1).astype(self.dtype)
+        stride = stem_stride(images.shape[1])
+        x = nn.relu6(norm(name="stem_norm")(conv(wide(32), (3, 3), strides=stride, name="stem")(x)))
+        for stage, (expansion, channels, depth, stride) in enumerate(self.stages, start=1):
+            for i in range(1, depth + 1):
+                block = partial(InvertedResidual, wide(channels), conv, norm, depthwise, expansion)
+                x = block(stride if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
+        x = nn.relu6(norm(name="last_norm")(conv(self.features, (1, 1), name="last")(x)))
+        return x.mean((1, 2))

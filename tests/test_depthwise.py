@@ -1,0 +1,47 @@
+"""The two forms of a depthwise convolution are one function, with one gradient; the exported one is grouped."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.signal import correlate2d
+
+from expressnet_jax.models.depthwise import DepthwiseConv, depthwise_form, grouped, shifted
+
+
+def data(side, channels=5, kernel=3):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, side, side + 3, channels)).astype(np.float32)
+    return x, rng.normal(size=(kernel, kernel, 1, channels)).astype(np.float32)
+
+
+def test_it_correlates_each_channel_with_its_own_kernel():
+    x, kernel = data(6)
+    expected = [[correlate2d(x[b, ..., c], kernel[..., 0, c], "same") for c in range(5)] for b in range(2)]
+    np.testing.assert_allclose(shifted(x, kernel, 1), np.moveaxis(expected, 1, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [7, 8])
+@pytest.mark.parametrize("size", [3, 5])
+def test_the_forms_agree_in_value_and_gradient(side, stride, size):
+    x, kernel = data(side, kernel=size)
+    results = {}
+    for form in (grouped, shifted):
+        y, back = jax.vjp(lambda x, k, form=form: form(x, k, stride), x, kernel)
+        results[form] = (y, *back(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), results[grouped], results[shifted])
+
+
+def test_the_module_takes_the_form_that_is_asked_for():
+    x, _ = data(8)
+    module = DepthwiseConv(stride=2)
+    variables = module.init(jax.random.key(0), x)
+    assert variables["params"]["kernel"].shape == (3, 3, 1, 5)
+    primitives = {}
+    for form in ("grouped", "shifted", "auto"):
+        with depthwise_form(form):
+            jaxpr = jax.make_jaxpr(lambda x: module.apply(variables, x))(x)
+        primitives[form] = {equation.primitive.name for equation in jaxpr.eqns}
+    assert "conv_general_dilated" in primitives["grouped"] and "conv_general_dilated" not in primitives["shifted"]
+    assert primitives["auto"] == primitives["shifted" if jax.default_backend() == "cpu" else "grouped"]
