@@ -22,18 +22,21 @@ from expressnet_jax.models.registry import create_model
 pytest_plugins = ["run_fixtures"]
 
 
-def test_figures(tmp_path):
-    figures = bench.bench_input(num_examples=600, size=16, batch_size=32)
-    assert figures["pictures"] == [600, 16, 16, 1] and figures["batch_size"] == 32
+@pytest.mark.parametrize("reader", ["memory", "stream"])
+def test_input_figures(reader, tmp_path):
+    if reader == "memory":
+        figures = bench.bench_memory(num_examples=600, size=16, batch_size=32)
+    else:
+        figures = bench.bench_stream(num_examples=40, size=32, stored=64, batch_size=8)
     speed = figures["images_per_second"]
-    assert set(speed) == {"pipeline", "gather"} and min(speed.values()) > 0
-    assert figures["ratio"] == pytest.approx(speed["pipeline"] / speed["gather"])
-    assert len(figures["ratios"]) == 6 and min(figures["ratios"]) > 0
+    assert figures["reader"] == reader and set(speed) == {"pipeline", "bare"} and min(speed.values()) > 0
+    assert figures["ratio"] == pytest.approx(speed["pipeline"] / speed["bare"])
+    assert 0 < figures["least"] <= figures["most"]
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
 
 
 def test_a_set_smaller_than_a_batch_is_measured_too():
-    assert bench.bench_input(num_examples=20, size=8, batch_size=32)["ratio"] > 0
+    assert bench.bench_memory(num_examples=20, size=8, batch_size=32)["ratio"] > 0
 
 
 def test_speed_is_images_over_seconds():

@@ -211,8 +211,8 @@ def test_models_of_an_impossible_size(call, wrong):
 def test_bench(call, tmp_path, monkeypatch):
     from expressnet_jax.bench import input as bench
 
-    measure = bench.bench_input
-    monkeypatch.setattr(bench, "bench_input", lambda: measure(300, 8, batch_size=32))
+    measure = bench.bench_memory
+    monkeypatch.setattr(bench, "bench_memory", lambda: measure(300, 8, batch_size=32))
     status, out, _ = call("bench", "input", "--json", tmp_path / "bench.json")
     assert status == 0 and "ratio" in out and "images_per_second" in json.loads((tmp_path / "bench.json").read_text())
 

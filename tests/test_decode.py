@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from expressnet_jax.data.decode import decode, decode_all, encode_png, storable
+from expressnet_jax.data.decode import _reduction, decode, decode_all, encode_png, jpeg_size, storable
 from expressnet_jax.errors import UserError
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8)
@@ -58,6 +58,21 @@ def test_gray_repeats_into_three_channels_and_colour_becomes_luma():
 def test_shrinking_is_the_mean_over_blocks():
     means = COLOUR.reshape(2, 5, 2, 7, 3).mean((1, 3))
     assert np.abs(decode(encoded(COLOUR), 2, 3) - means).max() <= 1
+
+
+def test_a_large_jpeg_is_shrunk_while_it_is_decoded():
+    ramp = np.linspace(0, 255, 256).astype(np.uint8)
+    smooth = np.stack([np.tile(ramp, (200, 1)), np.tile(ramp[:200, None], (1, 256)), np.full((200, 256), 90)], -1)
+    data = encoded(smooth.astype(np.uint8), "JPEG", quality=95)
+    assert jpeg_size(data) == (200, 256) and jpeg_size(encoded(smooth.astype(np.uint8))) is None
+    assert jpeg_size(data[:30]) is None and jpeg_size(b"") is None
+    for size, times in ((200, 1), (101, 1), (100, 2), (50, 4), (26, 4), (25, 8), (8, 8), ((100, 10), 2), (None, 1)):
+        assert _reduction(data, size) == times
+        shrunk, full = decode(data, size, 3).astype(int), Image.open(io.BytesIO(data))
+        if size is not None:
+            height, width = (size, size) if isinstance(size, int) else size
+            full = full.resize((width, height), Image.BOX)
+        assert shrunk.shape == np.asarray(full).shape and np.abs(shrunk - np.asarray(full)).max() <= 6
 
 
 def test_size_may_be_a_side_or_height_and_width():

@@ -17,7 +17,12 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
         sub.set_defaults(measure=measure, table=table)
         return sub
 
-    part("input", _input, _input_table, "The host-memory source against a bare NumPy gather of the same batches.")
+    text = "The input pipeline against a bare NumPy gather of the same batches, or against bare decoding."
+    sub = part("input", _input, _input_table, text)
+    sub.add_argument("--reader", choices=("memory", "stream"), default="memory")
+    sub.add_argument(
+        "--stored", type=picture_size, default=112, help="stream: pixels a side of the JPEGs; default: 112"
+    )
 
     sub = part("train", _train, _train_table, "The training loop with its input against its bare step.")
     sub.add_argument("--data", default="synthetic", help="a prepared data set; default: generated faces")
@@ -64,17 +69,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _input(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.input import bench_input
+    from expressnet_jax.bench.input import bench_memory, bench_stream
 
-    return bench_input()
+    return bench_memory() if arguments.reader == "memory" else bench_stream(stored=arguments.stored)
 
 
 def _input_table(figures: dict[str, Any]) -> str:
     speed = figures["images_per_second"]
+    bare = {"memory": "bare NumPy gather", "stream": "bare decoding, one thread, times the cores"}[figures["reader"]]
     rows = [
-        ("host-memory source through grain", f"{speed['pipeline']:,.0f} images/s"),
-        ("bare NumPy gather", f"{speed['gather']:,.0f} images/s"),
-        ("ratio", f"{figures['ratio']:.2f}"),
+        (f"{figures['reader']} reader through grain", f"{speed['pipeline']:,.0f} images/s"),
+        (bare, f"{speed['bare']:,.0f} images/s"),
+        ("ratio", f"{figures['ratio']:.2f} ({figures['least']:.2f} to {figures['most']:.2f})"),
     ]
     return _rows(rows)
 

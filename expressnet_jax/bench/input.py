@@ -1,46 +1,87 @@
-"""How near the input pipeline comes to the bare copy that it can't do without.
+"""How near the input pipeline comes to the bare work that it can't do without: a copy, or decoding.
 
 Shapes: B batch, N examples.
 """
 
+import os
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain, islice, repeat
+from pathlib import Path
 from typing import Any
 
+import cv2
 import grain.python as grain
 import numpy as np
 
-from expressnet_jax.data.pipeline import DispatchSource, PicturesInMemory
+from expressnet_jax.bench.turns import compare, take_turns
+from expressnet_jax.data.decode import decode
+from expressnet_jax.data.pipeline import DispatchSource, Pictures, PicturesInMemory, StreamedPictures
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Uniform
+from expressnet_jax.machine import machine
+
+ROUNDS = 6
 
 
-def bench_input(num_examples: int = 30_000, size: int = 48, channels: int = 1, batch_size: int = 256) -> dict[str, Any]:
-    """Images a second of the host-memory source through grain, and of a bare NumPy gather of the same batches.
-
-    The two take turns, so that a change of the machine's speed meets both; the ratio is that of their medians.
-    """
+def bench_memory(
+    num_examples: int = 30_000, size: int = 48, channels: int = 1, batch_size: int = 256
+) -> dict[str, Any]:
+    """Images a second of the host-memory source through grain, and of a bare NumPy gather of the same batches."""
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (num_examples, size, size, channels), np.uint8)
-    labels = rng.integers(0, 7, num_examples).astype(np.int32)
     sampler = Uniform(num_examples, batch_size)
-    steps, rounds = max(num_examples // batch_size, 1), 7
-    source = DispatchSource(sampler, labels, None, PicturesInMemory(pictures), steps * rounds)
+    steps = max(num_examples // batch_size, 1)
+    bare = (pictures[sampler.indices(step)] for step in range(steps * (ROUNDS + 1)))
+    figures = _race(PicturesInMemory(pictures), sampler, bare, steps, threads=2)
+    return {"reader": "memory", "pictures": [num_examples, size, size, channels], **figures}
 
-    piped = iter(grain.MapDataset.source(source).to_iter_dataset(grain.ReadOptions(num_threads=2)))
-    bare = (pictures[sampler.indices(step)] for step in range(steps * rounds))
+
+def bench_stream(
+    num_examples: int = 2_000, size: int = 112, stored: int = 112, channels: int = 3, batch_size: int = 128
+) -> dict[str, Any]:
+    """Images a second of the streaming source, ArrayRecord to batch, and of bare decoding from memory.
+
+    The pictures are JPEGs of `stored` pixels a side. The bare decoder's speed is that of one thread times the cores.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with tempfile.TemporaryDirectory() as folder:
+        split = _jpegs(Path(folder), num_examples, stored, channels)
+        encoded = split.encoded_batch(np.arange(num_examples))
+        sampler = Uniform(num_examples, batch_size)
+        steps = max(num_examples // batch_size, 1)
+        order = chain.from_iterable(sampler.indices(step) for step in range(steps * (ROUNDS + 1)))
+        decoded = (decode(encoded[i], size, channels) for i in order)
+        bare = (list(islice(decoded, batch_size)) for _ in repeat(None))
+        figures = _race(StreamedPictures(split, size, channels), sampler, bare, steps, threads=cores, times=cores)
+    return {"reader": "stream", "jpeg": stored, "pictures": [num_examples, size, size, channels], **figures}
+
+
+def _race(
+    pictures: Pictures, sampler: Uniform, bare: Iterable, steps: int, *, threads: int, times: int = 1
+) -> dict[str, Any]:
+    """The pipeline over `pictures` in turns with `bare`, which makes the same batches and counts `times` as fast."""
+    labels = np.zeros(sampler.num_examples, np.int32)
+    source = DispatchSource(sampler, labels, None, pictures, steps * (ROUNDS + 1))
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    piped, bare = iter(grain.MapDataset.source(source).to_iter_dataset(options)), iter(bare)
     next(piped), next(bare)
-    speeds = {"pipeline": [], "gather": []}
-    for _ in range(rounds - 1):
-        speeds["pipeline"].append(_speed(piped, steps, batch_size))
-        speeds["gather"].append(_speed(bare, steps, batch_size))
-    medians = {name: float(np.median(values)) for name, values in speeds.items()}
+    speeds = take_turns(
+        {
+            "pipeline": partial(_speed, piped, steps, sampler.batch_size),
+            "bare": lambda: times * _speed(bare, steps, sampler.batch_size),
+        },
+        ROUNDS,
+    )
     return {
-        "pictures": [num_examples, size, size, channels],
-        "batch_size": batch_size,
-        "images_per_second": medians,
-        "ratio": medians["pipeline"] / medians["gather"],
-        "ratios": [p / g for p, g in zip(speeds["pipeline"], speeds["gather"], strict=True)],
+        "batch_size": sampler.batch_size,
+        "threads": threads,
+        "machine": machine(),
+        "images_per_second": {name: float(np.median(values)) for name, values in speeds.items()},
+        **compare(speeds["pipeline"], speeds["bare"]),
     }
 
 
@@ -49,3 +90,14 @@ def _speed(batches: Iterator, steps: int, batch_size: int, clock: Callable[[], f
     for _ in islice(batches, steps):
         pass
     return steps * batch_size / (clock() - start)
+
+
+def _jpegs(folder: Path, count: int, side: int, channels: int) -> Split:
+    """Blurred noise, which has about the bytes of a photograph, stored as `prepare` stores pictures."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        noise = rng.integers(0, 256, (side // 4, side // 4, channels), np.uint8)
+        path = folder / "pictures" / ("anger", "fear")[i % 2] / f"{i:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC))
+    return prepare("folder", folder / "pictures", folder / "data").split("all")

@@ -17,20 +17,56 @@ if TYPE_CHECKING:
 Size = int | tuple[int, int] | None
 
 
+# OpenCV's flags by (channels, how many times smaller): a JPEG is shrunk 2, 4 or 8 times while it is decoded, by leaving
+# out the fine half of its cosines or more.
+_FLAGS = {
+    (1, 1): cv2.IMREAD_GRAYSCALE,
+    (1, 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    (1, 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    (1, 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    (3, 1): cv2.IMREAD_COLOR,
+    (3, 2): cv2.IMREAD_REDUCED_COLOR_2,
+    (3, 4): cv2.IMREAD_REDUCED_COLOR_4,
+    (3, 8): cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
 def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
     """PNG or JPEG bytes -> uint8[H,W,C]; the orientation that EXIF states is applied.
 
     size is the side of a square, (height, width), or None for the picture's own. Shrinking averages over areas, so
-    that no detail aliases; enlarging interpolates linearly.
+    that no detail aliases; a JPEG more than twice too large is first shrunk by its decoder, to no less than `size`.
+    Enlarging interpolates linearly.
     """
     buffer = np.frombuffer(encoded, np.uint8)
-    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    flag = _FLAGS[channels, _reduction(encoded, size)]
     image = cv2.imdecode(buffer, flag) if buffer.size else None
     if image is None:
         raise UserError("the picture can't be decoded; prepare the data set again")
+    image = resized(image, size)  # before the change of order: there are fewer pixels now
     if channels == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return resized(image, size).reshape(*_shape(size, image), channels)
+    return image.reshape(*image.shape[:2], channels)
+
+
+def _reduction(encoded: bytes, size: Size) -> int:
+    """How many times smaller a picture may be decoded and still have `size` pixels or more: 1, 2, 4 or 8."""
+    sides = jpeg_size(encoded) if size is not None else None
+    if sides is None:
+        return 1
+    wanted = size if isinstance(size, int) else max(size)  # the longer one: EXIF may say that height is width
+    return next((times for times in (8, 4, 2) if min(sides) // times >= wanted), 1)
+
+
+def jpeg_size(encoded: bytes) -> tuple[int, int] | None:
+    """(height, width) as the frame header of a JPEG states them, or None (ITU T.81, annex B.2.2)."""
+    at = 2 if encoded[:2] == b"\xff\xd8" else len(encoded)
+    while at + 9 <= len(encoded) and encoded[at] == 0xFF:
+        marker = encoded[at + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # tables and extensions are no frames
+            return int.from_bytes(encoded[at + 5 : at + 7]), int.from_bytes(encoded[at + 7 : at + 9])
+        at += 2 + int.from_bytes(encoded[at + 2 : at + 4])
+    return None
 
 
 def resized(image: np.ndarray, size: Size) -> np.ndarray:
