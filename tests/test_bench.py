@@ -100,7 +100,7 @@ def test_a_rival_that_is_not_there_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("expressnet_tiny", 45), ("plain_cnn", 48), ("resnet18", 33), ("mobilenet_v2", 32)]
+    ("name", "size"), [("expressnet_tiny", 45), ("plain_cnn", 48), ("resnet18", 33), ("mobilenet_v2", 64)]
 )
 def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, size):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: the twins can't be compared")
@@ -132,5 +132,5 @@ def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, si
     np.testing.assert_allclose(theirs.detach().numpy(), logits, rtol=1e-3, atol=1e-3)
     expected = torch_peer.carried_over(flat({"params": gradient}), twin)
     for path, parameter in twin.named_parameters():
-        scale = max(float(expected[path].abs().max()), 1e-3)
+        scale = max(float(expected[path].abs().max()), 1e-2)
         np.testing.assert_allclose(parameter.grad.numpy() / scale, expected[path].numpy() / scale, atol=5e-3)
