@@ -4,10 +4,11 @@ from functools import partial
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.models.blocks import ResidualBlock
+from expressnet_jax.models.blocks import ResidualBlock, max_pool
 
 conv = partial(nn.Conv, use_bias=False)
 norm = partial(nn.BatchNorm, use_running_average=True)
@@ -70,3 +71,20 @@ def test_block_is_what_the_papers_draw(filters, stride, projected, attention):
     assert ("conv_shortcut" in variables["params"]) == projected
     expected = numpy_block(x, variables, stride, 0.25 if attention else 1.0)
     np.testing.assert_allclose(jax.jit(block.apply)(variables, x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 8, 3), (1, 5, 7, 2)])
+def test_max_pool_is_flaxs_in_value_and_gradient(shape):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    reference = lambda x: nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+    y, back = jax.vjp(reference, x)
+    ours, our_back = jax.vjp(max_pool, x)
+    np.testing.assert_array_equal(ours, y)
+    np.testing.assert_array_equal(max_pool(x), y)
+    slope = jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)
+    np.testing.assert_array_equal(our_back(slope)[0], back(slope)[0])
+
+
+def test_equal_largest_values_share_the_gradient_of_max_pool():
+    gradient = jax.grad(lambda x: max_pool(x).sum())(jnp.array([[1.0, 3.0], [3.0, 3.0]])[None, :, :, None])
+    np.testing.assert_allclose(gradient[0, :, :, 0], [[0, 1 / 3], [1 / 3, 1 / 3]], rtol=1e-6)

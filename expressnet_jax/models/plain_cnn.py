@@ -5,6 +5,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from expressnet_jax.models.blocks import max_pool
+
 
 class PlainCNN(nn.Module):
     """Three convolutions and two dense layers: float[B,H,W,C] in 0..255 -> features float[B,64].
@@ -21,7 +23,7 @@ class PlainCNN(nn.Module):
         x = (images / 255).astype(self.dtype)
         for i, filters in enumerate((32, 64, 128), start=1):
             x = nn.relu(nn.Conv(filters, (3, 3), dtype=self.dtype, name=f"conv_{i}")(x))
-            x = nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+            x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(128, dtype=self.dtype, name="dense_1")(x))
         return nn.relu(nn.Dense(64, dtype=self.dtype, name="dense_2")(x))
