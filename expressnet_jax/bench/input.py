@@ -18,7 +18,7 @@ import numpy as np
 
 from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.data.decode import decode
-from expressnet_jax.data.pipeline import DispatchSource, Pictures, PicturesInMemory, StreamedPictures
+from expressnet_jax.data.pipeline import DispatchSource, Pictures, PicturesInMemory, StreamedPictures, reading_threads
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Uniform
@@ -36,7 +36,7 @@ def bench_memory(
     sampler = Uniform(num_examples, batch_size)
     steps = max(num_examples // batch_size, 1)
     bare = (pictures[sampler.indices(step)] for step in range(steps * (ROUNDS + 1)))
-    figures = _race(PicturesInMemory(pictures), sampler, bare, steps, threads=2)
+    figures = _race(PicturesInMemory(pictures), sampler, bare, steps)
     return {"reader": "memory", "pictures": [num_examples, size, size, channels], **figures}
 
 
@@ -61,11 +61,12 @@ def bench_stream(
 
 
 def _race(
-    pictures: Pictures, sampler: Uniform, bare: Iterable, steps: int, *, threads: int, times: int = 1
+    pictures: Pictures, sampler: Uniform, bare: Iterable, steps: int, *, threads: int = 0, times: int = 1
 ) -> dict[str, Any]:
     """The pipeline over `pictures` in turns with `bare`, which makes the same batches and counts `times` as fast."""
     labels = np.zeros(sampler.num_examples, np.int32)
     source = DispatchSource(sampler, labels, None, pictures, steps * (ROUNDS + 1))
+    threads = reading_threads(pictures, threads)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     piped, bare = iter(grain.MapDataset.source(source).to_iter_dataset(options)), iter(bare)
     next(piped), next(bare)

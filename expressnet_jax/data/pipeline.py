@@ -142,7 +142,8 @@ class OrderedBatches:
         }
 
     def batches(self, threads: int = 2) -> Iterator[dict[str, np.ndarray]]:
-        """All batches, read ahead by threads."""
+        """All batches, read ahead by threads where they are decoded."""
+        threads = reading_threads(self.pictures, threads)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
         return iter(grain.MapDataset.source(self).to_iter_dataset(options))
 
@@ -222,4 +223,12 @@ def make_feed(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    return Feed(source, mesh, table, threads)
+    return Feed(source, mesh, table, reading_threads(pictures, threads))
+
+
+def reading_threads(pictures: Pictures | None, threads: int) -> int:
+    """`threads` where pictures are decoded; none where a batch is one copy, which handing it over would cost as much.
+
+    The device computes meanwhile all the same: a step is started, not waited for.
+    """
+    return threads if isinstance(pictures, StreamedPictures) else 0
