@@ -17,8 +17,8 @@ ModuleDef = Callable[..., nn.Module]
 def max_pool(x: Array) -> Array:
     """The largest of every 2x2 pixels: float[B,H,W,C] -> float[B,H/2,W/2,C]; an odd last row or column is left out.
 
-    Of equal largest values each takes its share of the gradient. XLA's own gradient searches every window once more, value by
-    value, which costs a small network on a CPU a third of its speed.
+    Of equal largest values each takes its share of the gradient. XLA's own gradient searches every window once more,
+    value by value, which costs a small network on a CPU a third of its speed.
     """
     return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
 
