@@ -57,7 +57,7 @@ def summarise_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "across_seeds": {key: across_seeds([row[key] for row in rows]) for key in rows[0] if key in _averaged(rows)},
         "seeds": rows,
         "machine": first.get("machine"),
-        "config": {key: value for key, value in first["config"].items() if key != "seed"},
+        "config": recipe(first["config"]),
     }
 
 
@@ -77,18 +77,15 @@ def _averaged(rows: Sequence[Mapping[str, Any]]) -> set[str]:
     }
 
 
+def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config decides the result: not the seed, nor where a run read, wrote and ran."""
+    elsewhere = ("dir", "source", "threads", "reader")
+    kept = {key: value for key, value in config.items() if key not in ("seed", "log", "checkpoint", "export", "mesh")}
+    return kept | {"data": {key: value for key, value in config["data"].items() if key not in elsewhere}}
+
+
 def _config_differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Sections of the config that differ in what is computed; where a run read and wrote does not matter."""
-
-    def core(run):
-        config = {
-            key: value for key, value in run["config"].items() if key not in ("seed", "log", "checkpoint", "export")
-        }
-        return config | {
-            "data": {k: v for k, v in config["data"].items() if k not in ("dir", "source", "threads", "reader")}
-        }
-
-    ours, theirs = core(first), core(other)
+    ours, theirs = recipe(first["config"]), recipe(other["config"])
     return [f"config.{key}" for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
 
 

@@ -38,13 +38,13 @@ def finish(config: ConfigDict, workdir: Path, data: Data) -> tuple[Checkpoint, l
         checkpoint, data.chosen.select, tta=config.eval.tta, batch_size=config.eval.batch_size, leaked=data.leaked
     )
     history = read_history(workdir / "metrics.jsonl")
-    result.figures |= {
-        "data": config.data.name,
-        "split": data.chosen.select_name,
-        "seed": config.seed,
-        "seconds": history[-1].get("seconds") if history else None,
-        "machine": machine(),
-    }
+    result.figures.update(
+        data=config.data.name,
+        split=data.chosen.select_name,
+        seed=config.seed,
+        seconds=history[-1].get("seconds") if history else None,
+        machine=machine(),
+    )
     title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
     print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
     print(format_table(result.figures))
