@@ -255,14 +255,14 @@ def test_a_second_signal_ends_the_process_at_once(capfd):
 
 def test_evaluation_is_compiled_once(tmp_path, tiny_config, monkeypatch):
     compiled = []
-    make = loop.make_predict
+    make = loop.make_classify
 
-    def noted(model, variables):
-        compiled.append(make(model, variables))
+    def noted(model):
+        compiled.append(make(model))
         return compiled[-1]
 
-    monkeypatch.setattr(loop, "make_predict", noted)
+    monkeypatch.setattr(loop, "make_classify", noted)
     train(tiny_config(**SHORT), tmp_path)
-    (predict,) = compiled
+    (classify,) = compiled
     assert sum(entry["split"] == "validation" for entry in history(tmp_path)) == 2
-    assert predict.func._cache_size() == 1
+    assert classify._cache_size() == 1
