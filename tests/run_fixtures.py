@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from runs import CONFIG, SETTINGS, Run, write_pictures
 
 from expressnet_jax.config import default
 from expressnet_jax.data.prepare import Prepared, load, prepare
+from runs import CONFIG, SETTINGS, Run, write_pictures
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from runs import write_pictures
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from expressnet_jax.data.audit import audit
@@ -14,6 +13,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.assess import assess, leaked_examples, match_labels
 from expressnet_jax.training.checkpoints import Checkpoint
+from runs import write_pictures
 
 SHAPE = (32, 32, 1)
 

@@ -10,11 +10,11 @@ import textwrap
 import time
 
 import pytest
-from runs import write_pictures
 
 from expressnet_jax import __version__, cli
 from expressnet_jax.arguments import key_and_value
 from expressnet_jax.training.checkpoints import saved_steps
+from runs import write_pictures
 
 pytest_plugins = ["run_fixtures"]
 

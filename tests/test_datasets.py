@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from dataset_layouts import (
     LAYOUTS,
     UNLISTED,
@@ -17,8 +19,6 @@ from dataset_layouts import (
     rafdb_official,
     write,
 )
-from PIL import Image
-
 from expressnet_jax.data.datasets import builder_class
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.prepare import prepare

@@ -10,13 +10,13 @@ import subprocess
 import jax
 import numpy as np
 import pytest
-from runs import arrays, history
 
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.training import loop
 from expressnet_jax.training.checkpoints import BEST, LATEST, Checkpoints, saved_steps
 from expressnet_jax.training.loop import Meter, StopSignal, all_finite, train
 from expressnet_jax.training.writers import MetricsFile
+from runs import arrays, history
 
 pytest_plugins = ["run_fixtures"]
 

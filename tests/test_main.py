@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from runs import arrays, history, write_pictures
 
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.training.checkpoints import load_checkpoint, saved_steps
+from runs import arrays, history, write_pictures
 
 pytest_plugins = ["run_fixtures"]
 

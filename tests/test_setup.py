@@ -1,7 +1,6 @@
 """What can't be run is refused with its key: before the data is read, or at least before the run's folder is made."""
 
 import pytest
-from runs import write_pictures
 
 from expressnet_jax.config import default
 from expressnet_jax.data import prepare
@@ -9,6 +8,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.training import loop
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.setup import best_divisor, check, growth, load_data, make_plan
+from runs import write_pictures
 
 pytest_plugins = ["run_fixtures"]
 
