@@ -24,7 +24,7 @@ from expressnet_jax.models.registry import MODELS, create_model
 from expressnet_jax.training.checkpoints import Checkpoint, Checkpoints, describe, load_checkpoint
 from expressnet_jax.training.state import TrainState
 
-HEAD = {"ExpressNet": 0.7, "MobileNetV2": 0.4, "ResNet": 0.05}  # that drawn weights saturate no softmax
+HEAD = {(48, 96, 192): 0.7, "MobileNetV2": 0.2, "ResNet": 0.05}  # that drawn weights saturate no softmax; else 1.5
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,7 +60,9 @@ def config_of(name, **options):
 def weights(model, shape):
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
     variables = jax.tree_util.tree_map_with_path(drawn, shapes)
-    variables["params"]["head"]["kernel"] *= HEAD.get(type(model.backbone).__name__, 1.0)
+    if "batch_stats" in variables:  # then the features of different pictures lie close together
+        kind = getattr(model.backbone, "widths", type(model.backbone).__name__)
+        variables["params"]["head"]["kernel"] *= HEAD.get(tuple(kind) if not isinstance(kind, str) else kind, 1.5)
     return variables
 
 
@@ -104,7 +106,7 @@ def test_every_model_is_the_same_in_onnx_runtime(name, size, channels, kind, tmp
     checkpoint = checkpoint_of(name, size, channels, WITH_CONTEMPT)
     images = pictures(5, size, channels)
     proof = export_onnx(checkpoint, tmp_path / "model.onnx", images=images, input=kind)
-    assert proof["largest_difference"] < 2e-5 and proof["different_labels"] == 0
+    assert proof["largest_difference"] < 1e-5 and proof["different_labels"] == 0
     assert proof["examples"] == 5 and proof["batch_sizes"] == [1, 2, 7, 5]
     found = run(tmp_path / "model.onnx", images.astype({"uint8": np.uint8, "float": np.float32}[kind]))
     assert found.shape == (5, 8)

@@ -252,7 +252,7 @@ def test_without_an_average_the_weights_themselves_are_evaluated(mesh_of):
 def test_a_seed_decides_every_draw(mesh_of):
     losses = []
     for seed in (0, 0, 1):
-        run = Run(Linear(), mesh_of(1), augmentation=MOVING, seed=seed)
+        run = Run(Linear(), mesh_of(4), augmentation=MOVING, seed=seed)
         losses.append([float(run()["loss"][0]), float(run()["loss"][0])])
     assert losses[0] == losses[1]
     assert losses[0] != losses[2]
