@@ -24,7 +24,7 @@ def get_config(form="gpu"):
     config.data.name = "fer2013"
     config.train.batch_size = 128 if form == "cpu" else 512
     config.train.epochs = 20.0 if form == "cpu" else 60.0
-    config.train.grow_sizes = (28,)
+    config.train.grow_sizes = (32,)
     config.train.grow_until = (0.6,)
     config.optimizer.name = "muon"
     config.optimizer.learning_rate = 0.02

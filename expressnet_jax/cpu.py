@@ -11,10 +11,7 @@ import re
 import sys
 from importlib.metadata import version
 
-_XLA = (
-    "--xla_cpu_experimental_ynn_fusion_type="
-    "LIBRARY_FUSION_TYPE_REDUCE,LIBRARY_FUSION_TYPE_ELTWISE,LIBRARY_FUSION_TYPE_DOT"
-)
+_XLA = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
 _GLIBC = (
     "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592"
     ":glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456"

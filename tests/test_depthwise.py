@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from expressnet_jax.models.depthwise import DepthwiseConv, depthwise_form, grouped, shifted
+from expressnet_jax.models.depthwise import DepthwiseConv, grouped, shifted
+from expressnet_jax.models.form import convolution_form
 
 
 def data(side, channels=5, kernel=3):
@@ -39,9 +40,9 @@ def test_the_module_takes_the_form_that_is_asked_for():
     variables = module.init(jax.random.key(0), x)
     assert variables["params"]["kernel"].shape == (3, 3, 1, 5)
     primitives = {}
-    for form in ("grouped", "shifted", "auto"):
-        with depthwise_form(form):
+    for form in ("primitive", "products", "auto"):
+        with convolution_form(form):
             jaxpr = jax.make_jaxpr(lambda x: module.apply(variables, x))(x)
         primitives[form] = {equation.primitive.name for equation in jaxpr.eqns}
-    assert "conv_general_dilated" in primitives["grouped"] and "conv_general_dilated" not in primitives["shifted"]
-    assert primitives["auto"] == primitives["shifted" if jax.default_backend() == "cpu" else "grouped"]
+    assert "conv_general_dilated" in primitives["primitive"] and "conv_general_dilated" not in primitives["products"]
+    assert primitives["auto"] == primitives["products" if jax.default_backend() == "cpu" else "primitive"]

@@ -25,7 +25,7 @@ from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.deploy.onnx_predict import INPUT, INSTALL, OUTPUT, OnnxPredictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
-from expressnet_jax.models.depthwise import depthwise_form
+from expressnet_jax.models.form import convolution_form
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoint
 
@@ -160,7 +160,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str]) -> bytes:
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
     classify = partial(_classify, checkpoint.model, checkpoint.variables)
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
-    with _quiet(), jax.default_prng_impl("unsafe_rbg"), depthwise_form("grouped"):
+    with _quiet(), jax.default_prng_impl("unsafe_rbg"), convolution_form("primitive"):
         model = to_onnx(classify, [image], opset=OPSET, input_names=[INPUT], output_names=[OUTPUT])
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)

@@ -1,28 +1,12 @@
 """Depthwise convolution that a CPU can train. Shapes: B batch, H height, W width, C channels, k kernel, s stride."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Literal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-Form = Literal["auto", "grouped", "shifted"]
-_form: ContextVar[Form] = ContextVar("form", default="auto")
-
-
-@contextmanager
-def depthwise_form(form: Form) -> Iterator[None]:
-    """How depthwise convolutions that are traced inside are computed; an exported file wants `grouped` ones."""
-    token = _form.set(form)
-    try:
-        yield
-    finally:
-        _form.reset(token)
+from expressnet_jax.models.form import in_products
 
 
 class DepthwiseConv(nn.Module):
@@ -41,12 +25,8 @@ class DepthwiseConv(nn.Module):
     def __call__(self, x: Array) -> Array:
         shape = (self.kernel, self.kernel, 1, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.he_normal(in_axis=(0, 1), out_axis=(), batch_axis=(2, 3)), shape)
-        form = _form.get()
-        if form == "auto":
-            form = "shifted" if jax.default_backend() == "cpu" else "grouped"
-        return {"shifted": shifted, "grouped": grouped}[form](
-            x.astype(self.dtype), kernel.astype(self.dtype), self.stride
-        )
+        form = shifted if in_products() else grouped
+        return form(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
 
 
 def grouped(x: Array, kernel: Array, stride: int) -> Array:

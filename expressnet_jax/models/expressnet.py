@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 
 from expressnet_jax.models.attention import ChannelSpatialAttention
 from expressnet_jax.models.blocks import ResidualBlock
+from expressnet_jax.models.convolution import conv_for
 
 
 class ExpressNet(nn.Module):
@@ -35,7 +36,7 @@ class ExpressNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
+        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
         attend = partial(ChannelSpatialAttention, norm, self.reduction, self.spatial_kernels, self.dtype)
 

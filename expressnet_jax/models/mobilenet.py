@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from expressnet_jax.models.blocks import ModuleDef
+from expressnet_jax.models.convolution import conv_for
 from expressnet_jax.models.depthwise import DepthwiseConv
 from expressnet_jax.models.expressnet import stem_stride
 
@@ -55,7 +56,7 @@ class MobileNetV2(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
+        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
         depthwise = partial(DepthwiseConv, dtype=self.dtype)
         wide = lambda channels: max(8, int(channels * self.width + 4) // 8 * 8)

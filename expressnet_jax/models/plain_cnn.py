@@ -6,6 +6,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from expressnet_jax.models.blocks import max_pool
+from expressnet_jax.models.convolution import conv_for
 
 
 class PlainCNN(nn.Module):
@@ -22,7 +23,7 @@ class PlainCNN(nn.Module):
     def __call__(self, images: Array, train: bool = False) -> Array:
         x = (images / 255).astype(self.dtype)
         for i, filters in enumerate((32, 64, 128), start=1):
-            x = nn.relu(nn.Conv(filters, (3, 3), dtype=self.dtype, name=f"conv_{i}")(x))
+            x = nn.relu(conv_for(train)(filters, (3, 3), dtype=self.dtype, name=f"conv_{i}")(x))
             x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(128, dtype=self.dtype, name="dense_1")(x))

@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from expressnet_jax.models.blocks import ResidualBlock
+from expressnet_jax.models.convolution import conv_for
 from expressnet_jax.models.expressnet import stem_stride
 
 
@@ -26,7 +27,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
+        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
 
         x = (images / 127.5 - 1).astype(self.dtype)

@@ -1,0 +1,22 @@
+"""Keeping the compiler from fusing across a line."""
+
+from collections.abc import Callable
+
+import jax
+from jax.experimental.xla_metadata import set_xla_metadata
+
+
+def apart(function: Callable) -> Callable:
+    """`function` compiled as a call of its own: what goes in and what comes out stands in memory, computed once.
+
+    On a CPU, XLA fuses a cheap producer into every one of its consumers, so each would compute it once more, in its own
+    order of memory. Accelerators fuse better left alone, and are.
+    """
+    if jax.default_backend() != "cpu":
+        return function
+
+    def call(*arrays):
+        with set_xla_metadata(inlineable="false"):
+            return jax.jit(function)(*arrays)
+
+    return call

@@ -1,0 +1,163 @@
+"""Convolution by Winograd's minimal filtering, for CPUs (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural
+Networks", section 4).
+
+A tile of m x m outputs of an r x r kernel takes (m + r - 1)^2 products a channel pair instead of m^2 r^2. Tiles, kernel
+and outputs pass through small constant matrices before and after; in between stand matrix products, which a CPU runs
+close to its limit, in the two gradients as well. Matrices by Toom and Cook's interpolation at the points 0, 1, -1, 2,
+-2 and infinity.
+
+Shapes: B batch, H height, W width, C channels in, F filters out, T tiles a side, m outputs a tile, r kernel,
+n = m + r - 1 points.
+"""
+
+import operator
+from collections.abc import Sequence
+from functools import cache, partial, reduce
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from expressnet_jax.models.apart import apart
+
+_POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+
+class Transforms(NamedTuple):
+    """outputs float64[m,n], kernel float64[n,r], inputs float64[n,n]: y = outputs ((kernel g) * (inputs d))."""
+
+    outputs: np.ndarray
+    kernel: np.ndarray
+    inputs: np.ndarray
+
+
+@cache
+def transforms(outputs: int, kernel: int) -> Transforms:
+    """The matrices of F(m, r): `outputs` = m values of a correlation with `kernel` = r taps, from m + r - 1 inputs."""
+    points = np.array(_POINTS[: outputs + kernel - 2])
+    powers = lambda k: np.vstack([points[:, None] ** np.arange(k), np.eye(k)[-1]])
+    others = [np.delete(points, i) for i in range(len(points))]
+    scale = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)] + [1.0])
+    ascending = lambda roots: np.pad(np.poly(roots)[::-1], (0, len(points) - len(roots)))
+    return Transforms(
+        outputs=powers(outputs).T,
+        kernel=powers(kernel) / scale[:, None],
+        inputs=np.array([ascending(rest) for rest in (*others, points)]),
+    )
+
+
+def tile_size(height: int, width: int, kernel: int) -> int:
+    """The m of 2, 3 or 4 with the fewest products, tiles at the edge counted whole."""
+    cost = lambda m: -(-height // m) * -(-width // m) * (m + kernel - 1) ** 2
+    return min((4, 3, 2), key=cost)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def winograd(images: Array, kernel: Array, padding: Padding) -> Array:
+    """Correlates float[B,H,W,C] with float[r,r,C,F], stride 1 -> float[B,H',W',F]; r is 2 or 3.
+
+    `padding` is (before, after) by axis. Within about 1e-5 of the direct sum in float32, relative to the largest value.
+    """
+    r = kernel.shape[0]
+    height, width = (size + sum(pad) - r + 1 for size, pad in zip(images.shape[1:3], padding, strict=True))
+    m = tile_size(height, width, r)
+    tiles = -(-height // m), -(-width // m)
+    f = transforms(m, r)
+    starts = padding[0][0], padding[1][0]
+    lines = _lines(images, f.inputs, m, tiles[0], starts, tiles[1] * m + r - 1)
+    points = _two_ways(f.kernel, kernel)
+    sums = [apart(partial(_products, m, tiles[1]))(line, points[i]) for i, line in enumerate(lines)]
+    return apart(partial(_assemble, m, height, width))(sums)
+
+
+def _forward(images: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
+    return winograd(images, kernel, padding), (images, kernel)
+
+
+def _backward(padding: Padding, saved: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
+    images, kernel = saved
+    r = kernel.shape[0]
+    mirrored = tuple((r - 1 - before, r - 1 - after) for before, after in padding)
+    by_images = winograd(change, kernel[::-1, ::-1].swapaxes(2, 3), mirrored)
+    return by_images, _kernel_gradient(images, change, r, padding)
+
+
+winograd.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(images: Array, change: Array, r: int, padding: Padding) -> Array:
+    """float[r,r,C,F]: the transpose of every stage, so that a matrix product over all tiles stands in the middle."""
+    height, width = change.shape[1:3]
+    m = tile_size(height, width, r)
+    tiles = -(-height // m), -(-width // m)
+    f = transforms(m, r)
+    starts = padding[0][0], padding[1][0]
+    lines = _lines(images, f.inputs, m, tiles[0], starts, tiles[1] * m + r - 1)
+    changes = _lines(change, f.outputs.T, m, tiles[0], (0, 0), tiles[1] * m)
+    points = jnp.stack([apart(partial(_pairs, m, tiles[1], r))(a, b) for a, b in zip(lines, changes, strict=True)])
+    return _two_ways(f.kernel.T, points)
+
+
+def _lines(images: Array, matrix: np.ndarray, m: int, tiles: int, starts: tuple[int, int], width: int) -> list[Array]:
+    """Pads, and transforms down the columns: float[B,H,W,C] -> n arrays float[B,T,`width`,C]."""
+
+    def transform(images: Array) -> list[Array]:
+        height = (tiles - 1) * m + matrix.shape[1]
+        spare = (height - starts[0] - images.shape[1], width - starts[1] - images.shape[2])
+        padded = jax.lax.pad(
+            images,
+            jnp.zeros((), images.dtype),
+            [(0, 0, 0), (starts[0], spare[0], 0), (starts[1], spare[1], 0), (0, 0, 0)],
+        )
+        return _windows(matrix, padded, 1, m, tiles)
+
+    return apart(transform)(images)
+
+
+def _windows(matrix: np.ndarray, x: Array, axis: int, m: int, tiles: int) -> list[Array]:
+    """The matrix times the windows of x along `axis`, one every m places: an array for each row of the matrix."""
+    reach = (tiles - 1) * m + 1
+    return _mix(matrix, [jax.lax.slice_in_dim(x, i, i + reach, m, axis) for i in range(matrix.shape[1])])
+
+
+def _products(m: int, tiles: int, line: Array, points: Array) -> list[Array]:
+    """Along the rows: transform, product with float[n,C,F], and back: float[B,T,W,C] -> m arrays float[B,T,T,F]."""
+    f = transforms(m, len(points) - m + 1)
+    columns = _windows(f.inputs, line, 2, m, tiles)
+    shape = (*columns[0].shape[:3], points.shape[-1])
+    rows = lambda x: x.reshape(-1, x.shape[-1])
+    return _mix(f.outputs, [(rows(x) @ point).reshape(shape) for x, point in zip(columns, points, strict=True)])
+
+
+def _pairs(m: int, tiles: int, r: int, line: Array, change: Array) -> Array:
+    """float[n,C,F]: for each point the product of inputs and gradients over all tiles."""
+    f = transforms(m, r)
+    rows = lambda x: x.reshape(-1, x.shape[-1])
+    columns = _windows(f.inputs, line, 2, m, tiles)
+    changes = _windows(f.outputs.T, change, 2, m, tiles)
+    return jnp.stack([rows(x).T @ rows(y) for x, y in zip(columns, changes, strict=True)])
+
+
+def _assemble(m: int, height: int, width: int, sums: list[list[Array]]) -> Array:
+    """Transforms down the columns and lays the tiles out: n x m arrays float[B,T,T,F] -> float[B,H,W,F]."""
+    matrix = transforms(m, len(sums) - m + 1).outputs
+    columns = [_mix(matrix, list(column)) for column in zip(*sums, strict=True)]
+    tiles = jnp.stack([jnp.stack(row, 3) for row in zip(*columns, strict=True)], 2)
+    batch, down, _, across, _, filters = tiles.shape
+    return tiles.reshape(batch, down * m, across * m, filters)[:, :height, :width]
+
+
+def _mix(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
+    """The matrix times a vector of arrays, zeros left out."""
+    scaled = lambda row: [x if w == 1 else x * float(w) for w, x in zip(row, parts, strict=True) if w]
+    return [reduce(operator.add, scaled(row)) for row in matrix]
+
+
+def _two_ways(matrix: np.ndarray, kernel: Array) -> Array:
+    """The matrix down and across float[i,i,C,F], as one product -> float[o,o,C,F]."""
+    rows, columns = matrix.shape
+    both = jnp.asarray(np.kron(matrix, matrix), kernel.dtype)
+    return (both @ kernel.reshape(columns**2, -1)).reshape(rows, rows, *kernel.shape[2:])
