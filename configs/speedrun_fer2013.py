@@ -23,7 +23,7 @@ def get_config(form="gpu"):
     config.model.name = "expressnet_small" if form == "cpu" else "expressnet_base"
     config.data.name = "fer2013"
     config.train.batch_size = 128 if form == "cpu" else 512
-    config.train.epochs = 20.0 if form == "cpu" else 60.0
+    config.train.epochs = 16.0 if form == "cpu" else 60.0
     config.train.grow_sizes = (32,)
     config.train.grow_until = (0.6,)
     config.optimizer.name = "muon"

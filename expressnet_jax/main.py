@@ -40,9 +40,11 @@ def main(_) -> int:
 
 def run(config, workdir: Path) -> list[Path]:
     """The files that the run has written, beside its checkpoints."""
+    from expressnet_jax.compile_cache import keep_compiled
     from expressnet_jax.training.finish import finish
     from expressnet_jax.training.loop import train
 
+    keep_compiled()
     data = train(config, workdir)
     checkpoint, files = finish(config, workdir, data)
     if config.export:

@@ -7,14 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.bench import ceiling
+from expressnet_jax.bench import ceiling, scale
 from expressnet_jax.bench import input as bench
-from expressnet_jax.bench.commands import _model_table, _step_table, _train_table
+from expressnet_jax.bench.commands import _model_table, _scale_table, _step_table, _train_table
 from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.step import Step, bench_step
 from expressnet_jax.bench.torch_rival import TWINS, _options
 from expressnet_jax.bench.train import bench_train
 from expressnet_jax.bench.turns import compare, take_turns
+from expressnet_jax.data.decode import decode
+from expressnet_jax.data.prepared import load
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.models.registry import create_model
@@ -134,3 +136,26 @@ def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, si
     for path, parameter in twin.named_parameters():
         scale = max(float(expected[path].abs().max()), 1e-2)
         np.testing.assert_allclose(parameter.grad.numpy() / scale, expected[path].numpy() / scale, atol=5e-3)
+
+
+def test_sets_of_every_size_are_streamed_and_opened_in_a_process_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(scale, "RECORDS_PER_FILE", 250)
+    figures = scale.bench_scale((200, 600), batch_size=16, rounds=2)
+    assert set(figures["records"]) == {"200", "600"} and figures["records"]["200"]["ratio"] == 1
+    for found in figures["records"].values():
+        assert found["us_per_image"] > 0 and 0 < found["start_mib"] <= found["end_mib"] and found["start_seconds"] > 0
+    assert "600" in _scale_table(figures)
+
+
+def test_a_written_set_is_read_as_any_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(scale, "RECORDS_PER_FILE", 40)
+    scale.write_set(tmp_path, 100)
+    split = load(scale.NAME, tmp_path).split("train")
+    assert len(split.files) == 3 and len(split) == 100 and split.keys[99] == "0000099.jpg"
+    assert split.encoded(99) == split.encoded(99 - scale.DISTINCT) != split.encoded(98)
+    assert decode(split.encoded(0), None, 1).shape == (scale.SIDE, scale.SIDE, 1)
+
+
+def test_a_scale_too_large_for_the_disk_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="TMPDIR"):
+        scale.bench_scale((10**13,))

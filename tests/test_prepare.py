@@ -18,6 +18,7 @@ from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.decode import decode, decode_all
 from expressnet_jax.data.prepare import default_data_dir, load, prepare
+from expressnet_jax.data.prepared import Columns
 from expressnet_jax.errors import UserError
 
 COUNT = 40
@@ -81,6 +82,18 @@ def test_record_i_is_the_ith_of_the_source_with_all_its_columns(tmp_path):
         np.testing.assert_array_equal(split.columns["points"], POINTS[rows])
         np.testing.assert_allclose(split.columns["valence"], rows / COUNT, rtol=1e-6)
         np.testing.assert_array_equal(split.indices, np.arange(len(rows)))
+
+
+def test_a_column_is_read_when_it_is_first_asked_for(tmp_path, monkeypatch):
+    path = tmp_path / "index.npz"
+    np.savez(path, label=np.arange(3), key=np.array(["a", "b", "c"]))
+    columns = Columns(path)
+    assert list(columns) == ["label", "key"] and len(columns) == 2 and "votes" not in columns
+    np.testing.assert_array_equal(columns["label"], [0, 1, 2])
+    path.unlink()
+    assert columns["label"][2] == 2 and columns.get("votes") is None
+    with pytest.raises(FileNotFoundError):
+        columns["key"]
 
 
 def test_tfds_reads_the_same_without_tensorflow(tmp_path):

@@ -36,6 +36,10 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--batch_size", type=int, default=64)
 
+    text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
+    sub = part("scale", _scale, _scale_table, text)
+    sub.add_argument("--records", type=int, nargs="+", default=(10_000, 100_000, 1_000_000, 5_000_000))
+
     sub = part("start", _start, _start_table, "From the start of a process to its first training step.")
     _network(sub)
 
@@ -130,6 +134,22 @@ def _model_table(figures: dict[str, Any]) -> str:
             f"{found['jax_images_per_second']:,.0f}",
         )
         lines.append(f"{name:20s}" + "".join(f"{cell:>15s}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _scale(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.scale import bench_scale
+
+    return bench_scale(sorted(arguments.records))
+
+
+def _scale_table(figures: dict[str, Any]) -> str:
+    lines = [f"{'records':>12s}{'us an image':>14s}{'ratio':>8s}{'start s':>10s}{'MiB then':>10s}{'MiB later':>11s}"]
+    for size, found in figures["records"].items():
+        lines.append(
+            f"{int(size):12,d}{found['us_per_image']:14.1f}{found['ratio']:8.2f}{found['start_seconds']:10.2f}"
+            f"{found['start_mib']:10,.0f}{found['end_mib']:11,.0f}"
+        )
     return "\n".join(lines)
 
 

@@ -23,6 +23,7 @@ from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.setup import compute_dtype
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_dispatch, make_train_step
 
@@ -46,8 +47,7 @@ class Step:
         steps_per_dispatch: int = 1,
         model_options: Mapping[str, Any] | None = None,
     ):
-        if dtype == "auto":
-            dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+        dtype = compute_dtype(dtype)
         self.dtype, self.batch_size, self.per_dispatch = dtype, batch_size, steps_per_dispatch
         self.model = create_model(name, CLASSES, dtype=jnp.dtype(dtype), **(model_options or {}))
         mesh = make_mesh()

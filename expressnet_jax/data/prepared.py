@@ -8,7 +8,7 @@ DATA_DIR/NAME/VERSION/   a data set as TensorFlow Datasets writes it, and beside
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,29 @@ from expressnet_jax.data.datasets import DATASETS, FORMAT_VERSION
 from expressnet_jax.errors import UserError
 
 
+class Columns(Mapping[str, np.ndarray]):
+    """The columns of an index file, each read when it is first asked for: of millions of records, training never asks
+    for the keys, which are most of the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with np.load(path) as index:
+            self._read: dict[str, np.ndarray | None] = dict.fromkeys(index.files)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        column = self._read[name]
+        if column is None:
+            with np.load(self.path) as index:
+                column = self._read[name] = index[name]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+
 class Split:
     """One split, read by position; safe to share between threads and to pickle, for files are opened on first use.
 
@@ -31,7 +54,7 @@ class Split:
     """
 
     def __init__(
-        self, files: Sequence[str], classes: tuple[str, ...], columns: dict[str, np.ndarray], indices: np.ndarray
+        self, files: Sequence[str], classes: tuple[str, ...], columns: Mapping[str, np.ndarray], indices: np.ndarray
     ) -> None:
         self.files, self.classes, self.columns, self.indices = tuple(files), classes, columns, indices
         self._lock = threading.Lock()
@@ -105,8 +128,7 @@ class Prepared:
         """One split by its name."""
         if name not in self.splits:
             raise UserError(f"{self.name} has no split {name!r}; its splits are: {', '.join(self.splits)}")
-        with np.load(self.directory / f"index_{name}.npz") as index:
-            columns = dict(index)
+        columns = Columns(self.directory / f"index_{name}.npz")
         pattern = f"{self.facts['name']}-{stored_split(name)}.array_record-*"
         files = sorted(str(path) for path in self.directory.glob(pattern))
         if not files:

@@ -9,30 +9,25 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.apart import apart
 
-
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
 def largest(x: Array, axes: tuple[int, ...]) -> Array:
-    """The maximum over axes; of equal largest values each takes its share of the gradient.
+    """The maximum over neighbouring axes, whose gradient goes to the first place that has it.
 
-    As JAX's own, except that no NaN can come of it. A compiler that may compute x twice, rounded in two ways, can find
-    no place equal to the maximum, and 0 / 0 would spoil the whole gradient (jax issue 40564 is its sister). So a CPU
-    compares x as it stands in memory, and elsewhere such a rare place gets no gradient.
+    JAX's own looks for the places equal to the maximum and divides by their number. A compiler may compute x twice,
+    rounded in two ways; then no place is equal, and 0 / 0 makes the whole gradient NaN (jax issue 40564 is its sister).
     """
-    return apart(lambda x: x.max(axes))(x)
+    return x.max(axes)
 
 
-def _largest_backward(axes: tuple[int, ...], saved: tuple[Array, Array], change: Array) -> tuple[Array]:
-    def share(x: Array, top: Array, change: Array) -> Array:
-        here = (x == jnp.expand_dims(top, axes)).astype(change.dtype)
-        count = jnp.maximum(here.sum(axes), 1)
-        return here * jnp.expand_dims(change / count, axes)
-
-    return (apart(share)(*saved, change),)
-
-
-largest.defvjp(lambda x, axes: ((top := largest(x, axes)), (x, top)), _largest_backward)
+@largest.defjvp
+def _largest_jvp(axes, primals, tangents):
+    (x,), (change,) = primals, tangents
+    flat = (*x.shape[: axes[0]], -1, *x.shape[axes[-1] + 1 :])
+    place = jnp.argmax(jnp.reshape(x, flat), axes[0], keepdims=True)
+    change = change.reshape(flat)
+    here = jax.lax.broadcasted_iota(place.dtype, change.shape, axes[0]) == place
+    return largest(x, axes), jnp.where(here, change, 0).sum(axes[0])
 
 
 class ChannelAttention(nn.Module):

@@ -3,6 +3,7 @@
 Shapes: B batch, H height, W width, C channels in, F filters out, r kernel, s stride.
 """
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -56,7 +57,7 @@ def convolve(images: Array, kernel: Array, strides: Sequence[int], padding, **op
 
 def _can_be_rewritten(images: Array, kernel: Array, strides: Sequence[int], options: dict) -> bool:
     """Square, dense, undilated, in single precision, and large enough."""
-    products = images[..., 0].size * kernel.size // strides[0] ** 2
+    products = math.prod(images.shape[:3]) * kernel.size // strides[0] ** 2
     square = kernel.shape[0] == kernel.shape[1] and strides[0] == strides[1]
     dense = options.get("feature_group_count", 1) == 1
     dilated = any(set(options.get(side) or (1,)) != {1} for side in ("lhs_dilation", "rhs_dilation"))

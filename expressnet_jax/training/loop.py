@@ -19,6 +19,7 @@ from expressnet_jax.data.audit import one_line
 from expressnet_jax.data.pipeline import OrderedBatches
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.evaluation.evaluate import collect, summarise
+from expressnet_jax.models.form import in_products
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoints, describe
 from expressnet_jax.training.mesh import check_batch, make_mesh
@@ -100,6 +101,10 @@ def introduce(config: ConfigDict, data: Data, state: TrainState, total: int) -> 
         f"{config.model.name}: {parameter_count(state.params):,} parameters"
         f" on {jax.device_count()} x {jax.devices()[0].device_kind}"
     )
+    if in_products():
+        say(
+            "CPU: convolutions as products, XLA's and the allocator's settings of cpu.py; EXPRESSNET_TUNE=0 does without"
+        )
     say(f"{config.data.name}: {len(train):,} training pictures, {len(select):,} of {data.chosen.select_name} select")
     if data.audit is not None:
         say(one_line(data.audit))

@@ -73,7 +73,7 @@ def check(config: ConfigDict) -> None:
     """Raises UserError for anything wrong that needs no data to see. Nothing is read, compiled or written."""
     check_values(config)
     shape = image_shape(config)
-    compute_dtype(config)
+    compute_dtype(config.train.dtype)
     uses_votes(config)
     choose_reader(config.data.reader, 0)
     make_schedule(config.optimizer.schedule, 0.1, 10)
@@ -234,7 +234,7 @@ def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
         if name in options:
             raise UserError(f"model.options: {name} is set by {key}")
     return create_model(
-        config.model.name, num_classes, dropout=config.model.dropout, dtype=compute_dtype(config), **options
+        config.model.name, num_classes, dropout=config.model.dropout, dtype=compute_dtype(config.train.dtype), **options
     )
 
 
@@ -271,9 +271,8 @@ def image_shape(config: ConfigDict) -> tuple[int, int, int]:
     return (config.data.size, config.data.size, config.data.channels)
 
 
-def compute_dtype(config: ConfigDict) -> str:
-    """The arithmetic of a run: float32 on a CPU, bfloat16 on accelerators, unless the config says."""
-    dtype = config.train.dtype
+def compute_dtype(dtype: str) -> str:
+    """What `train.dtype` comes to: "auto" is float32 on a CPU, bfloat16 on accelerators."""
     if dtype == "auto":
         return "float32" if jax.default_backend() == "cpu" else "bfloat16"
     if dtype not in ("float32", "bfloat16"):

@@ -1,0 +1,137 @@
+"""Whether a data set of millions costs more an image than one of thousands: time an image, time to start, memory."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import grain.python as grain
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordWriter
+from tensorflow_datasets.proto import tf_example_pb2
+
+from expressnet_jax.bench.turns import take_turns
+from expressnet_jax.data.datasets import FORMAT_VERSION
+from expressnet_jax.data.pipeline import DispatchSource, StreamedPictures
+from expressnet_jax.data.prepared import load
+from expressnet_jax.data.sampling import Uniform
+from expressnet_jax.errors import UserError
+from expressnet_jax.machine import machine
+
+NAME, SIDE, CLASSES = "scale", 48, ("anger", "fear")
+DISTINCT = 64
+RECORDS_PER_FILE = 500_000
+BYTES_PER_RECORD = 3000  # on the disk, at most
+
+
+def bench_scale(
+    sizes: Sequence[int] = (10_000, 100_000, 1_000_000, 5_000_000), *, batch_size: int = 256, rounds: int = 5
+) -> dict[str, Any]:
+    """Streams sets of these sizes, gray JPEGs of 48 pixels in random order, in alternating blocks.
+
+    Time an image, relative to the smallest set; in a process of its own for each set the seconds from opening it to its
+    first batch, and the peak memory after `rounds` blocks. Pictures repeat; records, index and shuffling are real.
+
+    Raises:
+      UserError: too little space on the disk of the temporary folder.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        _check_space(Path(folder), sum(sizes))
+        for size in sizes:
+            write_set(Path(folder) / str(size), size)
+        blocks = {str(size): stream(Path(folder) / str(size), batch_size, min(sizes)) for size in sizes}
+        seconds = take_turns(blocks, rounds)
+        alone = {str(size): _alone(Path(folder) / str(size), batch_size, min(sizes)) for size in sizes}
+    times = {size: float(np.median(values)) for size, values in seconds.items()}
+    return {
+        "batch_size": batch_size,
+        "machine": machine(),
+        "records": {
+            size: {"us_per_image": 1e6 * times[size], "ratio": times[size] / times[str(min(sizes))], **alone[size]}
+            for size in times
+        },
+    }
+
+
+def write_set(data_dir: Path, count: int) -> None:
+    """A prepared set of `count` records in `data_dir`, as `load` reads it."""
+    directory = data_dir / NAME / FORMAT_VERSION
+    directory.mkdir(parents=True)
+    records = [_record(np.random.default_rng(i)) for i in range(DISTINCT)]
+    for number, first in enumerate(range(0, count, RECORDS_PER_FILE)):
+        writer = ArrayRecordWriter(str(directory / f"{NAME}-train.array_record-{number:05d}"), "group_size:1")
+        for i in range(first, min(first + RECORDS_PER_FILE, count)):
+            writer.write(records[i % DISTINCT])
+        writer.close()
+    keys = np.char.mod("%07d.jpg", np.arange(count))
+    labels = np.arange(count, dtype=np.int32) % len(CLASSES)
+    np.savez_compressed(directory / "index_train.npz", label=labels, key=keys)
+    facts = {"name": NAME, "classes": CLASSES, "splits": {"train": {"examples": count}}}
+    (directory / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def stream(data_dir: Path, batch_size: int, images: int) -> Callable[[], float]:
+    """Opens a set and makes its first batch; then each call reads `images` more and returns the seconds an image."""
+    split = load(NAME, data_dir).split("train")
+    sampler = Uniform(len(split), batch_size)
+    source = DispatchSource(sampler, split.labels, None, StreamedPictures(split, SIDE, 1), 2**31)
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    batches = iter(grain.MapDataset.source(source).to_iter_dataset(options))
+    next(batches)
+    steps = max(images // batch_size, 1)
+
+    def block() -> float:
+        start = time.perf_counter()
+        for _ in range(steps):
+            next(batches)
+        return (time.perf_counter() - start) / (steps * batch_size)
+
+    return block
+
+
+def _alone(data_dir: Path, batch_size: int, images: int) -> dict[str, float]:
+    """`report` in a process of its own."""
+    arguments = [str(data_dir), str(batch_size), str(images)]
+    command = [sys.executable, "-m", "expressnet_jax.bench.scale", *arguments]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def report(data_dir: Path, batch_size: int, images: int) -> dict[str, float]:
+    """Seconds to the first batch, and this process's peak memory in MiB there and three blocks later."""
+    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    start = time.perf_counter()
+    block = stream(data_dir, batch_size, images)
+    found = {"start_seconds": time.perf_counter() - start, "start_mib": peak()}
+    for _ in range(3):
+        block()
+    return found | {"end_mib": peak()}
+
+
+def _record(rng: np.random.Generator) -> bytes:
+    noise = rng.integers(0, 256, (SIDE // 4, SIDE // 4), np.uint8)
+    _, encoded = cv2.imencode(".jpg", cv2.resize(noise, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC))
+    example = tf_example_pb2.Example()
+    example.features.feature["image"].bytes_list.value.append(encoded.tobytes())
+    return example.SerializeToString()
+
+
+def _check_space(folder: Path, count: int) -> None:
+    needed, free = count * BYTES_PER_RECORD, shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(
+            f"bench scale: {count:,} records need about {needed / 2**30:.0f} GiB, {folder.parent} has "
+            f"{free / 2**30:.0f}; set TMPDIR to a larger disk, or give smaller --records"
+        )
+
+
+if __name__ == "__main__":
+    print(json.dumps(report(Path(sys.argv[1]), *map(int, sys.argv[2:]))), flush=True)
+    os._exit(0)  # reading threads may still be waiting for work
