@@ -31,7 +31,8 @@ def test_input_figures(reader, tmp_path):
     else:
         figures = bench.bench_stream(num_examples=40, size=32, stored=64, batch_size=8)
     speed = figures["images_per_second"]
-    assert figures["reader"] == reader and set(speed) == {"pipeline", "bare"} and min(speed.values()) > 0
+    expected = {"pipeline", "bare"} | ({"bare, all cores at once"} if reader == "stream" else set())
+    assert figures["reader"] == reader and set(speed) == expected and min(speed.values()) > 0
     assert figures["ratio"] == pytest.approx(speed["pipeline"] / speed["bare"])
     assert 0 < figures["least"] <= figures["most"]
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures

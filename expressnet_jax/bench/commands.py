@@ -84,6 +84,7 @@ def _input_table(figures: dict[str, Any]) -> str:
     rows = [
         (f"{figures['reader']} reader through grain", f"{speed['pipeline']:,.0f} images/s"),
         (bare, f"{speed['bare']:,.0f} images/s"),
+        *((title, f"{value:,.0f} images/s") for title, value in speed.items() if title not in ("pipeline", "bare")),
         ("ratio", f"{figures['ratio']:.2f} ({figures['least']:.2f} to {figures['most']:.2f})"),
     ]
     return _rows(rows)

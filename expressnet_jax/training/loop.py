@@ -102,9 +102,7 @@ def introduce(config: ConfigDict, data: Data, state: TrainState, total: int) -> 
         f" on {jax.device_count()} x {jax.devices()[0].device_kind}"
     )
     if in_products():
-        say(
-            "CPU: convolutions as products, XLA's and the allocator's settings of cpu.py; EXPRESSNET_TUNE=0 does without"
-        )
+        say("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
     say(f"{config.data.name}: {len(train):,} training pictures, {len(select):,} of {data.chosen.select_name} select")
     if data.audit is not None:
         say(one_line(data.audit))
