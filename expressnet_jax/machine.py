@@ -3,6 +3,8 @@
 import datetime
 import os
 import platform
+import resource
+import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -36,6 +38,16 @@ def process_seconds() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError, AttributeError):
         return time.perf_counter() - _IMPORTED
+
+
+def peak_memory() -> int:
+    """The most bytes held so far: on the busiest local device where it counts them, else by this process."""
+    import jax
+
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    on_devices = max(found.get("peak_bytes_in_use", 0) for found in stats)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return on_devices or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _processor() -> str:

@@ -82,6 +82,7 @@ def test_step_figures(tmp_path):
 def test_train_figures(tiny_config, tmp_path):
     figures = bench_train(tiny_config(), rounds=1, block_seconds=0.01)
     assert figures["reader"] == "PicturesInMemory" and set(figures["images_per_second"]) == {"loop", "bare step"}
+    assert figures["to_device_ms"] > 0 and figures["peak_memory_mib"] > 50
     assert 0 <= figures["input_wait_share"] <= 1 and 0 < figures["save_holds_ms"] <= figures["save_written_ms"]
     assert "input wait" in _train_table(figures)
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures

@@ -55,6 +55,11 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--against", choices=("torch",), default="", help="the same network there, in alternating blocks")
     sub.add_argument("--rounds", type=int, default=6, help="blocks each; default: 6")
 
+    text = "The README's table, from the JSON that the other parts have written."
+    sub = parts.add_parser("table", help=text, description=text)
+    sub.add_argument("folder", type=Path, nargs="?", default=Path("configs/results"), help="default: configs/results")
+    sub.set_defaults(measure=lambda arguments: arguments.folder, table=_table, json=None)
+
 
 def _network(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--model", default="expressnet_small")
@@ -108,8 +113,10 @@ def _train_table(figures: dict[str, Any]) -> str:
     rows += [
         ("ratio", f"{found['ratio']:.3f} ({found['least']:.3f} to {found['most']:.3f})"),
         ("input wait", f"{figures['input_wait_ms']:.2f} ms, {100 * figures['input_wait_share']:.2f} % of a step"),
+        ("from host to device, alone", f"{figures['to_device_ms']:.2f} ms"),
         ("compute", f"{figures['compute_ms']:.1f} ms"),
         ("checkpoint", f"holds {figures['save_holds_ms']:.0f} ms, written in {figures['save_written_ms']:.0f} ms"),
+        ("peak memory", f"{figures['peak_memory_mib']:,.0f} MiB"),
     ]
     return _rows(rows)
 
@@ -197,6 +204,15 @@ def _step_table(figures: dict[str, Any]) -> str:
         ("compile", f"{figures['compile_seconds']:.1f} s"),
     ]
     return _rows(rows)
+
+
+def _table(folder: Path) -> str:
+    from expressnet_jax.bench.table import table
+    from expressnet_jax.errors import UserError
+
+    if not any(folder.glob("bench_*.json")):
+        raise UserError(f"{folder}: no bench_*.json there; expressnet bench PART --json {folder}/bench_PART.json")
+    return table(folder)
 
 
 def _rows(rows: list[tuple[str, str]]) -> str:

@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from expressnet_jax.bench.turns import compare, take_turns
-from expressnet_jax.machine import machine
+from expressnet_jax.machine import machine, peak_memory
 from expressnet_jax.training.checkpoints import Checkpoints, describe
 from expressnet_jax.training.mesh import make_mesh
 from expressnet_jax.training.setup import check, image_shape, load_data, make_feeds, make_plan, make_program
@@ -50,6 +51,8 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
         "images_per_second": {name: float(np.median(values)) for name, values in speeds.items()},
         "loop_to_bare": compare(speeds["loop"], speeds["bare step"]),
         **loop.parts(count),
+        "to_device_ms": loop.to_device_ms(count),
+        "peak_memory_mib": peak_memory() / 2**20,
         **loop.saving(describe(config.to_dict(), data.prepared.classes, image_shape(config))),
     }
 
@@ -60,6 +63,7 @@ class _Loop:
     def __init__(self, dispatch, state, feed):
         self.dispatch, self.state, self.table = dispatch, state, feed.table
         self.feed = lambda: iter(feed.start(0))
+        self.host_batches = (feed.source[i] for i in range(len(feed.source)))
         self.batch = next(self.feed())
         self.bare(1)
 
@@ -89,6 +93,15 @@ class _Loop:
         return {f"{name}_ms": 1000 * seconds / count for name, seconds in spent.items()} | {
             "input_wait_share": spent["input_wait"] / whole
         }
+
+    def to_device_ms(self, count: int) -> float:
+        """Milliseconds for the way of one dispatch's batches from host memory to the devices, nothing beside it."""
+        sharding, seconds = self.batch["label"].sharding, []
+        for batch in islice(self.host_batches, count):
+            start = time.perf_counter()
+            jax.block_until_ready(jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), batch))
+            seconds.append(time.perf_counter() - start)
+        return 1000 * float(np.median(seconds))
 
     def saving(self, metadata: dict[str, Any]) -> dict[str, float]:
         """Milliseconds for which a checkpoint holds the loop up, and until it is on the disk."""

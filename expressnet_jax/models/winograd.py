@@ -55,6 +55,31 @@ def tile_size(height: int, width: int, kernel: int) -> int:
     return min((4, 3, 2), key=cost)
 
 
+class Tiling(NamedTuple):
+    """How an output of `height` x `width` is cut: `down` x `across` tiles of m x m, for a kernel of r taps a side."""
+
+    m: int
+    r: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, height: int, width: int, kernel: int) -> "Tiling":
+        return cls(tile_size(height, width, kernel), kernel, height, width)
+
+    @property
+    def down(self) -> int:
+        return -(-self.height // self.m)
+
+    @property
+    def across(self) -> int:
+        return -(-self.width // self.m)
+
+    @property
+    def transforms(self) -> Transforms:
+        return transforms(self.m, self.r)
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def winograd(images: Array, kernel: Array, padding: Padding) -> Array:
     """Correlates float[B,H,W,C] with float[r,r,C,F], stride 1 -> float[B,H',W',F]; r is 2 or 3.
@@ -63,14 +88,11 @@ def winograd(images: Array, kernel: Array, padding: Padding) -> Array:
     """
     r = kernel.shape[0]
     height, width = (size + sum(pad) - r + 1 for size, pad in zip(images.shape[1:3], padding, strict=True))
-    m = tile_size(height, width, r)
-    tiles = -(-height // m), -(-width // m)
-    f = transforms(m, r)
-    starts = padding[0][0], padding[1][0]
-    lines = _lines(images, f.inputs, m, tiles[0], starts, tiles[1] * m + r - 1)
-    points = _two_ways(f.kernel, kernel)
-    sums = [apart(partial(_products, m, tiles[1]))(line, points[i]) for i, line in enumerate(lines)]
-    return apart(partial(_assemble, m, height, width))(sums)
+    tiling = Tiling.of(height, width, r)
+    lines = apart(partial(_lines, tiling, tiling.transforms.inputs, padding))(images)
+    points = _two_ways(tiling.transforms.kernel, kernel)
+    sums = [apart(partial(_products, tiling))(line, points[i]) for i, line in enumerate(lines)]
+    return apart(partial(_assemble, tiling))(sums)
 
 
 def _forward(images: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
@@ -90,31 +112,20 @@ winograd.defvjp(_forward, _backward)
 
 def _kernel_gradient(images: Array, change: Array, r: int, padding: Padding) -> Array:
     """float[r,r,C,F]: the transpose of every stage, so that a matrix product over all tiles stands in the middle."""
-    height, width = change.shape[1:3]
-    m = tile_size(height, width, r)
-    tiles = -(-height // m), -(-width // m)
-    f = transforms(m, r)
-    starts = padding[0][0], padding[1][0]
-    lines = _lines(images, f.inputs, m, tiles[0], starts, tiles[1] * m + r - 1)
-    changes = _lines(change, f.outputs.T, m, tiles[0], (0, 0), tiles[1] * m)
-    points = jnp.stack([apart(partial(_pairs, m, tiles[1], r))(a, b) for a, b in zip(lines, changes, strict=True)])
+    tiling = Tiling.of(*change.shape[1:3], r)
+    f = tiling.transforms
+    lines = apart(partial(_lines, tiling, f.inputs, padding))(images)
+    changes = apart(partial(_lines, tiling, f.outputs.T, ((0, 0), (0, 0))))(change)
+    points = jnp.stack([apart(partial(_pairs, tiling))(a, b) for a, b in zip(lines, changes, strict=True)])
     return _two_ways(f.kernel.T, points)
 
 
-def _lines(images: Array, matrix: np.ndarray, m: int, tiles: int, starts: tuple[int, int], width: int) -> list[Array]:
-    """Pads, and transforms down the columns: float[B,H,W,C] -> n arrays float[B,T,`width`,C]."""
-
-    def transform(images: Array) -> list[Array]:
-        height = (tiles - 1) * m + matrix.shape[1]
-        spare = (height - starts[0] - images.shape[1], width - starts[1] - images.shape[2])
-        padded = jax.lax.pad(
-            images,
-            jnp.zeros((), images.dtype),
-            [(0, 0, 0), (starts[0], spare[0], 0), (starts[1], spare[1], 0), (0, 0, 0)],
-        )
-        return _windows(matrix, padded, 1, m, tiles)
-
-    return apart(transform)(images)
+def _lines(tiling: Tiling, matrix: np.ndarray, padding: Padding, x: Array) -> list[Array]:
+    """Down the columns: pads float[B,H,W,C] to whole tiles, transforms -> n arrays float[B,T,W',C]."""
+    whole = [(tiles - 1) * tiling.m + matrix.shape[1] for tiles in (tiling.down, tiling.across)]
+    edges = [(before, n - before - size, 0) for (before, _), n, size in zip(padding, whole, x.shape[1:3], strict=True)]
+    padded = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
+    return _windows(matrix, padded, 1, tiling.m, tiling.down)
 
 
 def _windows(matrix: np.ndarray, x: Array, axis: int, m: int, tiles: int) -> list[Array]:
@@ -123,31 +134,31 @@ def _windows(matrix: np.ndarray, x: Array, axis: int, m: int, tiles: int) -> lis
     return _mix(matrix, [jax.lax.slice_in_dim(x, i, i + reach, m, axis) for i in range(matrix.shape[1])])
 
 
-def _products(m: int, tiles: int, line: Array, points: Array) -> list[Array]:
-    """Along the rows: transform, product with float[n,C,F], and back: float[B,T,W,C] -> m arrays float[B,T,T,F]."""
-    f = transforms(m, len(points) - m + 1)
-    columns = _windows(f.inputs, line, 2, m, tiles)
+def _products(tiling: Tiling, line: Array, points: Array) -> list[Array]:
+    """Along the rows: transform, product with float[n,C,F], and back: float[B,T,W',C] -> m arrays float[B,T,T,F]."""
+    columns = _windows(tiling.transforms.inputs, line, 2, tiling.m, tiling.across)
     shape = (*columns[0].shape[:3], points.shape[-1])
-    rows = lambda x: x.reshape(-1, x.shape[-1])
-    return _mix(f.outputs, [(rows(x) @ point).reshape(shape) for x, point in zip(columns, points, strict=True)])
+    products = [(_rows(x) @ point).reshape(shape) for x, point in zip(columns, points, strict=True)]
+    return _mix(tiling.transforms.outputs, products)
 
 
-def _pairs(m: int, tiles: int, r: int, line: Array, change: Array) -> Array:
+def _pairs(tiling: Tiling, line: Array, change: Array) -> Array:
     """float[n,C,F]: for each point the product of inputs and gradients over all tiles."""
-    f = transforms(m, r)
-    rows = lambda x: x.reshape(-1, x.shape[-1])
-    columns = _windows(f.inputs, line, 2, m, tiles)
-    changes = _windows(f.outputs.T, change, 2, m, tiles)
-    return jnp.stack([rows(x).T @ rows(y) for x, y in zip(columns, changes, strict=True)])
+    columns = _windows(tiling.transforms.inputs, line, 2, tiling.m, tiling.across)
+    changes = _windows(tiling.transforms.outputs.T, change, 2, tiling.m, tiling.across)
+    return jnp.stack([_rows(x).T @ _rows(y) for x, y in zip(columns, changes, strict=True)])
 
 
-def _assemble(m: int, height: int, width: int, sums: list[list[Array]]) -> Array:
-    """Transforms down the columns and lays the tiles out: n x m arrays float[B,T,T,F] -> float[B,H,W,F]."""
-    matrix = transforms(m, len(sums) - m + 1).outputs
-    columns = [_mix(matrix, list(column)) for column in zip(*sums, strict=True)]
+def _rows(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
+
+
+def _assemble(tiling: Tiling, sums: list[list[Array]]) -> Array:
+    """Down the columns, and the tiles side by side: n x m arrays float[B,T,T,F] -> float[B,H',W',F]."""
+    columns = [_mix(tiling.transforms.outputs, column) for column in zip(*sums, strict=True)]
     tiles = jnp.stack([jnp.stack(row, 3) for row in zip(*columns, strict=True)], 2)
-    batch, down, _, across, _, filters = tiles.shape
-    return tiles.reshape(batch, down * m, across * m, filters)[:, :height, :width]
+    whole = tiles.reshape(len(tiles), tiling.down * tiling.m, tiling.across * tiling.m, -1)
+    return whole[:, : tiling.height, : tiling.width]
 
 
 def _mix(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
