@@ -74,8 +74,8 @@ def test_winograd_is_the_correlation_that_scipy_computes(sides, padding):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("taps", [1, 3, 5])
-@pytest.mark.parametrize("sides", [(8, 8), (12, 6), (7, 9)])
-@pytest.mark.parametrize("channels", [1, 3, 20])
+@pytest.mark.parametrize("sides", [(12, 6), (7, 9)])
+@pytest.mark.parametrize("channels", [3, 20])
 def test_every_form_equals_the_primitive(small_too, channels, sides, taps, stride):
     x, kernel = normal(2, *sides, channels), normal(taps, taps, channels, 12)
     ours = with_gradients(lambda x, k: convolve(x, k, (stride, stride), "SAME", **LAYOUT), x, kernel)
@@ -135,8 +135,8 @@ def test_only_training_on_a_cpu_takes_products_and_the_switch_turns_them_off(mon
 
 
 def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(small_too):
-    model = create_model("expressnet_tiny", 7, widths=(8, 12), depths=(2, 1), stem_width=4)
-    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 24, 24, 1)), jnp.float32)
+    model = create_model("resnet18", 7, depths=(1, 1), width=8)
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1)), jnp.float32)
     variables = model.init(jax.random.key(0), images)
 
     def loss(params, images):
