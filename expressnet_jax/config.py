@@ -19,12 +19,15 @@ def default() -> ConfigDict:
     """The defaults: ExpressNet-small on the generated faces. Every key has its final type."""
     config = ConfigDict()
     config.seed = 0
-    config.model = ConfigDict({"name": "expressnet_small", "dropout": 0.2, "options": ConfigDict()})
+    config.task = "classification"  # classification | identity | adaptation
+    config.init_from = ""  # a run's workdir or checkpoint whose backbone, and head where classes agree, is begun with
+    config.model = _model()
     config.data = _data()
     config.augment = _augment()
     config.train = _train()
     config.optimizer = _optimizer()
     config.loss = _loss()
+    config.adapt = _adaptation()
     config.eval = _evaluation()
     config.checkpoint = ConfigDict({"every_epochs": 1.0, "keep": 2})
     config.mesh = ConfigDict({"data": -1, "model": 1})
@@ -33,7 +36,14 @@ def default() -> ConfigDict:
     config.lock()
     config.model.options.unlock()
     config.data.options.unlock()
+    config.adapt.options.unlock()
     return config
+
+
+def _model() -> ConfigDict:
+    model = ConfigDict({"name": "expressnet_small", "dropout": 0.2, "options": ConfigDict()})
+    model.head = "linear"  # linear | cosine: angles to class centres, for arcface and cosface
+    return model
 
 
 def _data() -> ConfigDict:
@@ -87,6 +97,11 @@ def _optimizer() -> ConfigDict:
     optimizer.weight_decay = 5e-4
     optimizer.clip = 0.0  # largest global norm of the gradient; 0: no limit
     optimizer.layer_decay = 1.0  # learning rate times this for every layer away from the head
+    optimizer.freeze_layers = 0  # so many layers of the backbone, from the input on, never learn
+    optimizer.freeze_epochs = 0.0  # for so long only the head learns
+    optimizer.thaw_epochs = (
+        0.0  # then the layers join one by one, from the head down, one every so many; 0: all at once
+    )
     optimizer.sam = 0.0  # radius of sharpness-aware minimisation; 0: off
     optimizer.ema = 0.0  # decay of the averaged weights that are evaluated and kept; 0: off
     return optimizer
@@ -94,14 +109,29 @@ def _optimizer() -> ConfigDict:
 
 def _loss() -> ConfigDict:
     loss = ConfigDict()
-    loss.name = "cross_entropy"  # cross_entropy | focal
+    loss.name = "cross_entropy"  # cross_entropy | focal | arcface | cosface (the last two with model.head=cosine)
     loss.targets = "label"  # label | votes
     loss.label_smoothing = 0.0
     loss.rebalance = "none"  # none | inverse | effective_number | logit_adjustment
     loss.effective_beta = 0.999
     loss.logit_adjustment = 1.0
     loss.focal_gamma = 2.0
+    loss.margin = 0.5  # arcface: radians added to the angle of the own class; cosface: taken off its cosine
+    loss.scale = 64.0  # of the cosines
     return loss
+
+
+def _adaptation() -> ConfigDict:
+    adapt = ConfigDict()
+    adapt.method = "source_only"  # expressnet_jax.adaptation.registry has them all
+    adapt.target = ""  # a prepared data set
+    adapt.classes = ()  # of those that source and target share; empty: all
+    adapt.weight = 1.0  # of the method's own loss, as a multiple of its default
+    adapt.options = ConfigDict()  # of the method
+    adapt.statistics = "joint"  # batch normalisation: joint | separate (a domain by itself; the target's are kept)
+    adapt.holdout = 0.3  # share of a target without a validation split that is held out, by person where known
+    adapt.labels_per_class = 0  # supervised: labelled target pictures a class; 0: all
+    return adapt
 
 
 def _evaluation() -> ConfigDict:
@@ -152,6 +182,9 @@ _RANGES = {
     **dict.fromkeys(["optimizer.layer_decay", "loss.label_smoothing"], _SHARE),
     "train.grow_until": _SHARE,
     "loss.effective_beta": (0, 1 - 1e-9, True),
+    "loss.margin": (0, 1.5, True),
+    "loss.scale": _POSITIVE,
+    "adapt.holdout": (0, 1, False),
     "mesh.data": (-1, math.inf, True),
     "seed": (0, 2**31 - 1, True),
 }
@@ -164,7 +197,7 @@ def check_values(config: ConfigDict) -> None:
     known, given = flatten(default().to_dict()), flatten(config.to_dict())
     if missing := sorted(known.keys() - given.keys()):
         raise UserError(f"config: {missing[0]} is missing; begin get_config() with expressnet_jax.config.default()")
-    free = ("model.options.", "data.options.")
+    free = ("model.options.", "data.options.", "adapt.options.")
     if extra := sorted(key for key in given.keys() - known.keys() if not key.startswith(free)):
         raise UserError(f"config: no run reads {extra[0]}; remove it")
     for key in known:

@@ -1,6 +1,7 @@
 """Trains what a config describes: python -m expressnet_jax.main --config configs/fer2013.py --workdir runs/fer2013."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from absl import app, flags
@@ -38,20 +39,28 @@ def main(_) -> int:
     return 0
 
 
+TASKS = {
+    "classification": "expressnet_jax.training.classification",
+    "identity": "expressnet_jax.training.identity",
+    "adaptation": "expressnet_jax.adaptation.job",
+}
+
+
 def run(config, workdir: Path) -> list[Path]:
     """The files that the run has written, beside its checkpoints."""
     from expressnet_jax.compile_cache import keep_compiled
-    from expressnet_jax.training.finish import finish
     from expressnet_jax.training.loop import train
 
     keep_compiled()
-    data = train(config, workdir)
-    checkpoint, files = finish(config, workdir, data)
+    if config.task not in TASKS:
+        raise UserError(f"task: no {config.task!r}; one of {', '.join(TASKS)}")
+    job = train(config, workdir, import_module(TASKS[config.task]).prepare)
+    checkpoint, files = job.finish(workdir)
     if config.export:
         from expressnet_jax.deploy.export import export_onnx
 
         output = workdir / config.export
-        export_onnx(checkpoint, output, images=data.pictures(checkpoint.image_shape))
+        export_onnx(checkpoint, output, images=job.pictures(checkpoint.image_shape))
         files.append(output)
     return files
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from expressnet_jax.training import classification, loop
 from expressnet_jax.training.checkpoints import saved_steps
 from expressnet_jax.training.writers import read_history
 
@@ -95,3 +96,8 @@ def history(workdir: Path) -> list[dict]:
     entries = read_history(workdir / "metrics.jsonl")
     measured = ("images_per_second", "seconds")
     return [{key: value for key, value in entry.items() if key not in measured} for entry in entries]
+
+
+def train(config, workdir: Path):
+    """The common task, in this process."""
+    return loop.train(config, workdir, classification.prepare)

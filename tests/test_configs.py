@@ -64,7 +64,7 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     program = make_program(config, split, plan)
     shape = image_shape(config)
     state = jax.eval_shape(
-        lambda: init_state(program.model, program.optimizer, shape, make_mesh(), ema=config.optimizer.ema > 0)
+        lambda: init_state(program.beginning, program.optimizer, make_mesh(), ema=config.optimizer.ema > 0)
     )
     batch = {
         "image": jax.ShapeDtypeStruct((1, config.train.batch_size, *shape), np.uint8),

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import Interrupted, UserError
-from expressnet_jax.training import loop
+from expressnet_jax.training import classification
 from expressnet_jax.training.checkpoints import BEST, LATEST, Checkpoints, saved_steps
-from expressnet_jax.training.loop import Meter, StopSignal, all_finite, train
+from expressnet_jax.training.loop import Meter, StopSignal, all_finite
 from expressnet_jax.training.writers import MetricsFile
-from runs import arrays, history
+from runs import arrays, history, train
 
 pytest_plugins = ["run_fixtures"]
 
@@ -115,8 +115,8 @@ def test_stopped_half_way_it_goes_on_to_the_same_bits(tmp_path, reference, tiny_
 def test_a_finished_run_is_left_as_it_is(reference, tiny_config, capsys, monkeypatch):
     before = (reference / "metrics.jsonl").read_text()
     monkeypatch.setattr(Checkpoints, "save", lambda *args: pytest.fail("saved"))
-    data = train(tiny_config(**SHORT), reference)
-    assert len(data.chosen.train) == 60
+    job = train(tiny_config(**SHORT), reference)
+    assert job.plan.total == 8
     assert "finished before, at step 8: nothing to train" in capsys.readouterr().err
     assert (reference / "metrics.jsonl").read_text() == before
 
@@ -255,13 +255,13 @@ def test_a_second_signal_ends_the_process_at_once(capfd):
 
 def test_evaluation_is_compiled_once(tmp_path, tiny_config, monkeypatch):
     compiled = []
-    make = loop.make_classify
+    make = classification.make_classify
 
     def noted(model):
         compiled.append(make(model))
         return compiled[-1]
 
-    monkeypatch.setattr(loop, "make_classify", noted)
+    monkeypatch.setattr(classification, "make_classify", noted)
     train(tiny_config(**SHORT), tmp_path)
     (classify,) = compiled
     assert sum(entry["split"] == "validation" for entry in history(tmp_path)) == 2

@@ -5,10 +5,9 @@ import pytest
 from expressnet_jax.config import default
 from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
-from expressnet_jax.training import loop
-from expressnet_jax.training.loop import train
+from expressnet_jax.training import classification
 from expressnet_jax.training.setup import best_divisor, check, growth, load_data, make_plan
-from runs import write_pictures
+from runs import train, write_pictures
 
 pytest_plugins = ["run_fixtures"]
 
@@ -51,7 +50,7 @@ REFUSED = {
 @pytest.mark.parametrize("key", REFUSED)
 def test_a_wrong_value_is_refused_with_its_key(tmp_path, tiny_config, key, monkeypatch):
     value, expected = REFUSED[key]
-    monkeypatch.setattr(loop, "load_data", lambda config: pytest.fail("data was read"))
+    monkeypatch.setattr(classification, "load_data", lambda config: pytest.fail("data was read"))
     with pytest.raises(UserError) as refused:
         train(tiny_config(**{key.replace(".", "__"): value}), tmp_path / "run")
     assert str(refused.value).startswith(key) and expected in str(refused.value) and "\n" not in str(refused.value)

@@ -17,8 +17,9 @@ from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.training import mesh as mesh_module
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.state import init_state
+from expressnet_jax.training.state import begin, init_state
 from expressnet_jax.training.step import make_dispatch, make_predict, make_train_step
+from expressnet_jax.training.task import supervised
 
 NET = Classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 7)
 PLAIN = Classifier(PlainCNN(), 7)
@@ -65,7 +66,7 @@ def sgd(schedule):
 def born(model, optimizer, ema):
     """A new state in NumPy: a step takes the arrays that it is given for itself. It is the same on every mesh."""
     one = jax.make_mesh((1, 1), ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:1])
-    return jax.tree.map(np.array, init_state(model, optimizer, (SIDE, SIDE, 1), one, ema=ema))
+    return jax.tree.map(np.array, init_state(begin(model, (SIDE, SIDE, 1)), optimizer, one, ema=ema))
 
 
 class Run:
@@ -74,8 +75,8 @@ class Run:
     def __init__(self, model, mesh, *, schedule=RATE, ema=0.0, optimizer=None, **options):
         optimizer = optimizer or sgd(schedule)
         objective = make_objective(rebalance=rebalance("none", np.ones(7)))
-        options = {"augmentation": STILL} | options
-        self.step = make_train_step(model, optimizer, objective, schedule, ema=ema, **options)
+        task = supervised(model, objective, options.pop("augmentation", STILL), options.pop("num_examples", 1))
+        self.step = make_train_step(task, optimizer, schedule, ema=ema, **options)
         self.mesh = mesh
         values = born(model, optimizer, ema > 0)
         self.shardings = mesh_module.state_shardings(values, mesh)

@@ -24,8 +24,9 @@ from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.setup import compute_dtype
-from expressnet_jax.training.state import init_state
+from expressnet_jax.training.state import begin, init_state
 from expressnet_jax.training.step import make_dispatch, make_train_step
+from expressnet_jax.training.task import supervised
 
 CLASSES = 7
 
@@ -57,9 +58,9 @@ class Step:
         equal = rebalance("none", np.ones(CLASSES))
         objective = make_objective("cross_entropy", label_smoothing=self.recipe["label_smoothing"], rebalance=equal)
         options = dict(augment or {}) | {"mixup": 0.0, "cutmix": 0.0}
-        step = make_train_step(self.model, optimizer, objective, schedule, augmentation=options)
+        step = make_train_step(supervised(self.model, objective, options), optimizer, schedule)
         crop = options.get("crop") or size
-        self.state = init_state(self.model, optimizer, (crop, crop, channels), mesh)
+        self.state = init_state(begin(self.model, (crop, crop, channels)), optimizer, mesh)
         rng = np.random.default_rng(0)
         self.images = rng.integers(0, 256, (batch_size, size, size, channels), np.uint8)
         self.labels = rng.integers(0, CLASSES, batch_size).astype(np.int32)

@@ -32,7 +32,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     plan = make_plan(config, len(data.chosen.train))
     program = make_program(config, data.chosen.train, plan)
     feed, _ = make_feeds(config, data, plan, mesh)
-    state = init_state(program.model, program.optimizer, image_shape(config), mesh, ema=config.optimizer.ema > 0)
+    state = init_state(program.beginning, program.optimizer, mesh, ema=config.optimizer.ema > 0, warm=program.warm)
     loop = _Loop(make_dispatch(program.phases[-1][1]), state, feed)
     images = plan.per_dispatch * config.train.batch_size
     count = max(round(block_seconds / (loop.bare(2) / 2)), 1)

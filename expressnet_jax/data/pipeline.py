@@ -6,9 +6,10 @@ Shapes: S steps of a dispatch, B global batch, b = B / processes, H height, W wi
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import grain.python as grain
 import jax
@@ -110,8 +111,22 @@ class Feed:
             yield ahead
 
 
-def fetch(table: Array | None, batch: dict[str, Array]) -> dict[str, Array]:
-    """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there."""
+class JoinedFeeds:
+    """Several feeds side by side: a batch is a dict of their batches by name, and so is the table."""
+
+    def __init__(self, feeds: Mapping[str, Feed]):
+        self.feeds, self.table = feeds, {name: feed.table for name, feed in feeds.items()}
+
+    def start(self, step: int) -> Iterator[dict[str, dict[str, Array]]]:
+        """Dispatches from `step` on; all feeds have equally many steps."""
+        streams = [feed.start(step) for feed in self.feeds.values()]
+        return (dict(zip(self.feeds, batches, strict=True)) for batches in zip(*streams, strict=True))
+
+
+def fetch(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by name."""
+    if isinstance(table, dict):
+        return {name: fetch(table[name], part) for name, part in batch.items()}
     return batch if table is None else batch | {"image": jnp.take(table, batch["index"], axis=0)}
 
 

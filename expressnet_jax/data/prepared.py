@@ -97,6 +97,11 @@ class Split:
         columns = {name: column[indices] for name, column in self.columns.items()}
         return Split(self.files, self.classes, columns, self.indices[indices])
 
+    def relabelled(self, classes: tuple[str, ...], labels: np.ndarray) -> "Split":
+        """The same pictures with other classes, and `labels` int[N] in them. Votes are of the old classes: left out."""
+        columns = {name: column for name, column in self.columns.items() if name not in ("label", "votes")}
+        return Split(self.files, classes, columns | {"label": labels.astype(np.int32)}, self.indices)
+
     def _records(self) -> "Records":
         with self._lock:
             if self._source is None:

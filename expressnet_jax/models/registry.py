@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.classifier import HEADS, Classifier
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.mobilenet import MobileNetV2
 from expressnet_jax.models.plain_cnn import PlainCNN
@@ -25,17 +25,26 @@ _NOT_OPTIONS = {"parent", "name", "dtype"}
 
 
 def create_model(
-    name: str, num_classes: int, /, *, dropout: float = 0.0, dtype: DTypeLike = jnp.float32, **options
+    name: str,
+    num_classes: int,
+    /,
+    *,
+    dropout: float = 0.0,
+    head: str = "linear",
+    dtype: DTypeLike = jnp.float32,
+    **options,
 ) -> Classifier:
     """A model by name: backbone with its options, head of `num_classes`. Parameters are float32, arithmetic `dtype`.
 
     Raises:
-      UserError: an unknown name or option; the message lists the valid ones.
+      UserError: an unknown name, head or option; the message lists the valid ones.
     """
     if name not in MODELS:
         raise UserError(f"model.name: no model {name!r}; one of {', '.join(MODELS)}")
+    if head not in HEADS:
+        raise UserError(f"model.head: no head {head!r}; one of {', '.join(HEADS)}")
     factory = MODELS[name]
     valid = set(inspect.signature(factory).parameters) - _NOT_OPTIONS
     if wrong := sorted(set(options) - valid):
         raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
-    return Classifier(factory(dtype=dtype, **options), num_classes, dropout)
+    return Classifier(factory(dtype=dtype, **options), num_classes, dropout, head)

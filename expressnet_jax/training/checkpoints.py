@@ -1,13 +1,14 @@
 """Checkpoints through Orbax: the latest for resuming, the best for everything that comes after training.
 
-A checkpoint holds `model` (params, batch_stats, ema), `optimizer` (step, opt_state) and `metadata` (JSON: model, label
-names, picture size, config, library versions). Nothing in it is code or pickle. `best` keeps `model` and `metadata`.
+A checkpoint holds `model` (params, batch_stats, ema), `optimizer` (step, opt_state, and what a task has beside the
+network) and `metadata` (JSON: model, label names, picture size, config, library versions, what it began with). Nothing
+in it is code or pickle. `best` keeps `model` and `metadata`.
 """
 
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -40,16 +41,31 @@ class Checkpoint(NamedTuple):
         return tuple(self.metadata["classes"])
 
     @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """The runs that led to this one, the latest last: data set, step, and the people that an identity run knows."""
+        config = self.metadata["config"]
+        own = {"data": config["data"]["name"], "task": config.get("task", "classification"), "step": self.step}
+        own |= {"people": list(self.classes)} if own["task"] == "identity" else {}
+        own |= {"target": config["adapt"]["target"]} if own["task"] == "adaptation" else {}
+        return [*self.metadata.get("lineage", []), own]
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         return tuple(self.metadata["image_shape"])
 
 
-def describe(config: Mapping[str, Any], classes: tuple[str, ...], image_shape: tuple[int, int, int]) -> dict[str, Any]:
-    """The metadata of a run's checkpoints. `config` is plain JSON-able values."""
+def describe(
+    config: Mapping[str, Any],
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    lineage: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The metadata of a run's checkpoints. `config` is plain JSON-able values, `lineage` what came before this run."""
     return {
         "model": config["model"],
         "classes": list(classes),
         "image_shape": list(image_shape),
+        "lineage": list(lineage),
         "config": config,
         "versions": {name: version(name) for name in PACKAGES},
     }
@@ -98,7 +114,7 @@ class Checkpoints:
             return
         items = {
             "model": ocp.args.StandardSave(_model_item(state)),
-            "optimizer": ocp.args.StandardSave({"step": state.step, "opt_state": state.opt_state}),
+            "optimizer": ocp.args.StandardSave(_optimizer_item(state)),
             "metadata": ocp.args.JsonSave(self.metadata),
         }
         # A run that starts again here never comes back to this step's evaluation: its best has to be on disk first.
@@ -151,13 +167,11 @@ class Checkpoints:
         target = jax.tree.map(_abstract, state)
         items = {
             "model": ocp.args.StandardRestore(_model_item(target)),
-            "optimizer": ocp.args.StandardRestore({"step": target.step, "opt_state": target.opt_state}),
+            "optimizer": ocp.args.StandardRestore(_optimizer_item(target)),
         }
         saved = self.latest.restore(step, args=ocp.args.Composite(**items))
         model, optimizer = saved["model"], saved["optimizer"]
-        return TrainState(
-            optimizer["step"], model["params"], model["batch_stats"], optimizer["opt_state"], model["ema"]
-        )
+        return state.replace(**model, **optimizer)
 
     def _set_aside(self, folder: Path, error: Exception) -> None:
         target = self.root / DAMAGED / folder.parent.name / folder.name
@@ -208,6 +222,12 @@ def _model_item(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "batch_stats": state.batch_stats, "ema": state.ema}
 
 
+def _optimizer_item(state: TrainState) -> dict[str, Any]:
+    """What only a resumed run needs. Empty parts are left out: older checkpoints don't have them."""
+    beside = {"auxiliary": state.auxiliary, "memory": state.memory}
+    return {"step": state.step, "opt_state": state.opt_state, **{name: part for name, part in beside.items() if part}}
+
+
 def _abstract(leaf):
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
@@ -244,9 +264,10 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             metadata = reader.restore(folder, ocp.args.Composite(metadata=ocp.args.JsonRestore()))["metadata"]
             name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
             options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
+            head = metadata["model"].get("head", "linear")
         except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
             raise UserError(f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)})") from error
-        model = create_model(name, len(classes), **options)
+        model = create_model(name, len(classes), head=head, **options)
         target = _model_target(model, shape, averaged)
         try:
             saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]

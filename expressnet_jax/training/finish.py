@@ -31,7 +31,7 @@ class Pictures:
         return decode(self.split.encoded(i), self.image_shape[0], self.image_shape[2])
 
 
-def finish(config: ConfigDict, workdir: Path, data: Data) -> tuple[Checkpoint, list[Path]]:
+def finish(config: ConfigDict, workdir: Path, *, data: Data) -> tuple[Checkpoint, list[Path]]:
     """Evaluates the best checkpoint on the split that selected it, prints the table and writes the report's files."""
     checkpoint = load_checkpoint(workdir)
     result = assess(

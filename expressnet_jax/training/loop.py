@@ -7,53 +7,51 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.data.audit import one_line
-from expressnet_jax.data.pipeline import OrderedBatches
+from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
-from expressnet_jax.evaluation.evaluate import collect, summarise
 from expressnet_jax.models.form import in_products
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoints, describe
+from expressnet_jax.training.job import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.run_folder import RunFolder, disk_errors
-from expressnet_jax.training.setup import Data, check, image_shape, load_data, make_feeds, make_plan, make_program
+from expressnet_jax.training.setup import image_shape, last_before
 from expressnet_jax.training.state import TrainState, init_state
-from expressnet_jax.training.step import make_classify, make_dispatch
+from expressnet_jax.training.step import make_dispatch, steps_of
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
 
 
-def train(config: ConfigDict, workdir: Path) -> Data:
+def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh], Job]) -> Job:
     """Trains to the end of the plan, or goes on with what `workdir` holds. The result is in its checkpoints.
+
+    `prepare` makes the job, whatever is learned: `classification.prepare` is the common one.
 
     Raises:
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
-    check(config)
+    check_values(config)
     mesh = make_mesh(config.mesh.data, config.mesh.model)
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
-    data = load_data(config)
-    plan = make_plan(config, len(data.chosen.train))
-    program = make_program(config, data.chosen.train, plan)
+    job = prepare(config, mesh)
+    plan, program = job.plan, job.program
 
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
         folder = stack.enter_context(closing(RunFolder(workdir, config.to_dict())))
-        feed, select = make_feeds(config, data, plan, mesh)
+        feed, evaluate = job.open()
 
-        shape = image_shape(config)
+        averaged = config.optimizer.ema > 0
         state = init_state(
-            program.model, program.optimizer, shape, mesh, seed=config.seed, ema=config.optimizer.ema > 0
+            program.beginning, program.optimizer, mesh, seed=config.seed, ema=averaged, warm=program.warm
         )
-        metadata = describe(config.to_dict(), data.prepared.classes, shape)
+        metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage)
         kept = {"keep": config.checkpoint.keep, "metric": config.eval.metric}
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=say, **kept))
         state = checkpoints.restore(state)
@@ -65,16 +63,15 @@ def train(config: ConfigDict, workdir: Path) -> Data:
         if config.log.tensorboard:
             writers.append(TensorBoard(folder.path / "tensorboard", step))
         writers = stack.enter_context(closing(Writers(writers, metrics_file.seconds)))
-        introduce(config, data, state, plan.total)
+        introduce(config, job, state)
 
         dispatches = [(first, make_dispatch(phase)) for first, phase in program.phases]
-        evaluate = make_evaluate(program.model, select, data, mesh)
         meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
         with StopSignal() as stop:
             for batches in feed.start(step):
-                dispatch = [each for first, each in dispatches if first <= step][-1]
+                dispatch = last_before(dispatches, step)
                 state, metrics = dispatch(state, feed.table, batches)
-                before, step = step, step + batches["label"].shape[0]
+                before, step = step, step + steps_of(batches)
                 meter.add(step, metrics)
                 console.advance(step)
                 stopping = stop.signum  # looked at once: what stops the run is what was saved for
@@ -91,44 +88,24 @@ def train(config: ConfigDict, workdir: Path) -> Data:
                 if stopping and step < plan.total:
                     checkpoints.wait()
                     raise Interrupted(stopping, step)
-    return data
+    return job
 
 
-def introduce(config: ConfigDict, data: Data, state: TrainState, total: int) -> None:
+def introduce(config: ConfigDict, job: Job, state: TrainState) -> None:
     """What a run is, in a few lines."""
-    train, select = data.chosen.train, data.chosen.select
     say(
         f"{config.model.name}: {parameter_count(state.params):,} parameters"
         f" on {jax.device_count()} x {jax.devices()[0].device_kind}"
     )
     if in_products():
         say("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
-    say(f"{config.data.name}: {len(train):,} training pictures, {len(select):,} of {data.chosen.select_name} select")
-    if data.audit is not None:
-        say(one_line(data.audit))
-    if data.chosen.dropped:
-        say(f"data.drop_leaks: {data.chosen.dropped:,} leaking training pictures left out")
+    for line in job.lines:
+        say(line)
+    if config.init_from:
+        say(f"begins with {config.init_from}")
     if step := int(state.step):
+        total = job.plan.total
         say(f"going on from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
-
-
-def make_evaluate(
-    model: nn.Module, select: OrderedBatches, data: Data, mesh: Mesh
-) -> Callable[[TrainState], dict[str, float]]:
-    """The figures that a run follows, on the selection split; the averaged weights where the run averages."""
-    sharding = NamedSharding(mesh, P("data"))
-    predict = make_classify(model)  # compiled once for all evaluations of the run
-    names = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
-
-    def evaluate(state: TrainState) -> dict[str, float]:
-        on_mesh = lambda images: predict(state.variables, jax.device_put(images, sharding))
-        figures = summarise(*collect(on_mesh, select.batches()), data.prepared.classes, data.leaked)
-        followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in names}
-        if figures.get("deduplicated"):
-            followed["deduplicated_accuracy"] = float(figures["deduplicated"]["accuracy"])
-        return followed
-
-    return evaluate
 
 
 @jax.jit

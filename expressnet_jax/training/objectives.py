@@ -1,5 +1,6 @@
 """Losses as pure functions of logits and targets, and what rebalances rare classes. Shapes: B batch, K classes."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -25,6 +26,25 @@ def focal(logits: Array, targets: Array, gamma: float = 2.0) -> Array:
     rest = -jnp.expm1(log_p)
     rest = jnp.where(rest > 1e-12, rest, 1e-12)  # 1 - p; at 0 a power below 1 has no gradient
     return -(targets * rest**gamma * log_p).sum(-1)
+
+
+def arcface(cosines: Array, targets: Array, margin: float = 0.5) -> Array:
+    """cos(theta + m) in place of the own class's cosine: float[B,K] -> float32[B,K] (Deng et al. 2019, eq. 3).
+
+    Beyond theta + m = pi, where that would rise again, cos(theta) - m sin(m), as the authors' code has it.
+    """
+    cosines = jnp.clip(cosines, -1 + 1e-7, 1 - 1e-7)  # the sine's gradient is infinite at the ends
+    further = cosines * math.cos(margin) - jnp.sqrt(1 - cosines**2) * math.sin(margin)
+    further = jnp.where(cosines > -math.cos(margin), further, cosines - margin * math.sin(margin))
+    return cosines + targets * (further - cosines)
+
+
+def cosface(cosines: Array, targets: Array, margin: float = 0.35) -> Array:
+    """cos(theta) - m in place of the own class's cosine: float[B,K] -> float32[B,K] (Wang et al. 2018, eq. 4)."""
+    return cosines - targets * margin
+
+
+MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
 def smooth(targets: Array, amount: float) -> Array:
@@ -80,21 +100,31 @@ def rebalance(name: str, counts: np.ndarray, *, beta: float = 0.999, tau: float 
 
 
 def make_objective(
-    name: str = "cross_entropy", *, label_smoothing: float = 0.0, focal_gamma: float = 2.0, rebalance: Rebalance
+    name: str = "cross_entropy",
+    *,
+    label_smoothing: float = 0.0,
+    focal_gamma: float = 2.0,
+    margin: float = 0.5,
+    scale: float = 64.0,
+    rebalance: Rebalance,
 ) -> Objective:
     """The mean loss of a batch: (logits float[B,K], targets float[B,K]) -> float32[].
 
-    A soft target's class weight is its expectation, so mixing and smoothing go together with rebalancing.
+    A soft target's class weight is its expectation, so mixing and smoothing go together with rebalancing. `arcface` and
+    `cosface` take cosines for logits and are cross-entropy of `scale` times what the margin leaves of them.
 
     Raises:
       UserError: an unknown loss.
     """
     losses = {"cross_entropy": cross_entropy, "focal": partial(focal, gamma=focal_gamma)}
+    losses |= dict.fromkeys(MARGINS, cross_entropy)
     if name not in losses:
         raise UserError(f"loss.name: no loss {name!r}; one of {', '.join(losses)}")
 
     def objective(logits: Array, targets: Array) -> Array:
         weights = targets @ rebalance.weights
+        if name in MARGINS:
+            logits = scale * MARGINS[name](logits, targets, margin)
         return (weights * losses[name](logits + rebalance.logit_shift, smooth(targets, label_smoothing))).mean()
 
     return objective

@@ -1,7 +1,7 @@
 """From a config to the parts of a run. Everything that can be wrong is found here, before anything compiles."""
 
 import math
-from functools import partial
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +24,14 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.models.inspect import layer_order
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.freezing import Learns, all_but, both, thawing
+from expressnet_jax.training.objectives import MARGINS, Objective, make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.state import Beginning, begin
 from expressnet_jax.training.step import TrainStep, make_train_step
+from expressnet_jax.training.task import Task, supervised
+from expressnet_jax.training.transfer import transplant
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
@@ -62,15 +67,25 @@ class Data(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The functions of a run. `phases` are training steps, each with the number of the step from which on it serves."""
+    """The functions of a run.
+
+    Attributes:
+      beginning: key -> what the state is born with; `warm` are the variables that take the drawn ones' place, or None.
+      phases: training steps, each with the number of the step from which on it serves.
+    """
 
     model: nn.Module
     optimizer: optax.GradientTransformationExtraArgs
+    beginning: Callable[[jax.Array], Beginning]
+    warm: dict[str, Any] | None
     phases: tuple[tuple[int, TrainStep], ...]
 
 
-def check(config: ConfigDict) -> None:
-    """Raises UserError for anything wrong that needs no data to see. Nothing is read, compiled or written."""
+def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
+    """Raises UserError for anything wrong that needs no data to see. Nothing is read, compiled or written.
+
+    `metrics` are what can choose the best checkpoint of the task.
+    """
     check_values(config)
     shape = image_shape(config)
     compute_dtype(config.train.dtype)
@@ -82,9 +97,14 @@ def check(config: ConfigDict) -> None:
     if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
         raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
     _check_model(config, shape)
+    if (config.loss.name in MARGINS) != (config.model.head == "cosine"):
+        raise UserError(
+            f"loss.name: {config.loss.name} with model.head {config.model.head}; {' and '.join(MARGINS)} go with"
+            " model.head=cosine, the others with linear"
+        )
     if config.augment.alternate and (config.augment.flip or config.data.balance):
         raise UserError("augment.alternate: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
-    for key, valid in (("metric", METRICS), ("tta", TTA)):
+    for key, valid in (("metric", metrics), ("tta", TTA)):
         if config.eval[key] not in valid:
             raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(valid)}")
     _check_package("export", config.export, "jax2onnx", "onnx")
@@ -164,23 +184,50 @@ def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
     return next((n for n in range(most, least - 1, -1) if total % n == 0), most // 2)
 
 
-def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
-    """Model, optimizer and step of a config, for the classes and the class counts of the training split."""
+def make_program(config: ConfigDict, train: Split, plan: Plan, origin: Checkpoint | None = None) -> Program:
+    """Model, optimizer and step of a config, for the classes and the class counts of the training split. The state
+    begins with what `origin` knows."""
     if uses_votes(config) and train.votes is None:
         raise UserError(f"loss.targets: {config.data.name} has no votes; use loss.targets=label")
-    shape = image_shape(config)
-    model = make_model(config, len(train.classes))
-    opt = config.optimizer
-    schedule = make_schedule(
-        opt.schedule,
-        opt.learning_rate,
-        plan.total,
-        round(opt.warmup_epochs * plan.per_epoch),
-        [round(epochs * plan.per_epoch) for epochs in opt.step_epochs],
-        opt.decay_factor,
-    )
     if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
         raise UserError("augment.alternate: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
+    model, shape = make_model(config, len(train.classes)), image_shape(config)
+    objective = class_objective(config, train)
+    task = lambda augmentation: supervised(model, objective, augmentation, len(train))
+    return assemble(config, plan, model, begin(model, shape), warm_start(config, model, train.classes, origin), task)
+
+
+def class_objective(config: ConfigDict, train: Split) -> Objective:
+    """The loss of a config, rebalanced by the class counts of what it trains on."""
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    loss = config.loss
+    return make_objective(
+        loss.name,
+        label_smoothing=loss.label_smoothing,
+        focal_gamma=loss.focal_gamma,
+        margin=loss.margin,
+        scale=loss.scale,
+        rebalance=rebalance(loss.rebalance, counts, beta=loss.effective_beta, tau=loss.logit_adjustment),
+    )
+
+
+def assemble(
+    config: ConfigDict,
+    plan: Plan,
+    model: nn.Module,
+    beginning: Callable[[jax.Array], Beginning],
+    warm: dict[str, Any] | None,
+    task: Callable[[dict[str, Any]], Task],
+    learns: Learns | None = None,
+) -> Program:
+    """Optimizer and phases around a task, which is made for each phase's augmentation. `learns` limits what learns at
+    all; the config's freezing comes on top."""
+    opt, layers = config.optimizer, layer_order(model, image_shape(config))
+    steps = lambda epochs: round(epochs * plan.per_epoch)
+    boundaries = [steps(epochs) for epochs in opt.step_epochs]
+    schedule = make_schedule(
+        opt.schedule, opt.learning_rate, plan.total, steps(opt.warmup_epochs), boundaries, opt.decay_factor
+    )
     plateau = {
         "factor": opt.decay_factor,
         "patience": max(round(opt.patience_epochs), 1),
@@ -193,32 +240,38 @@ def make_program(config: ConfigDict, train: Split, plan: Plan) -> Program:
         weight_decay=opt.weight_decay,
         clip=opt.clip,
         layer_decay=opt.layer_decay,
-        layers=layer_order(model, shape),
+        layers=layers,
         plateau=plateau if opt.schedule == "plateau" else None,
     )
-    counts = np.bincount(train.labels, minlength=len(train.classes))
-    loss = config.loss
-    objective = make_objective(
-        loss.name,
-        label_smoothing=loss.label_smoothing,
-        focal_gamma=loss.focal_gamma,
-        rebalance=rebalance(loss.rebalance, counts, beta=loss.effective_beta, tau=loss.logit_adjustment),
-    )
-    make_step = partial(
-        make_train_step,
-        model,
-        optimizer,
-        objective,
-        schedule,
-        num_examples=len(train),
-        seed=config.seed,
-        accumulate=config.train.accumulate,
-        sam=opt.sam,
-        ema=opt.ema,
-    )
-    augment = config.augment.to_dict()
-    phases = [(first, make_step(augmentation=augment | {"resize": size})) for first, size in growth(config, plan)]
-    return Program(model, optimizer, tuple(phases))
+    options = {"seed": config.seed, "accumulate": config.train.accumulate, "sam": opt.sam, "ema": opt.ema}
+    augment, sizes = config.augment.to_dict(), growth(config, plan)
+    frozen = thawing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.thaw_epochs))
+    phases = []
+    for first in sorted({start for start, _ in (*sizes, *frozen) if start < plan.total}):
+        size, held = (last_before(schedule, first) for schedule in (sizes, frozen))
+        free = both(learns, all_but(held))
+        step = make_train_step(task(augment | {"resize": size}), optimizer, schedule, learns=free, **options)
+        phases.append((first, step))
+    return Program(model, optimizer, beginning, warm, tuple(phases))
+
+
+def last_before(starts: Sequence[tuple[int, Any]], step: int) -> Any:
+    """Of (first step, value) in rising order, the value that holds at `step`."""
+    return [value for first, value in starts if first <= step][-1]
+
+
+def find_origin(config: ConfigDict) -> Checkpoint | None:
+    """The checkpoint that a run begins with, where `init_from` names one."""
+    return load_checkpoint(config.init_from) if config.init_from else None
+
+
+def warm_start(
+    config: ConfigDict, model: nn.Module, classes: Sequence[str], origin: Checkpoint | None
+) -> dict[str, Any] | None:
+    """The variables that a run begins with in place of drawn ones."""
+    if origin is None:
+        return None
+    return transplant(origin, config.model.to_dict(), model, classes, image_shape(config), config.seed)
 
 
 def growth(config: ConfigDict, plan: Plan) -> list[tuple[int, int]]:
@@ -230,11 +283,16 @@ def growth(config: ConfigDict, plan: Plan) -> list[tuple[int, int]]:
 def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
     """The network of a config in its arithmetic."""
     options = config.model.options.to_dict()
-    for name, key in (("dropout", "model.dropout"), ("dtype", "train.dtype")):
+    for name, key in (("dropout", "model.dropout"), ("head", "model.head"), ("dtype", "train.dtype")):
         if name in options:
             raise UserError(f"model.options: {name} is set by {key}")
     return create_model(
-        config.model.name, num_classes, dropout=config.model.dropout, dtype=compute_dtype(config.train.dtype), **options
+        config.model.name,
+        num_classes,
+        dropout=config.model.dropout,
+        head=config.model.head,
+        dtype=compute_dtype(config.train.dtype),
+        **options,
     )
 
 

@@ -1,6 +1,7 @@
 """What a training step takes and gives back: arrays only, no functions."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -17,7 +18,9 @@ from expressnet_jax.training.mesh import state_shardings
 class TrainState:
     """step int32[], parameters, running batch statistics, optimizer state, and the averaged weights.
 
-    `ema` is {"params": ..., "batch_stats": ...} or, without averaging, empty.
+    `ema` is {"params": ..., "batch_stats": ...} or, without averaging, empty. `auxiliary` are parameters that learn
+    beside the network and never leave with it (a discriminator, a second head), `memory` is what a task remembers from
+    step to step without learning it; most tasks have neither.
     """
 
     step: Array
@@ -25,6 +28,8 @@ class TrainState:
     batch_stats: Any
     opt_state: Any
     ema: Any
+    auxiliary: Any = flax.struct.field(default_factory=dict)
+    memory: Any = flax.struct.field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -32,23 +37,45 @@ class TrainState:
         return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
 
 
+class Beginning(NamedTuple):
+    """What a state is born with, as TrainState names it."""
+
+    params: Any
+    batch_stats: Any
+    auxiliary: Any
+    memory: Any
+
+
+def begin(model: nn.Module, image_shape: tuple[int, int, int]) -> Callable[[Array], Beginning]:
+    """key -> the freshly drawn parameters of a network, and nothing beside them."""
+
+    def create(key: Array) -> Beginning:
+        variables = model.init(key, jnp.zeros((1, *image_shape)))
+        return Beginning(variables["params"], variables.get("batch_stats", {}), {}, {})
+
+    return create
+
+
 def init_state(
-    model: nn.Module,
+    beginning: Callable[[Array], Beginning],
     optimizer: optax.GradientTransformation,
-    image_shape: tuple[int, int, int],
     mesh: Mesh,
     *,
     seed: int = 0,
     ema: bool = False,
+    warm: Mapping[str, Any] | None = None,
 ) -> TrainState:
-    """A new state, born on the mesh with its final sharding: no device ever holds more than its part."""
+    """A new state, born on the mesh with its final sharding: no device ever holds more than its part.
 
-    def create(key: Array) -> TrainState:
-        variables = model.init(key, jnp.zeros((1, *image_shape)))
-        params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    `warm` holds params and batch_stats in place of those that `beginning` draws.
+    """
+
+    def create(key: Array, warm: Mapping[str, Any] | None) -> TrainState:
+        params, batch_stats, auxiliary, memory = beginning(key)._replace(**(warm or {}))
         average = {"params": params, "batch_stats": batch_stats} if ema else {}
-        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, optimizer.init(params), average)
+        opt_state = optimizer.init({**params, **auxiliary})
+        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, average, auxiliary, memory)
 
     key = jax.random.key(seed)
-    shardings = state_shardings(jax.eval_shape(create, key), mesh)
-    return jax.jit(create, out_shardings=shardings)(key)
+    shardings = state_shardings(jax.eval_shape(create, key, warm), mesh)
+    return jax.jit(create, out_shardings=shardings)(key, warm)

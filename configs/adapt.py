@@ -1,0 +1,18 @@
+"""From one data set to another: a trained network meets pictures of another kind.
+
+    python -m expressnet_jax.main --config configs/adapt.py:fer2013,lfw_expression,cdan \
+        --config.init_from=runs/fer2013 --workdir runs/cdan
+
+The three words are the data set with labels, the one without, and a method. All methods and what they brought are in
+configs/results/adapt_*.md, made by `expressnet adapt-bench`.
+"""
+
+from expressnet_jax.adaptation.recipe import adaptation_config
+from expressnet_jax.errors import UserError
+
+
+def get_config(words="fer2013,lfw_expression,cdan"):
+    parts = words.split(",")
+    if len(parts) != 3:
+        raise UserError(f"--config=configs/adapt.py:{words}: give SOURCE,TARGET,METHOD after the colon")
+    return adaptation_config(*parts)

@@ -1,0 +1,132 @@
+"""The pictures of both domains, in the classes that they share.
+
+The target's labels are looked at for two things only: which classes it has, and, in `supervised`, to learn from them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from expressnet_jax.data import selection
+from expressnet_jax.data.labels import shared_classes
+from expressnet_jax.data.prepare import Prepared, Split, default_data_dir, load
+from expressnet_jax.data.prepare import prepare as prepare_data
+from expressnet_jax.errors import UserError
+from expressnet_jax.training.assess import match_labels
+from expressnet_jax.training.checkpoints import Checkpoint
+
+SPLIT_SEED = 0  # of the held-out target pictures: the same ones for every seed of a run
+
+
+class Domains(NamedTuple):
+    """Source and target in the same K classes.
+
+    Attributes:
+      train, select: the source's pictures to learn from and to validate on.
+      seen: the target pictures that a method adapts on (transductive figures are of these).
+      heldout: the target pictures that it never sees.
+      left_out: target pictures by the reason for which they take no part.
+    """
+
+    classes: tuple[str, ...]
+    train: Split
+    select: Split
+    seen: Split
+    heldout: Split
+    left_out: dict[str, int]
+
+
+def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
+    """Both data sets of a config, restricted to `adapt.classes` or all that they share.
+
+    Raises:
+      UserError: no target, a target that is not prepared, too small or without a common class, a class that the source
+        or the checkpoint does not know.
+    """
+    folder = Path(config.data.dir).expanduser() if config.data.dir else default_data_dir()
+    source, target = _prepared(config.data.name, folder, config), _prepared(config.adapt.target, folder, config)
+    classes = common_classes(source, target, config.adapt.classes, origin)
+    names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
+    chosen = selection.choose(source, **{name: config.data[name] for name in names}, seed=config.seed)
+    aimed = selection.choose(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
+    people = {person for run in origin.lineage for person in run.get("people", ())}
+    (seen, seen_out), (heldout, heldout_out) = (_restrict(s, classes, people) for s in (aimed.train, aimed.select))
+    left_out = {reason: seen_out[reason] + heldout_out[reason] for reason in seen_out}
+    if min(len(seen), len(heldout)) < 2:
+        raise UserError(
+            f"adapt.target: {target.name} has {len(seen)} pictures of {', '.join(classes)} to adapt on and"
+            f" {len(heldout)} to hold out; prepare more"
+        )
+    train, select = (_restrict(s, classes)[0] for s in (chosen.train, chosen.select))
+    return Domains(classes, train, select, seen, heldout, left_out)
+
+
+def common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], origin: Checkpoint) -> tuple[str, ...]:
+    """The classes of a run in the source's order. Of a folder's own words, only equal ones are the same."""
+    present = [_present(prepared) for prepared in (source, target)]
+    shared = shared_classes(*present)
+    if missing := [name for name in wanted if name not in shared]:
+        raise UserError(f"adapt.classes: {missing[0]} is not in both; the shared ones are {', '.join(shared)}")
+    classes = tuple(name for name in shared if name in wanted) if wanted else shared
+    if len(classes) < 2:
+        raise UserError(f"adapt.classes: {', '.join(classes)} alone; give two or more of {', '.join(shared)}")
+    if unknown := [name for name in classes if name not in origin.classes]:
+        raise UserError(
+            f"init_from: {origin.path} does not know {unknown[0]}; it knows {', '.join(origin.classes)};"
+            f" train it on {source.name} first, or leave the class out with adapt.classes"
+        )
+    return classes
+
+
+def labelled_examples(split: Split, per_class: int, seed: int) -> Split:
+    """`per_class` pictures of every class, drawn by the seed; all for 0.
+
+    Raises:
+      UserError: a class with fewer pictures.
+    """
+    if not per_class:
+        return split
+    counts = np.bincount(split.labels, minlength=len(split.classes))
+    if (counts < per_class).any():
+        scarce = int(counts.argmin())
+        raise UserError(
+            f"adapt.labels_per_class: {per_class}, but there are {counts[scarce]} pictures of {split.classes[scarce]};"
+            " give fewer, or leave the class out with adapt.classes"
+        )
+    order = np.random.Generator(np.random.Philox(key=[seed, per_class])).permutation(len(split))
+    chosen = [order[split.labels[order] == k][:per_class] for k in range(len(split.classes))]
+    return split.subset(np.sort(np.concatenate(chosen)))
+
+
+def _prepared(name: str, folder: Path, config: ConfigDict) -> Prepared:
+    if not name:
+        raise UserError(
+            "adapt.target: give the name of a prepared data set, as in --config.adapt.target=lfw_expression"
+        )
+    if name == "synthetic":
+        return prepare_data(name, None, folder, **config.data.options.to_dict())
+    return load(name, folder)
+
+
+def _present(prepared: Prepared) -> list[str]:
+    """The classes that have pictures, in the data set's order."""
+    counts = [split["per_class"] for split in prepared.facts["splits"].values()]
+    return [name for name in prepared.classes if any(count.get(name, 0) for count in counts)]
+
+
+def _restrict(split: Split, classes: tuple[str, ...], people: frozenset[str] | set[str] = frozenset()):
+    """The split in these classes, without these people; how many of its pictures are left out, and why."""
+    known = np.isin(split.labels, [split.classes.index(name) for name in classes])
+    left_out = {f"no class of {', '.join(classes)}": int((~known).sum()), "people of the identity pretraining": 0}
+    split = split.subset(np.flatnonzero(known))
+    if people and split.subjects is not None:
+        strange = ~np.isin(split.subjects, list(people))
+        left_out["people of the identity pretraining"] = int((~strange).sum())
+        split = split.subset(np.flatnonzero(strange))
+    if len(split) == 0:
+        return split, left_out
+    part, labels = match_labels(split, classes)
+    return part.relabelled(classes, labels), left_out

@@ -1,0 +1,173 @@
+"""An adaptation as a job of the training loop: two feeds, the method's task, figures that need no target label."""
+
+from functools import partial
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from expressnet_jax.adaptation.domains import Domains, labelled_examples, load_domains
+from expressnet_jax.adaptation.method import Method, Size
+from expressnet_jax.adaptation.registry import make_method
+from expressnet_jax.adaptation.report import finish
+from expressnet_jax.adaptation.task import adaptation, begin_adaptation
+from expressnet_jax.data import sampling
+from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.pipeline import JoinedFeeds, make_feed
+from expressnet_jax.data.prepare import Split
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.validators import Sample, validate
+from expressnet_jax.training.job import Evaluate, Job
+from expressnet_jax.training.setup import (
+    Plan,
+    assemble,
+    check,
+    class_objective,
+    find_origin,
+    image_shape,
+    make_model,
+    make_plan,
+    warm_start,
+)
+from expressnet_jax.training.state import TrainState
+
+METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")
+SAMPLE = 2048  # pictures of each domain that the criteria are computed on
+
+
+def prepare(config: ConfigDict, mesh: Mesh) -> Job:
+    """A run of adaptation.
+
+    Raises:
+      UserError: anything that a user can mend.
+    """
+    check(config, METRICS)
+    method = make_method(config.adapt.method, **config.adapt.options.to_dict())
+    _check(config, method)
+    origin = find_origin(config)
+    domains = load_domains(config, origin)
+    labelled = domains.train
+    if method.labelled == "target":
+        labelled = labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
+    plan = _plan(config, method, domains)
+    model = make_model(config, len(domains.classes))
+    warm = warm_start(config, model, domains.classes, origin)
+    if method.pools and not warm["batch_stats"]:
+        raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
+    shape = image_shape(config)
+    features = warm["params"]["head"]["kernel"].shape[0]
+    size = Size(len(domains.seen), features, len(domains.classes))
+    options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.statistics, "size": size}
+    objective = class_objective(config, labelled)
+    task = lambda augmentation: adaptation(model, method, objective, augmentation, **options)
+    program = assemble(
+        config, plan, model, begin_adaptation(model, shape, method, size), warm, task, learns=method.learns
+    )
+    return Job(
+        plan,
+        program,
+        domains.classes,
+        origin.lineage,
+        partial(_open, config, mesh, domains, labelled, method, plan, model),
+        _lines(config, domains, labelled, method),
+        partial(finish, config, domains=domains),
+        lambda shape: decode_all(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape[0], shape[2]),
+    )
+
+
+def _check(config: ConfigDict, method: Method) -> None:
+    adapt = config.adapt
+    if not config.init_from:
+        raise UserError(
+            f"init_from: an adaptation begins with a checkpoint trained on {config.data.name}; give its workdir with"
+            " --config.init_from=WORKDIR"
+        )
+    if adapt.statistics not in ("joint", "separate"):
+        raise UserError(f"adapt.statistics: no {adapt.statistics!r}; one of joint, separate")
+    if adapt.labels_per_class and method.labelled != "target":
+        raise UserError(f"adapt.labels_per_class: {adapt.method} sees no target labels; use adapt.method=supervised")
+    if method.teacher and not config.optimizer.ema:
+        raise UserError(f"optimizer.ema: {adapt.method} learns from the averaged network; use 0.99 or so")
+    if config.loss.targets != "label":
+        raise UserError("loss.targets: an adaptation learns from labels; use loss.targets=label")
+    if config.model.head != "linear":
+        raise UserError("model.head: an adaptation is of expressions; use model.head=linear")
+    if config.augment.alternate or config.data.balance:
+        key = "augment.alternate" if config.augment.alternate else "data.balance"
+        raise UserError(f"{key}: an adaptation draws both domains as they come; leave it at its default")
+
+
+def _plan(config: ConfigDict, method: Method, domains: Domains) -> Plan:
+    """Epochs are of the source for every method, so that all take equally many steps; unless one goes so often through
+    the target and no more."""
+    batch, seen = config.train.batch_size, len(domains.seen)
+    if method.unlabelled and seen < batch:
+        raise UserError(
+            f"adapt.target: {seen} pictures to adapt on are fewer than a batch; use --config.train.batch_size={seen}"
+            " or less"
+        )
+    plan = make_plan(config, len(domains.train))
+    if not method.passes:
+        return plan
+    total = max(round(method.passes * seen / batch), 1)
+    every = lambda steps: min(steps, total)
+    return plan._replace(total=total, evaluate_every=every(plan.evaluate_every), save_every=every(plan.save_every))
+
+
+def _open(
+    config: ConfigDict,
+    mesh: Mesh,
+    domains: Domains,
+    labelled: Split,
+    method: Method,
+    plan: Plan,
+    model: nn.Module,
+) -> tuple[JoinedFeeds, Evaluate]:
+    pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
+    options = {"num_steps": plan.total, "steps_per_dispatch": plan.per_dispatch, "reader": config.data.reader}
+
+    def feed(split: Split, seed: int):
+        sampler = sampling.Uniform(len(split), config.train.batch_size, seed)
+        return make_feed(split, sampler, mesh, **options, **pictures)
+
+    feeds = {}
+    if method.labelled:
+        feeds["source"] = feed(labelled, config.seed)
+    if method.unlabelled:
+        feeds["target"] = feed(domains.seen, config.seed + 1)  # another order, should both be the same data set
+    return JoinedFeeds(feeds), make_evaluate(model, domains, config)
+
+
+def make_evaluate(model: nn.Module, domains: Domains, config: ConfigDict) -> Evaluate:
+    """The criteria on up to SAMPLE pictures of either domain, drawn once; "last" is the step, so the last one wins."""
+    rng = np.random.default_rng(0)
+    draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
+    source, target = draw(domains.select), draw(domains.seen)
+    images = [decode_all(split, config.data.size, config.data.channels) for split in (source, target)]
+    look = jax.jit(lambda variables, images: model.apply(variables, images.astype(np.float32), method="look"))
+
+    def sample(variables, images: np.ndarray) -> Sample:
+        count, batch = len(images), min(config.eval.batch_size, len(images))
+        padded = np.concatenate([images, images[: -count % batch]])
+        parts = [jax.device_get(look(variables, part)) for part in np.split(padded, len(padded) // batch)]
+        features, logits = (np.concatenate(column)[:count] for column in zip(*parts, strict=True))
+        return Sample(features, np.asarray(jax.nn.softmax(logits)))
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        seen = [sample(state.variables, each) for each in images]
+        return {"last": float(state.step), **validate(seen[0], source.labels, seen[1])}
+
+    return evaluate
+
+
+def _lines(config: ConfigDict, domains: Domains, labelled: Split, method: Method) -> list[str]:
+    told = [
+        f"{config.adapt.method}, {config.data.name} -> {config.adapt.target}, classes {', '.join(domains.classes)}",
+        f"target: {len(domains.seen):,} pictures to adapt on, {len(domains.heldout):,} held out",
+    ]
+    if method.labelled:
+        told.append(f"labels: {len(labelled):,} of the {method.labelled}'s pictures")
+    told += [f"{count:,} target pictures left out: {why}" for why, count in domains.left_out.items() if count]
+    return told

@@ -1,0 +1,93 @@
+"""What an adaptation method is, and what it sees of a step.
+
+Shapes: B batch, N target pictures, D features, K classes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+from jax import Array
+
+from expressnet_jax.training.freezing import Learns
+
+
+class Seen(NamedTuple):
+    """What the network makes of one domain's pictures: features float32[B,D], logits float32[B,K]."""
+
+    features: Array
+    logits: Array
+
+
+class Glance(NamedTuple):
+    """All that a method sees of one step.
+
+    Attributes:
+      source: of the labelled pictures, or None to a method that has none.
+      target: of the unlabelled pictures, or None.
+      teacher: logits float32[B,K] of the averaged network on unchanged target pictures, for methods with a teacher.
+      index: int32[B], the place of every target picture.
+      targets: float32[B,K], the source's labels.
+      classify: features float[B,D] -> logits float32[B,K], by the network's own head.
+      beside: (name, float[B,...]) -> what the auxiliary network of that name gives.
+      memory: what the method remembers.
+      progress: float32[], the part of the run that is over.
+      key: for what is drawn.
+    """
+
+    source: Seen | None
+    target: Seen | None
+    teacher: Array | None
+    index: Array | None
+    targets: Array | None
+    classify: Callable[[Array], Array]
+    beside: Callable[[str, Array], Array]
+    memory: Any
+    progress: Array
+    key: Array
+
+
+class Outcome(NamedTuple):
+    """A method's own loss float32[], and what it remembers from now on."""
+
+    loss: Array | float
+    memory: Any
+
+
+class Size(NamedTuple):
+    """What auxiliary networks and memories are built for: N target pictures, D features, K classes."""
+
+    examples: int
+    features: int
+    classes: int
+
+
+class Method(NamedTuple):
+    """One way of adapting. What is left at its default, the method does without.
+
+    Attributes:
+      transfer: its own loss; it is added, `weight` times, to the loss on labelled pictures.
+      labelled: whose labels it learns from: "source", "target", or "" for a method that sees none.
+      unlabelled: whether it sees target pictures without their labels.
+      auxiliary: size -> networks beside the model, each with the width of its input.
+      memory: size -> a pytree of arrays.
+      learns: which parameters learn; None is all.
+      strong: augmentation of target pictures on top of the config's.
+      still: target pictures are not augmented at all.
+      teacher: needs the averaged network.
+      pools: running statistics are pooled over the target's batches instead of averaged exponentially.
+      passes: it goes so often through the target, whatever the config's epochs; 0 is by the config.
+    """
+
+    transfer: Callable[[Glance], Outcome] | None = None
+    weight: float = 1.0
+    labelled: str = "source"
+    unlabelled: bool = True
+    auxiliary: Callable[[Size], Mapping[str, tuple[nn.Module, int]]] = lambda size: {}
+    memory: Callable[[Size], Any] = lambda size: {}
+    learns: Learns | None = None
+    strong: Mapping[str, float] | None = None
+    still: bool = False
+    teacher: bool = False
+    pools: bool = False
+    passes: float = 0.0

@@ -1,0 +1,31 @@
+"""The config of an adaptation: the same for every method, so that only the method differs."""
+
+from ml_collections import ConfigDict
+
+from expressnet_jax.config import augment_faces, default
+
+# Where a set names classes that it hardly has, a mean over classes would be about a dozen pictures.
+FREQUENT = {"lfw_expression": ("anger", "happiness", "sadness", "surprise", "neutral")}
+
+
+def adaptation_config(source: str, target: str, method: str) -> ConfigDict:
+    """The defaults for `source` -> `target` by `method`: a short run at a low rate from a trained network."""
+    config = default()
+    config.task = "adaptation"
+    config.data.name = source
+    config.adapt.target = target
+    config.adapt.method = method
+    config.adapt.classes = FREQUENT.get(target, FREQUENT.get(source, ()))
+    config.model.name = "expressnet_small"
+    config.train.batch_size = 64  # of either domain
+    config.train.epochs = 1.0
+    config.optimizer.learning_rate = 0.005
+    config.optimizer.weight_decay = 5e-4
+    config.optimizer.warmup_epochs = 0.05
+    config.optimizer.ema = 0.99
+    config.eval.every_epochs = 1.0
+    config.eval.metric = "last"
+    config.eval.mistakes = False
+    augment_faces(config)
+    config.augment.erase = 0.0
+    return config

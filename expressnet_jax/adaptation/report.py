@@ -1,0 +1,76 @@
+"""After an adaptation: how good it is on the target, on what it has seen of it and on what it has not."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from expressnet_jax.adaptation.domains import Domains
+from expressnet_jax.data.prepare import Split
+from expressnet_jax.evaluation.files import write_bytes, write_json
+from expressnet_jax.evaluation.plots import confusion_png
+from expressnet_jax.evaluation.report import format_table
+from expressnet_jax.machine import machine
+from expressnet_jax.training.assess import assess
+from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.writers import read_history
+
+ROLES = ("transductive", "heldout")
+
+
+def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Checkpoint, list[Path]]:
+    """Evaluates the checkpoint that the criterion chose on both target lists, and writes what was found.
+
+    evaluation.json has the figures of `transductive` (pictures that were adapted on, without their labels) and
+    `heldout` apart, the criteria, and the digests of the lists in examples.tsv.
+    """
+    checkpoint = load_checkpoint(workdir)
+    history = read_history(workdir / "metrics.jsonl")
+    figures: dict[str, Any] = {
+        "source": config.data.name,
+        "target": config.adapt.target,
+        "method": config.adapt.method,
+        "weight": config.adapt.weight,
+        "seed": config.seed,
+        "step": checkpoint.step,
+        "chosen_by": config.eval.metric,
+        "criteria": checkpoint.metadata.get("metrics", {}),
+        "classes": list(domains.classes),
+        "left_out": domains.left_out,
+        "seconds": history[-1].get("seconds") if history else None,
+        "machine": machine(),
+    }
+    files = [write_examples(workdir / "examples.tsv", domains)]
+    for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True):
+        result = assess(checkpoint, split, tta=config.eval.tta, batch_size=config.eval.batch_size)
+        figures[role] = result.figures | {"sha256": digest(split)}
+    title = f"{config.adapt.method}, {config.data.name} to {config.adapt.target}"
+    print(f"\n{title}, held-out pictures, step {checkpoint.step}\n")
+    print(format_table(figures["heldout"]), flush=True)
+    files.append(write_json(workdir / "evaluation.json", figures))
+    files.append(confusion_png(figures["heldout"], workdir / "confusion.png", title))
+    return checkpoint, files
+
+
+def example_lines(split: Split) -> list[str]:
+    """key, class and SHA-256 of each picture's bytes, a line each."""
+    return [
+        f"{key}\t{split.classes[label]}\t{hashlib.sha256(split.encoded(i)).hexdigest()}"
+        for i, (key, label) in enumerate(zip(split.keys, split.labels, strict=True))
+    ]
+
+
+def digest(split: Split) -> str:
+    """The SHA-256 of a split's lines: equal for the same pictures with the same labels in the same order."""
+    return hashlib.sha256("\n".join(example_lines(split)).encode()).hexdigest()
+
+
+def write_examples(path: Path, domains: Domains) -> Path:
+    """Which target pictures played which role: role, key, class, SHA-256."""
+    lines = [
+        f"{role}\t{line}"
+        for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True)
+        for line in example_lines(split)
+    ]
+    return write_bytes(path, "\n".join(["role\tkey\tclass\tsha256", *lines, ""]).encode())

@@ -1,0 +1,69 @@
+"""Discrepancies of two classifiers on the same pictures, which the heads maximise and the backbone minimises.
+
+Shapes: B batch, K classes, P projections.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from expressnet_jax.adaptation.dann import reverse_gradient
+from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.training.objectives import cross_entropy
+
+
+def classifier_discrepancy(first: Array, second: Array) -> Array:
+    """Mean absolute difference of probabilities float[B,K] -> float32[] (Saito et al. 2018, MCD, section 3)."""
+    return jnp.abs(first.astype(jnp.float32) - second.astype(jnp.float32)).mean()
+
+
+def sliced_wasserstein(first: Array, second: Array, key: Array, projections: int = 128) -> Array:
+    """Squared 2-Wasserstein distance of probabilities float[B,K], mean over random lines -> float32[].
+
+    Lee et al. 2019, SWD, section 3: on a line the best transport pairs the sorted values. Unlike MCD it compares the
+    two as samples: it is zero as soon as they hold the same rows, in whatever order.
+    """
+    directions = random_directions(key, first.shape[-1], projections)
+    sort = lambda x: jnp.sort(jnp.matmul(x.astype(jnp.float32), directions, precision="highest"), axis=0)
+    return jnp.square(sort(first) - sort(second)).mean()
+
+
+def random_directions(key: Array, dimensions: int, count: int) -> Array:
+    """Unit vectors, evenly over the sphere, as the columns of float32[K,P]."""
+    vectors = jax.random.normal(key, (dimensions, count))
+    return vectors / jnp.linalg.norm(vectors, axis=0)
+
+
+def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable[[Glance], Outcome]:
+    """Two heads that learn the source's labels and disagree on the target, where the features make them agree.
+
+    Both sides of the contest in one backward pass, by a gradient reversal between backbone and heads, where the papers
+    take turns.
+    """
+
+    def transfer(glance: Glance) -> Outcome:
+        second = lambda features: glance.beside("second_head", features)
+        on_source = cross_entropy(second(glance.source.features), glance.targets).mean()
+        features = reverse_gradient(glance.target.features, 1.0)
+        apart = discrepancy(jax.nn.softmax(glance.classify(features)), jax.nn.softmax(second(features)), glance.key)
+        return Outcome(on_source - apart, glance.memory)
+
+    return transfer
+
+
+def _with_second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Method:
+    head = lambda size: {"second_head": (nn.Dense(size.classes), size.features)}
+    return Method(second_head(discrepancy), auxiliary=head)
+
+
+def mcd_method() -> Method:
+    """Maximum classifier discrepancy."""
+    return _with_second_head(lambda first, second, key: classifier_discrepancy(first, second))
+
+
+def method(projections: int = 128) -> Method:
+    """Sliced Wasserstein discrepancy."""
+    return _with_second_head(lambda first, second, key: sliced_wasserstein(first, second, key, projections))

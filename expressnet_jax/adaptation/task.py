@@ -1,0 +1,136 @@
+"""One step of adaptation: both domains through the network, the labelled loss and the method's own.
+
+Shapes: B batch of a domain, H height, W width, C channels, D features, K classes.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from expressnet_jax.adaptation.adabn import batch_statistics, pool
+from expressnet_jax.adaptation.method import Glance, Method, Outcome, Seen, Size
+from expressnet_jax.data.augment import augment, mix
+from expressnet_jax.training.objectives import Objective
+from expressnet_jax.training.state import Beginning, TrainState, begin
+from expressnet_jax.training.task import Batch, Carried, Task
+
+
+def adaptation(
+    model: nn.Module,
+    method: Method,
+    objective: Objective,
+    augmentation: Mapping[str, Any],
+    *,
+    total: int,
+    weight: float = 1.0,
+    statistics: str = "joint",
+    size: Size,
+) -> Task:
+    """The task of a method. A batch holds "source" and "target" as the method needs them, each with image
+    uint8[B,H,W,C], label int32[B] and index int32[B]; nothing reads the target's label.
+
+    `total` are the steps of the run. Batch normalisation takes the statistics of both domains together, or, with
+    `statistics` "separate", of each by itself, of which the target's are kept for evaluation.
+    """
+    networks = method.auxiliary(size)
+
+    def views(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:
+        del step
+        source_key, target_key = jax.random.split(keys[0])
+        seen: dict[str, Any] = {}
+        if "source" in batch:
+            images = augment(source_key, batch["source"]["image"], augmentation)
+            targets = jax.nn.one_hot(batch["source"]["label"], model.num_classes)
+            seen["source"], seen["targets"] = mix(
+                keys[1], images, targets, augmentation["mixup"], augmentation["cutmix"]
+            )
+        if "target" in batch:
+            changes = {} if method.still else {**augmentation, **(method.strong or {})}
+            seen["target"] = augment(target_key, batch["target"]["image"], changes)
+            seen["index"] = batch["target"]["index"]
+        if method.teacher:
+            seen["plain"] = batch["target"]["image"].astype(jnp.float32)
+        return seen
+
+    def loss(params, carried: Carried, views: dict[str, Any], key: Array, state: TrainState):
+        own = {name: params[name] for name in state.params}
+        head_key, method_key = jax.random.split(key)
+        look = partial(_look, model, own, key=head_key)
+        (source, target), stats = _both(look, views, carried.batch_stats, statistics)
+        glance = Glance(
+            source=source,
+            target=target,
+            teacher=_teacher(model, state, views["plain"]) if method.teacher else None,
+            index=views.get("index"),
+            targets=views.get("targets"),
+            classify=lambda features: model.apply({"params": own}, features, method="classify"),
+            beside=lambda name, x: networks[name][0].apply({"params": params[name]}, x),
+            memory=carried.memory,
+            progress=state.step.astype(jnp.float32) / total,
+            key=method_key,
+        )
+        if method.pools:
+            batch_stats = batch_statistics(model, {"params": own, "batch_stats": carried.batch_stats}, views["target"])
+            stats = pool(carried.batch_stats, batch_stats, 1 / (state.step + 1))
+        outcome = method.transfer(glance) if method.transfer else Outcome(jnp.zeros(()), carried.memory)
+        metrics = {"transfer": jnp.asarray(outcome.loss, jnp.float32)}
+        whole = weight * method.weight * outcome.loss
+        if source is not None:
+            whole += objective(source.logits, views["targets"])
+            metrics["accuracy"] = (source.logits.argmax(-1) == views["targets"].argmax(-1)).mean()
+        return whole, (Carried(stats, outcome.memory), metrics)
+
+    return Task(views, loss)
+
+
+def begin_adaptation(model: nn.Module, image_shape: tuple[int, int, int], method: Method, size: Size):
+    """key -> the network's parameters, the method's auxiliary ones, and its empty memory."""
+
+    def create(key: Array) -> Beginning:
+        networks = method.auxiliary(size)
+        keys = jax.random.split(jax.random.fold_in(key, 1), max(len(networks), 1))
+        drawn = {
+            name: network.init(each, jnp.zeros((1, width)))["params"]
+            for each, (name, (network, width)) in zip(keys, networks.items(), strict=False)
+        }
+        return begin(model, image_shape)(key)._replace(auxiliary=drawn, memory=method.memory(size))
+
+    return create
+
+
+def _look(model: nn.Module, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[Seen, Any]:
+    seen, updated = model.apply(
+        {"params": params, "batch_stats": stats},
+        images,
+        True,
+        mutable=["batch_stats"],
+        rngs={"dropout": key},
+        method="look",
+    )
+    return Seen(*seen), updated.get("batch_stats", {})
+
+
+def _both(look, views: Mapping[str, Any], stats: Any, statistics: str) -> tuple[tuple[Seen | None, Seen | None], Any]:
+    """What the network makes of the domains that there are, and the running statistics afterwards."""
+    source, target = views.get("source"), views.get("target")
+    if source is None or target is None:
+        seen, stats = look(target if source is None else source, stats)
+        return ((None, seen) if source is None else (seen, None)), stats
+    if statistics == "separate":
+        seen_source, _ = look(source, stats)
+        seen_target, stats = look(target, stats)
+        return (seen_source, seen_target), stats
+    # Side by side, not one after the other: each device goes on with its own pictures of both.
+    pairs = jnp.stack([source, target], axis=1)
+    seen, stats = look(pairs.reshape(-1, *source.shape[1:]), stats)
+    part = lambda i: jax.tree.map(lambda x: x.reshape(len(source), 2, -1)[:, i], seen)
+    return (part(0), part(1)), stats
+
+
+def _teacher(model: nn.Module, state: TrainState, images: Array) -> Array:
+    return jax.lax.stop_gradient(model.apply(state.ema, images))
