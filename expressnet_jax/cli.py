@@ -81,6 +81,20 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
     _data_dir(sub)
 
+    sub = command("adapt-bench", adapt_bench, "Compare adaptation methods from one checkpoint, honestly; resumable.")
+    sub.add_argument("--source", required=True, help="the data set that the checkpoint was trained on")
+    sub.add_argument("--targets", required=True, type=_words, help="prepared data sets, with commas between them")
+    sub.add_argument("--init_from", required=True, help="the source's checkpoint: a run's workdir or one of its own")
+    sub.add_argument("--workdir", required=True, type=Path, help="where runs and results go; what is there is kept")
+    sub.add_argument("--methods", type=_words, default=("all",), help="default: all; or names, with commas between")
+    sub.add_argument("--seeds", type=int, default=3, help="default: 3")
+    sub.add_argument("--weights", type=_numbers, default=(1.0,), help="multiples of a method's weight to try")
+    sub.add_argument("--criterion", default="information", help="chooses the weight, without a target label")
+    sub.add_argument(
+        "--set", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of every run's config"
+    )
+    _data_dir(sub)
+
     sub = command("summary", summary, "Put finished runs together that differ in their seed.", uses_jax=False)
     sub.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
     sub.add_argument("--mark", type=float, help="say how many seeds reach this accuracy (0.70)")
@@ -169,6 +183,30 @@ def evaluate(arguments: argparse.Namespace) -> None:
                 print(f"wrote {path}")
 
 
+def adapt_bench(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.adaptation import bench
+    from expressnet_jax.adaptation.registry import METHODS
+    from expressnet_jax.compile_cache import keep_compiled
+
+    keep_compiled()
+    methods = tuple(name for name in METHODS if name != "supervised")
+    overrides = dict(arguments.set)
+    if arguments.data_dir:
+        overrides["data.dir"] = str(arguments.data_dir)
+    plan = bench.Plan(
+        arguments.source,
+        arguments.targets,
+        arguments.init_from,
+        methods if arguments.methods == ("all",) else arguments.methods,
+        arguments.seeds,
+        overrides,
+        arguments.weights,
+        arguments.criterion,
+    )
+    for path in bench.adapt_bench(plan, arguments.workdir):
+        print(f"wrote {path}")
+
+
 def summary(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.files import write_json
     from expressnet_jax.evaluation.seeds import format_summary, read_run, summarise_runs
@@ -203,6 +241,14 @@ def models(arguments: argparse.Namespace) -> None:
 
     shape = (arguments.size, arguments.size, arguments.channels)
     print(inspect.describe(arguments.name, shape) if arguments.name else inspect.overview(shape))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in text.split(",") if word)
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(word) for word in _words(text))
 
 
 def _load(arguments: argparse.Namespace, name: str):

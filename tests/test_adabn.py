@@ -1,20 +1,24 @@
 """Batch statistics of the target, against statistics over all pictures at once (Li et al. 2018)."""
 
-import copy
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.adaptation.adabn import adapt_batch_statistics, batch_statistics, pool
-from expressnet_jax.errors import UserError
+from expressnet_jax.adaptation.adabn import batch_statistics, pool
+from expressnet_jax.adaptation.method import Size
+from expressnet_jax.adaptation.registry import make_method
+from expressnet_jax.adaptation.task import adaptation
+from expressnet_jax.config import default
 from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.state import TrainState
+from expressnet_jax.training.step import make_train_step
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 3, 4, 2)).astype(np.uint8)
-BATCHES = (IMAGES[:5], IMAGES[5:6], IMAGES[6:])
 
 
 class TwoNorms(nn.Module):
@@ -61,13 +65,32 @@ def test_a_batchs_own_statistics_come_out_at_any_momentum(momentum):
     assert_is(stats["second"], y.mean((0, 1, 2)), y.var((0, 1, 2)))
 
 
-def test_the_first_layer_gets_the_statistics_of_all_pictures_from_uneven_batches():
+def adapted(model, variables, batches):
+    """The state after one step of the method for each batch."""
+    objective = make_objective(rebalance=rebalance("none", np.ones(model.num_classes)))
+    size = Size(sum(map(len, batches)), 1, model.num_classes)
+    options = {"total": len(batches), "size": size}
+    task = adaptation(model, make_method("adabn"), objective, default().augment.to_dict(), **options)
+    rate = make_schedule("constant", 0.1, 1)
+    optimizer = make_optimizer("sgd", rate, weight_decay=0.1)
+    step = jax.jit(make_train_step(task, optimizer, rate, learns=make_method("adabn").learns))
+    params, stats = variables["params"], variables["batch_stats"]
+    state = TrainState(jnp.int32(0), params, stats, optimizer.init(params), {})
+    for images in batches:
+        index = np.arange(len(images))
+        state, _ = step(state, {"target": {"image": images, "label": 0 * index, "index": index}})
+    return state
+
+
+def test_the_first_layer_gets_the_statistics_of_all_pictures_and_nothing_else_moves():
     model, variables = network()
-    stats = adapt_batch_statistics(model, variables, BATCHES)["batch_stats"]["backbone"]
-    x = np.float64(IMAGES) / 255
-    assert_is(stats["first"], x.mean((0, 1, 2)), x.var((0, 1, 2)))
-    y = np.concatenate([mixed(variables["params"], np.float64(batch) / 255) for batch in BATCHES])
-    assert_is(stats["second"], y.mean((0, 1, 2)), y.var((0, 1, 2)))
+    batches = IMAGES[:10].reshape(5, 2, *IMAGES.shape[1:])
+    state = adapted(model, variables, batches)
+    x = np.float64(IMAGES[:10]) / 255
+    assert_is(state.batch_stats["backbone"]["first"], x.mean((0, 1, 2)), x.var((0, 1, 2)))
+    y = np.concatenate([mixed(variables["params"], np.float64(batch) / 255) for batch in batches])
+    assert_is(state.batch_stats["backbone"]["second"], y.mean((0, 1, 2)), y.var((0, 1, 2)))
+    jax.tree.map(np.testing.assert_array_equal, state.params, variables["params"])
 
 
 def test_means_that_differ_between_batches_add_to_the_variance():
@@ -79,33 +102,15 @@ def test_means_that_differ_between_batches_add_to_the_variance():
     assert_is(result, together.mean(0), together.var(0))
 
 
-def test_nothing_of_the_old_statistics_is_left_and_nothing_else_changes():
-    model, variables = network()
-    before = copy.deepcopy(variables)
-    adapted = adapt_batch_statistics(model, variables, iter(BATCHES))
-    jax.tree.map(np.testing.assert_array_equal, variables, before)
-    jax.tree.map(np.testing.assert_array_equal, adapted["params"], before["params"])
-    broken = {**variables, "batch_stats": jax.tree.map(lambda leaf: leaf * np.nan, variables["batch_stats"])}
-    jax.tree.map(np.testing.assert_array_equal, adapt_batch_statistics(model, broken, BATCHES), adapted)
-
-
 def test_after_adapting_to_one_batch_evaluation_sees_it_as_training_does():
     model = create_model("expressnet_tiny", 7, widths=(8, 12), depths=(1, 1), stem_width=4, dropout=0.2)
     images = np.random.default_rng(1).integers(0, 256, (8, 16, 16, 1)).astype(np.uint8)
     variables = jax.jit(model.init)(jax.random.key(0), jnp.asarray(images, jnp.float32))
-    adapted = adapt_batch_statistics(model, variables, [images])
-    assert jax.tree.structure(adapted) == jax.tree.structure(dict(variables))
+    after = {**variables, "batch_stats": adapted(model, variables, [images]).batch_stats}
+    assert jax.tree.structure(after) == jax.tree.structure(dict(variables))
     features = lambda variables, train: jax.jit(
         lambda v, x: model.apply(v, x, train, mutable=["batch_stats"], method="features")[0]
     )(variables, images.astype(np.float32))
     trained = features(variables, True)
     assert np.abs(features(variables, False) - trained).max() > 0.1
-    np.testing.assert_allclose(features(adapted, False), trained, rtol=1e-3, atol=1e-4)
-
-
-def test_what_can_not_be_adapted_says_so():
-    plain = create_model("plain_cnn", 7)
-    with pytest.raises(UserError, match="adabn: this model has no batch normalisation"):
-        adapt_batch_statistics(plain, {"params": {}}, BATCHES)
-    with pytest.raises(UserError, match="adabn: there are no target pictures"):
-        adapt_batch_statistics(*network(), [])
+    np.testing.assert_allclose(features(after, False), trained, rtol=1e-3, atol=1e-4)

@@ -34,7 +34,7 @@ from expressnet_jax.training.setup import (
 from expressnet_jax.training.state import TrainState
 
 METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")
-SAMPLE = 2048  # pictures of each domain that the criteria are computed on
+SAMPLE = 1024  # pictures of each domain that the criteria are computed on
 
 
 def prepare(config: ConfigDict, mesh: Mesh) -> Job:

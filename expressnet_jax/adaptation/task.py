@@ -15,6 +15,7 @@ from jax import Array
 from expressnet_jax.adaptation.adabn import batch_statistics, pool
 from expressnet_jax.adaptation.method import Glance, Method, Outcome, Seen, Size
 from expressnet_jax.data.augment import augment, mix
+from expressnet_jax.models.form import convolution_form, in_products
 from expressnet_jax.training.objectives import Objective
 from expressnet_jax.training.state import Beginning, TrainState, begin
 from expressnet_jax.training.task import Batch, Carried, Task
@@ -133,4 +134,5 @@ def _both(look, views: Mapping[str, Any], stats: Any, statistics: str) -> tuple[
 
 
 def _teacher(model: nn.Module, state: TrainState, images: Array) -> Array:
-    return jax.lax.stop_gradient(model.apply(state.ema, images))
+    with convolution_form("products" if in_products() else "primitive"):
+        return jax.lax.stop_gradient(model.apply(state.ema, images))

@@ -27,7 +27,7 @@ __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
 
 EXAMPLES_PER_FILE = 16_384
 EXAMPLES_PER_WRITE = 512
-NAMED_BY_USER = ("folder", "synthetic")  # several of these can lie side by side, by their option `name`
+NAMED_BY_USER = ("folder", "identity", "synthetic")  # several of these can lie side by side, by their option `name`
 
 
 def prepare(dataset: str, /, source: Path | None, data_dir: Path, overwrite: bool = False, **options: Any) -> Prepared:
@@ -35,7 +35,7 @@ def prepare(dataset: str, /, source: Path | None, data_dir: Path, overwrite: boo
 
     What was prepared before from the same source with the same options is returned as it is, unless `overwrite`.
     Nothing is visible under its name until everything is written; a failed or interrupted run leaves nothing there.
-    The data sets `folder` and `synthetic` have the option `name`: what it is stored and loaded as.
+    The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
     data_dir = Path(data_dir).expanduser()
     source = None if source is None else Path(source).expanduser()

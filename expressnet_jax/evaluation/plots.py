@@ -34,7 +34,7 @@ def confusion_png(metrics: dict[str, Any], path: Path | str, title: str = "") ->
     counts = np.asarray(metrics["confusion"])
     classes = metrics["classes"]
     side = max(0.74 * len(classes), 2.6)
-    figure = _figure(side + 2.0, side + 1.95)
+    figure = new_figure(side + 2.0, side + 1.95)
     axes = figure.add_subplot()
     support = counts.sum(axis=1, keepdims=True)
     share = counts / np.maximum(support, 1)
@@ -44,7 +44,7 @@ def confusion_png(metrics: dict[str, Any], path: Path | str, title: str = "") ->
             _cell(axes, row, column, share[row, column], int(counts[row, column]))
     _label_axes(axes, classes, support[:, 0].tolist())
     _two_titles(axes, title or "Confusion matrix", _headline(metrics))
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
 def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str = "", best_by: str = "accuracy") -> Path:
@@ -57,7 +57,7 @@ def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str =
     if not lines:
         raise UserError(f"{path}: no learning curve to draw, the history is empty; train for at least one step")
     over = "epoch" if all("epoch" in line for line in lines) else "step"
-    figure = _figure(10, 4)
+    figure = new_figure(10, 4)
     loss, accuracy = figure.subplots(1, 2)
     best = _best(lines, best_by)
     for axes, key in ((loss, "loss"), (accuracy, "accuracy")):
@@ -83,10 +83,10 @@ def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str =
             axes.legend(frameon=False, fontsize=8.5, labelcolor=INK)
     if title:
         figure.suptitle(title, x=0.012, ha="left", fontsize=12.5, fontweight="bold", color=INK)
-    return _save(figure, path)
+    return save_figure(figure, path)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
     return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
 
@@ -206,7 +206,7 @@ def _mark(axes: Axes, best: dict[str, Any], over: str, key: str) -> None:
     )
 
 
-def _save(figure: Figure, path: Path | str) -> Path:
+def save_figure(figure: Figure, path: Path | str) -> Path:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=DPI)
     return write_bytes(path, picture.getvalue())

@@ -8,6 +8,7 @@ from jax.sharding import PartitionSpec as P
 from expressnet_jax.errors import UserError
 
 SHARD_FROM = 2**16  # elements; smaller arrays cost more to gather than to hold
+SHARD_CLASSES = 2**13  # classes of a head; so many centres are spread over all devices
 
 
 def make_mesh(data: int = -1, model: int = 1) -> Mesh:
@@ -40,17 +41,21 @@ def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
 def state_shardings(shapes, mesh: Mesh):
     """A NamedSharding for every leaf of a pytree of shapes.
 
+    A head of SHARD_CLASSES or more is split by class over both axes, where they divide it: each device has its classes.
     With a `model` axis larger than 1, every array of at least SHARD_FROM elements is split along its largest dimension
     that the axis divides (parameters, moments and averages alike: they have the same shapes); everything else is
     replicated.
     """
     width = mesh.shape["model"]
 
-    def place(leaf):
+    def place(path, leaf):
+        in_head = any(getattr(key, "key", None) == "head" for key in path)
+        if in_head and leaf.shape[-1] >= SHARD_CLASSES and leaf.shape[-1] % mesh.size == 0 and mesh.size > 1:
+            return NamedSharding(mesh, P(*[None] * (leaf.ndim - 1), ("data", "model")))
         divisible = [d for d, n in enumerate(leaf.shape) if n % width == 0]
         if width == 1 or np.prod(leaf.shape) < SHARD_FROM or not divisible:
             return NamedSharding(mesh, P())
         axis = max(divisible, key=lambda d: leaf.shape[d])
         return NamedSharding(mesh, P(*[None] * axis, "model"))  # as XLA writes it: else the next step compiles again
 
-    return jax.tree.map(place, shapes)
+    return jax.tree_util.tree_map_with_path(place, shapes)

@@ -16,6 +16,7 @@ DATASETS: dict[str, str] = {
     "jaffe": "expressnet_jax.data.datasets.jaffe:Jaffe",
     "expw": "expressnet_jax.data.datasets.expw:ExpW",
     "lfw_expression": "expressnet_jax.data.datasets.lfw_expression:LfwExpression",
+    "identity": "expressnet_jax.data.datasets.identity:Identity",
     "synthetic": "expressnet_jax.data.datasets.synthetic:Synthetic",
     "folder": "expressnet_jax.data.datasets.folder:Folder",
 }

@@ -1,0 +1,32 @@
+"""ExpressNet-small on FER2013 from a network that was trained on something else, identities for one.
+
+    python -m expressnet_jax.main --config configs/finetune_fer2013.py \
+        --config.init_from=runs/identity --workdir runs/finetuned
+
+The head begins anew unless the checkpoint knows the classes. It learns alone for the first half epoch, and the earliest
+layers move slowest: their rate is 0.9 of that of the layer after them.
+"""
+
+from expressnet_jax.config import augment_faces, default
+
+
+def get_config():
+    config = default()
+    config.model.name = "expressnet_small"
+    config.model.dropout = 0.2
+    config.data.name = "fer2013"
+    config.train.batch_size = 128
+    config.train.epochs = 8.0
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 0.02
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.warmup_epochs = 0.5
+    config.optimizer.freeze_epochs = 0.5
+    config.optimizer.layer_decay = 0.9
+    config.optimizer.ema = 0.998
+    config.loss.label_smoothing = 0.1
+    config.eval.every_epochs = 2.0
+    config.eval.tta = "flip"
+    augment_faces(config)
+    config.augment.erase = 0.0
+    return config

@@ -1,0 +1,31 @@
+"""ExpressNet-small on who it is, before it learns expressions: ArcFace on pictures by person.
+
+expressnet prepare identity --source lfw --option name=people
+python -m expressnet_jax.main --config configs/pretrain_identity.py --workdir runs/identity
+"""
+
+from expressnet_jax.config import augment_faces, default
+
+
+def get_config():
+    config = default()
+    config.task = "identity"
+    config.model.name = "expressnet_small"
+    config.model.head = "cosine"
+    config.model.dropout = 0.2
+    config.data.name = "people"
+    config.train.batch_size = 128
+    config.train.epochs = 24.0
+    config.loss.name = "arcface"
+    config.loss.margin = 0.3
+    config.loss.scale = 32.0
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 0.01
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.ema = 0.99
+    config.eval.metric = "verification"
+    config.eval.every_epochs = 2.0
+    config.eval.mistakes = False
+    augment_faces(config)
+    config.augment.erase = 0.0
+    return config

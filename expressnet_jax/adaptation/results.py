@@ -1,0 +1,99 @@
+"""The harness's runs as one set of figures and one table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from expressnet_jax.adaptation.domains import Domains
+from expressnet_jax.adaptation.report import ROLES, digest
+from expressnet_jax.evaluation.seeds import across_seeds
+from expressnet_jax.machine import machine
+
+FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
+BOUNDS = ("checkpoint", "source_only", "supervised", "oracle")  # what is no unsupervised adaptation
+
+
+def gather(rows: Mapping[str, Mapping[str, Any]], plan: Any, target: str, domains: Domains) -> dict[str, Any]:
+    """All figures of one target. A gain is over `source_only` of the same seed, in held-out balanced accuracy; `best`
+    is the unsupervised method with the largest mean gain."""
+    base = rows.get("source_only", {}).get("runs", [])
+    methods = {name: row if "error" in row else _summary(row, base) for name, row in rows.items()}
+    gains = {
+        name: row["gain"]["mean"] for name, row in methods.items() if name not in BOUNDS and row.get("gain") is not None
+    }
+    return {
+        "source": plan.source,
+        "target": target,
+        "init_from": str(plan.init_from),
+        "seeds": plan.seeds,
+        "criterion": plan.criterion,
+        "weights": list(plan.weights),
+        "overrides": dict(plan.overrides),
+        "classes": list(domains.classes),
+        "examples": {
+            role: {"count": len(split), "sha256": digest(split)}
+            for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True)
+        },
+        "left_out": domains.left_out,
+        "machine": machine(),
+        "best": max(gains, key=gains.get, default=None),
+        "methods": methods,
+    }
+
+
+def _summary(row: Mapping[str, Any], base: list[dict[str, Any]]) -> dict[str, Any]:
+    runs = row["runs"]
+    told: dict[str, Any] = {
+        role: {name: across_seeds([run[role][name] for run in runs]) for name in FIGURES} for role in ROLES
+    }
+    told["recall"] = {
+        name: sum(run["heldout"]["per_class"][name]["recall"] for run in runs) / len(runs)
+        for name in runs[0]["heldout"]["classes"]
+    }
+    told["confusion"] = runs[0]["heldout"]["confusion"]
+    told |= {name: row[name] for name in ("weight", "tried") if name in row}
+    paired = {run["seed"]: run["heldout"]["balanced_accuracy"] for run in base}
+    differences = [run["heldout"]["balanced_accuracy"] - paired[run["seed"]] for run in runs if run["seed"] in paired]
+    told["gain"] = across_seeds(differences) if differences else None
+    told["per_seed"] = {str(run["seed"]): run["heldout"]["balanced_accuracy"] for run in runs}
+    return told
+
+
+def format_table(figures: Mapping[str, Any]) -> str:
+    """A Markdown table, a row for each method; percent, mean and half the width of the 95 % interval of the seeds."""
+    seen, heldout = (figures["examples"][role]["count"] for role in ROLES)
+    lines = [
+        f"{figures['source']} to {figures['target']}: {', '.join(figures['classes'])}; {seen:,} pictures to adapt on,"
+        f" {heldout:,} held out; {figures['seeds']} seeds",
+        "",
+        "| method | balanced, held out | gain | accuracy | macro-F1 | balanced, transductive | weight |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in figures["methods"].items():
+        if "error" in row:
+            lines.append(f"| {name} | not possible: {row['error']} | | | | | |")
+            continue
+        held, weight = row["heldout"], row.get("weight")
+        cells = [_percent(held["balanced_accuracy"]), _percent(row["gain"], "+"), _percent(held["accuracy"])]
+        cells += [_percent(held["macro_f1"]), _percent(row["transductive"]["balanced_accuracy"])]
+        lines.append(f"| {name} | {' | '.join(cells)} | {'' if weight is None else f'{weight:g}'} |")
+    return "\n".join([*lines, "", _legend(figures), ""])
+
+
+def _legend(figures: Mapping[str, Any]) -> str:
+    best, chosen = figures["best"], ""
+    if len(figures["weights"]) > 1:
+        chosen = f" Weights were chosen by `{figures['criterion']}` among {figures['weights']} with seed 0."
+    led = f" Best without target labels: {best}." if best else ""
+    return (
+        "`checkpoint` is the source's network as it is, `source_only` went on with the source for as many steps,"
+        " `oracle` learned from the labels of all pictures to adapt on (its transductive figure is a training figure)."
+        f" Gains are over `source_only` of the same seed.{chosen}{led}"
+    )
+
+
+def _percent(found: Mapping[str, Any] | None, sign: str = "") -> str:
+    if found is None:
+        return ""
+    text = f"{100 * found['mean']:{sign}.1f}"
+    interval = found["interval"]
+    return text if interval is None else f"{text} ± {50 * (interval[1] - interval[0]):.1f}"
