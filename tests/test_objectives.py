@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.objectives import (
+    arcface,
     cross_entropy,
     effective_number_weights,
     focal,
@@ -133,3 +134,24 @@ def test_wrong_names_name_the_right_ones():
         make_objective("hinge", rebalance=NONE)
     with pytest.raises(UserError, match="no 'class'; one of none, inverse, effective_number, logit_adjustment"):
         rebalance("class", COUNTS)
+
+
+def test_margins_are_the_formulas_of_their_papers():
+    cosines = np.cos(np.random.default_rng(0).uniform(0.1, np.pi - 0.1, (40, 5))).astype(np.float32)
+    targets = np.eye(5, dtype=np.float32)[np.arange(40) % 5]
+    own = np.arange(40), np.arange(40) % 5
+    angle = np.arccos(cosines[own].astype(float))
+    turned = np.where(angle + 0.5 < np.pi, np.cos(angle + 0.5), np.cos(angle) - 0.5 * np.sin(0.5))
+    for name, expected in (("arcface", turned), ("cosface", np.cos(angle) - 0.5)):
+        logits = np.array(cosines, np.float64)
+        logits[own] = expected
+        scaled = 16 * logits
+        losses = np.log(np.exp(scaled).sum(1)) - scaled[own]
+        objective = make_objective(name, margin=0.5, scale=16.0, rebalance=rebalance("none", np.ones(5)))
+        np.testing.assert_allclose(objective(cosines, targets), losses.mean(), rtol=1e-4)
+
+
+def test_a_margin_has_a_finite_gradient_at_the_ends():
+    cosines, targets = jnp.array([[1.0, -1.0]]), jnp.array([[1.0, 0.0]])
+    gradient = jax.grad(lambda c: arcface(c, targets).sum())(cosines)
+    assert np.isfinite(gradient).all()

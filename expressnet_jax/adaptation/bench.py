@@ -6,8 +6,9 @@ A killed harness goes on with what is missing. Nothing here chooses by a target 
 """
 
 import contextlib
+import difflib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.adaptation.registry import METHODS
 from expressnet_jax.adaptation.report import ROLES
 from expressnet_jax.adaptation.results import format_table, gather
+from expressnet_jax.config import flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes, write_json
 from expressnet_jax.training.assess import assess
@@ -85,10 +87,16 @@ def make_config(plan: Plan, origin: Checkpoint, target: str, method: str, seed: 
     config.model.update(name=model["name"], dropout=model["dropout"], options=ConfigDict(model["options"]))
     config.data.update(size=size, channels=channels)
     config.init_from, config.seed = str(plan.init_from), seed
-    try:
-        config.update_from_flattened_dict(dict(plan.overrides))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"--set: {error.args[0] if error.args else error}; keys are those of config.py") from error
+    known = flatten(config.to_dict())
+    for key, value in plan.overrides.items():
+        if key not in known and not key.startswith("adapt.options."):
+            close = difflib.get_close_matches(key, known, n=1)
+            raise UserError(f"--set: no key {key!r}" + (f"; did you mean {close[0]}?" if close else ""))
+        try:
+            config.update_from_flattened_dict({key: value})
+        except (TypeError, ValueError) as error:
+            kind = type(known[key]).__name__
+            raise UserError(f"--set: {key}={value!r} is no {kind}") from error
     return config
 
 
@@ -156,8 +164,3 @@ def _untouched(plan: Plan, origin: Checkpoint, target: str, domains: Domains) ->
     checkpoint = _restricted(plan, origin, target)
     splits = zip(ROLES, (domains.seen, domains.heldout), strict=True)
     return {"seed": None} | {role: assess(checkpoint, split).figures for role, split in splits}
-
-
-def finished(workdir: Path) -> Iterator[Path]:
-    """The runs of a harness that have ended."""
-    return (path.parent for path in sorted(workdir.glob("*/*/*/evaluation.json")))

@@ -21,14 +21,16 @@ class Pairs(NamedTuple):
 
 
 def make_pairs(people: np.ndarray, folds: int = 10, per_fold: int = 300, seed: int = 0) -> Pairs:
-    """In each fold up to `per_fold` pairs of one person and as many of two, drawn from pictures of `people` [N].
+    """In each fold up to `per_fold` pairs of one person and as many of two, drawn from pictures of `people` [N]. There
+    are fewer folds where not every one would have two people.
 
     Raises:
       UserError: too few people with two pictures to have such pairs in two folds.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, len(people)]))
     names, person = np.unique(people, return_inverse=True)
-    fold_of = rng.permutation(len(names)) % folds
+    folds = min(folds, len(names) // 2)
+    fold_of = rng.permutation(len(names)) % max(folds, 1)
     parts = [_fold_pairs(person, np.flatnonzero(fold_of == fold), per_fold, rng) for fold in range(folds)]
     if sum(len(part) > 0 for part in parts) < 2:
         raise UserError(
