@@ -8,7 +8,7 @@ import pytest
 
 from expressnet_jax import cli
 from expressnet_jax.adaptation import bench, job
-from expressnet_jax.adaptation.domains import labelled_examples, load_domains
+from expressnet_jax.adaptation.domains import KNOWN_PEOPLE, labelled_examples, load_domains
 from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import Interrupted, UserError
@@ -67,7 +67,7 @@ def test_domains_share_their_classes_and_say_what_is_left_out(make_config, place
     domains = load_domains(make_config(), load_checkpoint(places[1]))
     assert domains.classes == ("happiness", "neutral")
     assert (len(domains.train), len(domains.seen), len(domains.heldout)) == (40, 40, 16)
-    assert domains.left_out == {"no class of happiness, neutral": 28, "people of the identity pretraining": 0}
+    assert domains.left_out == {"surprise": 28}
     names = [key.split("/")[1] for key in domains.seen.keys]
     assert names == [{0: "happy", 1: "neutral"}[label] for label in domains.seen.labels]
     assert set(domains.train.keys) < set(load("tiny", places[0]).split("train").keys)
@@ -88,7 +88,7 @@ def test_people_of_the_identity_pretraining_take_no_part_in_the_target(make_conf
 
     monkeypatch.setattr(job.load_domains.__globals__["selection"], "choose", with_subjects)
     domains = load_domains(make_config(), origin)
-    assert domains.left_out["people of the identity pretraining"] == 28
+    assert domains.left_out[KNOWN_PEOPLE] == 28
     assert set(domains.heldout.subjects) == set(domains.seen.subjects) == {"Al", "Di"}
 
 
@@ -181,7 +181,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monke
 def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_config, tmp_path, capsys):
     loop.train(make_config("dann"), tmp_path, job.prepare).finish(tmp_path)
     out = capsys.readouterr()
-    assert "28 target pictures left out: no class of happiness, neutral" in out.err
+    assert "left out of it: 28 surprise" in out.err
     assert "dann, tiny to other, held-out pictures" in out.out
     figures = json.loads((tmp_path / "evaluation.json").read_text())
     assert figures["transductive"]["count"] == 40 and figures["heldout"]["count"] == 16

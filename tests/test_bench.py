@@ -9,6 +9,7 @@ import pytest
 
 from expressnet_jax.bench import ceiling, scale
 from expressnet_jax.bench import input as bench
+from expressnet_jax.bench.adapt import bench_adapt
 from expressnet_jax.bench.commands import _model_table, _scale_table, _step_table, _train_table
 from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.step import Step, bench_step
@@ -77,6 +78,13 @@ def test_step_figures(tmp_path):
     shares = {"mfu": 0.5, "bandwidth_share": 0.5}
     assert "ms" in _step_table(figures | shares)
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
+
+
+def test_adaptation_figures():
+    figures = bench_adapt(["dann"], network="expressnet_tiny", size=32, batch_size=8, rounds=1, block_seconds=0.01)
+    speed = figures["images_per_second"]
+    assert speed.keys() == {"source_only", "dann"} and figures["to_plain"].keys() == {"dann"}
+    np.testing.assert_allclose(figures["to_plain"]["dann"]["ratio"], speed["dann"] / speed["source_only"])
 
 
 def test_train_figures(tiny_config, tmp_path):

@@ -44,6 +44,14 @@ CASES = {
         },
         ["20,000 records (1.5 s to the first batch, 400 MiB) | 500 records | 1.04 |"],
     ),
+    "adapt": (
+        {
+            "network": "expressnet_small",
+            "images_per_second": {"source_only": 200.0, "dann": 90.0},
+            "to_plain": {"dann": RATIO},
+        },
+        ["| adaptation step `dann`, 90 source images/s | plain training of `expressnet_small` | 0.80"],
+    ),
     "train": (
         {"network": "expressnet_small", "input_wait_share": 0.004, "loop_to_bare": RATIO},
         ["with its input, 0.40 % waiting | its bare step | 0.80"],

@@ -3,7 +3,8 @@
 The target's labels are looked at for two things only: which classes it has, and, in `supervised`, to learn from them.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.training.assess import match_labels
 from expressnet_jax.training.checkpoints import Checkpoint
 
+KNOWN_PEOPLE = "of people that the identity pretraining knows"
 SPLIT_SEED = 0  # of the held-out target pictures: the same ones for every seed of a run
 
 
@@ -28,7 +30,7 @@ class Domains(NamedTuple):
       train, select: the source's pictures to learn from and to validate on.
       seen: the target pictures that a method adapts on (transductive figures are of these).
       heldout: the target pictures that it never sees.
-      left_out: target pictures by the reason for which they take no part.
+      left_out: how many target pictures take no part, by their class, or because an identity run knows who it is.
     """
 
     classes: tuple[str, ...]
@@ -54,13 +56,13 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     aimed = selection.choose(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
     people = {person for run in origin.lineage for person in run.get("people", ())}
     (seen, seen_out), (heldout, heldout_out) = (_restrict(s, classes, people) for s in (aimed.train, aimed.select))
-    left_out = {reason: seen_out[reason] + heldout_out[reason] for reason in seen_out}
+    left_out = dict(seen_out + heldout_out)
     if min(len(seen), len(heldout)) < 2:
         raise UserError(
             f"adapt.target: {target.name} has {len(seen)} pictures of {', '.join(classes)} to adapt on and"
             f" {len(heldout)} to hold out; prepare more"
         )
-    train, select = (_restrict(s, classes)[0] for s in (chosen.train, chosen.select))
+    train, select = (_restrict(s, classes, ())[0] for s in (chosen.train, chosen.select))
     return Domains(classes, train, select, seen, heldout, left_out)
 
 
@@ -117,14 +119,14 @@ def _present(prepared: Prepared) -> list[str]:
     return [name for name in prepared.classes if any(count.get(name, 0) for count in counts)]
 
 
-def _restrict(split: Split, classes: tuple[str, ...], people: frozenset[str] | set[str] = frozenset()):
-    """The split in these classes, without these people; how many of its pictures are left out, and why."""
+def _restrict(split: Split, classes: tuple[str, ...], people: Collection[str]) -> tuple[Split, Counter[str]]:
+    """The split in these classes and without these people, and how many pictures that leaves out of what."""
     known = np.isin(split.labels, [split.classes.index(name) for name in classes])
-    left_out = {f"no class of {', '.join(classes)}": int((~known).sum()), "people of the identity pretraining": 0}
+    left_out = Counter(split.classes[label] for label in split.labels[~known])
     split = split.subset(np.flatnonzero(known))
     if people and split.subjects is not None:
         strange = ~np.isin(split.subjects, list(people))
-        left_out["people of the identity pretraining"] = int((~strange).sum())
+        left_out[KNOWN_PEOPLE] += int((~strange).sum())
         split = split.subset(np.flatnonzero(strange))
     if len(split) == 0:
         return split, left_out

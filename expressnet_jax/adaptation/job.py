@@ -169,5 +169,6 @@ def _lines(config: ConfigDict, domains: Domains, labelled: Split, method: Method
     ]
     if method.labelled:
         told.append(f"labels: {len(labelled):,} of the {method.labelled}'s pictures")
-    told += [f"{count:,} target pictures left out: {why}" for why, count in domains.left_out.items() if count]
+    if domains.left_out:
+        told.append(f"left out of it: {', '.join(f'{count:,} {why}' for why, count in domains.left_out.items())}")
     return told

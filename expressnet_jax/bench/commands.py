@@ -55,16 +55,20 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--against", choices=("torch",), default="", help="the same network there, in alternating blocks")
     sub.add_argument("--rounds", type=int, default=6, help="blocks each; default: 6")
 
+    sub = part("adapt", _adapt, _adapt_table, "Adaptation steps against plain training, in source images a second.")
+    _network(sub, batch_size=64)
+    sub.add_argument("--methods", nargs="*", help="default: all that train")
+
     text = "The README's table, from the JSON that the other parts have written."
     sub = parts.add_parser("table", help=text, description=text)
     sub.add_argument("folder", type=Path, nargs="?", default=Path("configs/results"), help="default: configs/results")
     sub.set_defaults(measure=lambda arguments: arguments.folder, table=_table, json=None)
 
 
-def _network(sub: argparse.ArgumentParser) -> None:
+def _network(sub: argparse.ArgumentParser, batch_size: int = 128) -> None:
     sub.add_argument("--model", default="expressnet_small")
     sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
-    sub.add_argument("--batch_size", type=int, default=128)
+    sub.add_argument("--batch_size", type=int, default=batch_size)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -93,6 +97,20 @@ def _input_table(figures: dict[str, Any]) -> str:
         ("ratio", f"{figures['ratio']:.2f} ({figures['least']:.2f} to {figures['most']:.2f})"),
     ]
     return _rows(rows)
+
+
+def _adapt(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.adaptation.registry import METHODS
+    from expressnet_jax.bench.adapt import bench_adapt
+
+    methods = arguments.methods or [name for name in METHODS if name not in ("source_only", "supervised")]
+    return bench_adapt(methods, network=arguments.model, size=arguments.size, batch_size=arguments.batch_size)
+
+
+def _adapt_table(figures: dict[str, Any]) -> str:
+    speeds, ratios = figures["images_per_second"], figures["to_plain"]
+    found = lambda name: f" {ratios[name]['ratio']:.2f} of plain training" if name in ratios else ""
+    return _rows([(name, f"{speed:,.0f} images/s{found(name)}") for name, speed in speeds.items()])
 
 
 def _train(arguments: argparse.Namespace) -> dict[str, Any]:

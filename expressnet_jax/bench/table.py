@@ -20,7 +20,14 @@ def table(folder: Path) -> str:
 
 
 def _rows(figures: dict[str, Any]) -> Iterator[Row]:
-    kinds = {"loop_to_bare": _train, "against": _step, "reader": _input, "records": _scale, "seconds": _start}
+    kinds = {
+        "loop_to_bare": _train,
+        "against": _step,
+        "reader": _input,
+        "records": _scale,
+        "to_plain": _adapt,
+        "seconds": _start,
+    }
     return next((rows(figures) for key, rows in kinds.items() if key in figures), iter(()))
 
 
@@ -59,6 +66,13 @@ def _scale(figures: dict[str, Any]) -> Iterator[Row]:
 def _train(figures: dict[str, Any]) -> Iterator[Row]:
     what = f"training loop of `{figures['network']}` with its input, {100 * figures['input_wait_share']:.2f} % waiting"
     yield what, "its bare step", _ratio(figures["loop_to_bare"])
+
+
+def _adapt(figures: dict[str, Any]) -> Iterator[Row]:
+    speed = figures["images_per_second"]
+    for name, found in sorted(figures["to_plain"].items(), key=lambda item: item[1]["ratio"]):
+        what = f"adaptation step `{name}`, {speed[name]:,.0f} source images/s"
+        yield what, f"plain training of `{figures['network']}`", _ratio(found)
 
 
 def _start(figures: dict[str, Any]) -> Iterator[Row]:

@@ -64,7 +64,8 @@ def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarra
     position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
     labels = position[split.labels]
     if not (labels >= 0).any():
-        raise UserError(f"no class in common: data {', '.join(split.classes)}; model {', '.join(classes)}")
+        some = lambda names: ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        raise UserError(f"no class in common: data {some(split.classes)}; model {some(classes)}")
     kept = np.flatnonzero(labels >= 0)
     return split.subset(kept), labels[kept]
 
