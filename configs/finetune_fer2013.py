@@ -1,5 +1,6 @@
 """ExpressNet-small on FER2013 from a network that was trained on something else, identities for one.
 
+    expressnet prepare fer2013 --source fer2013.csv
     python -m expressnet_jax.main --config configs/finetune_fer2013.py \
         --config.init_from=runs/identity --workdir runs/finetuned
 

@@ -1,6 +1,6 @@
 """ExpressNet-small on who it is, before it learns expressions: ArcFace on pictures by person.
 
-expressnet prepare identity --source lfw --option name=people
+expressnet prepare identity --source lfw --name people
 python -m expressnet_jax.main --config configs/pretrain_identity.py --workdir runs/identity
 """
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from importlib import import_module
 from pathlib import Path
 
 import jax
@@ -12,8 +13,11 @@ from expressnet_jax.config import augment_faces, check_values, default, flatten
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
+from expressnet_jax.main import TASKS
 from expressnet_jax.training.mesh import make_mesh
-from expressnet_jax.training.setup import check, image_shape, make_plan, make_program
+from expressnet_jax.training.network import image_shape
+from expressnet_jax.training.program import make_program
+from expressnet_jax.training.setup import check, make_plan
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_dispatch
 
@@ -48,7 +52,7 @@ def test_it_says_with_which_command_it_is_run(path):
 def test_its_values_are_valid(path, monkeypatch):
     monkeypatch.setattr("expressnet_jax.training.setup.find_spec", lambda name: True)
     config = load(path).get_config()
-    check(config)
+    check(config, import_module(TASKS[config.task]).METRICS)
     assert config.data.name in DATASETS or "--name " + config.data.name in load(path).__doc__
     assert load(path).get_config().to_dict() == config.to_dict()
     with pytest.raises(AttributeError):

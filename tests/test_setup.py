@@ -6,7 +6,8 @@ from expressnet_jax.config import default
 from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
-from expressnet_jax.training.setup import best_divisor, check, growth, load_data, make_plan
+from expressnet_jax.training.program import growth
+from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan
 from runs import train, write_pictures
 
 pytest_plugins = ["run_fixtures"]

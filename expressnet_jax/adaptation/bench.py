@@ -27,8 +27,8 @@ from expressnet_jax.evaluation.files import write_bytes, write_json
 from expressnet_jax.training.assess import assess
 from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
 from expressnet_jax.training.loop import train
+from expressnet_jax.training.network import make_model, warm_start
 from expressnet_jax.training.run_folder import differences
-from expressnet_jax.training.setup import make_model, warm_start
 
 UNTOUCHED, ORACLE = "checkpoint", "oracle"  # rows beside the methods: without any step, and with the target's labels
 

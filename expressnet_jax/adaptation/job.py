@@ -20,17 +20,9 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.validators import Sample, validate
 from expressnet_jax.training.job import Evaluate, Job
-from expressnet_jax.training.setup import (
-    Plan,
-    assemble,
-    check,
-    class_objective,
-    find_origin,
-    image_shape,
-    make_model,
-    make_plan,
-    warm_start,
-)
+from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
+from expressnet_jax.training.program import assemble, class_objective
+from expressnet_jax.training.setup import Plan, check, make_plan
 from expressnet_jax.training.state import TrainState
 
 METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")

@@ -17,9 +17,9 @@ from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.machine import machine
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.mesh import check_batch, make_mesh
+from expressnet_jax.training.network import compute_dtype
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import compute_dtype
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_dispatch, make_train_step
 

@@ -16,7 +16,9 @@ from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.machine import machine, peak_memory
 from expressnet_jax.training.checkpoints import Checkpoints, describe
 from expressnet_jax.training.mesh import make_mesh
-from expressnet_jax.training.setup import check, image_shape, load_data, make_feeds, make_plan, make_program
+from expressnet_jax.training.network import image_shape
+from expressnet_jax.training.program import make_program
+from expressnet_jax.training.setup import check, load_data, make_feeds, make_plan
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_dispatch
 

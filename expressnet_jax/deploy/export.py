@@ -58,8 +58,8 @@ def export_onnx(
         raise UserError(f"input: no {input!r}; one of {', '.join(dtypes)}")
     if checkpoint.metadata["model"].get("head") == "cosine":
         raise UserError(
-            f"{checkpoint.path}: it tells people apart and has no expressions to export; begin an expression run with it"
-            " (--config.init_from)"
+            f"{checkpoint.path}: it tells people apart and has no expressions to export; begin an expression run with"
+            " it (--config.init_from)"
         )
     images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
     metadata = describe(checkpoint, dtypes[input])

@@ -13,7 +13,9 @@ from expressnet_jax.data.pipeline import Feed, OrderedBatches
 from expressnet_jax.evaluation.evaluate import collect, summarise
 from expressnet_jax.training.finish import finish
 from expressnet_jax.training.job import Evaluate, Job
-from expressnet_jax.training.setup import Data, Plan, check, find_origin, load_data, make_feeds, make_plan, make_program
+from expressnet_jax.training.network import find_origin
+from expressnet_jax.training.program import make_program
+from expressnet_jax.training.setup import METRICS, Data, Plan, check, load_data, make_feeds, make_plan
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_classify
 
@@ -24,7 +26,7 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
     Raises:
       UserError: anything that a user can mend.
     """
-    check(config)
+    check(config, METRICS)
     data, origin = load_data(config), find_origin(config)
     plan = make_plan(config, len(data.chosen.train))
     program = make_program(config, data.chosen.train, plan, origin)

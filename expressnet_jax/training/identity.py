@@ -24,24 +24,15 @@ from expressnet_jax.machine import machine
 from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
 from expressnet_jax.training.job import Evaluate, Job
 from expressnet_jax.training.mesh import SHARD_CLASSES
+from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
 from expressnet_jax.training.objectives import Objective
-from expressnet_jax.training.setup import (
-    Data,
-    Plan,
-    assemble,
-    check,
-    class_objective,
-    find_origin,
-    image_shape,
-    load_data,
-    make_feeds,
-    make_model,
-    make_plan,
-    warm_start,
-)
+from expressnet_jax.training.program import assemble, class_objective
+from expressnet_jax.training.setup import Data, Plan, check, load_data, make_feeds, make_plan
 from expressnet_jax.training.state import TrainState, begin
 from expressnet_jax.training.task import supervised
 from expressnet_jax.training.writers import read_history
+
+METRICS = ("verification",)
 
 
 def prepare(config: ConfigDict, mesh: Mesh) -> Job:
@@ -50,7 +41,7 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
     Raises:
       UserError: anything that a user can mend.
     """
-    check(config, ("verification",))
+    check(config, METRICS)
     data, origin = load_data(config), find_origin(config)
     train, select = data.chosen.train, data.chosen.select
     if not set(train.labels).isdisjoint(select.labels) or train.subjects is None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from expressnet_jax.data.pipeline import Feed
 from expressnet_jax.training.checkpoints import Checkpoint
-from expressnet_jax.training.setup import Plan, Program
+from expressnet_jax.training.program import Program
+from expressnet_jax.training.setup import Plan
 from expressnet_jax.training.state import TrainState
 
 Evaluate = Callable[[TrainState], dict[str, float]]

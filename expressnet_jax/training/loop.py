@@ -20,8 +20,9 @@ from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoints, describe
 from expressnet_jax.training.job import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
+from expressnet_jax.training.network import image_shape
+from expressnet_jax.training.program import last_before
 from expressnet_jax.training.run_folder import RunFolder, disk_errors
-from expressnet_jax.training.setup import image_shape, last_before
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_dispatch, steps_of
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say

@@ -1,12 +1,10 @@
 """From a config to the parts of a run. Everything that can be wrong is found here, before anything compiles."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,24 +12,17 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import LARGEST, SMALLEST, SMALLEST_SEEN, check_values
+from expressnet_jax.config import SMALLEST_SEEN, check_values
 from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
-from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.prepare import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
-from expressnet_jax.models.inspect import layer_order
-from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
-from expressnet_jax.training.freezing import Learns, all_but, both, thawing
-from expressnet_jax.training.objectives import MARGINS, Objective, make_objective, rebalance
+from expressnet_jax.training.network import compute_dtype, image_shape, make_model
+from expressnet_jax.training.objectives import MARGINS, make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.state import Beginning, begin
-from expressnet_jax.training.step import TrainStep, make_train_step
-from expressnet_jax.training.task import Task, supervised
-from expressnet_jax.training.transfer import transplant
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
@@ -64,21 +55,6 @@ class Data(NamedTuple):
         """Selection examples with a near-duplicate in train; None without an audit or an official selection split."""
         known = self.audit is not None and self.chosen.select_name in self.audit["leaked"]
         return self.audit["leaked"][self.chosen.select_name] if known else None
-
-
-class Program(NamedTuple):
-    """The functions of a run.
-
-    Attributes:
-      beginning: key -> what the state is born with; `warm` are the variables that take the drawn ones' place, or None.
-      phases: training steps, each with the number of the step from which on it serves.
-    """
-
-    model: nn.Module
-    optimizer: optax.GradientTransformationExtraArgs
-    beginning: Callable[[jax.Array], Beginning]
-    warm: dict[str, Any] | None
-    phases: tuple[tuple[int, TrainStep], ...]
 
 
 def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
@@ -184,118 +160,6 @@ def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
     return next((n for n in range(most, least - 1, -1) if total % n == 0), most // 2)
 
 
-def make_program(config: ConfigDict, train: Split, plan: Plan, origin: Checkpoint | None = None) -> Program:
-    """Model, optimizer and step of a config, for the classes and the class counts of the training split. The state
-    begins with what `origin` knows."""
-    if uses_votes(config) and train.votes is None:
-        raise UserError(f"loss.targets: {config.data.name} has no votes; use loss.targets=label")
-    if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
-        raise UserError("augment.alternate: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
-    model, shape = make_model(config, len(train.classes)), image_shape(config)
-    objective = class_objective(config, train)
-    task = lambda augmentation: supervised(model, objective, augmentation, len(train))
-    return assemble(config, plan, model, begin(model, shape), warm_start(config, model, train.classes, origin), task)
-
-
-def class_objective(config: ConfigDict, train: Split) -> Objective:
-    """The loss of a config, rebalanced by the class counts of what it trains on."""
-    counts = np.bincount(train.labels, minlength=len(train.classes))
-    loss = config.loss
-    return make_objective(
-        loss.name,
-        label_smoothing=loss.label_smoothing,
-        focal_gamma=loss.focal_gamma,
-        margin=loss.margin,
-        scale=loss.scale,
-        rebalance=rebalance(loss.rebalance, counts, beta=loss.effective_beta, tau=loss.logit_adjustment),
-    )
-
-
-def assemble(
-    config: ConfigDict,
-    plan: Plan,
-    model: nn.Module,
-    beginning: Callable[[jax.Array], Beginning],
-    warm: dict[str, Any] | None,
-    task: Callable[[dict[str, Any]], Task],
-    learns: Learns | None = None,
-) -> Program:
-    """Optimizer and phases around a task, which is made for each phase's augmentation. `learns` limits what learns at
-    all; the config's freezing comes on top."""
-    opt, layers = config.optimizer, layer_order(model, image_shape(config))
-    steps = lambda epochs: round(epochs * plan.per_epoch)
-    boundaries = [steps(epochs) for epochs in opt.step_epochs]
-    schedule = make_schedule(
-        opt.schedule, opt.learning_rate, plan.total, steps(opt.warmup_epochs), boundaries, opt.decay_factor
-    )
-    plateau = {
-        "factor": opt.decay_factor,
-        "patience": max(round(opt.patience_epochs), 1),
-        "accumulation_size": math.ceil(plan.per_epoch),
-    }
-    optimizer = make_optimizer(
-        opt.name,
-        schedule,
-        momentum=opt.momentum,
-        weight_decay=opt.weight_decay,
-        clip=opt.clip,
-        layer_decay=opt.layer_decay,
-        layers=layers,
-        plateau=plateau if opt.schedule == "plateau" else None,
-    )
-    options = {"seed": config.seed, "accumulate": config.train.accumulate, "sam": opt.sam, "ema": opt.ema}
-    augment, sizes = config.augment.to_dict(), growth(config, plan)
-    frozen = thawing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.thaw_epochs))
-    phases = []
-    for first in sorted({start for start, _ in (*sizes, *frozen) if start < plan.total}):
-        size, held = (last_before(schedule, first) for schedule in (sizes, frozen))
-        free = both(learns, all_but(held))
-        step = make_train_step(task(augment | {"resize": size}), optimizer, schedule, learns=free, **options)
-        phases.append((first, step))
-    return Program(model, optimizer, beginning, warm, tuple(phases))
-
-
-def last_before(starts: Sequence[tuple[int, Any]], step: int) -> Any:
-    """Of (first step, value) in rising order, the value that holds at `step`."""
-    return [value for first, value in starts if first <= step][-1]
-
-
-def find_origin(config: ConfigDict) -> Checkpoint | None:
-    """The checkpoint that a run begins with, where `init_from` names one."""
-    return load_checkpoint(config.init_from) if config.init_from else None
-
-
-def warm_start(
-    config: ConfigDict, model: nn.Module, classes: Sequence[str], origin: Checkpoint | None
-) -> dict[str, Any] | None:
-    """The variables that a run begins with in place of drawn ones."""
-    if origin is None:
-        return None
-    return transplant(origin, config.model.to_dict(), model, classes, image_shape(config), config.seed)
-
-
-def growth(config: ConfigDict, plan: Plan) -> list[tuple[int, int]]:
-    """(first step, picture size or 0) of each phase of a run that begins with smaller pictures; whole dispatches."""
-    starts = [round(share * plan.total / plan.per_dispatch) * plan.per_dispatch for share in config.train.grow_until]
-    return list(zip([0, *starts], [*config.train.grow_sizes, config.augment.resize], strict=True))
-
-
-def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
-    """The network of a config in its arithmetic."""
-    options = config.model.options.to_dict()
-    for name, key in (("dropout", "model.dropout"), ("head", "model.head"), ("dtype", "train.dtype")):
-        if name in options:
-            raise UserError(f"model.options: {name} is set by {key}")
-    return create_model(
-        config.model.name,
-        num_classes,
-        dropout=config.model.dropout,
-        head=config.model.head,
-        dtype=compute_dtype(config.train.dtype),
-        **options,
-    )
-
-
 def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[Feed, OrderedBatches]:
     """The training batches and the selection batches."""
     train, batch = data.chosen.train, config.train.batch_size
@@ -318,24 +182,6 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
     parts = mesh.shape["data"]
     rounded = -(-config.eval.batch_size // parts) * parts
     return feed, ordered_batches(data.chosen.select, rounded, **pictures)
-
-
-def image_shape(config: ConfigDict) -> tuple[int, int, int]:
-    """(H, W, C) of a config's pictures."""
-    if config.data.channels not in (1, 3):
-        raise UserError(f"data.channels: {config.data.channels}; 1 is gray, 3 is RGB")
-    if not SMALLEST <= config.data.size <= LARGEST:
-        raise UserError(f"data.size: {config.data.size} pixels; from {SMALLEST} to {LARGEST}")
-    return (config.data.size, config.data.size, config.data.channels)
-
-
-def compute_dtype(dtype: str) -> str:
-    """What `train.dtype` comes to: "auto" is float32 on a CPU, bfloat16 on accelerators."""
-    if dtype == "auto":
-        return "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    if dtype not in ("float32", "bfloat16"):
-        raise UserError(f"train.dtype: no {dtype!r}; one of auto, float32, bfloat16")
-    return dtype
 
 
 def uses_votes(config: ConfigDict) -> bool:
