@@ -193,7 +193,7 @@ def adapt_bench(arguments: argparse.Namespace) -> None:
     overrides = dict(arguments.set)
     if arguments.data_dir:
         overrides["data.dir"] = str(arguments.data_dir)
-    plan = bench.Plan(
+    plan = bench.Comparison(
         arguments.source,
         arguments.targets,
         arguments.init_from,

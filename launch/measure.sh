@@ -27,6 +27,7 @@ else
   bench step_resnet18_width32 step --model resnet18 --option width=32 "${against[@]}"
   bench step_mobilenet_v2 step --model mobilenet_v2 "${against[@]}"
   bench train train
+  bench adapt adapt
 fi
 bench input_memory input --reader memory
 bench input_stream input --reader stream

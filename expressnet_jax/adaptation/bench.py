@@ -8,9 +8,9 @@ A killed harness goes on with what is missing. Nothing here chooses by a target 
 import contextlib
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -20,7 +20,7 @@ from expressnet_jax.adaptation.features import features_png
 from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.adaptation.registry import METHODS
 from expressnet_jax.adaptation.report import ROLES
-from expressnet_jax.adaptation.results import format_table, gather
+from expressnet_jax.adaptation.results import Comparison, format_table, gather
 from expressnet_jax.config import flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes, write_json
@@ -33,25 +33,7 @@ from expressnet_jax.training.run_folder import differences
 UNTOUCHED, ORACLE = "checkpoint", "oracle"  # rows beside the methods: without any step, and with the target's labels
 
 
-class Plan(NamedTuple):
-    """What a harness compares.
-
-    Attributes:
-      overrides: config keys (train.epochs) and their values, for every run.
-      weights: multiples of each method's default weight, tried with the first seed; `criterion` chooses between them.
-    """
-
-    source: str
-    targets: Sequence[str]
-    init_from: str
-    methods: Sequence[str]
-    seeds: int
-    overrides: Mapping[str, Any]
-    weights: Sequence[float] = (1.0,)
-    criterion: str = "information"
-
-
-def adapt_bench(plan: Plan, workdir: Path, say: Callable[[str], None] = print) -> list[Path]:
+def adapt_bench(plan: Comparison, workdir: Path, say: Callable[[str], None] = print) -> list[Path]:
     """Runs what is missing and writes each target's results. -> the files.
 
     Raises:
@@ -79,7 +61,7 @@ def adapt_bench(plan: Plan, workdir: Path, say: Callable[[str], None] = print) -
     return files
 
 
-def make_config(plan: Plan, origin: Checkpoint, target: str, method: str, seed: int) -> ConfigDict:
+def make_config(plan: Comparison, origin: Checkpoint, target: str, method: str, seed: int) -> ConfigDict:
     """The config of one run: the recipe, the checkpoint's own network and picture size, and the plan's overrides."""
     config = adaptation_config(plan.source, target, "supervised" if method == ORACLE else method)
     size, _, channels = origin.image_shape
@@ -100,7 +82,7 @@ def make_config(plan: Plan, origin: Checkpoint, target: str, method: str, seed: 
     return config
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: Comparison) -> None:
     if unknown := [name for name in plan.methods if name not in METHODS]:
         raise UserError(f"--methods: no method {unknown[0]!r}; there are {', '.join(METHODS)}")
     if plan.criterion not in job.METRICS[1:]:
@@ -109,7 +91,7 @@ def _check(plan: Plan) -> None:
         raise UserError(f"--seeds {plan.seeds}, --weights {plan.weights}: give one seed at least, and positive weights")
 
 
-def _row(plan: Plan, origin: Checkpoint, target: str, method: str, folder: Path, say) -> dict[str, Any]:
+def _row(plan: Comparison, origin: Checkpoint, target: str, method: str, folder: Path, say) -> dict[str, Any]:
     """The runs of a method; or the line that says why there are none."""
 
     def run(seed: int, weight: float, name: str) -> dict[str, Any]:
@@ -151,7 +133,7 @@ def _run(config: ConfigDict, folder: Path, name: str, say) -> dict[str, Any]:
     return figures
 
 
-def _restricted(plan: Plan, origin: Checkpoint, target: str) -> Checkpoint:
+def _restricted(plan: Comparison, origin: Checkpoint, target: str) -> Checkpoint:
     """The source's network with the head of the shared classes, no step taken."""
     config = make_config(plan, origin, target, "source_only", 0)
     classes = load_domains(config, origin).classes
@@ -160,7 +142,7 @@ def _restricted(plan: Plan, origin: Checkpoint, target: str) -> Checkpoint:
     return origin._replace(model=model, variables=warm_start(config, model, classes, origin), metadata=metadata)
 
 
-def _untouched(plan: Plan, origin: Checkpoint, target: str, domains: Domains) -> dict[str, Any]:
+def _untouched(plan: Comparison, origin: Checkpoint, target: str, domains: Domains) -> dict[str, Any]:
     checkpoint = _restricted(plan, origin, target)
     splits = zip(ROLES, (domains.seen, domains.heldout), strict=True)
     return {"seed": None} | {role: assess(checkpoint, split).figures for role, split in splits}

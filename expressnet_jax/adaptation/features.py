@@ -10,7 +10,7 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
 from expressnet_jax.training.checkpoints import Checkpoint
-from expressnet_jax.training.identity import make_features
+from expressnet_jax.training.step import make_features
 
 MOST = 600  # pictures of each domain
 # Okabe & Ito 2008: told apart with every common colour vision.

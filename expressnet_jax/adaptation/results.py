@@ -1,7 +1,7 @@
 """The harness's runs as one set of figures and one table."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from expressnet_jax.adaptation.domains import Domains
 from expressnet_jax.adaptation.report import ROLES, digest
@@ -12,7 +12,25 @@ FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
 BOUNDS = ("checkpoint", "source_only", "supervised", "oracle")  # what is no unsupervised adaptation
 
 
-def gather(rows: Mapping[str, Mapping[str, Any]], plan: Any, target: str, domains: Domains) -> dict[str, Any]:
+class Comparison(NamedTuple):
+    """What a harness compares.
+
+    Attributes:
+      overrides: config keys (train.epochs) and their values, for every run.
+      weights: multiples of each method's default weight, tried with the first seed; `criterion` chooses between them.
+    """
+
+    source: str
+    targets: Sequence[str]
+    init_from: str
+    methods: Sequence[str]
+    seeds: int
+    overrides: Mapping[str, Any]
+    weights: Sequence[float] = (1.0,)
+    criterion: str = "information"
+
+
+def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: str, domains: Domains) -> dict[str, Any]:
     """All figures of one target. A gain is over `source_only` of the same seed, in held-out balanced accuracy; `best`
     is the unsupervised method with the largest mean gain."""
     base = rows.get("source_only", {}).get("runs", [])

@@ -9,7 +9,6 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 import numpy as np
-from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
@@ -29,6 +28,7 @@ from expressnet_jax.training.objectives import Objective
 from expressnet_jax.training.program import assemble, class_objective
 from expressnet_jax.training.setup import Data, Plan, check, load_data, make_feeds, make_plan
 from expressnet_jax.training.state import TrainState, begin
+from expressnet_jax.training.step import make_features
 from expressnet_jax.training.task import supervised
 from expressnet_jax.training.writers import read_history
 
@@ -105,16 +105,6 @@ def _open(
         return {name: float(value) for name, value in figures.items()}
 
     return feed, evaluate
-
-
-def make_features(model: nn.Module):
-    """(variables, uint8[B,H,W,C]) -> float32[B,D], compiled once a shape."""
-
-    @jax.jit
-    def features(variables, images: Array) -> Array:
-        return model.apply(variables, images.astype(np.float32), method="features")
-
-    return features
 
 
 def verify(features, select: OrderedBatches, pairs: Pairs) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The training step and the prediction: pure functions, compiled once, over whatever mesh the arrays lie on.
 
-Shapes: S steps of a dispatch, B batch, H height, W width, C channels, K classes.
+Shapes: S steps of a dispatch, B batch, H height, W width, C channels, D features, K classes.
 """
 
 from collections.abc import Callable
@@ -135,6 +135,16 @@ def make_classify(model: nn.Module) -> Callable[[Any, Array], Array]:
         return jax.nn.softmax(model.apply(variables, images.astype(jnp.float32)))
 
     return classify
+
+
+def make_features(model: nn.Module) -> Callable[[Any, Array], Array]:
+    """(variables, uint8[B,H,W,C]) -> features float32[B,D], compiled once a shape."""
+
+    @jax.jit
+    def features(variables, images):
+        return model.apply(variables, images.astype(jnp.float32), method="features")
+
+    return features
 
 
 def make_predict(model: nn.Module, variables: Any) -> Callable[[Array], Array]:
