@@ -125,6 +125,7 @@ def _data_dir(sub: argparse.ArgumentParser) -> None:
 
 def prepare(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data import prepare as room
+    from expressnet_jax.data.labels import some
 
     options = dict(arguments.option)
     if arguments.stored_as:
@@ -132,7 +133,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     folder = arguments.data_dir or room.default_data_dir()
     prepared = room.prepare(arguments.name, arguments.source, folder, overwrite=arguments.overwrite, **options)
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
-    print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {', '.join(prepared.classes)}")
+    print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {some(prepared.classes)}")
     print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from expressnet_jax.data import selection
-from expressnet_jax.data.labels import shared_classes
+from expressnet_jax.data.labels import shared_classes, some
 from expressnet_jax.data.prepare import Prepared, Split, default_data_dir, load
 from expressnet_jax.data.prepare import prepare as prepare_data
 from expressnet_jax.errors import UserError
@@ -77,7 +77,7 @@ def common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], or
         raise UserError(f"adapt.classes: {', '.join(classes)} alone; give two or more of {', '.join(shared)}")
     if unknown := [name for name in classes if name not in origin.classes]:
         raise UserError(
-            f"init_from: {origin.path} does not know {unknown[0]}; it knows {', '.join(origin.classes)};"
+            f"init_from: {origin.path} does not know {unknown[0]}; it knows {some(origin.classes)};"
             f" train it on {source.name} first, or leave the class out with adapt.classes"
         )
     return classes

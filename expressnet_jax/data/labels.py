@@ -58,6 +58,11 @@ def canonical(name: str) -> str | None:
     return _CANONICAL.get(word)
 
 
+def some(names: Sequence[str], most: int = 10) -> str:
+    """Names for a message; of the people of an identity run only the first few."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 def shared_classes(source: Sequence[str], target: Sequence[str]) -> tuple[str, ...]:
     """The classes that two data sets have in common, in the source's order.
 
@@ -67,7 +72,7 @@ def shared_classes(source: Sequence[str], target: Sequence[str]) -> tuple[str, .
     shared = tuple(name for name in source if name in set(target))
     if len(shared) < 2:
         raise UserError(
-            f"label spaces share {len(shared)} classes: {', '.join(source)} | {', '.join(target)}; "
+            f"label spaces share {len(shared)} classes: {some(source)} | {some(target)}; "
             "rename the target's classes to the source's"
         )
     return shared

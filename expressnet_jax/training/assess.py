@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from expressnet_jax.data.audit import load_audit
-from expressnet_jax.data.labels import canonical
+from expressnet_jax.data.labels import canonical, some
 from expressnet_jax.data.pipeline import ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
@@ -64,7 +64,6 @@ def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarra
     position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
     labels = position[split.labels]
     if not (labels >= 0).any():
-        some = lambda names: ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
         raise UserError(f"no class in common: data {some(split.classes)}; model {some(classes)}")
     kept = np.flatnonzero(labels >= 0)
     return split.subset(kept), labels[kept]
