@@ -7,4 +7,5 @@ bash launch/setup.sh test
 run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
 run .venv/bin/ruff format --check .
 run .venv/bin/ruff check .
-run .venv/bin/python -m pytest "$@"
+# One process a core, four at most: the time goes into compiling, which takes one core whatever it compiles.
+run .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"
