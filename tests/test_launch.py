@@ -70,7 +70,8 @@ def test_the_quickstart_hands_on_workdir_and_arguments(clone, tmp_path):
 
 def test_the_tests_hand_on_arguments(clone, tmp_path):
     done = run(clone / "launch/test.sh", "-k", "labels", cwd=tmp_path, DRY_RUN="1")
-    assert done.stdout.splitlines()[-1] == "would run: .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile -k labels"
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("would run: .venv/bin/python -m pytest -n ") and last.endswith(" -k labels")
 
 
 def test_setting_up_twice_installs_once_for_each_set_of_extras(clone, tmp_path):
