@@ -82,6 +82,10 @@ def _check(config: ConfigDict, method: Method) -> None:
         raise UserError(f"adapt.labels_per_class: {adapt.method} sees no target labels; use adapt.method=supervised")
     if method.teacher and not config.optimizer.ema:
         raise UserError(f"optimizer.ema: {adapt.method} learns from the averaged network; use 0.99 or so")
+    if method.pools and (config.optimizer.ema or config.train.accumulate > 1):
+        key = "optimizer.ema" if config.optimizer.ema else "train.accumulate"
+        neutral = 0 if config.optimizer.ema else 1
+        raise UserError(f"{key}: {adapt.method} counts every picture once, in whole batches; use {key}={neutral}")
     if config.loss.targets != "label":
         raise UserError("loss.targets: an adaptation learns from labels; use loss.targets=label")
     if config.model.head != "linear":

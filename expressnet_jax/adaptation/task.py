@@ -29,7 +29,7 @@ def adaptation(
     *,
     total: int,
     weight: float = 1.0,
-    statistics: str = "joint",
+    statistics: str = "separate",
     size: Size,
 ) -> Task:
     """The task of a method. A batch holds "source" and "target" as the method needs them, each with image
