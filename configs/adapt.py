@@ -15,5 +15,5 @@ from expressnet_jax.errors import UserError
 def get_config(words="fer2013,lfw_expression,cdan"):
     parts = words.split(",")
     if len(parts) != 3:
-        raise UserError(f"--config=configs/adapt.py:{words}: give SOURCE,TARGET,METHOD after the colon")
+        raise UserError("give SOURCE,TARGET,METHOD after the colon, as in configs/adapt.py:fer2013,lfw_expression,cdan")
     return adaptation_config(*parts)

@@ -20,7 +20,7 @@ from expressnet_jax.errors import UserError
 
 def get_config(form="gpu"):
     if form not in ("gpu", "cpu"):
-        raise UserError(f"configs/speedrun_fer2013.py:{form}: no such form; one of gpu, cpu")
+        raise UserError(f"no form {form!r}; one of gpu, cpu")
     config = default()
     config.model.name = "expressnet_small" if form == "cpu" else "expressnet_base"
     config.data.name = "fer2013"

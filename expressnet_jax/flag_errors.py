@@ -86,6 +86,8 @@ def _check_key(key: str) -> None:
 def _config_error(error: Exception, file: str) -> str:
     """Where in the config file it went wrong, and how."""
     path = Path(file.split(":")[0]).resolve()
+    if isinstance(error, UserError):  # the file's own words about what was asked of it
+        return f"--config {file}: {one_line(error, 500)}"
     if isinstance(error, SyntaxError):
         return f"--config {file} line {error.lineno}: {one_line(error.msg)}"
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path]

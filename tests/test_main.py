@@ -164,7 +164,7 @@ WRONG = {
         ["--config=ok.py", "--workdir=w", "--config.train.batchsize=3"],
         "did you mean batch_size? it has accumulate",
     ),
-    "section": (["--config=ok.py", "--workdir=w", "--config.trian.epochs=3"], "did you mean train? it has augment"),
+    "section": (["--config=ok.py", "--workdir=w", "--config.trian.epochs=3"], "did you mean train? it has adapt"),
     "option": (
         ["--config=ok.py", "--workdir=w", "--config.model.options.widths=3"],
         "the config file sets no such option",
