@@ -129,6 +129,7 @@ def _adaptation() -> ConfigDict:
     adapt.weight = 1.0  # of the method's own loss, as a multiple of its default
     adapt.options = ConfigDict()  # of the method
     adapt.statistics = "separate"  # batch normalisation: of each domain by itself, the target's kept | joint
+    adapt.settle = 2048  # target pictures that the statistics of normalisation are taken from at the end; 0: none
     adapt.holdout = 0.3  # share of a target without a validation split that is held out, by person where known
     adapt.labels_per_class = 0  # supervised: labelled target pictures a class; 0: all
     return adapt

@@ -20,7 +20,7 @@ harness --source fer2013 --targets lfw_expression --init_from "$source" --set tr
 
 main --config configs/pretrain_identity.py --workdir "$workdir/identity" --config.model.name=expressnet_tiny
 for ((seed = 0; seed < seeds; seed++)); do
-  tiny=(--config.model.name=expressnet_tiny --config.train.epochs=4.0 --config.seed="$seed")
+  tiny=(--config.model.name=expressnet_tiny --config.train.epochs=2.0 --config.seed="$seed")
   main --config configs/finetune_fer2013.py --workdir "$workdir/fer2013_after_identity_$seed" "${tiny[@]}" \
     --config.init_from="$workdir/identity"
   main --config configs/finetune_fer2013.py --workdir "$workdir/fer2013_afresh_$seed" "${tiny[@]}" \

@@ -6,17 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.adaptation.adabn import batch_statistics, pool
-from expressnet_jax.adaptation.method import Size
-from expressnet_jax.adaptation.registry import make_method
-from expressnet_jax.adaptation.task import adaptation
-from expressnet_jax.config import default
+from expressnet_jax.adaptation.adabn import batch_statistics, pool, settling
 from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.objectives import make_objective, rebalance
-from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import TrainState
-from expressnet_jax.training.step import make_train_step
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 3, 4, 2)).astype(np.uint8)
 
@@ -65,20 +58,15 @@ def test_a_batchs_own_statistics_come_out_at_any_momentum(momentum):
     assert_is(stats["second"], y.mean((0, 1, 2)), y.var((0, 1, 2)))
 
 
-def adapted(model, variables, batches):
+def adapted(model, variables, batches, ema=False):
     """The state after one step of the method for each batch."""
-    objective = make_objective(rebalance=rebalance("none", np.ones(model.num_classes)))
-    size = Size(sum(map(len, batches)), 1, model.num_classes)
-    options = {"total": len(batches), "size": size}
-    task = adaptation(model, make_method("adabn"), objective, default().augment.to_dict(), **options)
-    rate = make_schedule("constant", 0.1, 1)
-    optimizer = make_optimizer("sgd", rate, weight_decay=0.1)
-    step = jax.jit(make_train_step(task, optimizer, rate, learns=make_method("adabn").learns))
     params, stats = variables["params"], variables["batch_stats"]
-    state = TrainState(jnp.int32(0), params, stats, optimizer.init(params), {})
+    average = {"params": params, "batch_stats": stats} if ema else {}
+    state = TrainState(jnp.int32(5), params, stats if not ema else jax.tree.map(jnp.zeros_like, stats), (), average)
+    step = jax.jit(settling(model, first=5))
     for images in batches:
-        index = np.arange(len(images))
-        state, _ = step(state, {"target": {"image": images, "label": 0 * index, "index": index}})
+        state, _ = step(state, {"target": {"image": images}})
+    assert int(state.step) == 5 + len(batches)
     return state
 
 
@@ -91,6 +79,9 @@ def test_the_first_layer_gets_the_statistics_of_all_pictures_and_nothing_else_mo
     y = np.concatenate([mixed(variables["params"], np.float64(batch) / 255) for batch in batches])
     assert_is(state.batch_stats["backbone"]["second"], y.mean((0, 1, 2)), y.var((0, 1, 2)))
     jax.tree.map(np.testing.assert_array_equal, state.params, variables["params"])
+    averaged = adapted(model, variables, batches, ema=True)  # the network that is evaluated is the one that settles
+    jax.tree.map(np.testing.assert_array_equal, averaged.variables["batch_stats"], state.batch_stats)
+    assert all(not leaf.any() for leaf in jax.tree.leaves(averaged.batch_stats))
 
 
 def test_means_that_differ_between_batches_add_to_the_variance():

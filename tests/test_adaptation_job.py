@@ -124,11 +124,6 @@ REFUSED = {
     "statistics": ({"adapt.statistics": "both"}, "adapt.statistics: no 'both'; one of joint, separate"),
     "labels": ({"adapt.labels_per_class": 3}, "adapt.labels_per_class: mmd sees no target labels"),
     "teacher": ({"adapt.method": "self_training", "optimizer.ema": 0.0}, "optimizer.ema: self_training learns from"),
-    "average": ({"adapt.method": "adabn", "optimizer.ema": 0.9}, "optimizer.ema: adabn counts every picture once"),
-    "slices": (
-        {"adapt.method": "adabn", "optimizer.ema": 0.0, "train.accumulate": 2},
-        "train.accumulate: adabn counts every picture once, in whole batches; use train.accumulate=1",
-    ),
     "metric": ({"eval.metric": "accuracy"}, "eval.metric: no 'accuracy'; one of last, source_accuracy"),
     "votes": ({"loss.targets": "votes"}, "loss.targets: an adaptation learns from labels"),
     "balance": ({"data.balance": 1.0}, "data.balance: an adaptation draws both domains as they come"),

@@ -14,6 +14,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from expressnet_jax.adaptation.method import Method
+from expressnet_jax.training.state import TrainState
+from expressnet_jax.training.step import TrainStep
+from expressnet_jax.training.task import Batch, Metrics
 
 
 def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: Array) -> Any:
@@ -49,11 +52,24 @@ def _is_layer(node: Any) -> bool:
     return isinstance(node, Mapping) and set(node) == {"mean", "var"}
 
 
-def method() -> Method:
-    """Once through the target: the running statistics become those of its pictures, each counted once.
+def settling(model: nn.Module, first: int) -> TrainStep:
+    """(state, batch) -> (state, metrics): no parameter moves; the running statistics of the network that is evaluated
+    become those of the target pictures since step `first`, as evaluation sees them, each counted once.
 
     For what enters the first normalisation these are mean and variance of all pictures together. Deeper layers see what
     a batch's own statistics normalised, as in training.
     """
-    nothing = lambda params: jax.tree.map(lambda leaf: False, params)
-    return Method(labelled="", learns=nothing, still=True, pools=True, passes=1.0)
+
+    def settle(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        variables = state.variables
+        found = batch_statistics(model, variables, batch["target"]["image"])
+        stats = pool(variables["batch_stats"], found, 1 / (state.step - first + 1))
+        after = {"ema": {**state.ema, "batch_stats": stats}} if state.ema else {"batch_stats": stats}
+        return state.replace(step=state.step + 1, **after), {"settling": jnp.ones(())}
+
+    return settle
+
+
+def method() -> Method:
+    """No step but settling, once through the target."""
+    return Method(labelled="", settles=1.0, trains=False)

@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from expressnet_jax.adaptation.adabn import settling
 from expressnet_jax.adaptation.domains import Domains, labelled_examples, load_domains
 from expressnet_jax.adaptation.method import Method, Size
 from expressnet_jax.adaptation.registry import make_method
@@ -44,10 +45,12 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
     if method.labelled == "target":
         labelled = labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
     plan = _plan(config, method, domains)
+    plan = plan._replace(total=-(-plan.total // plan.per_dispatch) * plan.per_dispatch)  # settling begins a dispatch
     model = make_model(config, len(domains.classes))
     warm = warm_start(config, model, domains.classes, origin)
-    if method.pools and not warm["batch_stats"]:
+    if not method.trains and not warm["batch_stats"]:
         raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
+    settle = _settling_steps(config, method, domains) if warm["batch_stats"] else 0
     shape = image_shape(config)
     features = warm["params"]["head"]["kernel"].shape[0]
     size = Size(len(domains.seen), features, len(domains.classes))
@@ -57,6 +60,10 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
     program = assemble(
         config, plan, model, begin_adaptation(model, shape, method, size), warm, task, learns=method.learns
     )
+    if settle:
+        trained = program.phases if method.trains else ()
+        program = program._replace(phases=(*trained, (plan.total, settling(model, plan.total))))
+        plan = plan._replace(total=plan.total + settle)
     return Job(
         plan,
         program,
@@ -82,10 +89,6 @@ def _check(config: ConfigDict, method: Method) -> None:
         raise UserError(f"adapt.labels_per_class: {adapt.method} sees no target labels; use adapt.method=supervised")
     if method.teacher and not config.optimizer.ema:
         raise UserError(f"optimizer.ema: {adapt.method} learns from the averaged network; use 0.99 or so")
-    if method.pools and (config.optimizer.ema or config.train.accumulate > 1):
-        key = "optimizer.ema" if config.optimizer.ema else "train.accumulate"
-        neutral = 0 if config.optimizer.ema else 1
-        raise UserError(f"{key}: {adapt.method} counts every picture once, in whole batches; use {key}={neutral}")
     if config.loss.targets != "label":
         raise UserError("loss.targets: an adaptation learns from labels; use loss.targets=label")
     if config.model.head != "linear":
@@ -105,11 +108,19 @@ def _plan(config: ConfigDict, method: Method, domains: Domains) -> Plan:
             " or less"
         )
     plan = make_plan(config, len(domains.train))
+    if not method.trains:
+        return plan._replace(total=0)
     if not method.passes:
         return plan
-    total = max(round(method.passes * seen / batch), 1)
-    every = lambda steps: min(steps, total)
-    return plan._replace(total=total, evaluate_every=every(plan.evaluate_every), save_every=every(plan.save_every))
+    return plan._replace(total=max(round(method.passes * seen / batch), 1))
+
+
+def _settling_steps(config: ConfigDict, method: Method, domains: Domains) -> int:
+    """Steps at the end that only take the target's statistics; a method that never sees the target takes none."""
+    if not method.unlabelled:
+        return 0
+    pictures = method.settles * len(domains.seen) or min(config.adapt.settle, len(domains.seen))
+    return round(pictures / config.train.batch_size)
 
 
 def _open(

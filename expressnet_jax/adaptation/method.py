@@ -75,8 +75,9 @@ class Method(NamedTuple):
       strong: augmentation of target pictures on top of the config's.
       still: target pictures are not augmented at all.
       teacher: needs the averaged network.
-      pools: running statistics are pooled over the target's batches instead of averaged exponentially.
-      passes: it goes so often through the target, whatever the config's epochs; 0 is by the config.
+      trains: takes training steps at all.
+      passes: its steps go so often through the target, whatever the config's epochs; 0 is by the config.
+      settles: share of the target that the statistics of normalisation are taken from at the end; 0 is by the config.
     """
 
     transfer: Callable[[Glance], Outcome] | None = None
@@ -89,5 +90,6 @@ class Method(NamedTuple):
     strong: Mapping[str, float] | None = None
     still: bool = False
     teacher: bool = False
-    pools: bool = False
+    trains: bool = True
     passes: float = 0.0
+    settles: float = 0.0

@@ -22,7 +22,7 @@ def adaptation_config(source: str, target: str, method: str) -> ConfigDict:
     config.optimizer.learning_rate = 0.005
     config.optimizer.weight_decay = 5e-4
     config.optimizer.warmup_epochs = 0.05
-    config.optimizer.ema = 0.0 if method == "adabn" else 0.99  # an average would keep some of the source's statistics
+    config.optimizer.ema = 0.99
     config.eval.every_epochs = 1.0
     config.eval.metric = "last"
     config.eval.mistakes = False

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.adaptation.adabn import batch_statistics, pool
 from expressnet_jax.adaptation.method import Glance, Method, Outcome, Seen, Size
 from expressnet_jax.data.augment import augment, mix
 from expressnet_jax.models.form import convolution_form, in_products
@@ -75,9 +74,6 @@ def adaptation(
             progress=state.step.astype(jnp.float32) / total,
             key=method_key,
         )
-        if method.pools:
-            batch_stats = batch_statistics(model, {"params": own, "batch_stats": carried.batch_stats}, views["target"])
-            stats = pool(carried.batch_stats, batch_stats, 1 / (state.step + 1))
         outcome = method.transfer(glance) if method.transfer else Outcome(jnp.zeros(()), carried.memory)
         metrics = {"transfer": jnp.asarray(outcome.loss, jnp.float32)}
         whole = weight * method.weight * outcome.loss

@@ -141,18 +141,20 @@ class Meter:
         """
         fetched = jax.device_get(self.pending)
         self.pending = []
-        columns = {name: np.concatenate([part[name] for part in fetched]) for name in fetched[0]}
-        self._check(columns, state)
+        self._check(np.concatenate([np.isfinite(np.stack([*part.values()])).all(0) for part in fetched]), state)
+        names = {name: None for part in fetched for name in part}
+        columns = {name: np.concatenate([part[name] for part in fetched if name in part]) for name in names}
         seconds = time.perf_counter() - self.started
         entry = {"step": self.step, "split": "train", "epoch": self.step / self.per_epoch}
         entry |= {name: float(values.mean()) for name, values in columns.items()}
-        entry["learning_rate"] = float(columns["learning_rate"][-1])
+        if "learning_rate" in columns:
+            entry["learning_rate"] = float(columns["learning_rate"][-1])
         entry["images_per_second"] = self.timed_steps * self.batch_size / seconds
         self.restart()
         return entry
 
-    def _check(self, columns: dict[str, np.ndarray], state: TrainState) -> None:
-        good = np.isfinite(columns["loss"]) & np.isfinite(columns["gradient_norm"])
+    def _check(self, good: np.ndarray, state: TrainState) -> None:
+        """good bool[S]: whether every metric of a step is finite."""
         good[-1] &= bool(all_finite((state.params, state.batch_stats, state.ema)))
         if good.all():
             return

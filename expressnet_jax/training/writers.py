@@ -86,7 +86,7 @@ class Console:
         figures = {k: v for k, v in entry.items() if isinstance(v, float) and k not in ("epoch", "seconds")}
         shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
         if entry["split"] == "train" and not self.bar.disable:
-            self.bar.set_postfix_str(f"{entry.get('images_per_second', 0):.0f} img/s loss {entry['loss']:.3f}")
+            self.bar.set_postfix_str(f"{entry.get('images_per_second', 0):.0f} img/s loss {entry.get('loss', 0):.3f}")
         else:
             say(f"step {entry['step']}/{self.total}  {entry['split']}  {shown}")
 
