@@ -94,7 +94,21 @@ def format_table(figures: Mapping[str, Any]) -> str:
         cells = [_percent(held["balanced_accuracy"]), _percent(row["gain"], "+"), _percent(held["accuracy"])]
         cells += [_percent(held["macro_f1"]), _percent(row["transductive"]["balanced_accuracy"])]
         lines.append(f"| {name} | {' | '.join(cells)} | {'' if weight is None else f'{weight:g}'} |")
-    return "\n".join([*lines, "", _legend(figures), ""])
+    return "\n".join([*lines, "", _legend(figures), "", *_recalls(figures), ""])
+
+
+def _recalls(figures: Mapping[str, Any]) -> list[str]:
+    """Why: the share of each class that is found, beside how frequent the class is. An alignment of domains whose
+    classes are not equally frequent moves frequent classes into rare ones."""
+    rows = {name: row for name, row in figures["methods"].items() if "error" not in row}
+    counts = [sum(row) for row in rows["checkpoint"]["confusion"]]
+    head = [
+        f"{name} ({100 * count / sum(counts):.0f} %)" for name, count in zip(figures["classes"], counts, strict=True)
+    ]
+    lines = [f"| recall, held out | {' | '.join(head)} |", "|---" * (len(head) + 1) + "|"]
+    for name, row in rows.items():
+        lines.append(f"| {name} | {' | '.join(f'{100 * value:.0f}' for value in row['recall'].values())} |")
+    return lines
 
 
 def _legend(figures: Mapping[str, Any]) -> str:
