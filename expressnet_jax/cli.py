@@ -4,6 +4,7 @@ Training is `python -m expressnet_jax.main --config configs/NAME.py --workdir DI
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -204,7 +205,7 @@ def adapt_bench(arguments: argparse.Namespace) -> None:
         arguments.weights,
         arguments.criterion,
     )
-    for path in bench.adapt_bench(plan, arguments.workdir):
+    for path in bench.adapt_bench(plan, arguments.workdir, say=functools.partial(print, flush=True)):
         print(f"wrote {path}")
 
 
