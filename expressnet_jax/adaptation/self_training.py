@@ -57,11 +57,13 @@ def update_shares(shares: Array, teacher_logits: Array, rate: float, threshold: 
 def flexible_thresholds(shares: Array, threshold: float = 0.95) -> Array:
     """Lower thresholds for classes that are seldom labelled: shares float[K], of sum up to 1 -> float32[K].
 
-    b_k / (2 - b_k) x threshold, where b_k = share_k / max(largest share, share of pictures without a label): FlexMatch
-    with its warm-up and its convex mapping (Zhang et al. 2021, section 3). Without any label yet, all are 0.
+    b_k / (2 - b_k) x threshold, where b_k = share_k / largest share: FlexMatch with its convex mapping (Zhang et al.
+    2021, section 3.1), without its warm-up: that trusts nearly every label while few are confident, which teaches a
+    network that begins from nothing and ruins one that knows something. Without any label yet, all are `threshold`.
     """
     shares = jnp.asarray(shares, jnp.float32)
-    learned = shares / jnp.maximum(shares.max(), 1 - shares.sum())
+    largest = shares.max()
+    learned = jnp.where(largest > 0, shares / jnp.maximum(largest, 1e-12), 1)
     return threshold * learned / (2 - learned)
 
 

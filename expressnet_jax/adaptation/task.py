@@ -14,7 +14,6 @@ from jax import Array
 
 from expressnet_jax.adaptation.method import Glance, Method, Outcome, Seen, Size
 from expressnet_jax.data.augment import augment, mix
-from expressnet_jax.models.form import convolution_form, in_products
 from expressnet_jax.training.objectives import Objective
 from expressnet_jax.training.state import Beginning, TrainState, begin
 from expressnet_jax.training.task import Batch, Carried, Task
@@ -65,7 +64,7 @@ def adaptation(
         glance = Glance(
             source=source,
             target=target,
-            teacher=_teacher(model, state, views["plain"]) if method.teacher else None,
+            teacher=_teacher(model, state, views["plain"], method_key) if method.teacher else None,
             index=views.get("index"),
             targets=views.get("targets"),
             classify=lambda features: model.apply({"params": own}, features, method="classify"),
@@ -129,6 +128,8 @@ def _both(look, views: Mapping[str, Any], stats: Any, statistics: str) -> tuple[
     return (part(0), part(1)), stats
 
 
-def _teacher(model: nn.Module, state: TrainState, images: Array) -> Array:
-    with convolution_form("products" if in_products() else "primitive"):
-        return jax.lax.stop_gradient(model.apply(state.ema, images))
+def _teacher(model: nn.Module, state: TrainState, images: Array, key: Array) -> Array:
+    """Logits of the averaged network, normalised by the batch itself: running statistics are of changed pictures."""
+    seen = {"mutable": ["batch_stats"], "rngs": {"dropout": key}, "method": "features"}
+    features, _ = model.apply(state.ema, images, True, **seen)
+    return jax.lax.stop_gradient(model.apply(state.ema, features, method="classify"))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from expressnet_jax.models.apart import apart
-from expressnet_jax.models.form import asked_for, in_products
+from expressnet_jax.models.form import in_products
 from expressnet_jax.models.winograd import winograd
 
 # Below this many products a step the direct sum is as fast and compiles in a fraction of the time.
@@ -23,11 +23,9 @@ _WORTH_IT = 2**26
 def conv_for(train: bool) -> partial:
     """nn.Conv, which trains through `convolve` where that form is chosen.
 
-    Evaluation takes XLA's primitive: what is measured and exported is the plain sum. A pass that is part of training
-    although nothing learns from it asks for `convolution_form("products")`.
+    Evaluation always takes XLA's primitive: what is measured and exported is the plain sum.
     """
-    chosen = in_products() and (train or asked_for())
-    return partial(nn.Conv, conv_general_dilated=convolve if chosen else None)
+    return partial(nn.Conv, conv_general_dilated=convolve if train and in_products() else None)
 
 
 def convolve(images: Array, kernel: Array, strides: Sequence[int], padding, **options) -> Array:

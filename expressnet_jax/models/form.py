@@ -22,11 +22,6 @@ def convolution_form(form: Form) -> Iterator[None]:
         _form.reset(token)
 
 
-def asked_for() -> bool:
-    """Whether a form was chosen, by `convolution_form`, rather than left to the machine."""
-    return _form.get() != "auto"
-
-
 def in_products() -> bool:
     """What "auto" comes to: products on a CPU, unless EXPRESSNET_TUNE=0; primitives on an accelerator."""
     if _form.get() != "auto":
