@@ -4,7 +4,7 @@
     python -m expressnet_jax.main --config configs/adapt.py:fer2013,lfw_expression,cdan \
         --config.init_from=runs/fer2013 --workdir runs/cdan
 
-The three words are the data set with labels, the one without, and a method. All methods and what they brought are in
+The three words are the data set with labels, the one without, and a method. What methods brought is in
 configs/results/adapt_*.md, made by `expressnet adapt-bench`.
 """
 

@@ -2,6 +2,10 @@
 
 expressnet prepare identity --source lfw --name people
 python -m expressnet_jax.main --config configs/pretrain_identity.py --workdir runs/identity
+
+With --config.model.name=expressnet_tiny on LFW's people of two pictures or more (8,125 pictures of 1,454 people):
+verification 69.7 % (standard error 1.7) on 3,354 pairs of 162 others, best after 4 of 24 epochs: it learns these people
+by heart. 8 min of 2 CPU cores (AMD EPYC) that other work shared, seed 0, 2026-11-21.
 """
 
 from expressnet_jax.config import augment_faces, default
