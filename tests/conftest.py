@@ -53,6 +53,13 @@ class ArraySplit:
         return ArraySplit(*map(part, columns), self.classes)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled_programs():
+    """A process that keeps what every module has compiled grows by gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def array_split():
     """(N, side, channels) -> a split of noise, with N / 2 subjects and with votes."""

@@ -98,11 +98,12 @@ def test_a_network_without_adaptation_relies_on_what_the_target_does_not_have():
     assert slope > 2 and accuracy < 0.6
 
 
-@pytest.mark.parametrize(("method", "weight"), [("mmd", 10.0), ("coral", 1.0), ("dann", 2.0)])
+@pytest.mark.parametrize(("method", "weight"), [("mmd", 10.0), ("coral", 1.0), ("dann", 1.0)])
 def test_alignment_leaves_only_what_both_domains_share(method, weight):
     """A feature of one distribution in both domains can't hold the second measurement, and the first one alone is right
     in 97.7 % (a normal deviate above -2): what Ben-David et al. 2010 promise where the labelling is the same."""
-    slope, accuracy = slope_and_accuracy(method, weight, rate=0.05 if method != "dann" else 0.02)
+    slow = {"steps": 800, "rate": 0.02} if method == "dann" else {}  # its discriminator has to learn first
+    slope, accuracy = slope_and_accuracy(method, weight, **slow)
     assert slope < 0.1 and accuracy > 0.93
 
 
