@@ -83,17 +83,7 @@ def parser() -> argparse.ArgumentParser:
     _data_dir(sub)
 
     sub = command("adapt-bench", adapt_bench, "Compare adaptation methods from one checkpoint, honestly; resumable.")
-    sub.add_argument("--source", required=True, help="the data set that the checkpoint was trained on")
-    sub.add_argument("--targets", required=True, type=_words, help="prepared data sets, with commas between them")
-    sub.add_argument("--init_from", required=True, help="the source's checkpoint: a run's workdir or one of its own")
-    sub.add_argument("--workdir", required=True, type=Path, help="where runs and results go; what is there is kept")
-    sub.add_argument("--methods", type=_words, default=("all",), help="default: all; or names, with commas between")
-    sub.add_argument("--seeds", type=int, default=3, help="default: 3")
-    sub.add_argument("--weights", type=_numbers, default=(1.0,), help="multiples of a method's weight to try")
-    sub.add_argument("--criterion", default="information", help="chooses the weight, without a target label")
-    sub.add_argument(
-        "--set", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of every run's config"
-    )
+    _comparison(sub)
     _data_dir(sub)
 
     sub = command("summary", summary, "Put finished runs together that differ in their seed.", uses_jax=False)
@@ -121,6 +111,20 @@ def parser() -> argparse.ArgumentParser:
 def _data_dir(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--data_dir", type=Path, help="where prepared data lives; default: $EXPRESSNET_DATA or ~/expressnet_data"
+    )
+
+
+def _comparison(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--source", required=True, help="the data set that the checkpoint was trained on")
+    sub.add_argument("--targets", required=True, type=_words, help="prepared data sets, with commas between them")
+    sub.add_argument("--init_from", required=True, help="the source's checkpoint: a run's workdir or one of its own")
+    sub.add_argument("--workdir", required=True, type=Path, help="where runs and results go; what is there is kept")
+    sub.add_argument("--methods", type=_words, default=("all",), help="default: all; or names, with commas between")
+    sub.add_argument("--seeds", type=int, default=3, help="default: 3")
+    sub.add_argument("--weights", type=_numbers, default=(1.0,), help="multiples of a method's weight to try")
+    sub.add_argument("--criterion", default="information", help="chooses the weight, without a target label")
+    sub.add_argument(
+        "--set", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of every run's config"
     )
 
 

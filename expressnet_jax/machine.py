@@ -46,8 +46,18 @@ def peak_memory() -> int:
 
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
     on_devices = max(found.get("peak_bytes_in_use", 0) for found in stats)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return on_devices or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return on_devices or peak_host_memory()
+
+
+def peak_host_memory() -> int:
+    """The most bytes this process has held. Not of getrusage where it can be had otherwise: that counts the parent's,
+    too."""
+    try:
+        with open("/proc/self/status") as lines:
+            return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
+    except (OSError, StopIteration):
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _processor() -> str:

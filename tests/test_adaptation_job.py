@@ -113,7 +113,7 @@ REFUSED = {
     "checkpoint": ({"init_from": "nowhere"}, "nowhere: no such folder"),
     "architecture": ({"model.name": "resnet18"}, "is a expressnet_tiny, not a resnet18; use --config.model.name"),
     "no target": ({"adapt.target": ""}, "adapt.target: give the name of a prepared data set"),
-    "unprepared": ({"adapt.target": "mars"}, "mars is not prepared in"),
+    "unprepared": ({"adapt.target": "mars"}, "adapt.target: no data set 'mars' in"),
     "disjoint": ({"adapt.target": "apart"}, "label spaces share 0 classes"),
     "one picture": ({"adapt.target": "lonely"}, "2 pictures to adapt on are fewer than a batch"),
     "batch": ({"train.batch_size": 40, "adapt.classes": ("happiness", "neutral")}, "use --config.train.batch_size"),

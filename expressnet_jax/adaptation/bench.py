@@ -20,7 +20,7 @@ from expressnet_jax.adaptation.features import features_png
 from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.adaptation.registry import METHODS
 from expressnet_jax.adaptation.report import ROLES
-from expressnet_jax.adaptation.results import Comparison, format_table, gather
+from expressnet_jax.adaptation.results import Comparison, describe_target, format_table, gather
 from expressnet_jax.config import flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes, write_json
@@ -44,30 +44,30 @@ def adapt_bench(plan: Comparison, workdir: Path, say: Callable[[str], None] = pr
     files = []
     for target in plan.targets:
         folder = workdir / target
-        domains = load_domains(make_config(plan, origin, target, "source_only", 0), origin)
-        rows = {UNTOUCHED: {"runs": [_untouched(plan, origin, target, domains)]}}
+        config = make_config(plan, origin, target, "source_only", 0)
+        domains = load_domains(config, origin)
+        judged, untouched = describe_target(target, domains), _restricted(config, origin, domains)
+        rows = {UNTOUCHED: {"runs": [_untouched(untouched, domains)]}}
         for method in (*plan.methods, ORACLE):
             rows[method] = _row(plan, origin, target, method, folder / method, say)
-            figures = gather(rows, plan, target, domains)
+            figures = gather(rows, plan, judged)
             write_json(folder / "results.json", figures)
         files += [folder / "results.json", write_bytes(folder / "table.md", format_table(figures).encode())]
         say(f"\n{format_table(figures)}")
         if figures["best"]:
             adapted = load_checkpoint(folder / figures["best"] / "seed0")
             title = f"{plan.source} and {target} before and after {figures['best']}"
-            files.append(
-                features_png(_restricted(plan, origin, target), adapted, domains, folder / "features.png", title)
-            )
+            files.append(features_png(untouched, adapted, domains, folder / "features.png", title))
     return files
 
 
 def make_config(plan: Comparison, origin: Checkpoint, target: str, method: str, seed: int) -> ConfigDict:
     """The config of one run: the recipe, the checkpoint's own network and picture size, and the plan's overrides."""
-    config = adaptation_config(plan.source, target, "supervised" if method == ORACLE else method)
     size, _, channels = origin.image_shape
+    config = adaptation_config(plan.source, target, "supervised" if method == ORACLE else method, size)
     model = origin.metadata["model"]
     config.model.update(name=model["name"], dropout=model["dropout"], options=ConfigDict(model["options"]))
-    config.data.update(size=size, channels=channels)
+    config.data.channels = channels
     config.init_from, config.seed = str(plan.init_from), seed
     known = flatten(config.to_dict())
     for key, value in plan.overrides.items():
@@ -133,16 +133,15 @@ def _run(config: ConfigDict, folder: Path, name: str, say) -> dict[str, Any]:
     return figures
 
 
-def _restricted(plan: Comparison, origin: Checkpoint, target: str) -> Checkpoint:
+def _restricted(config: ConfigDict, origin: Checkpoint, domains: Domains) -> Checkpoint:
     """The source's network with the head of the shared classes, no step taken."""
-    config = make_config(plan, origin, target, "source_only", 0)
-    classes = load_domains(config, origin).classes
-    model = make_model(config, len(classes))
-    metadata = origin.metadata | {"classes": list(classes)}
-    return origin._replace(model=model, variables=warm_start(config, model, classes, origin), metadata=metadata)
+    model = make_model(config, len(domains.classes))
+    variables = warm_start(config, model, domains.classes, origin)
+    return origin._replace(
+        model=model, variables=variables, metadata=origin.metadata | {"classes": list(domains.classes)}
+    )
 
 
-def _untouched(plan: Comparison, origin: Checkpoint, target: str, domains: Domains) -> dict[str, Any]:
-    checkpoint = _restricted(plan, origin, target)
+def _untouched(checkpoint: Checkpoint, domains: Domains) -> dict[str, Any]:
     splits = zip(ROLES, (domains.seen, domains.heldout), strict=True)
     return {"seed": None} | {role: assess(checkpoint, split).figures for role, split in splits}

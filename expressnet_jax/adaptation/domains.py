@@ -5,7 +5,6 @@ The target's labels are looked at for two things only: which classes it has, and
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +12,11 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data import selection
 from expressnet_jax.data.labels import shared_classes, some
-from expressnet_jax.data.prepare import Prepared, Split, default_data_dir, load
-from expressnet_jax.data.prepare import prepare as prepare_data
+from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.assess import match_labels
+from expressnet_jax.training.assess import labels_in
 from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.setup import find_prepared, load_data
 
 KNOWN_PEOPLE = "of people that the identity pretraining knows"
 SPLIT_SEED = 0  # of the held-out target pictures: the same ones for every seed of a run
@@ -48,11 +47,13 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
       UserError: no target, a target that is not prepared, too small or without a common class, a class that the source
         or the checkpoint does not know.
     """
-    folder = Path(config.data.dir).expanduser() if config.data.dir else default_data_dir()
-    source, target = _prepared(config.data.name, folder, config), _prepared(config.adapt.target, folder, config)
+    if not config.adapt.target:
+        raise UserError(
+            "adapt.target: give the name of a prepared data set, as in --config.adapt.target=lfw_expression"
+        )
+    source, chosen, _ = load_data(config)
+    target = find_prepared(config, config.adapt.target, key="adapt.target")
     classes = common_classes(source, target, config.adapt.classes, origin)
-    names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
-    chosen = selection.choose(source, **{name: config.data[name] for name in names}, seed=config.seed)
     aimed = selection.choose(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
     people = {person for run in origin.lineage for person in run.get("people", ())}
     (seen, seen_out), (heldout, heldout_out) = (_restrict(s, classes, people) for s in (aimed.train, aimed.select))
@@ -103,16 +104,6 @@ def labelled_examples(split: Split, per_class: int, seed: int) -> Split:
     return split.subset(np.sort(np.concatenate(chosen)))
 
 
-def _prepared(name: str, folder: Path, config: ConfigDict) -> Prepared:
-    if not name:
-        raise UserError(
-            "adapt.target: give the name of a prepared data set, as in --config.adapt.target=lfw_expression"
-        )
-    if name == "synthetic":
-        return prepare_data(name, None, folder, **config.data.options.to_dict())
-    return load(name, folder)
-
-
 def _present(prepared: Prepared) -> list[str]:
     """The classes that have pictures, in the data set's order."""
     counts = [split["per_class"] for split in prepared.facts["splits"].values()]
@@ -121,14 +112,12 @@ def _present(prepared: Prepared) -> list[str]:
 
 def _restrict(split: Split, classes: tuple[str, ...], people: Collection[str]) -> tuple[Split, Counter[str]]:
     """The split in these classes and without these people, and how many pictures that leaves out of what."""
-    known = np.isin(split.labels, [split.classes.index(name) for name in classes])
-    left_out = Counter(split.classes[label] for label in split.labels[~known])
-    split = split.subset(np.flatnonzero(known))
+    labels = labels_in(split, classes)
+    taken = labels >= 0
+    left_out = Counter(split.classes[label] for label in split.labels[~taken])
     if people and split.subjects is not None:
-        strange = ~np.isin(split.subjects, list(people))
-        left_out[KNOWN_PEOPLE] += int((~strange).sum())
-        split = split.subset(np.flatnonzero(strange))
-    if len(split) == 0:
-        return split, left_out
-    part, labels = match_labels(split, classes)
-    return part.relabelled(classes, labels), left_out
+        familiar = taken & np.isin(split.subjects, list(people))
+        left_out[KNOWN_PEOPLE] += int(familiar.sum())
+        taken &= ~familiar
+    kept = np.flatnonzero(taken)
+    return split.subset(kept).relabelled(classes, labels[kept]), left_out

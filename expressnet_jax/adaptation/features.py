@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from expressnet_jax.adaptation.domains import Domains
-from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.pipeline import ordered_batches
 from expressnet_jax.data.prepare import Split
+from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
 from expressnet_jax.training.checkpoints import Checkpoint
 from expressnet_jax.training.step import make_features
 
-MOST = 600  # pictures of each domain
+MOST, BATCH = 600, 200  # pictures of each domain, and at once
 # Okabe & Ito 2008: told apart with every common colour vision.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
 DOMAINS = ("source", "target")
@@ -50,8 +51,8 @@ def _some(split: Split) -> Split:
 def _features(checkpoint: Checkpoint, split: Split) -> np.ndarray:
     height, _, channels = checkpoint.image_shape
     look = make_features(checkpoint.model)
-    images = decode_all(split, height, channels)
-    return np.concatenate([np.asarray(look(checkpoint.variables, part)) for part in np.array_split(images, 3)])
+    batches = ordered_batches(split, min(BATCH, len(split)), size=height, channels=channels).batches()
+    return collect_arrays(lambda images: (look(checkpoint.variables, images),), batches)[0]
 
 
 def _scatter(axes: Axes, points: np.ndarray, kind: np.ndarray, names: tuple[str, ...], title: str) -> None:

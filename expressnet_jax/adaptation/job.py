@@ -4,6 +4,7 @@ from functools import partial
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -19,11 +20,13 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.pipeline import JoinedFeeds, make_feed
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.validators import Sample, validate
 from expressnet_jax.training.job import Evaluate, Job
+from expressnet_jax.training.mesh import on_devices
 from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
 from expressnet_jax.training.program import assemble, class_objective
-from expressnet_jax.training.setup import Plan, check, make_plan
+from expressnet_jax.training.setup import Plan, check, evaluation_batches, make_plan
 from expressnet_jax.training.state import TrainState
 
 METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")
@@ -144,26 +147,24 @@ def _open(
         feeds["source"] = feed(labelled, config.seed)
     if method.unlabelled:
         feeds["target"] = feed(domains.seen, config.seed + 1)  # another order, should both be the same data set
-    return JoinedFeeds(feeds), make_evaluate(model, domains, config)
+    return JoinedFeeds(feeds), make_evaluate(model, domains, config, mesh)
 
 
-def make_evaluate(model: nn.Module, domains: Domains, config: ConfigDict) -> Evaluate:
+def make_evaluate(model: nn.Module, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:
     """The criteria on up to SAMPLE pictures of either domain, drawn once; "last" is the step, so the last one wins."""
     rng = np.random.default_rng(0)
     draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
     source, target = draw(domains.select), draw(domains.seen)
-    images = [decode_all(split, config.data.size, config.data.channels) for split in (source, target)]
-    look = jax.jit(lambda variables, images: model.apply(variables, images.astype(np.float32), method="look"))
+    batches = [evaluation_batches(config, split, mesh) for split in (source, target)]
 
-    def sample(variables, images: np.ndarray) -> Sample:
-        count, batch = len(images), min(config.eval.batch_size, len(images))
-        padded = np.concatenate([images, images[: -count % batch]])
-        parts = [jax.device_get(look(variables, part)) for part in np.split(padded, len(padded) // batch)]
-        features, logits = (np.concatenate(column)[:count] for column in zip(*parts, strict=True))
-        return Sample(features, np.asarray(jax.nn.softmax(logits)))
+    @jax.jit
+    def look(variables, images):
+        features, logits = model.apply(variables, images.astype(jnp.float32), method="look")
+        return features, jax.nn.softmax(logits)
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        seen = [sample(state.variables, each) for each in images]
+        on_mesh = lambda images: look(state.variables, on_devices(images, mesh))
+        seen = [Sample(*collect_arrays(on_mesh, each.batches())) for each in batches]
         return {"last": float(state.step), **validate(seen[0], source.labels, seen[1])}
 
     return evaluate

@@ -1,6 +1,7 @@
 """After an adaptation: how good it is on the target, on what it has seen of it and on what it has not."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,11 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
         "seconds": history[-1].get("seconds") if history else None,
         "machine": machine(),
     }
-    files = [write_examples(workdir / "examples.tsv", domains)]
+    examples = list_examples(domains)
+    files = [write_examples(workdir / "examples.tsv", examples)]
     for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True):
         result = assess(checkpoint, split, tta=config.eval.tta, batch_size=config.eval.batch_size)
-        figures[role] = result.figures | {"sha256": digest(split)}
+        figures[role] = result.figures | {"sha256": digest(examples[role])}
     title = f"{config.adapt.method}, {config.data.name} to {config.adapt.target}"
     print(f"\n{title}, held-out pictures, step {checkpoint.step}\n")
     print(format_table(figures["heldout"]), flush=True)
@@ -53,24 +55,24 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
     return checkpoint, files
 
 
-def example_lines(split: Split) -> list[str]:
-    """key, class and SHA-256 of each picture's bytes, a line each."""
-    return [
-        f"{key}\t{split.classes[label]}\t{hashlib.sha256(split.encoded(i)).hexdigest()}"
-        for i, (key, label) in enumerate(zip(split.keys, split.labels, strict=True))
-    ]
+def list_examples(domains: Domains) -> dict[str, list[str]]:
+    """Of every target picture, by its role, a line: key, class and SHA-256 of its bytes."""
+
+    def lines(split: Split) -> list[str]:
+        return [
+            f"{key}\t{split.classes[label]}\t{hashlib.sha256(split.encoded(i)).hexdigest()}"
+            for i, (key, label) in enumerate(zip(split.keys, split.labels, strict=True))
+        ]
+
+    return {role: lines(split) for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True)}
 
 
-def digest(split: Split) -> str:
-    """The SHA-256 of a split's lines: equal for the same pictures with the same labels in the same order."""
-    return hashlib.sha256("\n".join(example_lines(split)).encode()).hexdigest()
+def digest(lines: Sequence[str]) -> str:
+    """The SHA-256 of a role's lines: equal for the same pictures with the same labels in the same order."""
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def write_examples(path: Path, domains: Domains) -> Path:
+def write_examples(path: Path, examples: Mapping[str, Sequence[str]]) -> Path:
     """Which target pictures played which role: role, key, class, SHA-256."""
-    lines = [
-        f"{role}\t{line}"
-        for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True)
-        for line in example_lines(split)
-    ]
+    lines = [f"{role}\t{line}" for role in ROLES for line in examples[role]]
     return write_bytes(path, "\n".join(["role\tkey\tclass\tsha256", *lines, ""]).encode())

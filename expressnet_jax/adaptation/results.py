@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from expressnet_jax.adaptation.domains import Domains
-from expressnet_jax.adaptation.report import ROLES, digest
+from expressnet_jax.adaptation.report import ROLES, digest, list_examples
 from expressnet_jax.evaluation.seeds import across_seeds
 from expressnet_jax.machine import machine
 
@@ -30,8 +30,10 @@ class Comparison(NamedTuple):
     criterion: str = "information"
 
 
-def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: str, domains: Domains) -> dict[str, Any]:
-    """All figures of one target. A gain is over `source_only` of the same seed, in held-out balanced accuracy; `best`
+def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapping[str, Any]) -> dict[str, Any]:
+    """All figures of one target, beside the facts of `describe_target`.
+
+    A gain is over `source_only` of the same seed, in held-out balanced accuracy; `best`
     is the unsupervised method with the largest mean gain."""
     base = rows.get("source_only", {}).get("runs", [])
     methods = {name: row if "error" in row else _summary(row, base) for name, row in rows.items()}
@@ -40,21 +42,26 @@ def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: str,
     }
     return {
         "source": plan.source,
-        "target": target,
+        **target,
         "init_from": str(plan.init_from),
         "seeds": plan.seeds,
         "criterion": plan.criterion,
         "weights": list(plan.weights),
         "overrides": dict(plan.overrides),
-        "classes": list(domains.classes),
-        "examples": {
-            role: {"count": len(split), "sha256": digest(split)}
-            for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True)
-        },
-        "left_out": domains.left_out,
         "machine": machine(),
         "best": max(gains, key=gains.get, default=None),
         "methods": methods,
+    }
+
+
+def describe_target(name: str, domains: Domains) -> dict[str, Any]:
+    """What every method is judged on: the shared classes, and the lists of pictures by number and SHA-256."""
+    examples = {role: {"count": len(lines), "sha256": digest(lines)} for role, lines in list_examples(domains).items()}
+    return {
+        "target": name,
+        "classes": list(domains.classes),
+        "examples": examples,
+        "left_out": domains.left_out,
     }
 
 

@@ -3,7 +3,7 @@
 Shapes: B batch of a domain, H height, W width, C channels, D features, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -38,24 +38,6 @@ def adaptation(
     """
     networks = method.auxiliary(size)
 
-    def views(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:
-        del step
-        source_key, target_key = jax.random.split(keys[0])
-        seen: dict[str, Any] = {}
-        if "source" in batch:
-            images = augment(source_key, batch["source"]["image"], augmentation)
-            targets = jax.nn.one_hot(batch["source"]["label"], model.num_classes)
-            seen["source"], seen["targets"] = mix(
-                keys[1], images, targets, augmentation["mixup"], augmentation["cutmix"]
-            )
-        if "target" in batch:
-            changes = {} if method.still else {**augmentation, **(method.strong or {})}
-            seen["target"] = augment(target_key, batch["target"]["image"], changes)
-            seen["index"] = batch["target"]["index"]
-        if method.teacher:
-            seen["plain"] = batch["target"]["image"].astype(jnp.float32)
-        return seen
-
     def loss(params, carried: Carried, views: dict[str, Any], key: Array, state: TrainState):
         own = {name: params[name] for name in state.params}
         head_key, method_key = jax.random.split(key)
@@ -81,7 +63,31 @@ def adaptation(
             metrics["accuracy"] = (source.logits.argmax(-1) == views["targets"].argmax(-1)).mean()
         return whole, (Carried(stats, outcome.memory), metrics)
 
-    return Task(views, loss)
+    return Task(make_views(method, augmentation, model.num_classes), loss)
+
+
+def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int) -> Callable[..., dict[str, Any]]:
+    """(keys, batch, step) -> what the network is shown of a batch: augmented pictures, and the source's labels."""
+
+    def views(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:
+        del step
+        source_key, target_key = jax.random.split(keys[0])
+        seen: dict[str, Any] = {}
+        if "source" in batch:
+            images = augment(source_key, batch["source"]["image"], augmentation)
+            targets = jax.nn.one_hot(batch["source"]["label"], num_classes)
+            seen["source"], seen["targets"] = mix(
+                keys[1], images, targets, augmentation["mixup"], augmentation["cutmix"]
+            )
+        if "target" in batch:
+            changes = {} if method.still else {**augmentation, **(method.strong or {})}
+            seen["target"] = augment(target_key, batch["target"]["image"], changes)
+            seen["index"] = batch["target"]["index"]
+        if method.teacher:
+            seen["plain"] = batch["target"]["image"].astype(jnp.float32)
+        return seen
+
+    return views
 
 
 def begin_adaptation(model: nn.Module, image_shape: tuple[int, int, int], method: Method, size: Size):

@@ -31,16 +31,14 @@ class AdaptationStep:
     """A compiled step of a method on one batch of either domain, augmented as in a run."""
 
     def __init__(self, name: str, network: str, size: int, batch_size: int):
-        config, method, mesh = adaptation_config("source", "target", name), make_method(name), make_mesh()
+        config, method, mesh = adaptation_config("source", "target", name, size), make_method(name), make_mesh()
         check_batch(batch_size, 1, mesh)
         model = create_model(network, CLASSES, dropout=config.model.dropout, dtype=compute_dtype("auto"))
         shape = (size, size, 1)
         features = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *shape), np.float32))["params"]["head"]
         domains = Size(EXAMPLES, features["kernel"].shape[0], CLASSES)
         objective = make_objective(rebalance=rebalance("none", np.ones(CLASSES)))
-        crop = size * 5 // 6 // 4 * 4
-        augmentation = config.augment.to_dict() | {"pad": (size - crop) // 2, "crop": crop}
-        task = adaptation(model, method, objective, augmentation, total=1000, size=domains)
+        task = adaptation(model, method, objective, config.augment.to_dict(), total=1000, size=domains)
         schedule = make_schedule("constant", 1e-3, 1)
         optimizer = make_optimizer("sgd", schedule, weight_decay=5e-4)
         step = make_train_step(task, optimizer, schedule, ema=config.optimizer.ema, learns=method.learns)
@@ -73,7 +71,7 @@ def bench_adapt(
     size: int = 48,
     batch_size: int = 64,
     rounds: int = 4,
-    block_seconds: float = 3.0,
+    block_seconds: float = 2.0,
 ) -> dict[str, Any]:
     """Source images a second of each method (target images where it has no source) and the ratio to plain training.
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from expressnet_jax.data.pipeline import DispatchSource, StreamedPictures
 from expressnet_jax.data.prepared import load
 from expressnet_jax.data.sampling import Uniform
 from expressnet_jax.errors import UserError
-from expressnet_jax.machine import machine
+from expressnet_jax.machine import machine, peak_host_memory
 
 NAME, SIDE, CLASSES = "scale", 48, ("anger", "fear")
 DISTINCT = 64
@@ -105,18 +104,9 @@ def report(data_dir: Path, batch_size: int, images: int) -> dict[str, float]:
     """Seconds to the first batch, microseconds an image after it, this process's peak memory in MiB then and later."""
     start = time.perf_counter()
     block = stream(data_dir, batch_size, images)
-    found = {"start_seconds": time.perf_counter() - start, "start_mib": _peak_mib()}
+    found = {"start_seconds": time.perf_counter() - start, "start_mib": peak_host_memory() / 2**20}
     seconds = [block() for _ in range(3)]
-    return found | {"us_per_image": 1e6 * float(np.median(seconds)), "end_mib": _peak_mib()}
-
-
-def _peak_mib() -> float:
-    """The most memory held so far. Not of getrusage where it can be had otherwise: that counts the parent's too."""
-    try:
-        with open("/proc/self/status") as lines:
-            return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found | {"us_per_image": 1e6 * float(np.median(seconds)), "end_mib": peak_host_memory() / 2**20}
 
 
 def _record(rng: np.random.Generator) -> bytes:

@@ -14,7 +14,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.metrics import classification_metrics
 
-__all__ = ["Predict", "batches_of", "collect", "evaluate", "summarise", "write_json"]
+__all__ = ["Predict", "batches_of", "collect", "collect_arrays", "evaluate", "summarise", "write_json"]
 
 Predict = Callable[[np.ndarray], ArrayLike]
 Batch = dict[str, Any]
@@ -33,16 +33,7 @@ def collect(predict: Predict, batches: Iterable[Batch]) -> tuple[np.ndarray, np.
     Raises:
       UserError: if there is no example, one comes twice, or predict gives another number of rows than it got.
     """
-    parts, waiting = [], None
-    for batch in batches:
-        # JAX computes while Python goes on, so reading a result one batch late keeps the device busy.
-        output = predict(batch["image"])
-        if waiting is not None:
-            parts.append(_real_rows(*waiting))
-        waiting = (output, batch)
-    if waiting is None:
-        raise UserError("nothing to evaluate: no batch; check the split's name and that the data set is not empty")
-    parts.append(_real_rows(*waiting))
+    parts = [_real_rows(output, batch) for output, batch in _one_late(predict, batches)]
     probabilities, labels, index = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(index, kind="stable")
     probabilities, labels, index = probabilities[order], labels[order], index[order]
@@ -52,6 +43,20 @@ def collect(predict: Predict, batches: Iterable[Batch]) -> tuple[np.ndarray, np.
             f"example {repeated[0]} comes twice in the evaluation batches; mask padding and go through once"
         )
     return probabilities, labels, index
+
+
+def collect_arrays(function: Callable[[np.ndarray], Sequence[ArrayLike]], batches: Iterable[Batch]) -> list[np.ndarray]:
+    """What any function uint8[B,H,W,C] -> some arrays [B,...] gives: each whole, in the order of the batches, without
+    padding.
+
+    Raises:
+      UserError: if there is no example.
+    """
+    parts = [
+        [np.asarray(array)[np.asarray(batch["mask"], bool)] for array in output]
+        for output, batch in _one_late(function, batches)
+    ]
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
 
 def summarise(
@@ -98,6 +103,20 @@ def _slice(images: np.ndarray, labels: np.ndarray, start: int, batch_size: int) 
         "mask": index < len(images),
         "index": index,
     }
+
+
+def _one_late(function: Callable[[np.ndarray], Any], batches: Iterable[Batch]) -> Iterator[tuple[Any, Batch]]:
+    """Every batch with what the function gives for it. JAX computes while Python goes on, so reading a result one batch
+    late keeps the device busy."""
+    waiting = None
+    for batch in batches:
+        output = function(batch["image"])
+        if waiting is not None:
+            yield waiting
+        waiting = (output, batch)
+    if waiting is None:
+        raise UserError("nothing to evaluate: no batch; check the split's name and that the data set is not empty")
+    yield waiting
 
 
 def _real_rows(output: ArrayLike, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -60,13 +60,18 @@ def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarra
     Raises:
       UserError: not one class in common.
     """
-    own = {name: i for i, name in enumerate(classes)} | {canonical(name) or name: i for i, name in enumerate(classes)}
-    position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
-    labels = position[split.labels]
+    labels = labels_in(split, classes)
     if not (labels >= 0).any():
         raise UserError(f"no class in common: data {some(split.classes)}; model {some(classes)}")
     kept = np.flatnonzero(labels >= 0)
     return split.subset(kept), labels[kept]
+
+
+def labels_in(split: Split, classes: Sequence[str]) -> np.ndarray:
+    """Every example's label int64[N] among `classes`, -1 where it is none of them; matched as in `match_labels`."""
+    own = {name: i for i, name in enumerate(classes)} | {canonical(name) or name: i for i, name in enumerate(classes)}
+    position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
+    return position[split.labels]
 
 
 def leaked_examples(prepared: Prepared, split: str, trained_on: str) -> list[int] | None:

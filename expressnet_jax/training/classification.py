@@ -3,9 +3,7 @@
 from functools import partial
 
 import flax.linen as nn
-import jax
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from expressnet_jax.data.audit import one_line
@@ -13,6 +11,7 @@ from expressnet_jax.data.pipeline import Feed, OrderedBatches
 from expressnet_jax.evaluation.evaluate import collect, summarise
 from expressnet_jax.training.finish import finish
 from expressnet_jax.training.job import Evaluate, Job
+from expressnet_jax.training.mesh import on_devices
 from expressnet_jax.training.network import find_origin
 from expressnet_jax.training.program import make_program
 from expressnet_jax.training.setup import METRICS, Data, Plan, check, load_data, make_feeds, make_plan
@@ -62,12 +61,11 @@ def lines(config: ConfigDict, data: Data) -> list[str]:
 
 def make_evaluate(model: nn.Module, select: OrderedBatches, data: Data, mesh: Mesh) -> Evaluate:
     """The figures that a run follows, on the selection split; the averaged weights where the run averages."""
-    sharding = NamedSharding(mesh, P("data"))
     predict = make_classify(model)  # compiled once for all evaluations of the run
     names = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        on_mesh = lambda images: predict(state.variables, jax.device_put(images, sharding))
+        on_mesh = lambda images: predict(state.variables, on_devices(images, mesh))
         figures = summarise(*collect(on_mesh, select.batches()), data.prepared.classes, data.leaked)
         followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in names}
         if figures.get("deduplicated"):

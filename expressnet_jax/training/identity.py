@@ -16,13 +16,14 @@ from ml_collections import ConfigDict
 from expressnet_jax.data.pipeline import Feed, OrderedBatches
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pairs, similarities, verification
 from expressnet_jax.machine import machine
 from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
 from expressnet_jax.training.job import Evaluate, Job
-from expressnet_jax.training.mesh import SHARD_CLASSES
+from expressnet_jax.training.mesh import on_devices, spread_over
 from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
 from expressnet_jax.training.objectives import Objective
 from expressnet_jax.training.program import assemble, class_objective
@@ -66,7 +67,8 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
         partial(_open, config, mesh, data, plan, model, pairs),
         [
             f"{config.data.name}: {len(train):,} pictures of {len(people):,} people; {len(pairs.same):,} pairs of"
-            f" {len(np.unique(select.labels)):,} others select"
+            f" {len(np.unique(select.labels)):,} others select",
+            f"class centres: {'spread over' if spread_over(mesh, len(people)) else 'whole on'} {mesh.size} devices",
         ],
         partial(finish, config, data=data, pairs=pairs),
         data.pictures,
@@ -85,7 +87,7 @@ def over_all_devices(objective: Objective, mesh: Mesh, num_classes: int) -> Obje
     Then no device ever holds more than its part of the class centres, of their gradient, or of the logits; features
     travel instead, which are small (An et al. 2021, Partial FC, section 3.1, without its sampling).
     """
-    if num_classes < SHARD_CLASSES or num_classes % mesh.size:
+    if not spread_over(mesh, num_classes):
         return objective
     spread = NamedSharding(mesh, P(None, ("data", "model")))
     place = lambda x: jax.lax.with_sharding_constraint(x, spread)
@@ -96,12 +98,11 @@ def _open(
     config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: nn.Module, pairs: Pairs
 ) -> tuple[Feed, Evaluate]:
     feed, select = make_feeds(config, data, plan, mesh)
-    sharding = NamedSharding(mesh, P("data"))
     look = make_features(model)
 
     def evaluate(state: TrainState) -> dict[str, float]:
         variables = {**state.variables}
-        figures = verify(lambda images: look(variables, jax.device_put(images, sharding)), select, pairs)
+        figures = verify(lambda images: look(variables, on_devices(images, mesh)), select, pairs)
         return {name: float(value) for name, value in figures.items()}
 
     return feed, evaluate
@@ -109,8 +110,8 @@ def _open(
 
 def verify(features, select: OrderedBatches, pairs: Pairs) -> dict[str, float]:
     """The figures of a features function uint8[B,H,W,C] -> float[B,D] on pairs of the pictures of `select`."""
-    parts = [np.asarray(features(batch["image"]))[batch["mask"]] for batch in select.batches()]
-    return verification(similarities(np.concatenate(parts), pairs), pairs)
+    (found,) = collect_arrays(lambda images: (features(images),), select.batches())
+    return verification(similarities(found, pairs), pairs)
 
 
 def finish(config: ConfigDict, workdir: Path, *, data: Data, pairs: Pairs) -> tuple[Checkpoint, list[Path]]:

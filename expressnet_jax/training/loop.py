@@ -59,11 +59,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         step = int(state.step)
 
         console = Console(plan.total, step, config.train.batch_size)
-        metrics_file = MetricsFile(folder.metrics, step)
-        writers = [console, metrics_file]
-        if config.log.tensorboard:
-            writers.append(TensorBoard(folder.path / "tensorboard", step))
-        writers = stack.enter_context(closing(Writers(writers, metrics_file.seconds)))
+        writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
         introduce(config, job, state)
 
         dispatches = [(first, make_dispatch(phase)) for first, phase in program.phases]
@@ -90,6 +86,15 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
                     checkpoints.wait()
                     raise Interrupted(stopping, step)
     return job
+
+
+def open_writers(config: ConfigDict, folder: RunFolder, console: Console, step: int) -> Writers:
+    """The console, metrics.jsonl and, where wanted, TensorBoard; the run's clock goes on from where the file ends."""
+    metrics_file = MetricsFile(folder.metrics, step)
+    writers = [console, metrics_file]
+    if config.log.tensorboard:
+        writers.append(TensorBoard(folder.path / "tensorboard", step))
+    return Writers(writers, metrics_file.seconds)
 
 
 def introduce(config: ConfigDict, job: Job, state: TrainState) -> None:

@@ -26,6 +26,11 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
     return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
+def on_devices(images: np.ndarray, mesh: Mesh) -> jax.Array:
+    """A batch [B,...] spread over the data axis, of which B is a multiple."""
+    return jax.device_put(images, NamedSharding(mesh, P("data")))
+
+
 def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
     """Raises UserError unless a batch can be cut into `accumulate` slices, each spread evenly over the data axis."""
     if accumulate < 1:
@@ -38,10 +43,15 @@ def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
         )
 
 
+def spread_over(mesh: Mesh, num_classes: int) -> bool:
+    """Whether a head of so many classes is split by class over all devices: where it is large and they divide it."""
+    return mesh.size > 1 and num_classes >= SHARD_CLASSES and num_classes % mesh.size == 0
+
+
 def state_shardings(shapes, mesh: Mesh):
     """A NamedSharding for every leaf of a pytree of shapes.
 
-    A head of SHARD_CLASSES or more is split by class over both axes, where they divide it: each device has its classes.
+    Each device has its own classes of a head that is `spread_over`.
     With a `model` axis larger than 1, every array of at least SHARD_FROM elements is split along its largest dimension
     that the axis divides (parameters, moments and averages alike: they have the same shapes); everything else is
     replicated.
@@ -50,7 +60,7 @@ def state_shardings(shapes, mesh: Mesh):
 
     def place(path, leaf):
         in_head = any(getattr(key, "key", None) == "head" for key in path)
-        if in_head and leaf.shape[-1] >= SHARD_CLASSES and leaf.shape[-1] % mesh.size == 0 and mesh.size > 1:
+        if in_head and spread_over(mesh, leaf.shape[-1]):
             return NamedSharding(mesh, P(*[None] * (leaf.ndim - 1), ("data", "model")))
         divisible = [d for d, n in enumerate(leaf.shape) if n % width == 0]
         if width == 1 or np.prod(leaf.shape) < SHARD_FROM or not divisible:

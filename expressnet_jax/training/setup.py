@@ -17,7 +17,7 @@ from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
-from expressnet_jax.data.prepare import Prepared
+from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
@@ -122,18 +122,25 @@ def _check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
 def load_data(config: ConfigDict) -> Data:
     """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
     data = config.data
-    folder = Path(data.dir).expanduser() if data.dir else prepare.default_data_dir()
-    if data.name not in DATASETS and not (folder / data.name).is_dir():
-        own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
-        raise UserError(f"data.name: no data set {data.name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
-    if data.source or data.name == "synthetic":
-        source = Path(data.source) if data.source else None
-        prepared = prepare.prepare(data.name, source, folder, **data.options.to_dict())
-    else:
-        prepared = prepare.load(data.name, folder)
+    prepared = find_prepared(config, data.name, data.source, key="data.name")
     names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
     chosen = selection.choose(prepared, **{name: data[name] for name in names}, seed=config.seed)
     return Data(prepared, chosen, audit.load_audit(prepared))
+
+
+def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) -> Prepared:
+    """The data set of that name in the config's data folder; prepared now from `source`, or if its faces are generated.
+
+    Raises:
+      UserError: there is none; the line begins with `key`.
+    """
+    folder = Path(config.data.dir).expanduser() if config.data.dir else prepare.default_data_dir()
+    if name not in DATASETS and not (folder / name).is_dir():
+        own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
+        raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
+    if source or name == "synthetic":
+        return prepare.prepare(name, Path(source) if source else None, folder, **config.data.options.to_dict())
+    return prepare.load(name, folder)
 
 
 def make_plan(config: ConfigDict, num_examples: int) -> Plan:
@@ -179,9 +186,15 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
         votes=uses_votes(config),
         **pictures,
     )
+    return feed, evaluation_batches(config, data.chosen.select, mesh)
+
+
+def evaluation_batches(config: ConfigDict, split: Split, mesh: Mesh) -> OrderedBatches:
+    """A split in batches of about eval.batch_size that the mesh divides evenly."""
     parts = mesh.shape["data"]
-    rounded = -(-config.eval.batch_size // parts) * parts
-    return feed, ordered_batches(data.chosen.select, rounded, **pictures)
+    rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
+    pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
+    return ordered_batches(split, rounded, **pictures)
 
 
 def uses_votes(config: ConfigDict) -> bool:
