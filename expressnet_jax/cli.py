@@ -15,6 +15,7 @@ from expressnet_jax import __version__
 from expressnet_jax.arguments import Parser, key_and_value, picture_size
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
+from expressnet_jax.deploy import commands as deploy_commands
 from expressnet_jax.errors import UserError, hush_libraries
 
 
@@ -102,6 +103,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("name", nargs="?", help="show this one's layers")
     sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of a picture; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
+
+    deploy_commands.add_commands(command)
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)

@@ -22,13 +22,14 @@ from jax import Array
 
 from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
-from expressnet_jax.deploy.onnx_predict import INPUT, INSTALL, OUTPUT, OnnxPredictor
+from expressnet_jax.deploy.onnx_predict import INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
 from expressnet_jax.models.form import convolution_form
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoint
 
+INSTALL = "pip install 'expressnet-jax[onnx]'"
 OPSET = 18
 TOLERANCE = 1e-4  # of a probability
 TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order
@@ -161,7 +162,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str]) -> bytes:
 
         from expressnet_jax.deploy import onnx_graph, onnx_layout
     except ImportError as error:
-        raise UserError(f"export needs jax2onnx, onnx and onnxruntime ({error.name} is missing): {INSTALL}") from error
+        raise UserError(f"export needs jax2onnx and onnx ({error.name} is missing): {INSTALL}") from error
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
     classify = partial(_classify, checkpoint.model, checkpoint.variables)
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.deploy.session import open_session
+from expressnet_jax.errors import UserError
 
-INSTALL = "pip install 'expressnet-jax[onnx]'"
 INPUT, OUTPUT = "images", "probabilities"
 DTYPES = {"uint8": np.uint8, "float32": np.float32}
 JSON_FIELDS = ("classes", "image_shape", "model_options", "parameters", "step", "versions")  # the others are plain text
@@ -25,7 +25,7 @@ class OnnxPredictor:
 
     def __init__(self, model: bytes, origin: str, threads: int = 0):
         self.origin = origin
-        self._session = _session(model, origin, threads)
+        self._session = open_session(model, origin, threads)
         self.metadata = _metadata(self._session, origin)
         self.classes = tuple(self.metadata["classes"])
         self.image_shape = tuple(self.metadata["image_shape"])
@@ -51,28 +51,13 @@ def onnx_predict(path: Path | str, *, threads: int = 0) -> OnnxPredictor:
     """The predict function of a file that `export_onnx` wrote. threads 0: one for each core.
 
     Raises:
-      UserError: no such file, no ONNX model, one of another project, or ONNX Runtime is missing.
+      UserError: no such file, no ONNX model, or one of another project.
     """
     try:
         model = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); write it with expressnet export") from error
     return OnnxPredictor(model, str(path), threads)
-
-
-def _session(model: bytes, origin: str, threads: int) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError(f"{origin}: ONNX Runtime is not installed; {INSTALL}") from error
-    if threads < 0:
-        raise UserError(f"threads: {threads}; give 0 for one on each core, or a number above it")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common class below Exception
-        raise UserError(f"{origin}: not an ONNX model that ONNX Runtime can load ({one_line(error, 120)})") from error
 
 
 def _metadata(session: Any, origin: str) -> dict[str, Any]:

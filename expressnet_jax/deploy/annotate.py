@@ -1,0 +1,81 @@
+"""Boxes, labels and bars drawn over a picture."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import cv2
+import numpy as np
+
+# One colour a class, told apart with every common colour vision (Okabe & Ito 2008).
+COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (120, 120, 120))
+INK = (30, 30, 30)
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+SHOWN = 3  # classes of each face
+LINE, WIDE = 15, 118  # pixels of a panel's line and of its width, at scale 1
+
+Rectangle = tuple[int, int, int, int]  # left, top, width, height
+
+
+def annotate(
+    image: np.ndarray,
+    boxes: Sequence[Sequence[float]],
+    probabilities: Sequence[Mapping[str, float]],
+    titles: Sequence[str] = (),
+) -> np.ndarray:
+    """uint8[H,W,3] -> a copy with a box a face, its label and its likeliest classes as bars.
+
+    `titles` stand before the labels: numbers of tracks. A panel lies where it hides the least of the other faces.
+    """
+    drawn = image.copy()
+    faces = [tuple(round(x) for x in box) for box in boxes]
+    panels: list[Rectangle] = []
+    for number, (face, row) in enumerate(zip(faces, probabilities, strict=True)):
+        scale = float(np.clip(face[2] / WIDE, 0.8, max(min(drawn.shape[:2]) / 480, 0.8)))
+        panel = _place(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape, [*faces, *panels])
+        panels.append(panel)
+        _draw(drawn, face, panel, row, titles[number] if titles else "", scale)
+    return drawn
+
+
+def _place(face: Rectangle, width: int, height: int, shape: tuple[int, ...], taken: Iterable[Rectangle]) -> Rectangle:
+    """Below the face, above it, or beside it: inside the picture, over as little as can be of what is `taken`."""
+    left, top, wide, tall = face
+    wanted = [(left, top + tall + 2), (left, top - height - 2), (left + wide + 2, top), (left - width - 2, top)]
+    inside = [(min(max(x, 0), max(shape[1] - width, 0)), min(max(y, 0), max(shape[0] - height, 0))) for x, y in wanted]
+    taken = list(taken)
+    return min(((x, y, width, height) for x, y in inside), key=lambda panel: sum(_shared(panel, t) for t in taken))
+
+
+def _shared(a: Rectangle, b: Rectangle) -> int:
+    """Pixels that two rectangles have in common."""
+    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    return max(across, 0) * max(down, 0)
+
+
+def _draw(
+    drawn: np.ndarray, face: Rectangle, panel: Rectangle, row: Mapping[str, float], title: str, scale: float
+) -> None:
+    names = list(row)
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    ranked = sorted(row, key=row.get, reverse=True)[:SHOWN]
+    (left, top, width, height), (x, y, across, down) = face, panel
+    thick = max(round(2 * scale), 1)
+    cv2.rectangle(drawn, (left, top), (left + width, top + height), colours[ranked[0]], thick, cv2.LINE_AA)
+    sheet = drawn[y : y + down, x : x + across]
+    sheet[:] = cv2.addWeighted(sheet, 0.15, np.full_like(sheet, 255), 0.85, 0)
+    pixels = lambda units: round(units * scale)
+    _write(drawn, f"{title} {ranked[0]}".strip(), x + pixels(3), y + pixels(11), 0.42 * scale, colours[ranked[0]])
+    for i, name in enumerate(ranked, 1):
+        base = y + pixels(LINE * (i + 1) - 4)
+        start = (x + pixels(3), base - pixels(8))
+        end = (start[0] + round((across - pixels(6)) * row[name]), base + pixels(2))
+        cv2.rectangle(drawn, start, end, _pale(colours[name]), cv2.FILLED)
+        _write(drawn, f"{name} {100 * row[name]:.0f} %", start[0] + 2, base, 0.34 * scale, INK)
+
+
+def _write(drawn: np.ndarray, text: str, x: int, y: int, scale: float, colour: tuple[int, int, int]) -> None:
+    cv2.putText(drawn, text, (x, y), FONT, scale, colour, 1, cv2.LINE_AA)
+
+
+def _pale(colour: tuple[int, int, int]) -> tuple[int, ...]:
+    return tuple(round(255 - (255 - part) * 0.45) for part in colour)

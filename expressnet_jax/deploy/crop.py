@@ -1,0 +1,52 @@
+"""From a found face to the picture that a network was trained on: upright, square, gray or colour.
+
+Shapes: H, W of the picture; S pixels a side of the result; C channels.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+from expressnet_jax.data.decode import resized
+from expressnet_jax.deploy.detector import Found
+
+FINEST = 8  # a face is first cut at up to so many times the final side, then averaged over areas
+
+
+def cut_face(
+    image: np.ndarray, found: Found, margin: float | None, size: int, channels: int, *, align: bool, equalize: bool
+) -> np.ndarray:
+    """uint8[H,W,3] -> uint8[S,S,C]: the square around a face; with `margin` None, the whole picture.
+
+    `align` turns it until the eyes are level, where there are landmarks. `equalize` spreads the histogram of gray
+    pictures. What lies beyond the picture repeats its edge.
+    """
+    if margin is None:
+        face = resized(image, size)
+    else:
+        left, top, width, height = found.box
+        centre, side = (left + width / 2, top + height / 2), margin * math.sqrt(width * height)
+        face = _square(image, centre, side, tilt(found.landmarks) if align else 0.0, size)
+    if channels == 1:
+        face = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+        face = cv2.equalizeHist(face) if equalize else face
+    return face.reshape(size, size, channels)
+
+
+def tilt(landmarks: np.ndarray | None) -> float:
+    """By how many degrees the line through the eyes falls to the right, as seen; 0 without landmarks."""
+    if landmarks is None:
+        return 0.0
+    x, y = landmarks[1] - landmarks[0]
+    return math.degrees(math.atan2(y, x))
+
+
+def _square(image: np.ndarray, centre: tuple[float, float], side: float, angle: float, size: int) -> np.ndarray:
+    """Cut at the picture's own scale, then shrunk by averaging: a single warp would skip pixels of large faces."""
+    first = int(np.clip(round(side), size, FINEST * size))
+    matrix = cv2.getRotationMatrix2D(centre, angle, first / side)
+    # Pixels are squares, their centres half a pixel from their corners, which boxes are measured by.
+    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5
+    cut = cv2.warpAffine(image, matrix, (first, first), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return resized(cut, size)

@@ -1,0 +1,135 @@
+"""Faces in pictures and the expressions that annotators would give them, in ONNX Runtime, without JAX.
+
+    >>> from expressnet_jax import Predictor
+    >>> for face in Predictor()("photo.jpg"):
+    ...     print(face.label, face.confidence, face.box)
+
+Shapes: N faces, S pixels a side of a face, C channels, K classes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from expressnet_jax.deploy.crop import cut_face
+from expressnet_jax.deploy.detector import DEFAULT, Found, make_detector
+from expressnet_jax.deploy.onnx_predict import OnnxPredictor, onnx_predict
+from expressnet_jax.deploy.pictures import Picture, read_picture
+from expressnet_jax.deploy.quality import flags
+from expressnet_jax.errors import UserError
+
+WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = {"small": "expressnet_small.onnx", "small_int8": "expressnet_small_int8.onnx"}
+MOST_FACES = 64  # at once, so that memory does not grow with the crowd
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes:
+      box: left, top, width, height in pixels of the picture.
+      score: how sure the detector is that this is a face.
+      landmarks: float32[5,2], x and y of eyes, nose and corners of the mouth; None of a detector that has none.
+      probabilities: of each class, by name.
+      flags: what makes the answer doubtful, of those in quality.py.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: np.ndarray | None
+    probabilities: dict[str, float]
+    flags: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The likeliest class: the label that annotators would most probably give to the expression shown."""
+        return max(self.probabilities, key=self.probabilities.get)
+
+    @property
+    def confidence(self) -> float:
+        """Its probability; calibrated for the shipped models, on pictures like those they were validated on."""
+        return self.probabilities[self.label]
+
+
+class Predictor:
+    """Finds faces and predicts the label that annotators would give to the expression each shows."""
+
+    def __init__(
+        self,
+        model: str | Path = "small",
+        *,
+        detector: str = DEFAULT,
+        size: int = 960,
+        align: bool = True,
+        equalize: bool = False,
+        threads: int = 0,
+    ):
+        """`model` is one of SHIPPED or a file of `expressnet export`; `detector` one of DETECTORS, which looks at a
+        picture of at most `size` pixels; `align` and `equalize` are those of crop.py; threads 0 is one a core.
+
+        Raises:
+          UserError: a model or a detector that is not there.
+        """
+        self.model = load_model(model, threads)
+        self.detector = make_detector(detector, size=size, threads=threads)
+        self.align, self.equalize = align, equalize
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.model.classes
+
+    def __call__(self, picture: Picture, name: str = "") -> list[Face]:
+        """A path, encoded bytes, a Pillow picture or an array -> its faces, the surest first; empty if there is none.
+
+        Raises:
+          UserError: what is no picture, in one line.
+        """
+        image = read_picture(picture, name)
+        return self.describe(image, self.detector.find(image))
+
+    def many(self, pictures: Iterable[Picture]) -> Iterator[list[Face] | UserError]:
+        """The same for many, one after the other; what can't be read gives its error, and the others go on."""
+        for picture in pictures:
+            try:
+                yield self(picture)
+            except UserError as error:
+                yield error
+
+    def describe(self, image: np.ndarray, found: Sequence[Found]) -> list[Face]:
+        """Found faces of uint8[H,W,3] -> faces with probabilities."""
+        faces = self.cut(image, found)
+        probabilities = self.probabilities(faces)
+        return [
+            Face(each.box, each.score, each.landmarks, self.named(row), flags(image, each, face))
+            for each, face, row in zip(found, faces, probabilities, strict=True)
+        ]
+
+    def cut(self, image: np.ndarray, found: Sequence[Found]) -> np.ndarray:
+        """Found faces of uint8[H,W,3] -> what the network is shown of them, uint8[N,S,S,C]."""
+        size, _, channels = self.model.image_shape
+        options = {"align": self.align, "equalize": self.equalize}
+        faces = [cut_face(image, each, self.detector.margin, size, channels, **options) for each in found]
+        return np.stack(faces) if faces else np.zeros((0, *self.model.image_shape), np.uint8)
+
+    def probabilities(self, faces: np.ndarray) -> np.ndarray:
+        """uint8[N,S,S,C] -> float32[N,K]."""
+        parts = [self.model(faces[i : i + MOST_FACES]) for i in range(0, len(faces), MOST_FACES)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+
+    def named(self, row: np.ndarray) -> dict[str, float]:
+        """float32[K] -> by class name."""
+        return dict(zip(self.classes, row.tolist(), strict=True))
+
+
+def load_model(model: str | Path, threads: int = 0) -> OnnxPredictor:
+    """A shipped model by name, or a file.
+
+    Raises:
+      UserError: neither.
+    """
+    if str(model) not in SHIPPED and not Path(model).is_file():
+        raise UserError(f"model: {model}: no such file, nor one of the shipped {', '.join(SHIPPED)}")
+    return onnx_predict(WEIGHTS / SHIPPED[str(model)] if str(model) in SHIPPED else model, threads=threads)
