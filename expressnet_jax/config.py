@@ -110,7 +110,7 @@ def _optimizer() -> ConfigDict:
 def _loss() -> ConfigDict:
     loss = ConfigDict()
     loss.name = "cross_entropy"  # cross_entropy | focal | arcface | cosface (the last two with model.head=cosine)
-    loss.targets = "label"  # label | votes
+    loss.targets = "label"  # label | votes | both: half of each
     loss.label_smoothing = 0.0
     loss.rebalance = "none"  # none | inverse | effective_number | logit_adjustment
     loss.effective_beta = 0.999

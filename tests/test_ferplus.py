@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expressnet_jax.data.datasets.ferplus import RULES, majority_share, read_votes, soft_shares
-from expressnet_jax.data.labels import FERPLUS_COLUMNS, WITH_CONTEMPT
+from expressnet_jax.data.datasets.ferplus import RULES, majority_share, soft_shares
+from expressnet_jax.data.datasets.votes import read_votes
+from expressnet_jax.data.labels import BASIC, FERPLUS_COLUMNS, WITH_CONTEMPT
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 
@@ -130,6 +131,21 @@ def test_pictures_without_private_test_still_find_their_votes(tmp_path):
     prepared = prepare("ferplus", source, tmp_path / "data")
     assert prepared.splits == {"train": 4, "validation": 2}
     assert [WITH_CONTEMPT[label] for label in prepared.split("validation").labels] == ["surprise", "neutral"]
+
+
+def test_fer2013_carries_the_votes_beside_its_own_labels(tmp_path):
+    prepared = prepare("fer2013", write_pair(tmp_path / "pair"), tmp_path / "data", votes=True)
+    train = prepared.split("train")
+    assert prepared.classes == BASIC and len(train) == 6
+    assert train.labels.tolist() == [int(emotion) for emotion, _ in VOTED["Training"]]
+    expected = np.zeros((6, 7))
+    expected[0, 3] = expected[2, 1] = expected[3, 4] = expected[5, 2] = 1  # the last three: no basic expression voted
+    expected[1, [0, 2]] = 0.6, 0.4
+    expected[4, [4, 6]] = 0.5
+    np.testing.assert_allclose(train.votes, expected, atol=1e-6)
+    (tmp_path / "pair" / "fer2013new.csv").unlink()
+    with pytest.raises(UserError, match=r"there is no .*fer2013new.csv"):
+        prepare("fer2013", tmp_path / "pair", tmp_path / "more", votes=True)
 
 
 def test_votes_of_other_rows_are_refused(tmp_path):

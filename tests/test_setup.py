@@ -1,5 +1,8 @@
 """What can't be run is refused with its key: before the data is read, or at least before the run's folder is made."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from expressnet_jax.config import default
@@ -7,7 +10,7 @@ from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
 from expressnet_jax.training.program import growth
-from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan
+from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan, soft_targets
 from runs import train, write_pictures
 
 pytest_plugins = ["run_fixtures"]
@@ -34,7 +37,7 @@ REFUSED = {
     "optimizer.learning_rate": (float("nan"), "at least 0"),
     "optimizer.step_epochs": ((5.0, -1.0), "at least 0"),
     "loss.name": ("hinge", "one of cross_entropy, focal"),
-    "loss.targets": ("soft", "one of label, votes"),
+    "loss.targets": ("soft", "one of label, votes, both"),
     "loss.rebalance": ("sqrt", "one of none, inverse"),
     "loss.effective_beta": (1.0, "at most"),
     "eval.metric": ("auc", "one of accuracy, balanced_accuracy, macro_f1"),
@@ -146,3 +149,13 @@ def test_a_plan_counts_steps(tiny_config):
     plan = make_plan(tiny_config(train__epochs=2.0, eval__every_epochs=0.5, checkpoint__every_epochs=4.0), 60)
     assert (plan.total, plan.per_epoch, plan.evaluate_every, plan.save_every) == (8, 3.75, 2, 15)
     assert best_divisor(8972) == 16 and best_divisor(64) == 32 and best_divisor(8971) == 16
+
+
+def test_soft_targets_are_votes_labels_or_half_of_each():
+    votes = np.array([[0.25, 0.75, 0], [0, 0, 1]], np.float32)
+    split = SimpleNamespace(votes=votes, labels=np.array([0, 2]), classes=("a", "b", "c"))
+    config = default()
+    expected = {"label": None, "votes": votes, "both": [[0.625, 0.375, 0], [0, 0, 1]]}
+    for config.loss.targets, wanted in expected.items():
+        found = soft_targets(config, split)
+        assert found is None if wanted is None else np.allclose(found, wanted)

@@ -209,15 +209,14 @@ def make_feed(
     steps_per_dispatch: int = 1,
     reader: str = "auto",
     threads: int = 2,
-    votes: bool = False,
+    votes: np.ndarray | None = None,
 ) -> Feed:
-    """A feed over a split by the reader asked for; all three give the same batches.
+    """A feed over a split by the reader asked for; all three give the same batches, with `votes` float32[N,K] as soft
+    targets.
 
     Raises:
-      UserError: an unknown reader, or votes of a split that has none.
+      UserError: an unknown reader.
     """
-    if votes and split.votes is None:
-        raise UserError("loss.targets: this data set has no votes; use loss.targets=label")
     reader = choose_reader(reader, len(split) * size * size * channels)
     pictures, table = None, None
     if reader == "stream":
@@ -231,7 +230,7 @@ def make_feed(
     source = DispatchSource(
         sampler,
         split.labels.astype(np.int32),
-        split.votes if votes else None,
+        votes,
         pictures,
         num_steps,
         steps_per_dispatch,

@@ -18,7 +18,7 @@ from expressnet_jax.training.freezing import Learns, all_but, both, thawing
 from expressnet_jax.training.network import image_shape, make_model, warm_start
 from expressnet_jax.training.objectives import Objective, make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import Plan, uses_votes
+from expressnet_jax.training.setup import Plan, soft_targets
 from expressnet_jax.training.state import Beginning, begin
 from expressnet_jax.training.step import TrainStep, make_train_step
 from expressnet_jax.training.task import Task, supervised
@@ -42,8 +42,7 @@ class Program(NamedTuple):
 def make_program(config: ConfigDict, train: Split, plan: Plan, origin: Checkpoint | None = None) -> Program:
     """Model, optimizer and step of a config, for the classes and the class counts of the training split. The state
     begins with what `origin` knows."""
-    if uses_votes(config) and train.votes is None:
-        raise UserError(f"loss.targets: {config.data.name} has no votes; use loss.targets=label")
+    soft_targets(config, train)  # refused here, before anything compiles
     if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
         raise UserError("augment.alternate: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
     model, shape = make_model(config, len(train.classes)), image_shape(config)

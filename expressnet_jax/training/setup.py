@@ -24,6 +24,7 @@ from expressnet_jax.training.network import compute_dtype, image_shape, make_mod
 from expressnet_jax.training.objectives import MARGINS, make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 
+TARGETS = ("label", "votes", "both")
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
 
@@ -65,7 +66,7 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     check_values(config)
     shape = image_shape(config)
     compute_dtype(config.train.dtype)
-    uses_votes(config)
+    check_targets(config)
     choose_reader(config.data.reader, 0)
     make_schedule(config.optimizer.schedule, 0.1, 10)
     make_optimizer(config.optimizer.name, optax.constant_schedule(0.1))
@@ -183,7 +184,7 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
         num_steps=plan.total,
         steps_per_dispatch=plan.per_dispatch,
         reader=config.data.reader,
-        votes=uses_votes(config),
+        votes=soft_targets(config, train),
         **pictures,
     )
     return feed, evaluation_batches(config, data.chosen.select, mesh)
@@ -197,7 +198,23 @@ def evaluation_batches(config: ConfigDict, split: Split, mesh: Mesh) -> OrderedB
     return ordered_batches(split, rounded, **pictures)
 
 
-def uses_votes(config: ConfigDict) -> bool:
-    if config.loss.targets not in ("label", "votes"):
-        raise UserError(f"loss.targets: no {config.loss.targets!r}; one of label, votes")
-    return config.loss.targets == "votes"
+def soft_targets(config: ConfigDict, split: Split) -> np.ndarray | None:
+    """float32[N,K]: the votes, or the mean of them and the label; None where the label alone is learned.
+
+    Raises:
+      UserError: votes of a split that has none.
+    """
+    targets = check_targets(config)
+    if targets == "label":
+        return None
+    if split.votes is None:
+        raise UserError(f"loss.targets: {config.data.name} has no votes; use loss.targets=label")
+    labels = np.eye(len(split.classes), dtype=np.float32)[split.labels]
+    return split.votes if targets == "votes" else (split.votes + labels) / 2
+
+
+def check_targets(config: ConfigDict) -> str:
+    """loss.targets, if it is one of those there are."""
+    if config.loss.targets not in TARGETS:
+        raise UserError(f"loss.targets: no {config.loss.targets!r}; one of {', '.join(TARGETS)}")
+    return config.loss.targets

@@ -6,17 +6,19 @@ spaces in the header), and class folders below train/ and test/, or train/, vali
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.trees import class_tree, split_folders
+from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE, VOTES_NAME, basic_shares, check_rows, read_votes
 from expressnet_jax.data.labels import BASIC, canonical
 from expressnet_jax.errors import UserError
 
 SIDE = 48
-SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 OFFICIAL_COUNTS = {"train": 28_709, "validation": 3_589, "test": 3_589}
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 # A dictionary parses a pixel and checks its range in one look-up, several times as fast as int() or NumPy's parser.
@@ -24,7 +26,11 @@ PIXEL_VALUES = {str(value): value for value in range(256)}
 
 
 class Fer2013(FaceBuilder, skip_registration=True):
-    """FER2013 with the splits of the challenge: Training, PublicTest -> validation, PrivateTest -> test."""
+    """FER2013 with the splits of the challenge: Training, PublicTest -> validation, PrivateTest -> test.
+
+    With the option `votes`, every picture also carries FER+'s votes (fer2013new.csv beside fer2013.csv) as shares of
+    the seven classes; labels stay FER2013's, no picture is left out.
+    """
 
     name = "fer2013"
     CLASSES = BASIC
@@ -37,6 +43,12 @@ class Fer2013(FaceBuilder, skip_registration=True):
         "or the folder that holds it or train/ and test/, with --source"
     )
 
+    OPTIONS: ClassVar = {"votes": False}
+
+    @property
+    def COLUMNS(self) -> dict:
+        return {"votes": ((len(BASIC),), np.float32)} if self.options["votes"] else {}
+
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The splits that the source has rows or folders for."""
         table = find_csv(source)
@@ -47,7 +59,22 @@ class Fer2013(FaceBuilder, skip_registration=True):
         else:
             raise self.missing(f"no {' or '.join(CSV_NAMES)} and no train/ or test/ in {source}")
         self.notes |= coverage(splits)
-        return splits
+        return self._with_votes(table, splits) if self.options["votes"] else splits
+
+    def _with_votes(self, table: Path | None, splits: dict[str, list[Record]]) -> dict[str, list[Record]]:
+        path = table.parent / VOTES_NAME if table else None
+        if path is None or not path.is_file():
+            raise self.missing(f"votes are rows beside those of fer2013.csv, and there is no {path or VOTES_NAME}")
+        votes = read_votes(path)
+        for split, records in splits.items():
+            check_rows(split, records, votes[split])
+        return {
+            split: [
+                replace(record, votes=basic_shares(counts, record.label))
+                for record, counts in zip(records, votes[split], strict=True)
+            ]
+            for split, records in splits.items()
+        }
 
 
 def find_csv(source: Path) -> Path | None:

@@ -4,7 +4,6 @@ distribution"): the pictures of FER2013 with ten annotators' votes each, in `fer
 Shapes: V = 10 columns of votes (eight expressions, unknown, not a face), K = 8 classes.
 """
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import ClassVar
@@ -12,11 +11,11 @@ from typing import ClassVar
 import numpy as np
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.fer2013 import CSV_NAMES, SPLIT_OF_USAGE, Fer2013, coverage, find_csv, read_csv
+from expressnet_jax.data.datasets.fer2013 import CSV_NAMES, Fer2013, coverage, find_csv, read_csv
+from expressnet_jax.data.datasets.votes import VOTES_NAME, check_rows, read_votes
 from expressnet_jax.data.labels import FERPLUS_COLUMNS, WITH_CONTEMPT
 from expressnet_jax.errors import UserError
 
-VOTES_NAME = "fer2013new.csv"
 EXPRESSIONS = len(WITH_CONTEMPT)
 TO_CLASSES = [FERPLUS_COLUMNS.index(name) for name in WITH_CONTEMPT]
 UNKNOWN, NO_FACE = FERPLUS_COLUMNS.index("unknown"), FERPLUS_COLUMNS.index("NF")
@@ -67,10 +66,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
 
     def _voted(self, split: str, records: list[Record], votes: np.ndarray) -> list[Record]:
         """The i-th row of votes belongs to the i-th picture of the split; votes int32[N,V]."""
-        if len(records) != len(votes):
-            raise UserError(
-                f"ferplus: {split} has {len(records)} pictures but {len(votes)} rows of votes; use all of fer2013.csv"
-            )
+        check_rows(split, records, votes)
         rule, soft = RULES[self.options["mode"]], self.options["mode"] == "votes"
         kept, left_out, agreeing = [], Counter(), 0
         for record, counts in zip(records, votes, strict=True):
@@ -87,26 +83,6 @@ class FerPlus(FaceBuilder, skip_registration=True):
             )
         self.notes[f"left out of {split}"] = dict(sorted(left_out.items()))
         return kept
-
-
-def read_votes(path: Path) -> dict[str, np.ndarray]:
-    """Split -> votes int32[N,V] in the file's order, which is FER2013's."""
-    votes: dict[str, list[list[int]]] = {split: [] for split in SPLIT_OF_USAGE.values()}
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.DictReader(file)
-        missing = {"Usage", *FERPLUS_COLUMNS} - set(reader.fieldnames or [])
-        if missing:
-            raise UserError(f"{path.name} row 1: no column {', '.join(sorted(missing))}; fetch the file again")
-        for row in reader:
-            where = f"{path.name} row {reader.line_num}"
-            if row["Usage"] not in SPLIT_OF_USAGE:
-                raise UserError(f"{where}: Usage is {row['Usage']!r}, not one of {', '.join(SPLIT_OF_USAGE)}")
-            try:
-                counts = [int(row[name]) for name in FERPLUS_COLUMNS]
-            except (TypeError, ValueError):
-                raise UserError(f"{where}: the votes are not ten whole numbers; fetch the file again") from None
-            votes[SPLIT_OF_USAGE[row["Usage"]]].append(counts)
-    return {split: np.asarray(rows, np.int32).reshape(-1, len(FERPLUS_COLUMNS)) for split, rows in votes.items()}
 
 
 def soft_shares(counts: np.ndarray) -> np.ndarray | None:
