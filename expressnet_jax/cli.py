@@ -97,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--output", type=Path, required=True, help="the .onnx file")
     sub.add_argument("--input", choices=("uint8", "float"), default="uint8", help="type of the pixel values 0..255")
     sub.add_argument("--data", help="a prepared data set to compare on; default: generated pictures")
+    sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
+    sub.add_argument("--int8", type=Path, metavar="FILE", help="write a version with 8-bit integers, too")
+    sub.add_argument("--attention", action="store_true", help="the file also gives the class activation map")
     _data_dir(sub)
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
@@ -231,18 +234,30 @@ def export(arguments: argparse.Namespace) -> None:
 
     from expressnet_jax.data.decode import decode_all
     from expressnet_jax.deploy.export import export_onnx
+    from expressnet_jax.deploy.quantize import CALIBRATION, quantize
+    from expressnet_jax.training.assess import find_temperature
     from expressnet_jax.training.checkpoints import load_checkpoint
 
     checkpoint = load_checkpoint(arguments.checkpoint)
-    images = None
+    options = {"input": arguments.input, "attention": arguments.attention}
+    if (arguments.calibrate or arguments.int8) and not arguments.data:
+        raise UserError("--calibrate and --int8 learn from pictures; give --data, too")
     if arguments.data:
         prepared = _load(arguments, arguments.data)
         split = prepared.split(next(iter(prepared.splits)))
         height, _, channels = checkpoint.image_shape
-        images = decode_all(split.subset(np.arange(min(256, len(split)))), height, channels)
-    proof = export_onnx(checkpoint, arguments.output, images=images, input=arguments.input)
+        order = np.random.default_rng(0).permutation(len(split))[: CALIBRATION + 256]
+        images = decode_all(split.subset(np.sort(order)), height, channels)
+        options["images"] = images[:256]
+        if arguments.calibrate:
+            options["temperature"] = find_temperature(checkpoint, prepared.split(arguments.calibrate))
+    proof = export_onnx(checkpoint, arguments.output, **options)
     print(json.dumps(proof, indent=2, default=str))
-    print(f"wrote {arguments.output}")
+    if arguments.int8:
+        training = images[256:] if len(images) > 512 else images
+        proof = quantize(arguments.output, arguments.int8, training, images[:256])
+        print(json.dumps(proof, indent=2))
+    print(f"wrote {arguments.output}{f' and {arguments.int8}' if arguments.int8 else ''}")
 
 
 def models(arguments: argparse.Namespace) -> None:

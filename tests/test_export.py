@@ -19,7 +19,9 @@ from expressnet_jax.deploy import onnx_graph
 from expressnet_jax.deploy.export import compare, convert, export_onnx, generated_images
 from expressnet_jax.deploy.export import describe as describe_file
 from expressnet_jax.deploy.onnx_predict import OnnxPredictor, onnx_predict
+from expressnet_jax.deploy.quantize import quantize
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.calibration import apply_temperature
 from expressnet_jax.models.registry import MODELS, create_model
 from expressnet_jax.training.checkpoints import Checkpoint, Checkpoints, describe, load_checkpoint
 from expressnet_jax.training.state import TrainState
@@ -125,6 +127,40 @@ def test_any_number_of_pictures_gives_jax_probabilities(tiny):
     for size in (1, 4, 9):
         np.testing.assert_allclose(run(tiny[0]["uint8"], images[:size]), expected[:size], atol=1e-5)
     np.testing.assert_allclose(onnx_predict(tiny[0]["uint8"], threads=1)(images), expected, atol=1e-5)
+
+
+def test_temperature_and_attention_are_inside_the_file(tmp_path):
+    checkpoint, images = checkpoint_of("expressnet_tiny"), pictures(3)
+    export_onnx(checkpoint, tmp_path / "model.onnx", images=images, temperature=2.5, attention=True)
+    predict = onnx_predict(tmp_path / "model.onnx")
+    np.testing.assert_allclose(predict(images), apply_temperature(jax_softmax(checkpoint, images), 2.5), atol=1e-5)
+    assert predict.metadata["temperature"] == "2.5"
+    # The places' shares of a logit add up to it, but for the bias, and the mean of all classes is taken off.
+    logits = np.asarray(checkpoint.model.apply(checkpoint.variables, images.astype(np.float32)))
+    rows = logits - np.asarray(checkpoint.variables["params"]["head"]["bias"])
+    expected = rows[np.arange(3), logits.argmax(1)] - rows.mean(1)
+    found = predict.attention(images)
+    assert found.shape == (3, 12, 12) and found.std((1, 2)).min() > 0
+    np.testing.assert_allclose(found.sum((1, 2)), expected, rtol=1e-3)
+    with pytest.raises(UserError, match="are no averages of maps; export it without"):
+        export_onnx(checkpoint_of("plain_cnn"), tmp_path / "plain.onnx", images=images, attention=True)
+
+
+def test_a_file_without_attention_says_so(tiny):
+    with pytest.raises(UserError, match="exported without its attention map"):
+        onnx_predict(tiny[0]["uint8"]).attention(pictures(1))
+
+
+def test_integers_answer_like_the_float_file(tiny, tmp_path):
+    before, images = tiny[0]["uint8"], pictures(64)
+    proof = quantize(before, tmp_path / "int8.onnx", pictures(96), images)
+    found, expected = run(tmp_path / "int8.onnx", images), run(before, images)
+    assert proof["mean_difference"] == pytest.approx(np.abs(found - expected).mean())
+    assert 0 < proof["mean_difference"] < 0.02 and (found.argmax(1) == expected.argmax(1)).mean() > 0.9
+    assert proof["bytes"] == (tmp_path / "int8.onnx").stat().st_size < before.stat().st_size / 2
+    assert onnx_predict(tmp_path / "int8.onnx").metadata["precision"] == "int8"
+    kinds = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert "QuantizeLinear" in kinds
 
 
 def test_a_float_file_takes_both_types(tiny):
@@ -246,7 +282,7 @@ def test_a_wrong_request_is_refused(options, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("package", ["jax2onnx", "onnx", "onnxruntime"])
+@pytest.mark.parametrize("package", ["jax2onnx", "onnx"])
 def test_without_the_extra_it_says_what_to_install(package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     for module in [name for name in sys.modules if name.startswith("expressnet_jax.deploy.onnx_")]:

@@ -115,7 +115,7 @@ def test_a_wrong_number_of_threads_is_refused(path):
 
 def test_without_onnx_runtime_it_says_what_to_install(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match=r"pip install 'expressnet-jax\[onnx\]'"):
+    with pytest.raises(UserError, match=r"pip install onnxruntime"):
         onnx_predict(path)
 
 

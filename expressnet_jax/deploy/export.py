@@ -6,7 +6,7 @@ Shapes: N examples, B batch (dynamic in the file), H height, W width, C channels
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from jax import Array
 
 from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
-from expressnet_jax.deploy.onnx_predict import INPUT, OUTPUT, OnnxPredictor
+from expressnet_jax.deploy.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
 from expressnet_jax.models.form import convolution_form
@@ -43,11 +43,14 @@ def export_onnx(
     *,
     images: np.ndarray | None = None,
     input: Literal["uint8", "float"] = "uint8",
+    temperature: float = 1.0,
+    attention: bool = False,
 ) -> dict[str, Any]:
     """Writes the checkpoint's model as ONNX and returns the proof that it is the same model.
 
     The file takes `images` [B,H,W,C], pixel values 0..255 as uint8 or float32, and gives `probabilities` float32[B,K];
-    scaling and softmax are inside. It is compared with JAX on `images` uint8[N,H,W,C], or on generated pictures, in
+    scaling and softmax of logits / `temperature` are inside. With `attention` it also gives `attention` float32[B,h,w],
+    see `class_activation`. It is compared with JAX on `images` uint8[N,H,W,C], or on generated pictures, in
     batches of 1, 2, 7 and all (256 at a time). The same checkpoint gives the same bytes with the same libraries.
 
     Raises:
@@ -63,9 +66,10 @@ def export_onnx(
             " it (--config.init_from)"
         )
     images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
-    metadata = describe(checkpoint, dtypes[input])
-    content = convert(checkpoint, metadata)
-    proof = compare(OnnxPredictor(content, str(output)), jax_probabilities(checkpoint, images), images)
+    metadata = describe(checkpoint, dtypes[input], temperature)
+    content = convert(checkpoint, metadata, attention=attention)
+    expected = jax_probabilities(checkpoint, images, temperature)
+    proof = compare(OnnxPredictor(content, str(output)), expected, images)
     if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
         raise UserError(
             f"{output}: refuses to write a model that differs: ONNX Runtime and JAX are up to "
@@ -77,7 +81,7 @@ def export_onnx(
     return {"path": str(output), "bytes": len(content), "sha256": digest, "opset": OPSET, "input": input, **proof}
 
 
-def describe(checkpoint: Checkpoint, dtype: str) -> dict[str, str]:
+def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> dict[str, str]:
     """What the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
     config = checkpoint.metadata["config"]
     data = config["data"]["name"]
@@ -91,6 +95,7 @@ def describe(checkpoint: Checkpoint, dtype: str) -> dict[str, str]:
         "model_options": checkpoint.metadata["model"]["options"],
         "parameters": parameter_count(checkpoint.variables["params"]),
         "step": checkpoint.step,
+        "temperature": temperature,
         "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
         "data": data,
         "license": f"The weights inherit the terms of the pictures they were trained on ({data}): {terms}",
@@ -124,12 +129,12 @@ def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) ->
     }
 
 
-def jax_probabilities(checkpoint: Checkpoint, images: np.ndarray) -> np.ndarray:
+def jax_probabilities(checkpoint: Checkpoint, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """uint8[N,H,W,C] -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for products."""
     size = min(len(images), LARGEST_BATCH)
     padded = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
     with jax.default_matmul_precision("highest"):
-        predict = jax.jit(partial(_classify, checkpoint.model))
+        predict = jax.jit(partial(_classify, checkpoint.model, temperature=temperature))
         parts = [predict(checkpoint.variables, padded[i : i + size]) for i in range(0, len(padded), size)]
     return np.concatenate(parts)[: len(images)]
 
@@ -151,11 +156,38 @@ def _checked(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return images
 
 
-def _classify(model: nn.Module, variables: dict[str, Any], images: Array) -> Array:
-    return jax.nn.softmax(model.apply(variables, images.astype(jnp.float32)), axis=-1)
+def _classify(model: nn.Module, variables: dict[str, Any], images: Array, temperature: float) -> Array:
+    return jax.nn.softmax(model.apply(variables, images.astype(jnp.float32)) / temperature, axis=-1)
 
 
-def convert(checkpoint: Checkpoint, metadata: dict[str, str]) -> bytes:
+def _classify_and_explain(model: nn.Module, variables: dict[str, Any], images: Array, temperature: float):
+    logits, seen = model.apply(variables, images.astype(jnp.float32), mutable=["intermediates"])
+    maps = seen.get("intermediates", {}).get("backbone", {}).get("activation_map")
+    if not maps:
+        raise UserError("attention: the features of this network are no averages of maps; export it without")
+    return jax.nn.softmax(logits / temperature, axis=-1), class_activation(maps, variables["params"]["head"], logits)
+
+
+def class_activation(maps: Sequence[Array], head: Mapping[str, Array], logits: Array) -> Array:
+    """How much each place speaks for the likeliest class: float32[B,h,w] (Zhou et al. 2016, eq. 2).
+
+    The features are averages of `maps` float[B,h_i,w_i,C_i] over places, and the head's kernel float[D,K] is linear, so
+    that a logit is a sum over places; this is that sum's terms for the likeliest class, less those for the mean of all
+    classes. Coarser maps are spread evenly over the finest one's places.
+    """
+    classes = logits.shape[-1]
+    chosen = jax.nn.one_hot(logits.argmax(-1), classes) - 1 / classes
+    finest = max(x.shape[1] for x in maps)
+    kernels = jnp.split(head["kernel"], np.cumsum([x.shape[-1] for x in maps])[:-1])
+    evidence = jnp.zeros(())
+    for x, kernel in zip(maps, kernels, strict=True):
+        times = -(-finest // x.shape[1])
+        each = ((x.astype(jnp.float32) @ kernel) * chosen[:, None, None]).sum(-1) / (x.shape[1] * x.shape[2] * times**2)
+        evidence = evidence + jnp.repeat(jnp.repeat(each, times, axis=1), times, axis=2)[:, :finest, :finest]
+    return evidence
+
+
+def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:
     """The model as an ONNX file's content, not yet compared with JAX."""
     try:
         from jax2onnx import to_onnx
@@ -164,10 +196,13 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str]) -> bytes:
     except ImportError as error:
         raise UserError(f"export needs jax2onnx and onnx ({error.name} is missing): {INSTALL}") from error
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
-    classify = partial(_classify, checkpoint.model, checkpoint.variables)
+    function, outputs = (_classify_and_explain, [OUTPUT, ATTENTION]) if attention else (_classify, [OUTPUT])
+    classify = partial(
+        function, checkpoint.model, checkpoint.variables, temperature=float(metadata.get("temperature", 1))
+    )
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
     with _quiet(), jax.default_prng_impl("unsafe_rbg"), convolution_form("primitive"):
-        model = to_onnx(classify, [image], opset=OPSET, input_names=[INPUT], output_names=[OUTPUT])
+        model = to_onnx(classify, [image], opset=OPSET, input_names=[INPUT], output_names=outputs)
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)
     onnx_graph.drop_identities(graph)

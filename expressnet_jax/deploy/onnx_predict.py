@@ -9,7 +9,7 @@ import numpy as np
 from expressnet_jax.deploy.session import open_session
 from expressnet_jax.errors import UserError
 
-INPUT, OUTPUT = "images", "probabilities"
+INPUT, OUTPUT, ATTENTION = "images", "probabilities", "attention"  # the last is in a file that was exported with it
 DTYPES = {"uint8": np.uint8, "float32": np.float32}
 JSON_FIELDS = ("classes", "image_shape", "model_options", "parameters", "step", "versions")  # the others are plain text
 
@@ -37,6 +37,19 @@ class OnnxPredictor:
         Raises:
           UserError: pictures of another size or type than the model's.
         """
+        return self._run(OUTPUT, images)
+
+    def attention(self, images: np.ndarray) -> np.ndarray:
+        """uint8[B,H,W,C] -> float32[B,h,w]: how much each place speaks for the likeliest class, in units of its logit.
+
+        Raises:
+          UserError: the file was exported without it.
+        """
+        if len(self._session.get_outputs()) == 1:
+            raise UserError(f"{self.origin}: exported without its attention map; use expressnet export --attention")
+        return self._run(ATTENTION, images)
+
+    def _run(self, output: str, images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)
         if images.shape[1:] != self.image_shape or not np.can_cast(images.dtype, self.dtype):
             size = ",".join(map(str, self.image_shape))
@@ -44,7 +57,7 @@ class OnnxPredictor:
                 f"{self.origin} takes images {self.dtype}[B,{size}], not {images.dtype}{list(images.shape)}; "
                 "resize or convert them first"
             )
-        return self._session.run([OUTPUT], {INPUT: images.astype(self.dtype, copy=False)})[0]
+        return self._session.run([output], {INPUT: images.astype(self.dtype, copy=False)})[0]
 
 
 def onnx_predict(path: Path | str, *, threads: int = 0) -> OnnxPredictor:
@@ -65,7 +78,7 @@ def _metadata(session: Any, origin: str) -> dict[str, Any]:
     names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
     try:
         metadata = stored | {name: json.loads(stored[name]) for name in JSON_FIELDS}
-        if names == [INPUT, OUTPUT] and metadata["input"] in DTYPES:
+        if names[:2] == [INPUT, OUTPUT] and names[2:] in ([], [ATTENTION]) and metadata["input"] in DTYPES:
             return metadata
     except (KeyError, ValueError):
         pass

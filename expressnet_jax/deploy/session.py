@@ -9,10 +9,12 @@ def open_session(model: bytes, origin: str, threads: int = 0) -> Any:
     """An ONNX file's content -> an InferenceSession on the CPU. threads 0: one for each core.
 
     Raises:
-      UserError: not a model, or a negative number of threads.
+      UserError: not a model, ONNX Runtime is missing, or a negative number of threads.
     """
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"{origin}: ONNX Runtime is not installed; pip install onnxruntime") from error
     if threads < 0:
         raise UserError(f"threads: {threads}; give 0 for one on each core, or a number above it")
     options = onnxruntime.SessionOptions()

@@ -13,6 +13,7 @@ from expressnet_jax.data.labels import canonical, some
 from expressnet_jax.data.pipeline import ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.evaluate import Predict, collect, summarise
 from expressnet_jax.evaluation.tta import with_tta
 from expressnet_jax.training.checkpoints import Checkpoint
@@ -45,6 +46,12 @@ def assess(
     figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
     figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
     return Assessment(figures, probabilities, labels, known)
+
+
+def find_temperature(checkpoint: Checkpoint, split: Split) -> float:
+    """What to divide the logits by so that probabilities mean what they say on this split (Guo et al. 2017)."""
+    found = assess(checkpoint, split)
+    return fit_temperature(np.log(np.maximum(found.probabilities, np.finfo(np.float32).tiny)), found.labels)
 
 
 def np_predict(predict: Predict) -> Predict:
