@@ -16,6 +16,7 @@ from expressnet_jax.arguments import Parser, key_and_value, picture_size
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.deploy import commands as deploy_commands
+from expressnet_jax.deploy import web
 from expressnet_jax.errors import UserError, hush_libraries
 
 
@@ -98,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--input", choices=("uint8", "float"), default="uint8", help="type of the pixel values 0..255")
     sub.add_argument("--data", help="a prepared data set to compare on; default: generated pictures")
     sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
+    sub.add_argument("--slim", type=Path, metavar="FOLDER", help="write a checkpoint of the weights alone, too")
     sub.add_argument("--int8", type=Path, metavar="FILE", help="write a version with 8-bit integers, too")
     sub.add_argument("--attention", action="store_true", help="the file also gives the class activation map")
     _data_dir(sub)
@@ -108,6 +110,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
 
     deploy_commands.add_commands(command)
+    web.add_command(command)
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)
@@ -236,7 +239,7 @@ def export(arguments: argparse.Namespace) -> None:
     from expressnet_jax.deploy.export import export_onnx
     from expressnet_jax.deploy.quantize import CALIBRATION, quantize
     from expressnet_jax.training.assess import find_temperature
-    from expressnet_jax.training.checkpoints import load_checkpoint
+    from expressnet_jax.training.checkpoints import load_checkpoint, write_slim
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     options = {"input": arguments.input, "attention": arguments.attention}
@@ -257,7 +260,9 @@ def export(arguments: argparse.Namespace) -> None:
         training = images[256:] if len(images) > 512 else images
         proof = quantize(arguments.output, arguments.int8, training, images[:256])
         print(json.dumps(proof, indent=2))
-    print(f"wrote {arguments.output}{f' and {arguments.int8}' if arguments.int8 else ''}")
+    if arguments.slim:
+        write_slim(checkpoint, arguments.slim)
+    print("wrote", ", ".join(str(path) for path in (arguments.output, arguments.int8, arguments.slim) if path))
 
 
 def models(arguments: argparse.Namespace) -> None:

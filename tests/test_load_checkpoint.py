@@ -16,7 +16,15 @@ from jax.sharding import PartitionSpec as P
 from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import BEST, LATEST, Checkpoints, describe, find_checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoints import (
+    BEST,
+    LATEST,
+    Checkpoints,
+    describe,
+    find_checkpoint,
+    load_checkpoint,
+    write_slim,
+)
 from expressnet_jax.training.state import TrainState
 
 SHAPE = (32, 32, 1)
@@ -114,3 +122,17 @@ def test_nothing_in_a_checkpoint_is_pickled(trained):
         assert set(reader.restore(trained[0] / BEST / "7" / "model")) == {"params", "batch_stats", "ema"}
     names = {path.suffix for path in trained[0].rglob("*") if path.is_file()}
     assert not names & {".pkl", ".pickle", ".pt", ".npy"}
+
+
+def test_a_slim_copy_predicts_the_same_and_says_nothing_of_the_machine(trained, tmp_path):
+    whole = load_checkpoint(trained[0])
+    config = whole.metadata["config"] | {"init_from": "/somewhere/runs/before"}
+    slim = write_slim(whole._replace(metadata=whole.metadata | {"config": config}), tmp_path / "slim")
+    found = load_checkpoint(slim)
+    jax.tree.map(np.testing.assert_array_equal, found.variables, whole.variables)
+    assert (found.classes, found.image_shape) == (whole.classes, whole.image_shape)
+    assert found.metadata["config"]["init_from"] == "before" and found.metadata["config"]["data"]["dir"] == ""
+    size = lambda folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert size(slim) < 0.7 * size(whole.path)
+    with pytest.raises(UserError, match="is there already"):
+        write_slim(whole, slim)

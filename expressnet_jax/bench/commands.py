@@ -59,6 +59,14 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     _network(sub, batch_size=64)
     sub.add_argument("--methods", nargs="*", help="default: all that train")
 
+    text = "What the predictor answers on a data set: bare faces, faces that have to be found, milliseconds."
+    sub = part("predict", _predict, _predict_table, text)
+    sub.add_argument("--data", default="fer2013", help="a prepared data set of cut faces; default: fer2013")
+    sub.add_argument("--split", default="validation", help="default: validation")
+    sub.add_argument("--data_dir", type=Path, help="where prepared data lives")
+    sub.add_argument("--models", nargs="+", help="default: all that are shipped")
+    sub.add_argument("--detectors", nargs="*", default=(), help="default: all that are installed")
+
     text = "The README's table, from the JSON that the other parts have written."
     sub = parts.add_parser("table", help=text, description=text)
     sub.add_argument("folder", type=Path, nargs="?", default=Path("configs/results"), help="default: configs/results")
@@ -114,6 +122,33 @@ def _adapt_table(figures: dict[str, Any]) -> str:
     speeds, ratios = figures["images_per_second"], figures["to_plain"]
     found = lambda name: f" {ratios[name]['ratio']:.2f} of plain training" if name in ratios else ""
     return _rows([(name, f"{speed:,.0f} images/s{found(name)}") for name, speed in speeds.items()])
+
+
+def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.predict import bench_predict
+    from expressnet_jax.data.prepare import default_data_dir, load
+    from expressnet_jax.deploy.predictor import SHIPPED
+
+    split = load(arguments.data, arguments.data_dir or default_data_dir()).split(arguments.split)
+    figures = bench_predict(split, arguments.models or list(SHIPPED), arguments.detectors)
+    return {"data": arguments.data, "split": arguments.split, **figures}
+
+
+def _predict_table(figures: dict[str, Any]) -> str:
+    rows = [(f"{figures['data']}, {figures['split']}", f"{figures['examples']:,} faces")]
+    for name, found in figures["models"].items():
+        rows.append(
+            (
+                f"{name}, bare faces",
+                f"{found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, macro-F1 {found['macro_f1']:.2%},"
+                f" calibration error {found['ece']:.2%}, {found['milliseconds']:.2f} ms a face on one thread,"
+                f" {found['onnx_bytes'] / 1e6:.1f} MB",
+            )
+        )
+    for name, found in figures["detectors"].items():
+        shares = f"{found['accuracy']:.2%} of all, {found['found']:.2%} found"
+        rows.append((f"found by {name}", f"{shares}, {found['milliseconds']:.1f} ms a picture"))
+    return _rows(rows)
 
 
 def _train(arguments: argparse.Namespace) -> dict[str, Any]:

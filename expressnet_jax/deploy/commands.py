@@ -1,4 +1,4 @@
-"""The commands of `expressnet` about faces: predict."""
+"""The commands of `expressnet` about faces: predict and webcam."""
 
 import argparse
 import contextlib
@@ -13,20 +13,31 @@ NO_FACE, UNREADABLE = 1, 2  # exit statuses; 0: every picture was read and had a
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
-    text = "Find faces in pictures and predict the label annotators would give to each expression."
+    text = "Find faces in pictures or a film and predict the label annotators would give to each expression."
     sub = command("predict", predict, text, uses_jax=False)
-    sub.add_argument("pictures", nargs="+", help="files, folders, patterns, or - for one picture on standard input")
+    sub.add_argument(
+        "pictures", nargs="+", help="files, folders, patterns, - for one picture on standard input, or one film"
+    )
     _prediction(sub)
     sub.add_argument("--json", action="store_true", help="a line of JSON a picture instead of the table")
-    sub.add_argument("--csv", type=Path, help="write a row a face")
+    sub.add_argument("--csv", type=Path, help="write a row a face; of a film, an interrupted one is continued")
     sub.add_argument("--save", type=Path, help="write the picture with boxes: a file, or a folder for several")
+    sub.add_argument("--annotate", type=Path, metavar="FILE.mp4", help="write the film with boxes, without its sound")
+
+    text = "Show what a camera's faces are predicted as, in the terminal, until Ctrl-C."
+    sub = command("webcam", webcam, text, uses_jax=False)
+    sub.add_argument("--camera", type=int, default=0, metavar="NUMBER", help="default: 0, the first")
+    _prediction(sub)
+    sub.add_argument("--csv", type=Path, help="write a row a face and frame")
 
 
 def _prediction(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--model", default="small", help="small, small_int8, or a file of expressnet export")
     sub.add_argument("--detector", default="centerface", help="centerface, haar, mtcnn, yunet:FILE, or none for crops")
     sub.add_argument(
-        "--size", type=int, default=960, help="pixels that the detector looks at; more finds smaller faces"
+        "--size",
+        type=int,
+        help="pixels that the detector looks at; more finds smaller faces; default: 960, of films and cameras 320",
     )
     sub.add_argument(
         "--no-align", dest="align", action="store_false", help="do not turn faces until the eyes are level"
@@ -39,14 +50,22 @@ def make_predictor(arguments: argparse.Namespace):
     from expressnet_jax.deploy.predictor import Predictor
 
     names = ("detector", "size", "align", "equalize", "threads")
-    return Predictor(arguments.model, **{name: getattr(arguments, name) for name in names})
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    return Predictor(arguments.model, **given)
 
 
 def predict(arguments: argparse.Namespace) -> int:
     """Exit status 0, NO_FACE or UNREADABLE, the gravest that came up."""
     from expressnet_jax.deploy import listing
+    from expressnet_jax.deploy.film import SUFFIXES as FILMS
     from expressnet_jax.deploy.pictures import read_picture
 
+    if any(Path(word).suffix.lower() in FILMS for word in arguments.pictures):
+        from expressnet_jax.deploy.video_commands import predict_film
+
+        return predict_film(arguments)
+    if arguments.annotate:
+        raise UserError("--annotate is for films; --save writes pictures with boxes")
     sources = list(expand(arguments.pictures))
     predictor = make_predictor(arguments)
     status = 0
@@ -70,6 +89,13 @@ def predict(arguments: argparse.Namespace) -> int:
             if arguments.save:
                 _save(arguments.save, name, len(sources) > 1, image, faces)
     return status
+
+
+def webcam(arguments: argparse.Namespace) -> int:
+    """Exit status 0 or NO_FACE."""
+    from expressnet_jax.deploy import video_commands
+
+    return video_commands.webcam(arguments)
 
 
 def expand(words: list[str]) -> Iterator[str]:

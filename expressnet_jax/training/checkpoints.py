@@ -5,6 +5,7 @@ network) and `metadata` (JSON: model, label names, picture size, config, library
 in it is code or pickle. `best` keeps `model` and `metadata`.
 """
 
+import copy
 import json
 import logging
 import math
@@ -264,6 +265,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             metadata = reader.restore(folder, ocp.args.Composite(metadata=ocp.args.JsonRestore()))["metadata"]
             name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
             options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
+            averaged = metadata.get("averaged", averaged)
             head = metadata["model"].get("head", "linear")
         except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
             raise UserError(f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)})") from error
@@ -278,6 +280,30 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             ) from error
     variables = saved["ema"] or {"params": saved["params"], "batch_stats": saved["batch_stats"]}
     return Checkpoint(folder, int(folder.name) if folder.name.isdigit() else 0, model, variables, metadata)
+
+
+def write_slim(checkpoint: Checkpoint, folder: Path) -> Path:
+    """Writes only what predicts, with what is known of it, to be handed on: a fraction of a run's checkpoint.
+
+    Paths of the machine that trained it are left out.
+
+    Raises:
+      UserError: there is something already.
+    """
+    target = folder.absolute() / str(checkpoint.metadata.get("step", checkpoint.step))
+    if target.parent.exists():
+        raise UserError(f"{folder}: is there already; remove it or give another name")
+    config = copy.deepcopy(checkpoint.metadata["config"])
+    config["init_from"] = Path(config.get("init_from", "")).name
+    config["data"] |= {"dir": "", "source": Path(config["data"].get("source", "")).name}
+    empty = {"params": {}, "batch_stats": {}, "ema": {}}
+    items = {
+        "model": ocp.args.StandardSave(empty | dict(checkpoint.variables)),
+        "metadata": ocp.args.JsonSave(checkpoint.metadata | {"config": config, "averaged": False}),
+    }
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+        writer.save(target, ocp.args.Composite(**items))
+    return folder
 
 
 def _model_target(model: nn.Module, image_shape: tuple[int, int, int], ema: bool) -> dict[str, Any]:

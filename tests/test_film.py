@@ -1,0 +1,83 @@
+"""Containers: frames, times and their ends."""
+
+import cv2
+import numpy as np
+import pytest
+
+from expressnet_jax.deploy.film import Film, FilmWriter
+from painted_films import RATE, noise, write_film
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("film") / "noise.mp4")
+
+
+def test_a_film_gives_its_frames_with_their_times(film):
+    read = Film(film)
+    assert (read.rate, read.length, read.size) == (RATE, 30, (64, 48))
+    frames = list(read.frames())
+    read.check_end(len(frames))
+    read.close()
+    assert [frame.number for frame in frames] == list(range(30))
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(30) / RATE, atol=1e-6)
+    for frame, image in zip(frames, noise(30), strict=True):
+        assert np.abs(frame.image.astype(int) - image).mean() < 12  # red, green and blue in their places
+
+
+def test_a_film_read_from_a_later_frame_is_the_same(film):
+    first, second = Film(film), Film(film)
+    straight, later = list(first.frames())[11:], list(second.frames(11))
+    assert [f.number for f in later] == list(range(11, 30))
+    for a, b in zip(straight, later, strict=True):
+        assert a.time == b.time
+        np.testing.assert_array_equal(a.image, b.image)
+    first.close()
+    second.close()
+
+
+class Clock:
+    """What a container says about time, in the place of a cv2.VideoCapture."""
+
+    def __init__(self, seconds):
+        self.seconds, self.at = seconds, -1
+
+    def grab(self):
+        self.at += 1
+        return self.at < len(self.seconds)
+
+    def retrieve(self):
+        return True, np.zeros((2, 2, 3), np.uint8)
+
+    def get(self, name):
+        assert name == cv2.CAP_PROP_POS_MSEC
+        return 1000 * self.seconds[self.at]
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("told", "times"),
+    [
+        ([0, 0.1, 0.15, 0.9], [0, 0.1, 0.15, 0.9]),  # uneven frames
+        ([0, 0, 0, 0], [0, 0.05, 0.1, 0.15]),  # a container that tells nothing
+        ([0, 0.3, 0.2, 0.4], [0, 0.3, 0.35, 0.4]),  # one that goes back
+    ],
+)
+def test_times_are_the_containers_where_it_tells_them_and_never_stand_still(film, told, times):
+    read = Film(film)
+    read.close()
+    read.capture = Clock(told)
+    np.testing.assert_allclose([frame.time for frame in read.frames()], times)
+
+
+def test_an_annotated_film_has_its_name_when_it_is_whole(tmp_path):
+    path = tmp_path / "out.mp4"
+    writer = FilmWriter(path, RATE, (64, 48))
+    writer.write(next(noise(1)))
+    assert not path.exists()
+    writer.close()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    FilmWriter(tmp_path / "none.mp4", RATE, (64, 48)).close()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
