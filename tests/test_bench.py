@@ -2,24 +2,29 @@
 
 import json
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.bench import ceiling, scale
+from expressnet_jax.bench import ceiling, predict, scale
 from expressnet_jax.bench import input as bench
 from expressnet_jax.bench.adapt import bench_adapt
-from expressnet_jax.bench.commands import _model_table, _scale_table, _step_table, _train_table
+from expressnet_jax.bench.commands import _model_table, _predict_table, _scale_table, _step_table, _train_table
 from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.step import Step, bench_step
 from expressnet_jax.bench.torch_rival import TWINS, _options
 from expressnet_jax.bench.train import bench_train
 from expressnet_jax.bench.turns import compare, take_turns
-from expressnet_jax.data.decode import decode
+from expressnet_jax.data.decode import decode, decode_all
+from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.prepared import load
+from expressnet_jax.deploy.onnx_predict import onnx_predict
+from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_json
+from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.models.registry import create_model
 
 pytest_plugins = ["run_fixtures"]
@@ -85,6 +90,29 @@ def test_adaptation_figures():
     speed = figures["images_per_second"]
     assert speed.keys() == {"source_only", "dann"} and figures["to_plain"].keys() == {"dann"}
     np.testing.assert_allclose(figures["to_plain"]["dann"]["ratio"], speed["dann"] / speed["source_only"])
+
+
+def test_a_scene_holds_the_enlarged_face_where_its_number_says():
+    face = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
+    scenes = [predict.scene(face, number) for number in (3, 3, 4)]
+    assert scenes[0].shape == (*predict.SCENE, 3) and (scenes[0] == scenes[1]).all() and (scenes[0] != scenes[2]).any()
+    # The number says the side, and the face is there whole: searched for by correlation, not by the same arithmetic.
+    sides = range(predict.SMALLEST, predict.LARGEST + 1)
+    enlarged = [cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC) for side in sides]
+    assert max(cv2.matchTemplate(scenes[2], each, cv2.TM_CCOEFF_NORMED).max() for each in enlarged) > 0.9999
+
+
+def test_predict_figures_are_those_of_the_model_on_the_bare_faces(tmp_path):
+    scale.write_set(tmp_path, 12)  # of anger and fear, the first and the third class of the model
+    split = load(scale.NAME, tmp_path).split("train")
+    found = predict.bench_predict(split, ["small"], ["none", "haar"], rounds=1)
+    rows = onnx_predict(WEIGHTS / SHIPPED["small"])(decode_all(split, 48, 1))
+    expected = classification_metrics(rows, split.labels * 2, BASIC)
+    assert {name: found["models"]["small"][name] for name in expected} == expected
+    assert found["models"]["small"]["milliseconds"] > 0
+    assert found["detectors"]["none"]["found"] == 1
+    assert found["detectors"]["haar"]["found"] == found["detectors"]["haar"]["accuracy"] == 0
+    assert "found by haar" in _predict_table({"data": "noise", "split": "all"} | found)
 
 
 def test_train_figures(tiny_config, tmp_path):

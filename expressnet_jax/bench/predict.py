@@ -19,6 +19,7 @@ from expressnet_jax.deploy.detector import DETECTORS
 from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.machine import machine
+from expressnet_jax.training.assess import match_labels
 
 SCENE = (240, 320)  # height and width of the picture that a face is put into
 SMALLEST, LARGEST = 96, 200  # pixels a side of the enlarged face
@@ -35,20 +36,21 @@ def bench_predict(
       UserError: a model or detector that is not there.
     """
     predictors = {name: Predictor(name, detector="none", threads=1) for name in models}
-    faces = decode_all(split, None, 3)
-    figures: dict[str, Any] = {"examples": len(split), "machine": machine(), "models": {}, "detectors": {}}
+    known, labels = match_labels(split, predictors[models[0]].classes)
+    faces = decode_all(known, None, 3)
+    figures: dict[str, Any] = {"examples": len(known), "machine": machine(), "models": {}, "detectors": {}}
     for name, predictor in predictors.items():
         rows = predictor.probabilities(
             np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in faces])
         )
-        figures["models"][name] = classification_metrics(rows, split.labels, predictor.classes)
+        figures["models"][name] = classification_metrics(rows, labels, predictor.classes)
         figures["models"][name]["onnx_bytes"] = Path(predictor.model.origin).stat().st_size
     one = {name: faces_of(predictor) for name, predictor in predictors.items()}
     times = take_turns({name: _block(predictors[name].model, one[name]) for name in models}, rounds)
     for name, values in times.items():
         figures["models"][name]["milliseconds"] = float(np.median(values))
     for name in detectors or _present():
-        figures["detectors"][name] = _through(Predictor(models[0], detector=name), faces, split.labels)
+        figures["detectors"][name] = _through(Predictor(models[0], detector=name), faces, labels)
     return figures
 
 
