@@ -25,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     if argv is None:
         hush_libraries()
+        for stream in (sys.stdout, sys.stderr):  # a terminal that knows no bars, a file name that is no text
+            stream.reconfigure(errors="replace")
         if arguments.uses_jax:
             tune_cpu()
     try:

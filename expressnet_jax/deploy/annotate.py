@@ -5,8 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import cv2
 import numpy as np
 
-# One colour a class, told apart with every common colour vision (Okabe & Ito 2008).
-COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (120, 120, 120))
+# One colour a class: six that are told apart with every common colour vision (Okabe & Ito 2008), gray and violet.
+COLOURS = (
+    (0, 114, 178),
+    (213, 94, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (230, 159, 0),
+    (86, 180, 233),
+    (120, 120, 120),
+    (107, 76, 154),
+)
 INK = (30, 30, 30)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SHOWN = 3  # classes of each face
@@ -74,7 +83,7 @@ def _draw(
 
 
 def _write(drawn: np.ndarray, text: str, x: int, y: int, scale: float, colour: tuple[int, int, int]) -> None:
-    cv2.putText(drawn, text, (x, y), FONT, scale, colour, 1, cv2.LINE_AA)
+    cv2.putText(drawn, text, (x, y), FONT, scale, colour, max(round(2 * scale), 1), cv2.LINE_AA)
 
 
 def _pale(colour: tuple[int, int, int]) -> tuple[int, ...]:

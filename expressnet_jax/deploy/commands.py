@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from expressnet_jax.errors import UserError
 
@@ -56,9 +57,7 @@ def make_predictor(arguments: argparse.Namespace):
 
 def predict(arguments: argparse.Namespace) -> int:
     """Exit status 0, NO_FACE or UNREADABLE, the gravest that came up."""
-    from expressnet_jax.deploy import listing
     from expressnet_jax.deploy.film import SUFFIXES as FILMS
-    from expressnet_jax.deploy.pictures import read_picture
 
     if any(Path(word).suffix.lower() in FILMS for word in arguments.pictures):
         from expressnet_jax.deploy.video_commands import predict_film
@@ -66,28 +65,41 @@ def predict(arguments: argparse.Namespace) -> int:
         return predict_film(arguments)
     if arguments.annotate:
         raise UserError("--annotate is for films; --save writes pictures with boxes")
-    sources = list(expand(arguments.pictures))
+    return predict_pictures(arguments)
+
+
+def predict_pictures(arguments: argparse.Namespace) -> int:
+    """As `predict`; what can't be read or saved is told, and the others go on."""
+    from expressnet_jax.deploy import listing
+    from expressnet_jax.deploy.pictures import read_picture
+    from expressnet_jax.deploy.saving import Saver
+
+    sources = expand(arguments.pictures)
+    saver = Saver(arguments.save, several=len(sources) > 1) if arguments.save else None
     predictor = make_predictor(arguments)
     status = 0
     with contextlib.ExitStack() as stack:
         table = None
         if arguments.csv:
-            table = listing.Csv(stack.enter_context(_new_file(arguments.csv)), predictor.classes)
+            table = listing.Csv(stack.enter_context(new_file(arguments.csv)), predictor.classes)
         for source in sources:
             name = "standard input" if source == "-" else source
+            faces, reason = None, ""
             try:
                 image = read_picture(sys.stdin.buffer.read() if source == "-" else source, name)
                 faces = predictor.describe(image, predictor.detector.find(image))
+                if saver:
+                    print(f"wrote {saver.save(name, image, faces)}", file=sys.stderr)
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
-                status = UNREADABLE
-                continue
-            status = max(status, 0 if faces else NO_FACE)
-            print(listing.json_line(name, faces) if arguments.json else listing.table(name, faces), flush=True)
+                status, reason = UNREADABLE, str(error)
+            if faces is not None:
+                status = max(status, 0 if faces else NO_FACE)
+                print(listing.json_line(name, faces) if arguments.json else listing.table(name, faces), flush=True)
+            elif arguments.json:
+                print(listing.json_error(name, reason), flush=True)
             if table:
                 table.write(name, faces)
-            if arguments.save:
-                _save(arguments.save, name, len(sources) > 1, image, faces)
     return status
 
 
@@ -98,47 +110,45 @@ def webcam(arguments: argparse.Namespace) -> int:
     return video_commands.webcam(arguments)
 
 
-def expand(words: list[str]) -> Iterator[str]:
-    """Files, folders (all pictures below), patterns -> files in order.
+def expand(words: list[str]) -> list[str]:
+    """Files, folders (all pictures below), patterns -> files in order; what is not there stays, to fail when read.
 
     Raises:
-      UserError: nothing there.
+      UserError: nothing there at all.
     """
+    found = [[word] if word == "-" or Path(word).is_file() else _below(word) for word in words]
+    if not any(found):
+        raise UserError(f"{words[0]}: no picture there; give files, a folder or a pattern")
+    return [name for word, names in zip(words, found, strict=True) for name in names or [word]]
+
+
+def _below(word: str) -> list[str]:
+    """The pictures of a folder, or the files that fit a pattern."""
+    import glob
+
     from expressnet_jax.deploy.pictures import SUFFIXES
 
-    for word in words:
-        path = Path(word)
-        if word == "-" or path.is_file():
-            yield word
-            continue
-        if path.is_dir():
-            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        else:
-            import glob
-
-            found = sorted(name for name in glob.glob(word, recursive=True) if Path(name).is_file())
-        if not found:
-            raise UserError(f"{word}: no picture there; give files, a folder or a pattern")
-        yield from found
+    if Path(word).is_dir():
+        return sorted(str(p) for p in Path(word).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(name for name in glob.glob(word, recursive=True) if Path(name).is_file())
 
 
-def _new_file(path: Path):
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[TextIO]:
+    """A text file that takes its name when it is whole.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    partial = path.with_name(path.name + ".new")
     try:
-        return path.open("w", newline="", encoding="utf-8")
+        # Names of files may hold bytes that are no text; they go out as they came in.
+        file = partial.open("w", newline="", encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror})") from error
-
-
-def _save(where: Path, name: str, several: bool, image, faces) -> None:
-    from PIL import Image
-
-    from expressnet_jax.deploy.annotate import annotate
-
-    path = where / f"{Path(name).stem}.png" if several or where.is_dir() else where
-    drawn = annotate(image, [face.box for face in faces], [face.probabilities for face in faces])
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(drawn).save(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--save: {path}: can't be written ({error}); give a .png or .jpg, or a folder") from error
-    print(f"wrote {path}", file=sys.stderr)
+        with file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

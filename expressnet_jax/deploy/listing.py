@@ -40,7 +40,7 @@ def as_dict(face: Face) -> dict[str, Any]:
         "probabilities": {name: round(p, 5) for name, p in face.probabilities.items()},
         "box": [round(x, 1) for x in face.box],
         "score": round(face.score, 4),
-        "landmarks": None if face.landmarks is None else face.landmarks.round(1).tolist(),
+        "landmarks": None if face.landmarks is None else face.landmarks.astype(float).round(1).tolist(),
         "flags": list(face.flags),
     }
 
@@ -50,8 +50,14 @@ def json_line(name: str, faces: Sequence[Face]) -> str:
     return json.dumps({"picture": name, "faces": [as_dict(face) for face in faces]})
 
 
+def json_error(name: str, reason: str) -> str:
+    """The line of a picture that can't be read."""
+    return json.dumps({"picture": name, "error": reason})
+
+
 class Csv:
-    """Rows of faces, with a row of empty cells for a picture without one: nothing is dropped in silence."""
+    """Rows of faces. A picture without one has a row with 0 and empty cells, one that can't be read the flag
+    `unreadable`: nothing is dropped in silence."""
 
     def __init__(self, file: TextIO, classes: Sequence[str]):
         self.classes = classes
@@ -59,10 +65,12 @@ class Csv:
         head = ["picture", "face", "label", "confidence", "left", "top", "width", "height", "score", "flags"]
         self.writer.writerow([*head, *classes])
 
-    def write(self, name: str, faces: Sequence[Face]) -> None:
+    def write(self, name: str, faces: Sequence[Face] | None) -> None:
+        """`faces` is None for a picture that can't be read."""
         if not faces:
-            self.writer.writerow([name, 0, *[""] * (8 + len(self.classes))])
-        for number, face in enumerate(faces, 1):
+            flag = "unreadable" if faces is None else ""
+            self.writer.writerow([name, 0, *[""] * 7, flag, *[""] * len(self.classes)])
+        for number, face in enumerate(faces or (), 1):
             told = as_dict(face)
             cells = [number, face.label, told["confidence"], *told["box"], told["score"], " ".join(face.flags)]
             self.writer.writerow([name, *cells, *(told["probabilities"][label] for label in self.classes)])

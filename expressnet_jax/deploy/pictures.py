@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from expressnet_jax.errors import UserError, one_line
 
 MOST_PIXELS = 100_000_000  # 300 MB decoded; a file of a few kilobytes may claim any number
+NO_PICTURE = "not a picture that can be read; give a PNG or a JPEG"
 SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
 
 Picture = str | PathLike | bytes | Image.Image | np.ndarray
@@ -31,32 +32,37 @@ def read_picture(source: Picture, name: str = "") -> np.ndarray:
         return _from_pillow(source, name or "the picture")
     if isinstance(source, bytes):
         return _decoded(source, name or "the bytes")
+    if not isinstance(source, str | PathLike):
+        kind = type(source).__name__
+        raise UserError(f"{name or 'the picture'}: {kind}; give a path, bytes, a Pillow picture or uint8[H,W,3]")
     try:
         encoded = Path(source).read_bytes()
-    except OSError as error:
-        raise UserError(f"{source}: can't be read ({error.strerror})") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise UserError(f"{source}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     return _decoded(encoded, name or str(source))
 
 
 def _decoded(encoded: bytes, name: str) -> np.ndarray:
     if not encoded:
-        raise UserError(f"{name}: an empty file")
+        raise UserError(f"{name}: an empty file; fetch it again")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is looked at below
+            warnings.simplefilter("ignore")  # of broken metadata; for the number of pixels our own limit is below
             picture = Image.open(io.BytesIO(encoded))
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: more than {MOST_PIXELS:,} pixels; make it smaller") from error
-    except (
-        Exception
-    ) as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for what is no picture
-        raise UserError(f"{name}: not a picture that can be read; give a PNG or a JPEG") from error
+    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, ... for what is no picture
+        raise UserError(f"{name}: {NO_PICTURE}") from error
     with picture:
+        if picture.format == "EPS":  # a program, which Pillow would have Ghostscript run
+            raise UserError(f"{name}: {NO_PICTURE}")
         return _from_pillow(picture, name)
 
 
 def _from_pillow(picture: Image.Image, name: str) -> np.ndarray:
     width, height = picture.size
+    if not width * height:
+        raise UserError(f"{name}: {width}x{height}; give a picture with pixels")
     if width * height > MOST_PIXELS:
         raise UserError(f"{name}: {width}x{height} are more than {MOST_PIXELS:,} pixels; make it smaller")
     try:

@@ -1,0 +1,98 @@
+"""What makes an answer doubtful: each flag by itself, on faces whose flaw is known."""
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from expressnet_jax.data.faces.generator import generate
+from expressnet_jax.deploy.detector import Found
+from expressnet_jax.deploy.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
+
+PICTURE = np.zeros((200, 300, 3), np.uint8)
+BOX = (50.0, 40.0, 80.0, 100.0)
+
+
+def face(side=48, channels=1, index=0):
+    return generate(index, size=side, channels=channels).image
+
+
+def of(drawn=None, box=BOX, landmarks=None):
+    return flags(PICTURE, Found(box, 0.9, landmarks), face() if drawn is None else drawn)
+
+
+def test_a_good_face_has_none():
+    assert of() == () == of(face(channels=3)) == of(face(112, 3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dark_and_bright_faces_are_told_by_their_mean(channels):
+    drawn = face(channels=channels).astype(float)
+    for mean, wanted in ((DARK - 2, ("dark",)), (DARK + 2, ()), (BRIGHT - 2, ()), (BRIGHT + 2, ("bright",))):
+        contrast = min(mean, 255 - mean) / 160
+        moved = (drawn - drawn.mean()) * contrast + mean
+        told = of(moved.clip(0, 255).round().astype(np.uint8))
+        assert tuple(flag for flag in told if flag != "blurred") == wanted
+
+
+@pytest.mark.parametrize("side", [48, 112, 224])
+def test_blur_is_told_at_the_scale_of_the_face_whatever_the_model_s_size(side):
+    """A blur of 2 pixels of 48 is one of 9 pixels of 224."""
+    for index in range(5):
+        sharp = face(side, index=index)
+        assert "blurred" not in of(sharp)
+        blurred = cv2.GaussianBlur(sharp, (0, 0), 2 * side / 48)
+        assert "blurred" in of(blurred[..., None])
+
+
+def test_blurred_is_a_variance_of_the_second_derivative():
+    """On waves cos(wx) the five-point Laplacian is (2 - 2 cos w) times the picture."""
+    x = np.arange(48)
+    for w in (math.pi / 2, math.pi / 4):
+        for times, wanted in ((0.8, ("blurred",)), (1.25, ())):
+            amplitude = math.sqrt(2 * times * BLURRED) / (2 - 2 * math.cos(w))  # the variance is amplitude**2 / 2
+            wave = (127 + amplitude * np.cos(w * x)).round().astype(np.uint8)
+            assert of(np.tile(wave, (48, 1))[..., None]) == wanted
+
+
+@pytest.mark.parametrize(("width", "height"), [(SMALL - 1, 60), (60, SMALL - 1)])
+def test_small_is_the_shorter_side_of_the_box(width, height):
+    assert of(box=(10, 10, width, height)) == ("small",)
+    assert of(box=(10, 10, width + 1, height + 1)) == ()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("far", [False, True])
+def test_cut_off_is_the_share_beyond_the_picture(axis, far):
+    for share, wanted in ((OUTSIDE - 0.02, ()), (OUTSIDE + 0.02, ("cut_off",)), (1.5, ("cut_off",))):
+        corner = [50.0, 50.0]
+        corner[axis] = (300, 200)[axis] - 100 + 100 * share if far else -100 * share
+        assert of(box=(*corner, 100.0, 100.0)) == wanted
+
+
+def head(yaw, roll=0.0, scale=30.0):
+    """Eyes, nose and mouth of a head in radians, seen from far away: float32[5,2]."""
+    points = np.array([[-1, -0.6, 0], [1, -0.6, 0], [0, 0.2, 0.9], [-0.7, 1, 0.1], [0.7, 1, 0.1]])
+    x = points[:, 0] * math.cos(yaw) + points[:, 2] * math.sin(yaw)
+    y = points[:, 1]
+    level = np.stack([x * math.cos(roll) - y * math.sin(roll), x * math.sin(roll) + y * math.cos(roll)], axis=1)
+    return (scale * level + 100).astype(np.float32)
+
+
+@pytest.mark.parametrize("roll", [0, 0.5, -2.0])
+def test_turn_is_that_of_a_head_in_space_however_it_is_tilted(roll):
+    for yaw in (0.0, 0.2, -0.4, 0.7, 1.0):
+        wanted = 0.9 * abs(math.sin(yaw)) / (2 * math.cos(yaw))  # the nose stands out by 0.9 half distances of the eyes
+        assert turn(head(yaw, roll)) == pytest.approx(wanted, abs=1e-4)
+        assert ("turned" in of(landmarks=head(yaw, roll))) == (wanted > TURNED)
+
+
+def test_turn_is_half_where_the_nose_lies_over_an_eye():
+    over = np.array([[10, 20], [50, 20], [50, 40], [15, 60], [45, 60]], np.float32)
+    assert turn(over) == pytest.approx(0.5)
+
+
+def test_without_landmarks_or_with_eyes_in_one_place_it_does_not_fail():
+    assert turn(None) == 0
+    assert math.isfinite(turn(np.array([[5, 5], [5, 5], [9, 9], [4, 9], [6, 9]], np.float32)))
