@@ -6,9 +6,9 @@ import numpy as np
 from expressnet_jax.data.decode import resized
 from expressnet_jax.deploy.detector import Found
 
-# Round numbers near percentiles of FER2013's 28,709 training crops of 48x48, for each flag to mark the worst 1 in 100 of
-# them or fewer; SMALL and TURNED from the boxes and landmarks that CenterFace finds in 1,500 of them, enlarged. TURNED
-# marks 6 in 100: on PublicTest accuracy falls from 70 % below a turn of 0.1 to 48 % above this one.
+# Round numbers near percentiles of FER2013's 28,709 training crops of 48x48, for each flag to mark the worst 1 in 100
+# of them or fewer; SMALL and TURNED from the boxes and landmarks that CenterFace finds in 1,500 of them, enlarged.
+# TURNED marks 6 in 100: on PublicTest accuracy falls from 70 % below a turn of 0.1 to 48 % above this one.
 SMALL = 25  # pixels a side of the box
 DARK, BRIGHT = 55, 200  # mean gray value
 BLURRED = 200  # variance of the second derivative, at no more than SIDE pixels
