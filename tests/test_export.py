@@ -288,7 +288,7 @@ def test_without_the_extra_it_says_what_to_install(package, tmp_path, monkeypatc
     for module in [name for name in sys.modules if name.startswith("expressnet_jax.deploy.onnx_")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delattr("expressnet_jax.deploy.onnx_graph", raising=False)
-    with pytest.raises(UserError, match=r"pip install 'expressnet-jax\[onnx\]'"):
+    with pytest.raises(UserError, match=r"pip install jax2onnx onnx"):
         export_onnx(checkpoint_of("plain_cnn", 32), tmp_path / "model.onnx", images=pictures(2, 32))
 
 

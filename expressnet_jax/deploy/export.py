@@ -29,7 +29,7 @@ from expressnet_jax.models.form import convolution_form
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoints import Checkpoint
 
-INSTALL = "pip install 'expressnet-jax[onnx]'"
+INSTALL = "pip install jax2onnx onnx"
 OPSET = 18
 TOLERANCE = 1e-4  # of a probability
 TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order

@@ -84,13 +84,13 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     for key, valid in (("metric", metrics), ("tta", TTA)):
         if config.eval[key] not in valid:
             raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(valid)}")
-    _check_package("export", config.export, "jax2onnx", "onnx")
-    _check_package("log.tensorboard", config.log.tensorboard, "tensorboardX", "tensorboard")
+    _check_package("export", config.export, "jax2onnx", "jax2onnx onnx")
+    _check_package("log.tensorboard", config.log.tensorboard, "tensorboardX", "'expressnet-jax[tensorboard]'")
 
 
-def _check_package(key: str, wanted: str | bool, package: str, extra: str) -> None:
+def _check_package(key: str, wanted: str | bool, package: str, install: str) -> None:
     if wanted and not find_spec(package):
-        raise UserError(f"{key}: needs {package}; pip install 'expressnet-jax[{extra}]', or switch {key} off")
+        raise UserError(f"{key}: needs {package}; pip install {install}, or switch {key} off")
 
 
 def _check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
