@@ -1,0 +1,47 @@
+"""The model card says what `expressnet bench predict` measured, about the files that are there."""
+
+import json
+from pathlib import Path
+
+from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS, load_model
+
+CARD = (WEIGHTS / "MODEL_CARD.md").read_text(encoding="utf-8")
+MEASURED = json.loads((Path(__file__).parents[1] / "configs" / "results" / "predict_fer2013.json").read_text())
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def test_every_shipped_model_has_its_row():
+    assert set(MEASURED["models"]) == set(SHIPPED)
+    for name, found in MEASURED["models"].items():
+        low, high = found["accuracy_interval"]
+        accuracy = f"{percent(found['accuracy'])} ({100 * low:.1f} to {100 * high:.1f})"
+        figures = [percent(found[key]) for key in ("balanced_accuracy", "macro_f1", "ece")]
+        row = [
+            f"`{name}`",
+            f"{found['onnx_bytes'] / 1e6:.1f} MB",
+            accuracy,
+            *figures,
+            f"{found['milliseconds']:.2f} ms",
+        ]
+        assert f"| {' | '.join(row)} |" in CARD
+        assert (WEIGHTS / SHIPPED[name]).stat().st_size == found["onnx_bytes"]
+
+
+def test_every_class_and_every_detector_has_its_row():
+    float_model, int8 = (MEASURED["models"][name] for name in SHIPPED)
+    for label, found in float_model["per_class"].items():
+        recalls = f"{100 * found['recall']:.0f} % | {100 * int8['per_class'][label]['recall']:.0f} %"
+        assert f"| {label} | {found['support']} | {recalls} | {100 * found['precision']:.0f} % |" in CARD
+    for name, found in MEASURED["detectors"].items():
+        assert f"| `{name}` | {percent(found['found'])} | {percent(found['accuracy'])} |" in CARD
+
+
+def test_what_ships_names_its_terms_and_no_machine():
+    for name in SHIPPED:
+        metadata = load_model(name).metadata
+        assert "research use" in metadata["license"] and float(metadata["temperature"]) > 0
+    for path in WEIGHTS.rglob("*"):
+        assert path.is_dir() or not any(folder in path.read_bytes() for folder in (b"/home/", b"/tmp/", b"/work/"))
