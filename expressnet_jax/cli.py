@@ -16,7 +16,7 @@ from expressnet_jax.arguments import Parser, key_and_value, picture_size
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.deploy import commands as deploy_commands
-from expressnet_jax.deploy import web
+from expressnet_jax.deploy import finetune, web
 from expressnet_jax.errors import UserError, hush_libraries
 
 
@@ -113,6 +113,7 @@ def parser() -> argparse.ArgumentParser:
 
     deploy_commands.add_commands(command)
     web.add_command(command)
+    finetune.add_command(command)
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)

@@ -3,6 +3,7 @@
 Read at the edge only (main, loop); inside, plain values. A key that is not here is refused before anything compiles.
 """
 
+import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.errors import UserError
 
+FREE = ("model.options.", "data.options.", "adapt.options.")  # below these any key may be new
 SMALLEST, LARGEST = 32, 512  # pixels a side of the pictures that the networks are built for
 SMALLEST_SEEN = 16  # of what augmentation may leave of them in training
 
@@ -162,6 +164,22 @@ def augment_faces(config: ConfigDict) -> None:
     )
 
 
+def set_key(config: ConfigDict, key: str, value: Any) -> None:
+    """Sets one key, as `--set KEY=VALUE` does.
+
+    Raises:
+      UserError: no such key, or a value of another kind.
+    """
+    known = flatten(config.to_dict())
+    if key not in known and not key.startswith(FREE):
+        close = difflib.get_close_matches(key, known, n=1)
+        raise UserError(f"--set: no key {key!r}" + (f"; did you mean {close[0]}?" if close else ""))
+    try:
+        config.update_from_flattened_dict({key: value})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--set: {key}={value!r} is no {type(known.get(key)).__name__}") from error
+
+
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}."""
     flat = {}
@@ -198,8 +216,7 @@ def check_values(config: ConfigDict) -> None:
     known, given = flatten(default().to_dict()), flatten(config.to_dict())
     if missing := sorted(known.keys() - given.keys()):
         raise UserError(f"config: {missing[0]} is missing; begin get_config() with expressnet_jax.config.default()")
-    free = ("model.options.", "data.options.", "adapt.options.")
-    if extra := sorted(key for key in given.keys() - known.keys() if not key.startswith(free)):
+    if extra := sorted(key for key in given.keys() - known.keys() if not key.startswith(FREE)):
         raise UserError(f"config: no run reads {extra[0]}; remove it")
     for key in known:
         values = given[key] if isinstance(given[key], tuple | list) else (given[key],)

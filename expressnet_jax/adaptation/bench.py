@@ -6,7 +6,6 @@ A killed harness goes on with what is missing. Nothing here chooses by a target 
 """
 
 import contextlib
-import difflib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.adaptation.registry import METHODS
 from expressnet_jax.adaptation.report import ROLES
 from expressnet_jax.adaptation.results import Comparison, describe_target, format_table, gather
-from expressnet_jax.config import flatten
+from expressnet_jax.config import set_key
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes, write_json
 from expressnet_jax.training.assess import assess
@@ -69,16 +68,8 @@ def make_config(plan: Comparison, origin: Checkpoint, target: str, method: str, 
     config.model.update(name=model["name"], dropout=model["dropout"], options=ConfigDict(model["options"]))
     config.data.channels = channels
     config.init_from, config.seed = str(plan.init_from), seed
-    known = flatten(config.to_dict())
     for key, value in plan.overrides.items():
-        if key not in known and not key.startswith("adapt.options."):
-            close = difflib.get_close_matches(key, known, n=1)
-            raise UserError(f"--set: no key {key!r}" + (f"; did you mean {close[0]}?" if close else ""))
-        try:
-            config.update_from_flattened_dict({key: value})
-        except (TypeError, ValueError) as error:
-            kind = type(known[key]).__name__
-            raise UserError(f"--set: {key}={value!r} is no {kind}") from error
+        set_key(config, key, value)
     return config
 
 
