@@ -406,7 +406,7 @@ def test_honest_words(tuned, change, expected):
 
 def test_without_a_class_in_common_there_is_no_before(tuned):
     report = tuned[1] | {"before": None, "change": None}
-    assert "no before to compare with" in before_after.table(report) and "\nbefore" not in command.table(report)
+    assert "no before to compare with" in before_after.table(report) and "\nbefore" not in before_after.table(report)
 
 
 # The command.
