@@ -119,11 +119,15 @@ def test_a_crop_that_would_change_the_network_is_refused(tiny_config):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "package"), [("export", "m.onnx", "jax2onnx"), ("log__tensorboard", True, "tensorboardX")]
+    ("key", "value", "package", "install"),
+    [
+        ("export", "m.onnx", "jax2onnx", "jax2onnx onnx, or"),
+        ("log__tensorboard", True, "tensorboardX", r"'expressnet-jax\[tensorboard\]'"),
+    ],
 )
-def test_a_missing_extra_is_named_before_the_training(tiny_config, monkeypatch, key, value, package):
+def test_a_missing_package_is_named_before_the_training(tiny_config, monkeypatch, key, value, package, install):
     monkeypatch.setattr("expressnet_jax.training.setup.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=rf"needs {package}; pip install 'expressnet-jax\["):
+    with pytest.raises(UserError, match=rf"needs {package}; pip install {install}"):
         check(tiny_config(**{key: value}))
 
 
