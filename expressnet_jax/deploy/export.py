@@ -161,8 +161,8 @@ def _classify(model: nn.Module, variables: dict[str, Any], images: Array, temper
 
 
 def _classify_and_explain(model: nn.Module, variables: dict[str, Any], images: Array, temperature: float):
-    logits, seen = model.apply(variables, images.astype(jnp.float32), mutable=["maps"])
-    maps = seen.get("maps", {}).get("backbone", {}).get("activation_map")
+    logits, seen = model.apply(variables, images.astype(jnp.float32), mutable=["intermediates"])
+    maps = seen.get("intermediates", {}).get("backbone", {}).get("activation_map")
     if not maps:
         raise UserError("attention: the features of this network are no averages of maps; export it without")
     return jax.nn.softmax(logits / temperature, axis=-1), class_activation(maps, variables["params"]["head"], logits)

@@ -50,7 +50,7 @@ class ExpressNet(nn.Module):
                 x = ResidualBlock(width, conv, norm, attention, 2 if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
             pooled.append(x.mean((1, 2)))
             if stage > len(self.widths) - 2:
-                self.sow("maps", "activation_map", x)  # what the features are averages of
+                self.sow("intermediates", "activation_map", x)  # what the features are averages of
         return jnp.concatenate(pooled[-2:], axis=-1)
 
 

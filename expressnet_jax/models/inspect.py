@@ -41,13 +41,14 @@ def forward_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> float:
 
 
 def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str, Array]:
-    """Every map that the model sows, by its path: spatial masks float[B,h,w], channel weights float[B,C].
+    """What the model's attentions sow, by its path: spatial masks float[B,h,w], channel weights float[B,C].
 
     images uint8 or float[B,H,W,C] in 0..255.
     """
     _, sown = model.apply(variables, images.astype(jnp.float32), mutable=["intermediates"])
     leaves = jax.tree_util.tree_leaves_with_path(sown.get("intermediates", {}))
-    return {"/".join(str(key.key) for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
+    maps = {"/".join(str(key.key) for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
+    return {path: leaf for path, leaf in maps.items() if path.endswith(("channel_weight", "spatial_mask"))}
 
 
 def overview(image_shape: tuple[int, int, int], num_classes: int = 7) -> str:

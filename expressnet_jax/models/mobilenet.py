@@ -69,5 +69,5 @@ class MobileNetV2(nn.Module):
                 block = partial(InvertedResidual, wide(channels), conv, norm, depthwise, expansion)
                 x = block(stride if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
         x = nn.relu6(norm(name="last_norm")(conv(self.features, (1, 1), name="last")(x)))
-        self.sow("maps", "activation_map", x)  # what the features are averages of
+        self.sow("intermediates", "activation_map", x)  # what the features are averages of
         return x.mean((1, 2))

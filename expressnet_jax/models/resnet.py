@@ -38,5 +38,5 @@ class ResNet(nn.Module):
                 stride = 2 if stage > 0 and i == 0 else 1
                 name = f"stage{stage + 1}_block{i + 1}"
                 x = ResidualBlock(self.width * 2**stage, conv, norm, None, stride, average=False, name=name)(x)
-        self.sow("maps", "activation_map", x)  # what the features are averages of
+        self.sow("intermediates", "activation_map", x)  # what the features are averages of
         return x.mean((1, 2))
