@@ -11,9 +11,6 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
 
-import atexit
-import shutil
-import tempfile
 from dataclasses import dataclass
 
 import jax
@@ -23,14 +20,6 @@ from jax.sharding import AxisType
 
 from expressnet_jax.data.decode import encode_png
 from expressnet_jax.data.labels import BASIC
-
-# A program that two tests compile, or one test twice, is compiled once: by whichever process comes first.
-PROGRAMS = "EXPRESSNET_TEST_PROGRAMS"
-if PROGRAMS not in os.environ:
-    os.environ[PROGRAMS] = tempfile.mkdtemp(prefix="expressnet_programs_")
-    atexit.register(shutil.rmtree, os.environ[PROGRAMS], ignore_errors=True)
-jax.config.update("jax_compilation_cache_dir", os.environ[PROGRAMS])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
 @dataclass(frozen=True)

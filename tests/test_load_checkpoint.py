@@ -23,8 +23,8 @@ from expressnet_jax.training.checkpoints import (
     describe,
     find_checkpoint,
     load_checkpoint,
-    write_slim,
 )
+from expressnet_jax.training.slim import write_slim
 from expressnet_jax.training.state import TrainState
 
 SHAPE = (32, 32, 1)

@@ -5,7 +5,6 @@ network) and `metadata` (JSON: model, label names, picture size, config, library
 in it is code or pickle. `best` keeps `model` and `metadata`.
 """
 
-import copy
 import json
 import logging
 import math
@@ -280,30 +279,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             ) from error
     variables = saved["ema"] or {"params": saved["params"], "batch_stats": saved["batch_stats"]}
     return Checkpoint(folder, int(folder.name) if folder.name.isdigit() else 0, model, variables, metadata)
-
-
-def write_slim(checkpoint: Checkpoint, folder: Path) -> Path:
-    """Writes only what predicts, with what is known of it, to be handed on: a fraction of a run's checkpoint.
-
-    Paths of the machine that trained it are left out.
-
-    Raises:
-      UserError: there is something already.
-    """
-    target = folder.absolute() / str(checkpoint.metadata.get("step", checkpoint.step))
-    if target.parent.exists():
-        raise UserError(f"{folder}: is there already; remove it or give another name")
-    config = copy.deepcopy(checkpoint.metadata["config"])
-    config["init_from"] = Path(config.get("init_from", "")).name
-    config["data"] |= {"dir": "", "source": Path(config["data"].get("source", "")).name}
-    empty = {"params": {}, "batch_stats": {}, "ema": {}}
-    items = {
-        "model": ocp.args.StandardSave(empty | dict(checkpoint.variables)),
-        "metadata": ocp.args.JsonSave(checkpoint.metadata | {"config": config, "averaged": False}),
-    }
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
-        writer.save(target, ocp.args.Composite(**items))
-    return folder
 
 
 def _model_target(model: nn.Module, image_shape: tuple[int, int, int], ema: bool) -> dict[str, Any]:
