@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -30,3 +31,17 @@ def picture_size(text: str) -> int:
     if not text.isdecimal() or not SMALLEST <= int(text) <= LARGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from {SMALLEST} to {LARGEST}")
     return int(text)
+
+
+def data_dir(sub: argparse.ArgumentParser) -> None:
+    """Adds --data_dir."""
+    sub.add_argument(
+        "--data_dir", type=Path, help="where prepared data lives; default: $EXPRESSNET_DATA or ~/expressnet_data"
+    )
+
+
+def load_named(arguments: argparse.Namespace, name: str):
+    """The prepared data set of that name in --data_dir."""
+    from expressnet_jax.data.prepare import default_data_dir, load
+
+    return load(name, arguments.data_dir or default_data_dir())

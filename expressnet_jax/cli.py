@@ -4,19 +4,18 @@ Training is `python -m expressnet_jax.main --config configs/NAME.py --workdir DI
 """
 
 import argparse
-import functools
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from expressnet_jax import __version__
-from expressnet_jax.arguments import Parser, key_and_value, picture_size
+from expressnet_jax.adaptation import commands as adaptation_commands
+from expressnet_jax.arguments import Parser, data_dir, key_and_value, load_named, picture_size
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.deploy import commands as deploy_commands
-from expressnet_jax.deploy import finetune, web
+from expressnet_jax.deploy import export_command, finetune, web
 from expressnet_jax.errors import UserError, hush_libraries
 
 
@@ -63,11 +62,11 @@ def parser() -> argparse.ArgumentParser:
         "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
     )
     sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
-    _data_dir(sub)
+    data_dir(sub)
 
     sub = command("audit", audit, "Find duplicates, leaks between splits, conflicting labels.", uses_jax=False)
     sub.add_argument("name")
-    _data_dir(sub)
+    data_dir(sub)
 
     sub = command("show", show, "Write a labelled grid of pictures to look at before training.")
     sub.add_argument("name")
@@ -75,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--augment", action="store_true", help="as a training on real data sees them")
     sub.add_argument("--effects", action="store_true", help="each augmentation by itself instead")
     sub.add_argument("--output", type=Path, required=True, help="a PNG")
-    _data_dir(sub)
+    data_dir(sub)
 
     sub = command("evaluate", evaluate, "Say honestly how good a checkpoint is on a split.")
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
@@ -84,27 +83,16 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--tta", default="none", help="none, flip or ten_crop")
     sub.add_argument("--json", type=Path, help="write the figures here")
     sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
-    _data_dir(sub)
+    data_dir(sub)
 
-    sub = command("adapt-bench", adapt_bench, "Compare adaptation methods from one checkpoint, honestly; resumable.")
-    _comparison(sub)
-    _data_dir(sub)
+    adaptation_commands.add_commands(command)
 
     sub = command("summary", summary, "Put finished runs together that differ in their seed.", uses_jax=False)
     sub.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
     sub.add_argument("--mark", type=float, help="say how many seeds reach this accuracy (0.70)")
     sub.add_argument("--json", type=Path, help="write the figures here")
 
-    sub = command("export", export, "Write a checkpoint as ONNX, proved equal in ONNX Runtime.")
-    sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
-    sub.add_argument("--output", type=Path, required=True, help="the .onnx file")
-    sub.add_argument("--input", choices=("uint8", "float"), default="uint8", help="type of the pixel values 0..255")
-    sub.add_argument("--data", help="a prepared data set to compare on; default: generated pictures")
-    sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
-    sub.add_argument("--slim", type=Path, metavar="FOLDER", help="write a checkpoint of the weights alone, too")
-    sub.add_argument("--int8", type=Path, metavar="FILE", help="write a version with 8-bit integers, too")
-    sub.add_argument("--attention", action="store_true", help="the file also gives the class activation map")
-    _data_dir(sub)
+    export_command.add_command(command)
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
     sub.add_argument("name", nargs="?", help="show this one's layers")
@@ -118,26 +106,6 @@ def parser() -> argparse.ArgumentParser:
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)
     return top
-
-
-def _data_dir(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--data_dir", type=Path, help="where prepared data lives; default: $EXPRESSNET_DATA or ~/expressnet_data"
-    )
-
-
-def _comparison(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--source", required=True, help="the data set that the checkpoint was trained on")
-    sub.add_argument("--targets", required=True, type=_words, help="prepared data sets, with commas between them")
-    sub.add_argument("--init_from", required=True, help="the source's checkpoint: a run's workdir or one of its own")
-    sub.add_argument("--workdir", required=True, type=Path, help="where runs and results go; what is there is kept")
-    sub.add_argument("--methods", type=_words, default=("all",), help="default: all; or names, with commas between")
-    sub.add_argument("--seeds", type=int, default=3, help="default: 3")
-    sub.add_argument("--weights", type=_numbers, default=(1.0,), help="multiples of a method's weight to try")
-    sub.add_argument("--criterion", default="information", help="chooses the weight, without a target label")
-    sub.add_argument(
-        "--set", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of every run's config"
-    )
 
 
 def prepare(arguments: argparse.Namespace) -> None:
@@ -157,7 +125,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 def audit(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data import audit as room
 
-    prepared = _load(arguments, arguments.name)
+    prepared = load_named(arguments, arguments.name)
     print(room.table(room.audit(prepared)))
     print(f"wrote {prepared.directory / 'audit.json'} and audit.txt beside it")
 
@@ -166,7 +134,7 @@ def show(arguments: argparse.Namespace) -> None:
     from expressnet_jax.config import augment_faces, default
     from expressnet_jax.data import show as room
 
-    prepared = _load(arguments, arguments.name)
+    prepared = load_named(arguments, arguments.name)
     split = prepared.split(arguments.split or ("train" if "train" in prepared.splits else "all"))
     if arguments.effects:
         path = room.show_augmentations(split, arguments.output)
@@ -201,30 +169,6 @@ def evaluate(arguments: argparse.Namespace) -> None:
                 print(f"wrote {path}")
 
 
-def adapt_bench(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.adaptation import bench
-    from expressnet_jax.adaptation.registry import METHODS
-    from expressnet_jax.compile_cache import keep_compiled
-
-    keep_compiled()
-    methods = tuple(name for name in METHODS if name != "supervised")
-    overrides = dict(arguments.set)
-    if arguments.data_dir:
-        overrides["data.dir"] = str(arguments.data_dir)
-    plan = bench.Comparison(
-        arguments.source,
-        arguments.targets,
-        arguments.init_from,
-        methods if arguments.methods == ("all",) else arguments.methods,
-        arguments.seeds,
-        overrides,
-        arguments.weights,
-        arguments.criterion,
-    )
-    for path in bench.adapt_bench(plan, arguments.workdir, say=functools.partial(print, flush=True)):
-        print(f"wrote {path}")
-
-
 def summary(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.files import write_json
     from expressnet_jax.evaluation.seeds import format_summary, read_run, summarise_runs
@@ -235,59 +179,11 @@ def summary(arguments: argparse.Namespace) -> None:
         print(f"wrote {write_json(arguments.json, figures)}")
 
 
-def export(arguments: argparse.Namespace) -> None:
-    import numpy as np
-
-    from expressnet_jax.data.decode import decode_all
-    from expressnet_jax.deploy.export import export_onnx
-    from expressnet_jax.deploy.quantize import CALIBRATION, quantize
-    from expressnet_jax.training.assess import find_temperature
-    from expressnet_jax.training.checkpoints import load_checkpoint
-    from expressnet_jax.training.slim import write_slim
-
-    checkpoint = load_checkpoint(arguments.checkpoint)
-    options = {"input": arguments.input, "attention": arguments.attention}
-    if (arguments.calibrate or arguments.int8) and not arguments.data:
-        raise UserError("--calibrate and --int8 learn from pictures; give --data, too")
-    if arguments.data:
-        prepared = _load(arguments, arguments.data)
-        split = prepared.split(next(iter(prepared.splits)))
-        height, _, channels = checkpoint.image_shape
-        order = np.random.default_rng(0).permutation(len(split))[: CALIBRATION + 256]
-        images = decode_all(split.subset(np.sort(order)), height, channels)
-        options["images"] = images[:256]
-        if arguments.calibrate:
-            options["temperature"] = find_temperature(checkpoint, prepared.split(arguments.calibrate))
-    proof = export_onnx(checkpoint, arguments.output, **options)
-    print(json.dumps(proof, indent=2, default=str))
-    if arguments.int8:
-        training = images[256:] if len(images) > 512 else images
-        proof = quantize(arguments.output, arguments.int8, training, images[:256])
-        print(json.dumps(proof, indent=2))
-    if arguments.slim:
-        write_slim(checkpoint, arguments.slim)
-    print("wrote", ", ".join(str(path) for path in (arguments.output, arguments.int8, arguments.slim) if path))
-
-
 def models(arguments: argparse.Namespace) -> None:
     from expressnet_jax.models import inspect
 
     shape = (arguments.size, arguments.size, arguments.channels)
     print(inspect.describe(arguments.name, shape) if arguments.name else inspect.overview(shape))
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word for word in text.split(",") if word)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(float(word) for word in _words(text))
-
-
-def _load(arguments: argparse.Namespace, name: str):
-    from expressnet_jax.data.prepare import default_data_dir, load
-
-    return load(name, arguments.data_dir or default_data_dir())
 
 
 def _data(arguments: argparse.Namespace):
@@ -300,7 +196,7 @@ def _data(arguments: argparse.Namespace):
 
     stored = (arguments.data_dir or default_data_dir()) / arguments.data
     if not Path(arguments.data).exists() or (Path(arguments.data).name == arguments.data and stored.is_dir()):
-        return contextlib.nullcontext(_load(arguments, arguments.data))
+        return contextlib.nullcontext(load_named(arguments, arguments.data))
 
     @contextlib.contextmanager
     def for_the_moment():

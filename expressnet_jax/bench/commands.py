@@ -61,16 +61,20 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
 
     text = "What the predictor answers on a data set: bare faces, faces that have to be found, milliseconds."
     sub = part("predict", _predict, _predict_table, text)
-    sub.add_argument("--data", default="fer2013", help="a prepared data set of cut faces; default: fer2013")
-    sub.add_argument("--split", default="validation", help="default: validation")
-    sub.add_argument("--data_dir", type=Path, help="where prepared data lives")
-    sub.add_argument("--models", nargs="+", help="default: all that are shipped")
-    sub.add_argument("--detectors", nargs="*", default=(), help="default: all that are installed")
+    _faces(sub)
 
     text = "The README's table, from the JSON that the other parts have written."
     sub = parts.add_parser("table", help=text, description=text)
     sub.add_argument("folder", type=Path, nargs="?", default=Path("configs/results"), help="default: configs/results")
     sub.set_defaults(measure=lambda arguments: arguments.folder, table=_table, json=None)
+
+
+def _faces(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--data", default="fer2013", help="a prepared data set of cut faces; default: fer2013")
+    sub.add_argument("--split", default="validation", help="default: validation")
+    sub.add_argument("--data_dir", type=Path, help="where prepared data lives")
+    sub.add_argument("--models", nargs="+", help="default: all that are shipped")
+    sub.add_argument("--detectors", nargs="*", default=(), help="default: all that are installed")
 
 
 def _network(sub: argparse.ArgumentParser, batch_size: int = 128) -> None:
