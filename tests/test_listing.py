@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy.listing import Csv, as_dict, bar, json_line, table
+from expressnet_jax.deploy.listing import Csv, as_dict, json_line, table
+from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.deploy.predictor import Face
 
 CLASSES = ("anger", "happiness", "neutral")

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from expressnet_jax.deploy.predictor import Face
-
-BAR = "▏▎▍▌▋▊▉█"
+from expressnet_jax.evaluation.bars import bar
 
 
 def table(name: str, faces: Sequence[Face]) -> str:
@@ -23,13 +22,6 @@ def table(name: str, faces: Sequence[Face]) -> str:
         sure = f"{100 * face.confidence:3.0f} % {bar(face.confidence)}"
         lines.append(f"  {number:2d}  {face.label:<10} {sure}  {rest}  at {box}{doubt}")
     return "\n".join(lines)
-
-
-def bar(share: float, width: int = 10) -> str:
-    """A bar of `width` characters for 0..1, in eighths."""
-    eighths = round(share * width * 8)
-    whole, part = divmod(eighths, 8)
-    return ("█" * whole + (BAR[part - 1] if part else "")).ljust(width)
 
 
 def as_dict(face: Face) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import shutil
 from collections.abc import Sequence
 from typing import TextIO
 
-from expressnet_jax.deploy.listing import bar
 from expressnet_jax.deploy.video import Sighting, Watched
+from expressnet_jax.evaluation.bars import bar
 
 UP, CLEAR = "\x1b[{}A", "\x1b[J"  # the cursor n lines up; everything from there on away (ECMA-48, CUU and ED)
 SECOND = 1.0

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.evaluation.mistakes import mistakes_html
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 
 __all__ = ["confusion_png", "curves_png", "format_table", "mistakes_html"]
 
 BAR = 20
-EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 def format_table(metrics: dict[str, Any], title: str = "") -> str:
@@ -27,7 +27,7 @@ def format_table(metrics: dict[str, Any], title: str = "") -> str:
 def _class_row(name: str, figures: dict[str, Any], width: int) -> str:
     shares = [f"{figures[key]:.3f}" if figures["support"] else "–" for key in ("precision", "recall", "f1")]
     cells = [*shares, f"{figures['support']:,}"]
-    return f"{_row(name, cells, width)}   {_bar(figures['f1'])}".rstrip()
+    return f"{_row(name, cells, width)}   {bar(figures['f1'], BAR)}".rstrip()
 
 
 def _mean_row(metrics: dict[str, Any], width: int) -> str:
@@ -40,11 +40,6 @@ def _mean_row(metrics: dict[str, Any], width: int) -> str:
 def _row(name: str, cells: list[str], width: int) -> str:
     precision, recall, f1, support = cells
     return f"{name:<{width}}   {precision:>9}   {recall:>6}   {f1:>5}   {support:>7}"
-
-
-def _bar(share: float) -> str:
-    eighths = round(share * BAR * 8)
-    return "█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()
 
 
 def _summary(metrics: dict[str, Any]) -> list[str]:
