@@ -26,7 +26,8 @@ from expressnet_jax.deploy import before_after, own_faces
 from expressnet_jax.deploy import finetune as command
 from expressnet_jax.deploy.before_after import repeated, sign_test
 from expressnet_jax.deploy.detector import Detector, Found, make_detector
-from expressnet_jax.deploy.finetune import Request, add_command, make_config, scale
+from expressnet_jax.deploy.finetune import Request, add_command
+from expressnet_jax.deploy.finetune_recipe import make_config, scale
 from expressnet_jax.deploy.onnx_predict import onnx_predict
 from expressnet_jax.deploy.own_faces import Cutting, store_faces
 from expressnet_jax.deploy.predictor import Predictor
