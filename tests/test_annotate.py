@@ -1,5 +1,7 @@
 """What is drawn over a picture, and what is left alone."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -108,6 +110,23 @@ def test_a_title_stands_before_the_label():
     plain, titled = annotate(wall(), **options), annotate(wall(), **options, titles=["7"])
     rows, _ = np.nonzero((plain != titled).any(axis=2))
     assert len(rows) > 20 and np.ptp(rows) < 16  # the label's line alone
+
+
+def test_the_label_may_be_another_one_than_the_likeliest():
+    options = {"boxes": [(100, 60, 118, 100)], "probabilities": [sure_of("anger", 0.5)]}
+    plain, named = annotate(wall(), **options), annotate(wall(), **options, labels=["fear"])
+    assert tuple(plain[60, 140]) == COLOURS[BASIC.index("anger")]
+    assert tuple(named[60, 140]) == COLOURS[BASIC.index("fear")]
+
+
+def test_a_panel_stays_on_its_side_until_it_hides_too_much():
+    """A face that comes from below pushes it away once; as it leaves, the panel does not jump back."""
+    sides, seen = {}, []
+    for top in [*range(290, 160, -10), *range(160, 290, 10)]:
+        boxes = [(100, 60, 118, 100), (100, top, 118, 100)]
+        annotate(wall(400, 400), boxes, [sure_of("anger")] * 2, ["1", "2"], sides=sides)
+        seen.append(sides["1"])
+    assert seen[0] == 0 and sum(a != b for a, b in pairwise(seen)) == 1
 
 
 def test_every_face_needs_its_probabilities():

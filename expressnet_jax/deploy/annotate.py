@@ -1,6 +1,6 @@
 """Boxes, labels and bars drawn over a picture."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ INK = (30, 30, 30)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SHOWN = 3  # classes of each face
 LINE, WIDE = 15, 118  # pixels of a panel's line and of its width, at scale 1
+WORTH_IT = 0.15  # share of itself that a panel must hide less elsewhere before it changes sides: it does not jump
 
 Rectangle = tuple[int, int, int, int]  # left, top, width, height
 
@@ -29,29 +30,50 @@ def annotate(
     boxes: Sequence[Sequence[float]],
     probabilities: Sequence[Mapping[str, float]],
     titles: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    sides: dict[str, int] | None = None,
 ) -> np.ndarray:
     """uint8[H,W,3] -> a copy with a box a face, its label and its likeliest classes as bars.
 
-    `titles` stand before the labels: numbers of tracks. A panel lies where it hides the least of the other faces.
+    A panel lies where it hides the least of the other faces.
+
+    Args:
+      titles: what stands before the labels: numbers of tracks.
+      labels: the class of each face, where it is not the likeliest one.
+      sides: title -> on which side of its face its panel was drawn in the film's last frame, and is best drawn again;
+        brought up to date.
     """
     drawn = image.copy()
     faces = [tuple(round(x) for x in box) for box in boxes]
+    sides = {} if sides is None else sides
     panels: list[Rectangle] = []
     for number, (face, row) in enumerate(zip(faces, probabilities, strict=True)):
         scale = float(np.clip(face[2] / WIDE, 0.8, max(min(drawn.shape[:2]) / 480, 0.8)))
-        panel = _place(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape, [*faces, *panels])
-        panels.append(panel)
-        _draw(drawn, face, panel, row, titles[number] if titles else "", scale)
+        places = _places(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape)
+        title, label = titles[number] if titles else "", labels[number] if labels else max(row, key=row.get)
+        side = _choose(places, [*faces, *panels], sides.get(title))
+        if title:
+            sides[title] = side
+        panels.append(places[side])
+        _draw(drawn, face, places[side], row, title, label, scale)
     return drawn
 
 
-def _place(face: Rectangle, width: int, height: int, shape: tuple[int, ...], taken: Iterable[Rectangle]) -> Rectangle:
-    """Below the face, above it, or beside it: inside the picture, over as little as can be of what is `taken`."""
+def _places(face: Rectangle, width: int, height: int, shape: tuple[int, ...]) -> list[Rectangle]:
+    """Below the face, above it, right and left of it, moved until it is inside the picture."""
     left, top, wide, tall = face
     wanted = [(left, top + tall + 2), (left, top - height - 2), (left + wide + 2, top), (left - width - 2, top)]
     inside = [(min(max(x, 0), max(shape[1] - width, 0)), min(max(y, 0), max(shape[0] - height, 0))) for x, y in wanted]
-    taken = list(taken)
-    return min(((x, y, width, height) for x, y in inside), key=lambda panel: sum(_shared(panel, t) for t in taken))
+    return [(x, y, width, height) for x, y in inside]
+
+
+def _choose(places: Sequence[Rectangle], taken: Sequence[Rectangle], before: int | None) -> int:
+    """The place over as little as can be of what is `taken`, or the one `before` where that is hardly worse."""
+    hidden = [sum(_shared(place, other) for other in taken) for place in places]
+    best = int(np.argmin(hidden))
+    if before is not None and hidden[before] <= hidden[best] + WORTH_IT * places[before][2] * places[before][3]:
+        return before
+    return best
 
 
 def _shared(a: Rectangle, b: Rectangle) -> int:
@@ -62,18 +84,18 @@ def _shared(a: Rectangle, b: Rectangle) -> int:
 
 
 def _draw(
-    drawn: np.ndarray, face: Rectangle, panel: Rectangle, row: Mapping[str, float], title: str, scale: float
+    drawn: np.ndarray, face: Rectangle, panel: Rectangle, row: Mapping[str, float], title: str, label: str, scale: float
 ) -> None:
     names = list(row)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
     ranked = sorted(row, key=row.get, reverse=True)[:SHOWN]
     (left, top, width, height), (x, y, across, down) = face, panel
     thick = max(round(2 * scale), 1)
-    cv2.rectangle(drawn, (left, top), (left + width, top + height), colours[ranked[0]], thick, cv2.LINE_AA)
+    cv2.rectangle(drawn, (left, top), (left + width, top + height), colours[label], thick, cv2.LINE_AA)
     sheet = drawn[y : y + down, x : x + across]
     sheet[:] = cv2.addWeighted(sheet, 0.15, np.full_like(sheet, 255), 0.85, 0)
     pixels = lambda units: round(units * scale)
-    _write(drawn, f"{title} {ranked[0]}".strip(), x + pixels(3), y + pixels(11), 0.42 * scale, colours[ranked[0]])
+    _write(drawn, f"{title} {label}".strip(), x + pixels(3), y + pixels(11), 0.42 * scale, colours[label])
     for i, name in enumerate(ranked, 1):
         base = y + pixels(LINE * (i + 1) - 4)
         start = (x + pixels(3), base - pixels(8))

@@ -34,6 +34,7 @@ def predict_film(arguments: argparse.Namespace) -> int:
         watcher = _watcher(arguments)
         summary = Summary(watcher.predictor.classes)
         follower, start, table, writer = Follower(), 0, None, None
+        sides: dict[str, int] = {}
         if arguments.annotate:
             writer = stack.enter_context(contextlib.closing(_writer(arguments.annotate, film)))
         if arguments.csv:
@@ -46,9 +47,8 @@ def predict_film(arguments: argparse.Namespace) -> int:
         with _stop_told(table, writer), tqdm(disable=None, dynamic_ncols=True, **progress) as bar:
             for batch in stream:
                 _record(batch, name, summary, table, follower)
-                if writer:
-                    for watched in batch:
-                        writer.write(drawn(watched, summary.classes))
+                for watched in batch if writer else ():
+                    writer.write(drawn(watched, summary.classes, sides))
                 bar.update(len(batch))
     print(summary.text())
     for path in filter(None, (arguments.csv, summary.frames and arguments.annotate)):
@@ -86,12 +86,16 @@ def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
     return _status(summary, name)
 
 
-def drawn(watched: Watched, classes: Sequence[str]) -> np.ndarray:
-    """A frame's uint8[H,W,3] with its faces' boxes, the numbers of their tracks and smoothed probabilities."""
+def drawn(watched: Watched, classes: Sequence[str], sides: dict[str, int]) -> np.ndarray:
+    """A frame's uint8[H,W,3] with its faces' boxes, the numbers of their tracks and smoothed probabilities.
+
+    `sides` is `annotate`'s, the same for all frames of a film.
+    """
     faces = watched.faces
     named = [dict(zip(classes, face.smoothed.tolist(), strict=True)) for face in faces]
     titles = [str(face.track or "") for face in faces]
-    return annotate(watched.frame.image, [face.found.box for face in faces], named, titles)
+    labels = [classes[face.label] for face in faces]
+    return annotate(watched.frame.image, [face.found.box for face in faces], named, titles, labels, sides)
 
 
 def _record(batch: Sequence[Watched], name: str, summary: Summary, table: FilmTable | None, follower: Follower) -> None:
