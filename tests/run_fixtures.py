@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import jax
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from expressnet_jax.config import default
 from expressnet_jax.data.prepare import Prepared, load, prepare
@@ -45,6 +47,25 @@ def environment(tmp_path_factory) -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     return os.environ | cache | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "EXPRESSNET_TUNE": "0"}
+
+
+@pytest.fixture(scope="module")
+def compile_once(environment):
+    """What a module's runs have in common is compiled once, by whichever comes first; as users have it."""
+    settings = {
+        "jax_compilation_cache_dir": environment["JAX_COMPILATION_CACHE_DIR"],
+        "jax_persistent_cache_min_compile_time_secs": 0.3,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+
+    def use(settings):
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        reset_cache()  # JAX looks once in a process whether there is a cache
+
+    use(settings)
+    yield
+    use(before)
 
 
 @pytest.fixture(scope="session")

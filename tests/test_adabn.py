@@ -10,6 +10,7 @@ from expressnet_jax.adaptation.adabn import batch_statistics, pool, settling
 from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.state import TrainState
+from weights import drawn_weights
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (11, 3, 4, 2)).astype(np.uint8)
 
@@ -96,7 +97,7 @@ def test_means_that_differ_between_batches_add_to_the_variance():
 def test_after_adapting_to_one_batch_evaluation_sees_it_as_training_does():
     model = create_model("expressnet_tiny", 7, widths=(8, 12), depths=(1, 1), stem_width=4, dropout=0.2)
     images = np.random.default_rng(1).integers(0, 256, (8, 16, 16, 1)).astype(np.uint8)
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.asarray(images, jnp.float32))
+    variables = drawn_weights(model, images.shape)
     after = {**variables, "batch_stats": adapted(model, variables, [images]).batch_stats}
     assert jax.tree.structure(after) == jax.tree.structure(dict(variables))
     features = lambda variables, train: jax.jit(

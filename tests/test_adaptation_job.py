@@ -17,6 +17,7 @@ from expressnet_jax.training.checkpoints import load_checkpoint
 from runs import arrays, history, train, write_pictures
 
 pytest_plugins = ["run_fixtures"]
+pytestmark = pytest.mark.usefixtures("compile_once")
 OPTIONS = {"widths": (4, 8), "depths": (1, 1), "stem_width": 4}
 SHORT = {
     "data.size": 32,

@@ -1,7 +1,6 @@
 """A checkpoint on a split: the label spaces meet by name, every example counts once, leaks are told apart."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -14,6 +13,7 @@ from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.assess import assess, leaked_examples, match_labels
 from expressnet_jax.training.checkpoints import Checkpoint
 from runs import write_pictures
+from weights import drawn_weights
 
 SHAPE = (32, 32, 1)
 
@@ -23,7 +23,7 @@ def checkpoint(tmp_path_factory):
     """A plain CNN with random weights that calls five emotions by other names and in another order."""
     classes = ("Sad", "neutral", "happy", "angry", "contempt")
     model = create_model("plain_cnn", len(classes))
-    variables = jax.jit(model.init)(jax.random.key(1), jnp.zeros((1, *SHAPE)))
+    variables = drawn_weights(model, (1, *SHAPE))
     return Checkpoint(tmp_path_factory.mktemp("none"), 12, model, variables, {"classes": classes, "image_shape": SHAPE})
 
 

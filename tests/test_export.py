@@ -193,6 +193,14 @@ def test_the_graph_is_lean_and_raises_no_warning(tiny, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_it_names_the_terms_of_all_that_it_has_learned_from():
+    checkpoint = checkpoint_of("expressnet_tiny")
+    before = [{"task": "identity", "data": "lfw"}, {"task": "adaptation", "data": "fer2013", "target": "mine"}]
+    told = describe_file(checkpoint._replace(metadata=checkpoint.metadata | {"lineage": before}), "uint8")["license"]
+    names = [told.index(f" {name}: ") for name in ("lfw", "fer2013", "mine", "synthetic")]
+    assert names == sorted(names) and told.count("research use") == 1
+
+
 def test_the_file_says_what_it_is(tiny):
     checkpoint, (paths, proofs) = checkpoint_of("expressnet_tiny"), tiny
     stored = onnxruntime.InferenceSession(str(paths["uint8"])).get_modelmeta().custom_metadata_map

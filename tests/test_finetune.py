@@ -36,6 +36,10 @@ from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints import Checkpoints, describe, load_checkpoint, saved_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict
+from weights import drawn_weights
+
+pytest_plugins = ["run_fixtures"]
+pytestmark = pytest.mark.usefixtures("compile_once")
 
 GREEN = (40, 220, 40)
 SIDE = 32
@@ -253,7 +257,7 @@ def start(tmp_path_factory):
     images = np.stack([exposed(i, name) for name in ("under", "over") for i in range(100)])[..., None]
     targets = 4.0 * np.eye(7)[np.repeat([BASIC.index("happiness"), BASIC.index("sadness")], 100)] - 2
     model = create_model("plain_cnn", 7, dropout=0.1)
-    params = jax.device_get(jax.jit(model.init)(jax.random.key(0), images[:1].astype(np.float32)))["params"]
+    params = drawn_weights(model, images.shape)["params"]
     features = jax.jit(lambda x: model.apply({"params": params}, x, method="features"))(images.astype(np.float32))
     mean, scale = np.mean(features, 0), np.std(features, 0) + 1e-3
     rows = np.c_[(features - mean) / scale, np.ones(len(images))]

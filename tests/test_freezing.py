@@ -13,6 +13,7 @@ from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import begin, init_state
 from expressnet_jax.training.step import make_train_step
 from expressnet_jax.training.task import supervised
+from weights import drawn_weights
 
 LAYERS = ("stem", "middle", "top")
 
@@ -48,7 +49,7 @@ def test_frozen_layers_stay_bit_for_bit_and_cost_no_gradient():
     task = supervised(model, make_objective(rebalance=rebalance("none", np.ones(3))), still)
     frozen = {"stem", "stem_norm", "stage1_block1"}
     mesh = jax.make_mesh((1, 1), ("data", "model"), devices=jax.devices()[:1])
-    state = init_state(begin(model, (16, 16, 1)), optimizer, mesh)
+    state = init_state(begin(model, (16, 16, 1)), optimizer, mesh, warm=drawn_weights(model, (1, 16, 16, 1)))
     batch = {
         "image": np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8),
         "label": np.arange(8) % 3,

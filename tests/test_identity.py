@@ -4,7 +4,6 @@ import json
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -20,8 +19,10 @@ from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import begin, init_state
 from expressnet_jax.training.step import make_train_step
 from expressnet_jax.training.task import supervised
+from weights import drawn_weights
 
 pytest_plugins = ["run_fixtures"]
+pytestmark = pytest.mark.usefixtures("compile_once")
 
 NAMES = [f"Person_{chr(65 + i)}" for i in range(20)]
 
@@ -164,7 +165,7 @@ def test_many_classes_lie_on_all_devices_and_give_the_same_step(mesh_of, monkeyp
         objective = make_objective("arcface", rebalance=rebalance("none", np.ones(64)), scale=16.0)
         objective = identity.over_all_devices(objective, where, 64)
         step = make_train_step(supervised(model, objective, {"mixup": 0.0, "cutmix": 0.0}), optimizer, schedule)
-        state = init_state(begin(model, (16, 16, 1)), optimizer, where)
+        state = init_state(begin(model, (16, 16, 1)), optimizer, where, warm=drawn_weights(model, (1, 16, 16, 1)))
         spread = jax.NamedSharding(where, jax.P("data"))
         compiled = jax.jit(step).lower(state, jax.device_put(batch, spread)).compile()
         after, metrics = compiled(state, jax.device_put(batch, spread))
@@ -182,7 +183,7 @@ def test_many_classes_lie_on_all_devices_and_give_the_same_step(mesh_of, monkeyp
 def test_the_cosine_head_is_the_cosine():
     model = Classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 3, head_kind="cosine")
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1)).astype(np.float32)
-    variables = model.init(jax.random.key(0), jnp.asarray(images))
+    variables = drawn_weights(model, images.shape)
     features = np.float64(model.apply(variables, images, method="features"))
     centres = np.float64(variables["params"]["head"]["kernel"])
     expected = features @ centres / np.linalg.norm(features, axis=1)[:, None] / np.linalg.norm(centres, axis=0)

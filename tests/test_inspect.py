@@ -15,14 +15,14 @@ from expressnet_jax.models.inspect import (
     parameter_count,
 )
 from expressnet_jax.models.registry import MODELS, create_model
+from weights import shapes_of
 
 SMALL = Classifier(ExpressNet(widths=(4, 8), depths=(2, 1), stem_width=4), 7)
 
 
 def zeros(model, images):
     """Variables that cost no compilation."""
-    shapes = jax.eval_shape(model.init, jax.random.key(0), images)
-    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes_of(model, images.shape))
 
 
 def test_layers_come_in_the_order_of_the_forward_pass():

@@ -26,6 +26,7 @@ from expressnet_jax.training.checkpoints import (
 )
 from expressnet_jax.training.slim import write_slim
 from expressnet_jax.training.state import TrainState
+from weights import drawn_weights
 
 SHAPE = (32, 32, 1)
 
@@ -37,7 +38,7 @@ def trained(tmp_path_factory, mesh_of):
     config = default()
     config.model.name, config.optimizer.ema = "plain_cnn", 0.9
     model = create_model("plain_cnn", 3)
-    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, *SHAPE)))["params"]
+    params = drawn_weights(model, (1, *SHAPE))["params"]
     place = lambda tree: jax.device_put(tree, NamedSharding(mesh_of(1), P()))
     average = {"params": jax.tree.map(lambda x: x + 1, params), "batch_stats": {}}
     state = place(TrainState(jnp.int32(7), params, {}, (), average))

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 
-import jax
 import numpy as np
 import pytest
 
@@ -19,23 +18,9 @@ from expressnet_jax.training.writers import MetricsFile
 from runs import arrays, history, train
 
 pytest_plugins = ["run_fixtures"]
+pytestmark = pytest.mark.usefixtures("compile_once")
 
 SHORT = {"train__epochs": 2.0, "checkpoint__keep": 2, "eval__every_epochs": 1.0}  # 8 steps on this data set
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(environment):
-    """The programs of this module's runs are compiled once, by whichever run comes first."""
-    settings = {
-        "jax_compilation_cache_dir": environment["JAX_COMPILATION_CACHE_DIR"],
-        "jax_persistent_cache_min_compile_time_secs": 0,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet, stem_stride
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import MODELS, create_model
+from weights import drawn_weights, shapes_of
 
 BUDGETS = {"expressnet_tiny": 0.3e6, "expressnet_small": 2e6, "expressnet_base": 12e6}
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3)).astype(np.float32)
@@ -21,29 +22,12 @@ def pictures(size, channels):
     return PICTURES[:, :size, :size, :channels]
 
 
-def shapes(model, images):
-    return jax.eval_shape(model.init, jax.random.key(0), images)
-
-
 def first_of_each_kind():
     """A name for every class of backbone: the others are the same code at another width."""
     kinds = {}
     for name in MODELS:
         kinds.setdefault(type(create_model(name, 7).backbone), name)
     return list(kinds.values())
-
-
-def drawn(model, images):
-    """Variables with no zero among them: a scale that starts at zero would hide what comes before it."""
-    rng = np.random.default_rng(1)
-
-    def draw(path, leaf):
-        if leaf.ndim > 1:
-            return rng.normal(0, np.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(leaf.dtype)
-        positive = path[-1].key in ("scale", "var")
-        return rng.uniform(0.5 if positive else -0.1, 1.0 if positive else 0.1, leaf.shape).astype(leaf.dtype)
-
-    return jax.tree_util.tree_map_with_path(draw, shapes(model, images))
 
 
 @pytest.fixture(params=MODELS)
@@ -68,7 +52,7 @@ def test_logits_and_features_have_their_shapes(name, size, channels):
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_compiled_is_what_was_written(name):
     model, images = create_model(name, 7), pictures(48, 1)
-    variables = drawn(model, images)
+    variables = drawn_weights(model, images.shape)
     logits = model.apply(variables, images)
     assert np.isfinite(logits).all() and np.ptp(logits, axis=0).min() > 0
     np.testing.assert_allclose(jax.jit(model.apply)(variables, images), logits, rtol=1e-3, atol=1e-4)
@@ -77,7 +61,7 @@ def test_compiled_is_what_was_written(name):
 def test_bfloat16_computes_on_float32_parameters(name):
     images = pictures(112, 3)
     model = create_model(name, 7, dtype="bfloat16")
-    variables = drawn(model, images)
+    variables = drawn_weights(model, images.shape)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
     logits = jax.jit(model.apply)(variables, images)
     assert logits.dtype == jnp.float32 and np.isfinite(logits).all()
@@ -88,7 +72,7 @@ def test_bfloat16_computes_on_float32_parameters(name):
 
 def test_gradient_reaches_every_parameter(name):
     model, images = create_model(name, 7), pictures(48, 1)
-    variables = drawn(model, images)
+    variables = drawn_weights(model, images.shape)
 
     @jax.jit
     def gradient(params):
@@ -102,14 +86,14 @@ def test_gradient_reaches_every_parameter(name):
 
 def test_uint8_and_float_pictures_are_the_same():
     model, images = create_model("plain_cnn", 7), pictures(48, 1)
-    variables = drawn(model, images)
+    variables = drawn_weights(model, images.shape)
     apply = jax.jit(model.apply)
     np.testing.assert_array_equal(apply(variables, images.astype(np.uint8)), apply(variables, images))
 
 
 def test_dropout_acts_in_training_only():
     model, images = create_model("plain_cnn", 7, dropout=0.5), pictures(48, 1)
-    variables = drawn(model, images)
+    variables = drawn_weights(model, images.shape)
     training = lambda seed: model.apply(variables, images, True, rngs={"dropout": jax.random.key(seed)})
     assert np.abs(training(0) - training(1)).max() > 0
     undropped = create_model("plain_cnn", 7).apply(variables, images)
@@ -118,7 +102,7 @@ def test_dropout_acts_in_training_only():
 
 def test_training_moves_the_batch_statistics_and_evaluation_leaves_them():
     model, images = Classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 7), pictures(48, 1)
-    variables = drawn(model, images)
+    variables = drawn_weights(model, images.shape)
     _, kept = jax.jit(lambda v: model.apply(v, images, mutable=["batch_stats"]))(variables)
     jax.tree.map(np.testing.assert_array_equal, kept["batch_stats"], variables["batch_stats"])
     _, moved = jax.jit(lambda v: model.apply(v, images, True, mutable=["batch_stats"]))(variables)
@@ -129,9 +113,9 @@ def test_training_moves_the_batch_statistics_and_evaluation_leaves_them():
 @pytest.mark.parametrize("name", BUDGETS)
 def test_expressnet_keeps_its_budget_and_one_set_of_parameters_for_every_size(name):
     model = create_model(name, 7)
-    params = shapes(model, pictures(48, 3))["params"]
+    params = shapes_of(model, (2, 48, 48, 3))["params"]
     assert BUDGETS[name] / 3 < parameter_count(params) <= BUDGETS[name]
-    assert params == shapes(model, pictures(112, 3))["params"]
+    assert params == shapes_of(model, (2, 112, 112, 3))["params"]
 
 
 def test_the_stages_see_maps_of_20_to_56_pixels():
@@ -143,13 +127,13 @@ def test_expressnet_features_are_the_means_of_the_last_two_stages():
     backbone = ExpressNet(widths=(4, 6, 10), depths=(1, 1, 1), stem_width=4)
     images = pictures(48, 1)
     apply = jax.jit(partial(backbone.apply, capture_intermediates=True, mutable=["intermediates"]))
-    _, seen = apply(drawn(backbone, images), images)
+    _, seen = apply(drawn_weights(backbone, images.shape), images)
     means = [seen["intermediates"][f"stage{i}_block1"]["__call__"][0].mean((1, 2)) for i in (2, 3)]
     np.testing.assert_allclose(seen["intermediates"]["__call__"][0], np.concatenate(means, -1), rtol=1e-6)
 
 
 def test_plain_cnn_has_the_layers_of_the_paper():
-    params = shapes(create_model("plain_cnn", 7), pictures(48, 1))["params"]
+    params = shapes_of(create_model("plain_cnn", 7), (2, 48, 48, 1))["params"]
     kernels = {layer: leaf["kernel"].shape for layer, leaf in params["backbone"].items()}
     assert kernels == {
         "conv_1": (3, 3, 1, 32),

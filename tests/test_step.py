@@ -20,6 +20,7 @@ from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import begin, init_state
 from expressnet_jax.training.step import make_dispatch, make_predict, make_train_step
 from expressnet_jax.training.task import supervised
+from weights import drawn_weights
 
 NET = Classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 7)
 PLAIN = Classifier(PlainCNN(), 7)
@@ -66,7 +67,8 @@ def sgd(schedule):
 def born(model, optimizer, ema):
     """A new state in NumPy: a step takes the arrays that it is given for itself. It is the same on every mesh."""
     one = jax.make_mesh((1, 1), ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:1])
-    return jax.tree.map(np.array, init_state(begin(model, (SIDE, SIDE, 1)), optimizer, one, ema=ema))
+    warm = drawn_weights(model, (1, SIDE, SIDE, 1))
+    return jax.tree.map(np.array, init_state(begin(model, (SIDE, SIDE, 1)), optimizer, one, ema=ema, warm=warm))
 
 
 class Run:

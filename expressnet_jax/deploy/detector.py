@@ -45,6 +45,9 @@ class Detector(NamedTuple):
 def make_detector(name: str, **options) -> Detector:
     """A detector of DETECTORS. `yunet:FILE` takes YuNet's weights from a file: OpenCV comes without them.
 
+    All take `size`, the longer side in pixels of what they look at, `threshold` on their own scale, and `threads` (0: a
+    core each), which only centerface obeys: those of OpenCV are one number for the whole process, cv2.setNumThreads.
+
     Raises:
       UserError: no such detector, one whose package or weights are not there, or a size that shows it nothing.
     """

@@ -84,8 +84,6 @@ def export_onnx(
 def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> dict[str, str]:
     """What the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
     config = checkpoint.metadata["config"]
-    data = config["data"]["name"]
-    terms = builder_class(data if data in DATASETS else "folder").LICENSE
     fields = {
         "classes": checkpoint.classes,
         "image_shape": checkpoint.image_shape,
@@ -97,13 +95,20 @@ def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> di
         "step": checkpoint.step,
         "temperature": temperature,
         "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
-        "data": data,
-        "license": f"The weights inherit the terms of the pictures they were trained on ({data}): {terms}",
+        "data": config["data"]["name"],
+        "license": _terms(checkpoint),
         "versions": checkpoint.metadata["versions"] | {name: version(name) for name in ("jax2onnx", "onnx")},
     }
     return {
         name: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for name, value in fields.items()
     }
+
+
+def _terms(checkpoint: Checkpoint) -> str:
+    """Those of every data set that this run and the runs before it have learned from, the first one first."""
+    seen = [name for run in checkpoint.lineage for name in (run["data"], run.get("target")) if name]
+    told = [f"{name}: {builder_class(name if name in DATASETS else 'folder').LICENSE}" for name in dict.fromkeys(seen)]
+    return f"The weights inherit the terms of the pictures they were trained on. {' '.join(told)}"
 
 
 def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) -> dict[str, Any]:

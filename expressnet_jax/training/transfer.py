@@ -34,10 +34,12 @@ def transplant(
       UserError: another network, other options, or a network that is bound to the size of its pictures.
     """
     _check_same_network(checkpoint, wanted)
-    fresh = jax.jit(model.init)(jax.random.key(seed), jnp.zeros((1, *image_shape)))
-    new, old = jax.device_get((fresh, checkpoint.variables))
-    backbone = jax.tree_util.tree_map_with_path(_fit(checkpoint), new["params"]["backbone"], old["params"]["backbone"])
-    head = _move_columns(new["params"]["head"], old["params"]["head"], classes, checkpoint.classes)
+    create = lambda key: model.init(key, jnp.zeros((1, *image_shape)))["params"]
+    key, old = jax.random.key(seed), jax.device_get(checkpoint.variables)
+    shapes = jax.eval_shape(create, key)["backbone"]
+    backbone = jax.tree_util.tree_map_with_path(_fit(checkpoint), shapes, old["params"]["backbone"])
+    fresh = jax.device_get(jax.jit(lambda key: create(key)["head"])(key))  # of the backbone nothing is drawn
+    head = _move_columns(fresh, old["params"]["head"], classes, checkpoint.classes)
     return {"params": {"backbone": backbone, "head": head}, "batch_stats": old.get("batch_stats", {})}
 
 
@@ -59,7 +61,7 @@ def _check_same_network(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> No
 def _fit(checkpoint: Checkpoint):
     """An array of the checkpoint in the shape that the new network has for it."""
 
-    def fit(path, new: np.ndarray, old: np.ndarray) -> np.ndarray:
+    def fit(path, new: jax.ShapeDtypeStruct, old: np.ndarray) -> np.ndarray:
         if new.shape == old.shape:
             return old
         channels = lambda kernel: kernel.shape[-2]

@@ -1,0 +1,27 @@
+"""Weights of a network without compiling how Flax draws them, which costs more than most of what they are used for."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def shapes_of(model: nn.Module, shape: Sequence[int]) -> Any:
+    """The variables' shapes for pictures [N,H,W,C]."""
+    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(tuple(shape)))
+
+
+def drawn_weights(model: nn.Module, shape: Sequence[int], seed: int = 1) -> dict[str, Any]:
+    """Variables with no zero among them: a scale that starts at zero would hide what comes before it."""
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        if leaf.ndim > 1:
+            return rng.normal(0, np.prod(leaf.shape[:-1]) ** -0.5, leaf.shape).astype(leaf.dtype)
+        positive = path[-1].key in ("scale", "var")
+        return rng.uniform(0.5 if positive else -0.1, 1.0 if positive else 0.1, leaf.shape).astype(leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes_of(model, shape))
