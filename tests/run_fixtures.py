@@ -54,6 +54,7 @@ def compile_once(environment):
     """What a module's runs have in common is compiled once, by whichever comes first; as users have it."""
     settings = {
         "jax_compilation_cache_dir": environment["JAX_COMPILATION_CACHE_DIR"],
+        "jax_compilation_cache_max_size": -1,
         "jax_persistent_cache_min_compile_time_secs": 0.3,
     }
     before = {name: getattr(jax.config, name) for name in settings}

@@ -18,7 +18,7 @@ from runs import arrays, history, train, write_pictures
 
 pytest_plugins = ["run_fixtures"]
 pytestmark = pytest.mark.usefixtures("compile_once")
-OPTIONS = {"widths": (4, 8), "depths": (1, 1), "stem_width": 4}
+OPTIONS = {"widths": (4,), "depths": (1,), "stem_width": 4}
 SHORT = {
     "data.size": 32,
     "data.name": "tiny",

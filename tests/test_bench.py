@@ -72,11 +72,11 @@ def test_ceilings_count_operations_and_bytes(monkeypatch):
 
 def test_step_figures(tmp_path):
     options = {"size": 32, "batch_size": 8, "steps_per_dispatch": 2}
-    figures = bench_step("expressnet_tiny", rounds=1, block_seconds=0.01, ceilings=False, **options)
+    figures = bench_step("plain_cnn", rounds=1, block_seconds=0.01, ceilings=False, **options)
     assert figures["against"] == {} and figures["options"] | options == figures["options"]
     assert figures["images_per_second"]["jax"] == pytest.approx(8 / figures["step_ms"] * 1000)
-    forward = jax.jit(create_model("expressnet_tiny", 7).apply).lower(
-        create_model("expressnet_tiny", 7).init(jax.random.key(0), jnp.zeros((1, 32, 32, 1))), jnp.zeros((8, 32, 32, 1))
+    forward = jax.jit(create_model("plain_cnn", 7).apply).lower(
+        create_model("plain_cnn", 7).init(jax.random.key(0), jnp.zeros((1, 32, 32, 1))), jnp.zeros((8, 32, 32, 1))
     )
     # Forward, gradient by the activations, gradient by the weights: about three times the forward pass.
     assert 2 < figures["flops_per_step"] / forward.cost_analysis()["flops"] < 4.5
@@ -126,10 +126,10 @@ def test_train_figures(tiny_config, tmp_path):
 
 def test_model_figures(tmp_path):
     pytest.importorskip("jax2onnx")
-    figures = bench_model(["expressnet_tiny"], size=32, batch_size=2, rounds=1)
-    found = figures["networks"]["expressnet_tiny"]
+    figures = bench_model(["plain_cnn"], size=32, batch_size=2, rounds=1)
+    found = figures["networks"]["plain_cnn"]
     assert found["parameters"] < found["onnx_bytes"] / 3 and min(found.values()) > 0
-    assert "expressnet_tiny" in _model_table(figures)
+    assert "plain_cnn" in _model_table(figures)
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
 
 

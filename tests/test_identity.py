@@ -118,7 +118,7 @@ def make_config(people, **changes):
         "checkpoint.every_epochs": 4.0,
     }
     config.update_from_flattened_dict(settings | changes)
-    config.model.options.update(widths=(4, 8), depths=(1, 1), stem_width=4)
+    config.model.options.update(widths=(4,), depths=(1,), stem_width=4)
     return config
 
 
@@ -131,7 +131,7 @@ def test_a_run_learns_who_it_is_and_an_expression_run_begins_with_it(people, tmp
     assert f"verification {figures['verification']:.2%}" in capsys.readouterr().out
 
     config = tiny_config(**{"init_from": str(tmp_path / "run"), "train__epochs": 1.0, "model__name": "expressnet_tiny"})
-    config.model.options.update(widths=(4, 8), depths=(1, 1), stem_width=4)
+    config.model.options.update(widths=(4,), depths=(1,), stem_width=4)
     config.optimizer.update(freeze_epochs=0.5, learning_rate=0.0)
     loop.train(config, tmp_path / "next", classification.prepare)
     after = load_checkpoint(tmp_path / "next")
@@ -154,7 +154,7 @@ def test_expressions_have_no_people_to_verify_and_margins_need_their_head(people
 
 def test_many_classes_lie_on_all_devices_and_give_the_same_step(mesh_of, monkeypatch):
     monkeypatch.setattr(mesh, "SHARD_CLASSES", 64)
-    model = Classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 64, head_kind="cosine")
+    model = Classifier(ExpressNet(widths=(12,), depths=(1,), stem_width=4), 64, head_kind="cosine")
     schedule = make_schedule("constant", 0.1, 1)
     optimizer = make_optimizer("sgd", schedule)
     rng = np.random.default_rng(0)
@@ -181,7 +181,7 @@ def test_many_classes_lie_on_all_devices_and_give_the_same_step(mesh_of, monkeyp
 
 
 def test_the_cosine_head_is_the_cosine():
-    model = Classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 3, head_kind="cosine")
+    model = Classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 3, head_kind="cosine")
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1)).astype(np.float32)
     variables = drawn_weights(model, images.shape)
     features = np.float64(model.apply(variables, images, method="features"))

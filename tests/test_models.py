@@ -70,6 +70,7 @@ def test_bfloat16_computes_on_float32_parameters(name):
         np.testing.assert_allclose(logits, exact, atol=0.05 * float(jnp.abs(exact).max()))
 
 
+@pytest.mark.parametrize("name", first_of_each_kind())
 def test_gradient_reaches_every_parameter(name):
     model, images = create_model(name, 7), pictures(48, 1)
     variables = drawn_weights(model, images.shape)

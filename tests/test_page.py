@@ -17,7 +17,7 @@ from expressnet_jax.deploy import annotate, centerface, web
 from expressnet_jax.deploy.crop import FINEST, cut_face
 from expressnet_jax.deploy.detector import Found
 from expressnet_jax.deploy.smoothing import Smoother
-from page_fixtures import assert_alike, texture
+from page_helpers import assert_alike, texture
 
 pytest_plugins = ["page_fixtures"]
 NODE = shutil.which("node")

@@ -16,7 +16,7 @@ from expressnet_jax.deploy import web
 from expressnet_jax.deploy.crop import cut_face
 from expressnet_jax.deploy.detector import Found
 from expressnet_jax.deploy.pictures import read_picture
-from page_fixtures import assert_alike, serving, texture
+from page_helpers import assert_alike, serving, texture
 
 pytest_plugins = ["page_fixtures"]
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine")

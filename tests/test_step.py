@@ -67,7 +67,7 @@ def sgd(schedule):
 def born(model, optimizer, ema):
     """A new state in NumPy: a step takes the arrays that it is given for itself. It is the same on every mesh."""
     one = jax.make_mesh((1, 1), ("data", "model"), axis_types=(AxisType.Auto,) * 2, devices=jax.devices()[:1])
-    warm = drawn_weights(model, (1, SIDE, SIDE, 1))
+    warm = {"params": drawn_weights(model, (1, SIDE, SIDE, 1))["params"]}
     return jax.tree.map(np.array, init_state(begin(model, (SIDE, SIDE, 1)), optimizer, one, ema=ema, warm=warm))
 
 
