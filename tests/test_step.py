@@ -75,7 +75,7 @@ class Run:
     """A model, its step and its state on a mesh."""
 
     def __init__(self, model, mesh, *, schedule=RATE, ema=0.0, optimizer=None, **options):
-        optimizer = optimizer or sgd(schedule)
+        optimizer, self.seed = optimizer or sgd(schedule), options.pop("seed", 0)
         objective = make_objective(rebalance=rebalance("none", np.ones(7)))
         task = supervised(model, objective, options.pop("augmentation", STILL), options.pop("num_examples", 1))
         self.step = make_train_step(task, optimizer, schedule, ema=ema, **options)
@@ -89,7 +89,7 @@ class Run:
         """Takes the steps first..last as one dispatch; gives its metrics float[S]."""
         spread = NamedSharding(self.mesh, P(None, "data"))
         batches = jax.device_put({k: v[first:last] for k, v in (BATCHES | more).items()}, spread)
-        self.state, metrics = self.dispatch(self.state, None, batches)
+        self.state, metrics = self.dispatch(self.state, None, batches, self.seed)
         return jax.device_get(metrics)
 
     @property

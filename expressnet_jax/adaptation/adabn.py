@@ -53,14 +53,15 @@ def _is_layer(node: Any) -> bool:
 
 
 def settling(model: nn.Module, first: int) -> TrainStep:
-    """(state, batch) -> (state, metrics): no parameter moves; the running statistics of the network that is evaluated
-    become those of the target pictures since step `first`, as evaluation sees them, each counted once.
+    """(state, batch, seed) -> (state, metrics): no parameter moves; the running statistics of the network that is
+    evaluated become those of the target pictures since step `first`, as evaluation sees them, each counted once.
 
     For what enters the first normalisation these are mean and variance of all pictures together. Deeper layers see what
     a batch's own statistics normalised, as in training.
     """
 
-    def settle(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def settle(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
+        del seed  # nothing is drawn
         variables = state.variables
         found = batch_statistics(model, variables, batch["target"]["image"])
         stats = pool(variables["batch_stats"], found, 1 / (state.step - first + 1))

@@ -67,7 +67,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         with StopSignal() as stop:
             for batches in feed.start(step):
                 dispatch = last_before(dispatches, step)
-                state, metrics = dispatch(state, feed.table, batches)
+                state, metrics = dispatch(state, feed.table, batches, config.seed)
                 before, step = step, step + steps_of(batches)
                 meter.add(step, metrics)
                 console.advance(step)

@@ -97,7 +97,7 @@ def assemble(
         layers=layers,
         plateau=plateau if opt.schedule == "plateau" else None,
     )
-    options = {"seed": config.seed, "accumulate": config.train.accumulate, "sam": opt.sam, "ema": opt.ema}
+    options = {"accumulate": config.train.accumulate, "sam": opt.sam, "ema": opt.ema}
     augment, sizes = config.augment.to_dict(), growth(config, plan)
     frozen = thawing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.thaw_epochs))
     phases = []

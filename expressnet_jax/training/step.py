@@ -18,7 +18,7 @@ from expressnet_jax.training.optimizers import Schedule, current_rate
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.task import Batch, Carried, Metrics, Task
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, Batch, Array | int], tuple[TrainState, Metrics]]
 
 
 def make_train_step(
@@ -26,17 +26,16 @@ def make_train_step(
     optimizer: optax.GradientTransformationExtraArgs,
     schedule: Schedule,
     *,
-    seed: int = 0,
     accumulate: int = 1,
     sam: float = 0.0,
     ema: float = 0.0,
     learns: Callable[[Any], Any] | None = None,
 ) -> TrainStep:
-    """(state, batch) -> (state, metrics): the task's views of the batch, gradient, update, average.
+    """(state, batch, seed) -> (state, metrics): the task's views of the batch, gradient, update, average.
 
-    Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint. Metrics are float32[]: the task's,
-    loss, gradient_norm, learning_rate. `learns` gives a bool for every parameter; what does not learn costs no gradient
-    and stays as it is, while its running statistics follow the pictures.
+    Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint, and all seeds are one program.
+    Metrics are float32[]: the task's, loss, gradient_norm, learning_rate. `learns` gives a bool for every parameter;
+    what does not learn costs no gradient and stays as it is, while its running statistics follow the pictures.
     """
 
     def loss_fn(params, carried, views, key, state):
@@ -47,7 +46,7 @@ def make_train_step(
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     slices = partial(_sliced_gradient, gradient, accumulate) if accumulate > 1 else gradient
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    def step(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
         *view_keys, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
         views = task.views(tuple(view_keys), batch, state.step)
         trained, carried = {**state.params, **state.auxiliary}, Carried(state.batch_stats, state.memory)
@@ -108,21 +107,21 @@ def steps_of(batches: Batch) -> int:
 
 def make_dispatch(
     step, shardings: Any = None
-) -> Callable[[TrainState, Array | None, Batch], tuple[TrainState, Metrics]]:
+) -> Callable[[TrainState, Array | None, Batch, Array | int], tuple[TrainState, Metrics]]:
     """Compiles `step` over a dispatch of arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
 
     `table` is the data set on the device, or None where the batch carries its pictures. `shardings` say where the state
     lies, before and after; left to itself, XLA may spread it in another way, and the next call compiles again.
     """
 
-    def one(table, state, batch):
-        return step(state, fetch(table, batch))
-
-    def dispatch(state: TrainState, table: Array | None, batches: Batch) -> tuple[TrainState, Metrics]:
+    def dispatch(
+        state: TrainState, table: Array | None, batches: Batch, seed: Array | int = 0
+    ) -> tuple[TrainState, Metrics]:
+        one = lambda state, batch: step(state, fetch(table, batch), seed)
         if steps_of(batches) == 1:  # a loop of one round would cost a CPU its multi-threaded convolutions
-            state, metrics = one(table, state, jax.tree.map(lambda x: x[0], batches))
+            state, metrics = one(state, jax.tree.map(lambda x: x[0], batches))
             return state, jax.tree.map(lambda x: x[None], metrics)
-        return jax.lax.scan(partial(one, table), state, batches)
+        return jax.lax.scan(one, state, batches)
 
     return jax.jit(dispatch, donate_argnums=0, out_shardings=(shardings, None))
 
