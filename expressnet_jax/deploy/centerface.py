@@ -21,7 +21,7 @@ class CenterFace:
     """Finds faces in a picture that is first made at most `size` pixels long: small faces need a larger one, time grows
     with its square. Pictures smaller than LEAST are enlarged."""
 
-    def __init__(self, size: int = 960, threshold: float = 0.35, threads: int = 0):
+    def __init__(self, size: int = 960, threshold: float = 0.3, threads: int = 0):
         self.size, self.threshold = size, threshold
         self.session = open_session(WEIGHTS.read_bytes(), WEIGHTS.name, threads)
 
