@@ -12,6 +12,7 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4".strip()
 
+import signal
 from dataclasses import dataclass
 
 import jax
@@ -21,6 +22,11 @@ from jax.sharding import AxisType
 
 from expressnet_jax.data.decode import encode_png
 from expressnet_jax.data.labels import BASIC
+
+
+def pytest_configure(config):
+    """What a script starts in the background ignores Ctrl-C, and so would all that is started here to hear it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
