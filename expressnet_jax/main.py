@@ -1,12 +1,14 @@
 """Trains what a config describes: python -m expressnet_jax.main --config configs/fer2013.py --workdir runs/fer2013."""
 
 import sys
+import traceback
 from importlib import import_module
 from pathlib import Path
 
 from absl import app, flags
 
 from expressnet_jax import flag_errors
+from expressnet_jax.cluster import Agreed, join_cluster, leads, leave
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.errors import Interrupted, UserError, hush_libraries
 
@@ -17,25 +19,35 @@ def define_flags() -> None:
 
     config_flags.DEFINE_config_file("config", None, "What to train: a file of configs/.", lock_config=True)
     flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and reports go; an unfinished run there goes on.")
+    flags.DEFINE_string("distributed", "auto", "Join the other processes of this run: auto, on or off; see cluster.py.")
 
 
 def main(_) -> int:
-    """Train, report, and export if the config says so. Exit status 0, 2 for what a user can mend, 128 + signal."""
+    """Train, report, and export if the config says so. Exit status 0, 2 for what a user can mend, 128 + signal.
+
+    Of several processes, one that ends alone ends at once: JAX's runtime then ends the others.
+    """
     if not flags.FLAGS["verbosity"].present:
         hush_libraries()
     config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir).expanduser()
     try:
+        join_cluster(flags.FLAGS.distributed)
         files = run(config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, Agreed) else leave(2)
     except Interrupted as stop:
-        print(stop, file=sys.stderr)
+        if leads():
+            print(stop, file=sys.stderr)
         return 128 + stop.signum
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on from the last checkpoint in {workdir}", file=sys.stderr)
         return 130
-    print("\n".join(["", *(f"wrote {path}" for path in files)]))
+    except Exception:
+        traceback.print_exc()
+        return leave(1)
+    if files:
+        print("\n".join(["", *(f"wrote {path}" for path in files)]))
     return 0
 
 
@@ -47,7 +59,7 @@ TASKS = {
 
 
 def run(config, workdir: Path) -> list[Path]:
-    """The files that the run has written, beside its checkpoints."""
+    """The files that the run has written, beside its checkpoints; the process that leads writes them."""
     from expressnet_jax.compile_cache import keep_compiled
     from expressnet_jax.training.loop import train
 
@@ -55,6 +67,8 @@ def run(config, workdir: Path) -> list[Path]:
     if config.task not in TASKS:
         raise UserError(f"task: no {config.task!r}; one of {', '.join(TASKS)}")
     job = train(config, workdir, import_module(TASKS[config.task]).prepare)
+    if not leads():
+        return []
     checkpoint, files = job.finish(workdir)
     if config.export:
         from expressnet_jax.deploy.export import export_onnx

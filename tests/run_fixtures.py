@@ -1,7 +1,9 @@
 """The tiny data set and a straight run on it, made once for all tests: a plugin of the modules that need them."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import jax
 import pytest
@@ -71,13 +73,13 @@ def compile_once(environment):
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory, data_dir, environment):
-    """(workdir, overrides such as "seed=1", devices) -> a Run."""
+    """(workdir, overrides such as "seed=1", devices, more variables) -> a Run."""
     config = tmp_path_factory.mktemp("config") / "tiny.py"
     config.write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(data_dir)}))
 
-    def run(workdir: Path, *overrides: str, devices: int = 1) -> Run:
+    def run(workdir: Path, *overrides: str, devices: int = 1, more: Mapping[str, str] = MappingProxyType({})) -> Run:
         flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices > 1 else {}
-        return Run(config, workdir, environment | flags, *overrides)
+        return Run(config, workdir, environment | flags | dict(more), *overrides)
 
     return run
 

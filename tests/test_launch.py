@@ -1,15 +1,21 @@
 """The launch scripts say what they would do, and do nothing then."""
 
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
+ELSEWHERE = ("gke", "slurm", "tpu")  # run nothing on this machine
+HERE = [path for path in SCRIPTS if path.stem not in ELSEWHERE]
+ARGUMENTS = ("--config", "configs/affectnet.py", "--config.data.dir=/data/a b", "--workdir", "/data/runs/a")
 
 
 @pytest.fixture
@@ -43,7 +49,7 @@ def test_shellcheck_finds_nothing(path):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", HERE, ids=lambda path: path.stem)
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(clone, tmp_path, path):
     before = sorted(clone.rglob("*"))
     done = run(clone / "launch" / path.name, cwd=tmp_path, DRY_RUN="1")
@@ -59,6 +65,77 @@ def test_the_configs_that_it_names_exist(path):
     for word in path.read_text().split():
         if word.startswith("configs/"):
             assert (ROOT / word).is_file()
+
+
+def test_the_jobset_is_a_whole_one(tmp_path):
+    """As jobset.x-k8s.io/v1alpha2 and batch/v1 name their fields; the arguments come through, spaces and all."""
+    settings = {"DRY_RUN": "1", "IMAGE": "registry/expressnet:1", "HOSTS": "4", "NAME": "faces", "QUEUE": "team"}
+    done = run(ROOT / "launch/gke.sh", *ARGUMENTS, cwd=tmp_path, **settings)
+    assert done.returncode == 0 and done.stderr == ""
+    whole = yaml.safe_load(done.stdout)
+    assert (whole["apiVersion"], whole["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
+    assert whole["metadata"] == {"name": "faces", "labels": {"kueue.x-k8s.io/queue-name": "team"}}
+    assert whole["spec"]["failurePolicy"] == {"maxRestarts": 100}
+    [worker] = whole["spec"]["replicatedJobs"]
+    job = worker["template"]["spec"]
+    assert (job["parallelism"], job["completions"], job["completionMode"]) == (4, 4, "Indexed")
+    [container] = job["template"]["spec"]["containers"]
+    assert container["command"] == ["python", "-m", "expressnet_jax.main", *ARGUMENTS]
+    told = {each["name"]: each.get("value") for each in container["env"]}
+    assert (
+        told["JAX_COORDINATOR_ADDRESS"] == f"faces-{worker['name']}-0-0.faces:8476" and told["JAX_NUM_PROCESSES"] == "4"
+    )
+    mounts = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in job["template"]["spec"]["volumes"]}
+
+
+def test_a_slurm_job_runs_the_same_command_on_every_node(tmp_path):
+    settings = {"DRY_RUN": "1", "NODES": "3", "GPUS": "2", "PARTITION": "gpu"}
+    done = run(ROOT / "launch/slurm.sh", *ARGUMENTS, cwd=tmp_path, **settings)
+    assert done.returncode == 0 and done.stderr == ""
+    asked, job = done.stdout.split("--wrap=")
+    assert {"--nodes=3", "--ntasks-per-node=1", "--gpus-per-node=2", "--requeue", "--partition=gpu"} <= set(
+        asked.split()
+    )
+    assert "--account" not in asked and job.startswith("export JAX_LOCAL_DEVICE_IDS=0,1\n")
+    words = shlex.split(job.splitlines()[1].split("&")[0])
+    assert words[2:] == [".venv/bin/python", "-m", "expressnet_jax.main", *ARGUMENTS]
+    assert subprocess.run(["bash", "-n"], input=job, text=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("", ["create", "set -e", "cd expressnet", "delete"]),
+        ("ACTIVE", ["set -e", "cd expressnet", "delete"]),
+        ("SUSPENDED", ["delete", "create", "set -e", "cd expressnet", "delete"]),
+    ],
+)
+def test_a_tpu_slice_is_asked_for_where_there_is_none(tmp_path, state, expected):
+    settings = {"DRY_RUN": "1", "BUCKET": "faces", "DRY_STATE": state, "TYPE": "v5litepod-16", "PROJECT": "p"}
+    done = run(ROOT / "launch/tpu.sh", "run", *ARGUMENTS[:3], cwd=tmp_path, **settings)
+    assert done.returncode == 0 and done.stderr == ""
+    steps = done.stdout.split("would run: ")[1:]
+    assert len(steps) == len(expected)
+    assert [word in step for word, step in zip(expected, steps, strict=True)] == [True] * len(steps)
+    assert all("--zone=us-central2-b --project=p" in step for step in steps)
+    assert "-m expressnet_jax.main --config configs/affectnet.py" in steps[-2] and "--distributed=on" in steps[-2]
+
+
+@pytest.mark.parametrize("name", ["gke", "slurm", "tpu"])
+def test_without_arguments_they_say_so(tmp_path, name):
+    done = run(ROOT / f"launch/{name}.sh", cwd=tmp_path, DRY_RUN="1")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("error: give ") and done.stderr.count("\n") == 1
+
+
+def test_skypilot_and_docker_name_what_there_is():
+    task = yaml.safe_load((ROOT / "launch/skypilot.yaml").read_text())
+    assert {"resources", "num_nodes", "workdir", "envs", "file_mounts", "setup", "run"} <= task.keys()
+    assert subprocess.run(["bash", "-n"], input=task["run"], text=True).returncode == 0
+    assert (ROOT / task["envs"]["ARGUMENTS"].split()[1]).is_file()
+    copied = re.findall(r"^COPY (.+) \S+$", (ROOT / "launch/Dockerfile").read_text(), re.M)
+    assert copied and all((ROOT / name).exists() for words in copied for name in words.split())
 
 
 def test_the_quickstart_hands_on_workdir_and_arguments(clone, tmp_path):

@@ -23,7 +23,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.validators import Sample, validate
 from expressnet_jax.training.job import Evaluate, Job
-from expressnet_jax.training.mesh import on_devices
+from expressnet_jax.training.mesh import on_devices, whole
 from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
 from expressnet_jax.training.program import assemble, class_objective
 from expressnet_jax.training.setup import Plan, check, evaluation_batches, make_plan
@@ -157,7 +157,7 @@ def make_evaluate(model: nn.Module, domains: Domains, config: ConfigDict, mesh: 
     source, target = draw(domains.select), draw(domains.seen)
     batches = [evaluation_batches(config, split, mesh) for split in (source, target)]
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=whole(mesh))
     def look(variables, images):
         features, logits = model.apply(variables, images.astype(jnp.float32), method="look")
         return features, jax.nn.softmax(logits)

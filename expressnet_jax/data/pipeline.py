@@ -134,12 +134,15 @@ def fetch(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) 
 class OrderedBatches:
     """Every example once, in order, as batches of one shape: the last is filled up with black pictures, mask False.
 
-    Element i is a dict of image uint8[B,H,W,C], label int32[B], mask bool[B], index int32[B] (place in the split).
+    Element i is a dict of label int32[B], mask bool[B], index int32[B] (place in the split), and of image
+    uint8[b,H,W,C], which is this process's share.
     """
 
     pictures: Pictures
     labels: np.ndarray
     batch_size: int
+    process_index: int = 0
+    process_count: int = 1
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -147,11 +150,12 @@ class OrderedBatches:
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
         index = int(number) * self.batch_size + np.arange(self.batch_size)
         mask = index < len(self.labels)
-        image = self.pictures(index[mask])
-        missing = self.batch_size - len(image)
+        own, shown = (process_slice(rows, self.process_index, self.process_count) for rows in (index, mask))
+        image = self.pictures(own[shown])
+        fill = lambda array, size: np.pad(array, ((0, size - len(array)), *[(0, 0)] * (array.ndim - 1)))
         return {
-            "image": np.pad(image, ((0, missing), (0, 0), (0, 0), (0, 0))),
-            "label": np.pad(self.labels[index[mask]], (0, missing)).astype(np.int32),
+            "image": fill(image, len(own)),
+            "label": fill(self.labels[index[mask]], len(index)).astype(np.int32),
             "mask": mask,
             "index": index.astype(np.int32),
         }
@@ -163,11 +167,17 @@ class OrderedBatches:
         return iter(grain.MapDataset.source(self).to_iter_dataset(options))
 
 
-def ordered_batches(split: Split, batch_size: int, *, size: int, channels: int, threads: int = 2) -> OrderedBatches:
-    """A split for evaluation, decoded once into host memory where it fits, else streamed."""
+def ordered_batches(
+    split: Split, batch_size: int, *, size: int, channels: int, threads: int = 2, shared: bool = False
+) -> OrderedBatches:
+    """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
+    whole in this one."""
     if choose_reader("auto", len(split) * size * size * channels) == "stream":
-        return OrderedBatches(StreamedPictures(split, size, channels), split.labels, batch_size)
-    return OrderedBatches(PicturesInMemory(decode_all(split, size, channels, threads)), split.labels, batch_size)
+        pictures = StreamedPictures(split, size, channels)
+    else:
+        pictures = PicturesInMemory(decode_all(split, size, channels, threads))
+    mine = (jax.process_index(), jax.process_count()) if shared else (0, 1)
+    return OrderedBatches(pictures, split.labels, batch_size, *mine)
 
 
 def choose_reader(reader: str, num_bytes: int) -> str:

@@ -174,6 +174,8 @@ class Checkpoints:
         return state.replace(**model, **optimizer)
 
     def _set_aside(self, folder: Path, error: Exception) -> None:
+        if jax.process_index():  # the process that leads does it for all
+            return
         target = self.root / DAMAGED / folder.parent.name / folder.name
         number = sum(1 for _ in target.parent.glob(f"{folder.name}*"))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -259,7 +261,11 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
       UserError: no checkpoint there, one without metadata, or one whose arrays don't fit the model it names.
     """
     folder = find_checkpoint(path).absolute()
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader, _silent():
+    own = jax.process_index()  # others may read something else, or nothing
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+    )
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler(), multiprocessing_options=alone) as reader, _silent():
         try:
             metadata = reader.restore(folder, ocp.args.Composite(metadata=ocp.args.JsonRestore()))["metadata"]
             name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
@@ -283,7 +289,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def _model_target(model: nn.Module, image_shape: tuple[int, int, int], ema: bool) -> dict[str, Any]:
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
     params, stats = jax.tree.map(place, (shapes["params"], shapes.get("batch_stats", {})))
     return {"params": params, "batch_stats": stats, "ema": {"params": params, "batch_stats": stats} if ema else {}}

@@ -11,7 +11,7 @@ from expressnet_jax.data.pipeline import Feed, OrderedBatches
 from expressnet_jax.evaluation.evaluate import collect, summarise
 from expressnet_jax.training.finish import finish
 from expressnet_jax.training.job import Evaluate, Job
-from expressnet_jax.training.mesh import on_devices
+from expressnet_jax.training.mesh import on_devices, whole
 from expressnet_jax.training.network import find_origin
 from expressnet_jax.training.program import make_program
 from expressnet_jax.training.setup import METRICS, Data, Plan, check, load_data, make_feeds, make_plan
@@ -61,7 +61,7 @@ def lines(config: ConfigDict, data: Data) -> list[str]:
 
 def make_evaluate(model: nn.Module, select: OrderedBatches, data: Data, mesh: Mesh) -> Evaluate:
     """The figures that a run follows, on the selection split; the averaged weights where the run averages."""
-    predict = make_classify(model)  # compiled once for all evaluations of the run
+    predict = make_classify(model, whole(mesh))  # compiled once for all evaluations of the run
     names = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
     def evaluate(state: TrainState) -> dict[str, float]:

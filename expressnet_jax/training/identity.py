@@ -23,7 +23,7 @@ from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pai
 from expressnet_jax.machine import machine
 from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
 from expressnet_jax.training.job import Evaluate, Job
-from expressnet_jax.training.mesh import on_devices, spread_over
+from expressnet_jax.training.mesh import on_devices, spread_over, whole
 from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
 from expressnet_jax.training.objectives import Objective
 from expressnet_jax.training.program import assemble, class_objective
@@ -98,7 +98,7 @@ def _open(
     config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: nn.Module, pairs: Pairs
 ) -> tuple[Feed, Evaluate]:
     feed, select = make_feeds(config, data, plan, mesh)
-    look = make_features(model)
+    look = make_features(model, whole(mesh))
 
     def evaluate(state: TrainState) -> dict[str, float]:
         variables = {**state.variables}

@@ -10,9 +10,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from expressnet_jax.cluster import leads, same_everywhere, together
 from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.form import in_products
@@ -22,7 +24,7 @@ from expressnet_jax.training.job import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import last_before
-from expressnet_jax.training.run_folder import RunFolder, disk_errors
+from expressnet_jax.training.run_folder import RunFolder, differences, disk_errors
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_dispatch, steps_of
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
@@ -40,12 +42,16 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
     check_values(config)
     mesh = make_mesh(config.mesh.data, config.mesh.model)
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
-    job = prepare(config, mesh)
+    same_everywhere(config.to_dict(), differences)
+    with together():
+        job = prepare(config, mesh)
     plan, program = job.plan, job.program
 
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
-        folder = stack.enter_context(closing(RunFolder(workdir, config.to_dict())))
+        with together():
+            folder = stack.enter_context(closing(RunFolder(workdir, config.to_dict(), leads())))
+        folder.seen_by_all()
         feed, evaluate = job.open()
 
         averaged = config.optimizer.ema > 0
@@ -54,13 +60,14 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         )
         metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage)
         kept = {"keep": config.checkpoint.keep, "metric": config.eval.metric}
-        checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=say, **kept))
+        tell = say if leads() else lambda line: None
+        checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=tell, **kept))
         state = checkpoints.restore(state)
         step = int(state.step)
 
-        console = Console(plan.total, step, config.train.batch_size)
+        console = Console(plan.total, step, config.train.batch_size, hidden=not leads())
         writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
-        introduce(config, job, state)
+        introduce(config, job, state, tell)
 
         dispatches = [(first, make_dispatch(phase)) for first, phase in program.phases]
         meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
@@ -71,7 +78,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
                 before, step = step, step + steps_of(batches)
                 meter.add(step, metrics)
                 console.advance(step)
-                stopping = stop.signum  # looked at once: what stops the run is what was saved for
+                stopping = stop.at(step)  # looked at once: what stops the run is what was saved for
                 due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
                 if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or stopping:
                     writers.write(meter.read(state))
@@ -89,7 +96,10 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
 
 
 def open_writers(config: ConfigDict, folder: RunFolder, console: Console, step: int) -> Writers:
-    """The console, metrics.jsonl and, where wanted, TensorBoard; the run's clock goes on from where the file ends."""
+    """The console, metrics.jsonl and, where wanted, TensorBoard; the run's clock goes on from where the file ends. Only
+    the process that leads has any."""
+    if not leads():
+        return Writers([])
     metrics_file = MetricsFile(folder.metrics, step)
     writers = [console, metrics_file]
     if config.log.tensorboard:
@@ -97,21 +107,22 @@ def open_writers(config: ConfigDict, folder: RunFolder, console: Console, step: 
     return Writers(writers, metrics_file.seconds)
 
 
-def introduce(config: ConfigDict, job: Job, state: TrainState) -> None:
+def introduce(config: ConfigDict, job: Job, state: TrainState, tell: Callable[[str], None]) -> None:
     """What a run is, in a few lines."""
-    say(
+    processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    tell(
         f"{config.model.name}: {parameter_count(state.params):,} parameters"
-        f" on {jax.device_count()} x {jax.devices()[0].device_kind}"
+        f" on {jax.device_count()} x {jax.devices()[0].device_kind}{processes}"
     )
     if in_products():
-        say("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
+        tell("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
     for line in job.lines:
-        say(line)
+        tell(line)
     if config.init_from:
-        say(f"begins with {config.init_from}")
+        tell(f"begins with {config.init_from}")
     if step := int(state.step):
         total = job.plan.total
-        say(f"going on from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
+        tell(f"going on from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
 
 
 @jax.jit
@@ -172,18 +183,32 @@ class Meter:
 
 
 class StopSignal:
-    """Turns SIGINT and SIGTERM into a wish to stop after the step at hand; a second one ends the process at once."""
+    """Turns SIGINT and SIGTERM into a wish to stop after the step at hand; a second one ends the process at once.
+
+    Of several processes all stop after the same step, whichever was asked: JAX's preemption service takes SIGTERM for
+    all of them, and SIGINT is handed on to it.
+    """
 
     signum = 0
 
     def __enter__(self) -> "StopSignal":
-        self.previous = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+        self.alone = jax.process_count() == 1
+        caught = (signal.SIGINT, signal.SIGTERM) if self.alone else (signal.SIGINT,)
+        self.previous = {s: signal.signal(s, self._note) for s in caught}
         return self
+
+    def at(self, step: int) -> int:
+        """The signal to stop for after this step, the same on all processes; 0 without one."""
+        if self.alone:
+            return self.signum
+        return signal.SIGTERM if reached_preemption_sync_point(step) else 0
 
     def _note(self, signum: int, frame) -> None:
         os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
         self.signum = signum
         signal.signal(signum, self.previous[signum])
+        if not self.alone:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def __exit__(self, *exception) -> None:
         for signum, handler in self.previous.items():

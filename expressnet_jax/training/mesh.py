@@ -27,8 +27,13 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
 
 
 def on_devices(images: np.ndarray, mesh: Mesh) -> jax.Array:
-    """A batch [B,...] spread over the data axis, of which B is a multiple."""
-    return jax.device_put(images, NamedSharding(mesh, P("data")))
+    """This process's share [b,...] of a batch -> the batch [B,...] spread over the data axis, which divides B."""
+    return jax.make_array_from_process_local_data(NamedSharding(mesh, P("data")), images)
+
+
+def whole(mesh: Mesh) -> NamedSharding:
+    """On every device all of it, so that every process can read it."""
+    return NamedSharding(mesh, P())
 
 
 def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from expressnet_jax.cluster import Agreed, everyones
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
@@ -20,14 +23,17 @@ FREE_TO_CHANGE += ("eval.tta", "eval.mistakes", "eval.batch_size", "train.steps_
 
 
 class RunFolder:
-    """Holds `workdir` for one process at a time and refuses to mix two different runs in it.
+    """Holds `workdir` for one run at a time and refuses to mix two different runs in it. Of a run's processes the one
+    that `leads` does so for all.
 
     Raises:
-      UserError: the folder can't be written, another process trains in it, or it holds a run with another config.
+      UserError: the folder can't be written, another run trains in it, or it holds a run with another config.
     """
 
-    def __init__(self, workdir: Path, config: Mapping[str, Any]):
-        self.path = Path(workdir)
+    def __init__(self, workdir: Path, config: Mapping[str, Any], leads: bool = True):
+        self.path, self._lock = Path(workdir), None
+        if not leads:
+            return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+")
@@ -68,8 +74,18 @@ class RunFolder:
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
+    def seen_by_all(self) -> None:
+        """Raises Agreed unless every process sees the file that the leading one has written."""
+        blind = np.flatnonzero(~everyones((self.path / "config.json").is_file()))
+        if blind.size:
+            raise Agreed(
+                f"--workdir {self.path}: process {blind[0]} does not see what process 0 writes there; give a folder on"
+                " storage that all processes share, or gs://"
+            )
+
     def close(self) -> None:
-        self._lock.close()
+        if self._lock:
+            self._lock.close()
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -195,7 +195,7 @@ def evaluation_batches(config: ConfigDict, split: Split, mesh: Mesh) -> OrderedB
     parts = mesh.shape["data"]
     rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
     pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
-    return ordered_batches(split, rounded, **pictures)
+    return ordered_batches(split, rounded, shared=True, **pictures)
 
 
 def soft_targets(config: ConfigDict, split: Split) -> np.ndarray | None:

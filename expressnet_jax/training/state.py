@@ -70,12 +70,11 @@ def init_state(
     `warm` holds params and batch_stats in place of those that `beginning` draws.
     """
 
-    def create(key: Array, warm: Mapping[str, Any] | None) -> TrainState:
-        params, batch_stats, auxiliary, memory = beginning(key)._replace(**(warm or {}))
+    def create(seed: Array | int, warm: Mapping[str, Any] | None) -> TrainState:
+        params, batch_stats, auxiliary, memory = beginning(jax.random.key(seed))._replace(**(warm or {}))
         average = {"params": params, "batch_stats": batch_stats} if ema else {}
         opt_state = optimizer.init({**params, **auxiliary})
         return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, average, auxiliary, memory)
 
-    key = jax.random.key(seed)
-    shardings = state_shardings(jax.eval_shape(create, key, warm), mesh)
-    return jax.jit(create, out_shardings=shardings)(key, warm)
+    shardings = state_shardings(jax.eval_shape(create, seed, warm), mesh)
+    return jax.jit(create, out_shardings=shardings)(seed, warm)

@@ -126,20 +126,20 @@ def make_dispatch(
     return jax.jit(dispatch, donate_argnums=0, out_shardings=(shardings, None))
 
 
-def make_classify(model: nn.Module) -> Callable[[Any, Array], Array]:
-    """(variables, uint8[B,H,W,C]) -> probabilities float32[B,K], compiled once a shape."""
+def make_classify(model: nn.Module, sharding: Any = None) -> Callable[[Any, Array], Array]:
+    """(variables, uint8[B,H,W,C]) -> probabilities float32[B,K] that lie as `sharding` says, compiled once a shape."""
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=sharding)
     def classify(variables, images):
         return jax.nn.softmax(model.apply(variables, images.astype(jnp.float32)))
 
     return classify
 
 
-def make_features(model: nn.Module) -> Callable[[Any, Array], Array]:
-    """(variables, uint8[B,H,W,C]) -> features float32[B,D], compiled once a shape."""
+def make_features(model: nn.Module, sharding: Any = None) -> Callable[[Any, Array], Array]:
+    """(variables, uint8[B,H,W,C]) -> features float32[B,D] that lie as `sharding` says, compiled once a shape."""
 
-    @jax.jit
+    @partial(jax.jit, out_shardings=sharding)
     def features(variables, images):
         return model.apply(variables, images.astype(jnp.float32), method="features")
 

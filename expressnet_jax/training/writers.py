@@ -73,10 +73,10 @@ class TensorBoard:
 class Console:
     """A bar with images/s, time left and the last figures on a terminal; elsewhere a line per entry."""
 
-    def __init__(self, total_steps: int, step: int, batch_size: int):
+    def __init__(self, total_steps: int, step: int, batch_size: int, hidden: bool = False):
         self.batch_size = batch_size
         self.total = total_steps
-        hidden = not sys.stderr.isatty()
+        hidden = hidden or not sys.stderr.isatty()
         self.bar = tqdm(total=total_steps, initial=step, unit="step", disable=hidden, dynamic_ncols=True, smoothing=0.1)
 
     def advance(self, step: int) -> None:

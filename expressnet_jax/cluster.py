@@ -1,0 +1,151 @@
+"""Several processes as one run, through JAX's own distributed runtime: who they are, and what they agree on.
+
+Every process is started with the same command. The first one leads: it alone prints, logs and reports. What one of them
+finds wrong ends all of them, for otherwise the others would wait for it in the next step.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from expressnet_jax.errors import UserError, one_line
+
+MODES = ("auto", "on", "off")
+ADDRESS, COUNT, NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+HEARTBEAT = "EXPRESSNET_HEARTBEAT"  # seconds without a sign of life after which a process counts as gone
+# What launchers tell their processes: how many they are.
+SIZES = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
+REPORT = 3600  # seconds that the others wait at the end for the one that writes the report
+
+
+def join_cluster(mode: str = "auto") -> None:
+    """Makes this process one of the run's. Call it before anything asks JAX for devices.
+
+    `auto` joins where JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID
+    are set, in an SLURM step or under Open MPI with more than one task, and on a Cloud TPU slice of more than one host;
+    elsewhere the process stays alone. `on` leaves the search to JAX and ends where it finds nothing.
+
+    Raises:
+      UserError: no such mode, variables that don't fit together, no cluster, or one that can't be reached.
+    """
+    if mode not in MODES:
+        raise UserError(f"--distributed: no {mode!r}; one of {', '.join(MODES)}")
+    given = own_variables()
+    if mode == "off" or (mode == "auto" and not given and not launched()):
+        return
+    import jax
+
+    silence = float(os.environ.get(HEARTBEAT, "100"))
+    try:
+        jax.distributed.initialize(
+            **given, heartbeat_timeout_seconds=max(round(silence), 1), shutdown_timeout_seconds=REPORT
+        )
+    except (ValueError, RuntimeError) as error:
+        raise UserError(
+            f"--distributed={mode}: {one_line(error)}; set {ADDRESS}, {COUNT} and {NUMBER}, or start it through SLURM,"
+            " Open MPI or on a Cloud TPU"
+        ) from error
+
+
+def own_variables() -> dict[str, Any]:
+    """jax.distributed.initialize's arguments, where the environment tells them; nothing where it tells none.
+
+    Raises:
+      UserError: only some of the variables are set, or they make no sense.
+    """
+    told = {name: os.environ[name] for name in (ADDRESS, COUNT, NUMBER) if os.environ.get(name)}
+    if not told:
+        return {}
+    if missing := [name for name in (ADDRESS, COUNT, NUMBER) if name not in told]:
+        raise UserError(f"{', '.join(told)} set, but not {', '.join(missing)}; set all three, or none")
+    try:
+        count, number = int(told[COUNT]), int(told[NUMBER])
+    except ValueError as error:
+        raise UserError(f"{COUNT}={told[COUNT]}, {NUMBER}={told[NUMBER]}; give whole numbers") from error
+    if not 0 <= number < count:
+        raise UserError(f"{NUMBER}={number} is not 0..{count - 1} of {COUNT}={count}")
+    told = {"coordinator_address": told[ADDRESS], "num_processes": count, "process_id": number}
+    return told | {"cluster_detection_method": "deactivate"}  # a process has all devices of its host
+
+
+def launched() -> bool:
+    """Whether a launcher that JAX knows has started several processes."""
+    several = lambda text: text.isdigit() and int(text) > 1
+    return any(several(os.environ.get(name, "")) for name in SIZES) or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
+
+
+class Agreed(UserError):
+    """An error that ends every process of the run, each by itself."""
+
+
+def alone() -> bool:
+    """Whether this process is the whole run."""
+    import jax
+
+    return jax.process_count() == 1
+
+
+def leave(status: int) -> int:
+    """The exit status, unless others might wait for this process: then it ends here, and JAX's runtime ends them."""
+    if alone():
+        return status
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def leads() -> bool:
+    """Whether this process is the one that prints and writes."""
+    import jax
+
+    return jax.process_index() == 0
+
+
+def everyones(value: Any) -> np.ndarray:
+    """Each process's array, all of one shape [...] -> [P,...], the same on all. All have to call it."""
+    from jax.experimental.multihost_utils import process_allgather
+
+    array = np.asarray(value)
+    return array[None] if alone() else np.asarray(process_allgather(array))
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """A block that ends with a UserError on all processes if it does on one. Nothing in it may wait for the others.
+
+    Raises:
+      UserError: this process's own, or that another one has one.
+    """
+    own = None
+    try:
+        yield
+    except UserError as error:
+        own = error
+    failed = np.flatnonzero(everyones(own is not None))
+    if own is not None:
+        raise own if alone() else Agreed(str(own)) from own
+    if failed.size:
+        raise Agreed(f"process {failed[0]} ended with an error, which its own output tells")
+
+
+def same_everywhere(config: Mapping[str, Any], differences) -> None:
+    """Raises UserError on all processes unless they have the same config.
+
+    `differences` (one's, another's) -> what differs, as lines of text.
+    """
+    text = json.dumps(config, sort_keys=True, default=list).encode()
+    lengths = everyones(len(text))
+    padded = np.zeros(int(lengths.max()), np.uint8)
+    padded[: len(text)] = np.frombuffer(text, np.uint8)
+    texts = [bytes(row[:n]) for row, n in zip(everyones(padded), lengths, strict=True)]
+    for number, other in enumerate(texts[1:], 1):
+        if changed := differences(json.loads(texts[0]), json.loads(other)):
+            raise Agreed(
+                f"process {number} has another config than process 0 ({'; '.join(changed[:3])});"
+                " start all of them with the same command"
+            )

@@ -1,0 +1,130 @@
+"""Several real processes as one run, over gloo: the same numbers, one log, one end."""
+
+import signal
+import socket
+
+import numpy as np
+import pytest
+
+from expressnet_jax import cluster
+from expressnet_jax.errors import UserError
+from expressnet_jax.training.checkpoints import saved_steps
+from runs import arrays, history
+
+pytest_plugins = ["run_fixtures"]
+EPOCHS = "train.epochs=4"
+
+
+@pytest.fixture
+def start_all(start, environment):
+    """(workdir, overrides, count, overrides of the last alone) -> processes of one run."""
+
+    def begin(workdir, *overrides, count=2, last=()):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        runs = []
+        for number in range(count):
+            told = {cluster.ADDRESS: address, cluster.COUNT: str(count), cluster.NUMBER: str(number)}
+            own = last if number == count - 1 else ()
+            runs.append(start(workdir, *overrides, *own, more=told | {cluster.HEARTBEAT: "10"}))
+        return runs
+
+    return begin
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, start):
+    """The same run of one process."""
+    run = start(tmp_path_factory.mktemp("alone") / "run", EPOCHS)
+    run.finish()
+    return run.workdir
+
+
+def assert_alike(left, right, tolerance=1e-3):
+    one, other = arrays(left), arrays(right)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+def test_two_processes_are_one_run(start_all, alone, tmp_path):
+    (out, err), (silent, hushed) = [run.finish() for run in start_all(tmp_path / "run", EPOCHS)]
+    assert "2 x cpu of 2 processes" in err and "accuracy" in out
+    assert (silent, hushed) == ("", "")
+    assert_alike(alone, tmp_path / "run")
+    ours, theirs = history(tmp_path / "run"), history(alone)
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+    np.testing.assert_allclose(ours[0]["loss"], theirs[0]["loss"], rtol=1e-4)
+    seen = [line["accuracy"] for line in ours if line["split"] == "validation"]
+    assert seen == [line["accuracy"] for line in theirs if line["split"] == "validation"]
+
+
+def test_all_stop_after_the_same_step_and_one_goes_on(start_all, start, alone, tmp_path):
+    first, second = start_all(tmp_path / "run", EPOCHS)
+    second.stop(signal.SIGTERM)
+    _, err = first.finish(128 + signal.SIGTERM)
+    second.finish(128 + signal.SIGTERM)
+    assert "the same command goes on from there" in err
+    left = int(saved_steps(tmp_path / "run/checkpoints")[-1].name)
+    assert 0 < left < 15
+    _, err = start(tmp_path / "run", EPOCHS).finish()
+    assert f"going on from step {left}" in err
+    assert_alike(alone, tmp_path / "run")
+
+
+def test_another_config_in_one_process_ends_both_before_anything_is_written(start_all, tmp_path):
+    runs = start_all(tmp_path / "run", EPOCHS, last=("seed=3",))
+    for run in runs:
+        _, err = run.finish(2)
+        assert "process 1 has another config than process 0 (seed was 0, now 3); start all of them" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_one_can_not_do_ends_both(start_all, tmp_path):
+    first, second = start_all(tmp_path / "run", EPOCHS, last=(f"data.dir={tmp_path}",))
+    _, err = second.finish(2)
+    assert "error: data.name: no data set 'tiny' in" in err
+    _, err = first.finish(2)
+    assert "error: process 1 ended with an error, which its own output tells" in err
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"JAX_NUM_PROCESSES": "2"}, "JAX_NUM_PROCESSES set, but not JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID"),
+        (("a:1", "two", "0"), "JAX_NUM_PROCESSES=two, JAX_PROCESS_ID=0; give whole numbers"),
+        (("a:1", "2", "2"), "JAX_PROCESS_ID=2 is not 0..1 of JAX_NUM_PROCESSES=2"),
+    ],
+)
+def test_variables_that_make_no_sense_are_one_line(monkeypatch, environment, expected):
+    names = (cluster.ADDRESS, cluster.COUNT, cluster.NUMBER)
+    told = environment if isinstance(environment, dict) else dict(zip(names, environment, strict=True))
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError) as refused:
+        cluster.join_cluster("auto")
+    assert expected in str(refused.value)
+
+
+def test_alone_nothing_is_joined_and_on_says_what_is_missing(monkeypatch):
+    for name in cluster.SIZES:
+        monkeypatch.delenv(name, raising=False)
+    assert cluster.join_cluster("auto") is None and cluster.join_cluster("off") is None
+    with pytest.raises(UserError, match="--distributed: no 'maybe'; one of auto, on, off"):
+        cluster.join_cluster("maybe")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SLURM_STEP_NUM_TASKS", "2", True),
+        ("SLURM_STEP_NUM_TASKS", "1", False),
+        ("OMPI_COMM_WORLD_SIZE", "8", True),
+        ("TPU_WORKER_HOSTNAMES", "a,b", True),
+        ("TPU_WORKER_HOSTNAMES", "a", False),
+    ],
+)
+def test_launchers_are_known_by_their_variables(monkeypatch, name, value, expected):
+    monkeypatch.setenv(name, value)
+    assert cluster.launched() is expected

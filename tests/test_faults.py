@@ -1,0 +1,8 @@
+"""A few kills of the fault harness; faults.py does many."""
+
+from faults import harness
+
+
+def test_killed_and_torn_runs_end_with_the_same_bits_and_lines():
+    figures = harness(3, most=2, seed=1)
+    assert figures["kills"] == 3 and figures["exact"] == figures["runs"] >= 2
