@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import cv2
@@ -83,9 +82,10 @@ def arrays(workdir: Path) -> dict[str, np.ndarray]:
     for folder, items in (("checkpoints", ("model", "optimizer")), ("best", ("model",))):
         step = saved_steps(workdir / folder)[-1]
         for item in items:
-            with warnings.catch_warnings(), ocp.PyTreeCheckpointer() as reader:
-                warnings.simplefilter("ignore")  # that no sharding is given: NumPy arrays need none
-                tree = reader.restore(step / item)
+            with ocp.PyTreeCheckpointer() as reader:
+                stored = reader.metadata(step / item).item_metadata.tree
+                plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored)
+                tree = reader.restore(step / item, restore_args=plain)
             for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
                 found[f"{folder}/{step.name}/{item}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
     return found

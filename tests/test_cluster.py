@@ -51,7 +51,7 @@ def assert_alike(left, right, tolerance=1e-3):
 def test_two_processes_are_one_run(start_all, alone, tmp_path):
     (out, err), (silent, hushed) = [run.finish() for run in start_all(tmp_path / "run", EPOCHS)]
     assert "2 x cpu of 2 processes" in err and "accuracy" in out
-    assert (silent, hushed) == ("", "")
+    assert [line for line in (silent + hushed).splitlines() if not line.startswith("[Gloo]")] == []
     assert_alike(alone, tmp_path / "run")
     ours, theirs = history(tmp_path / "run"), history(alone)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
