@@ -242,8 +242,8 @@ def test_evaluation_is_compiled_once(tmp_path, tiny_config, monkeypatch):
     compiled = []
     make = classification.make_classify
 
-    def noted(model):
-        compiled.append(make(model))
+    def noted(model, *rest):
+        compiled.append(make(model, *rest))
         return compiled[-1]
 
     monkeypatch.setattr(classification, "make_classify", noted)
