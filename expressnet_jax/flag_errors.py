@@ -40,7 +40,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
     if len(rest) > 1:
         raise UserError(f"{rest[1]}: not a flag; usage: {USAGE}")
     for name in ("config", "workdir"):
-        if not flags.FLAGS[name].value:
+        if not flags.FLAGS[name].value and not (name == "workdir" and flags.FLAGS.dry_run):
             raise UserError(f"--{name} is missing; usage: {USAGE}")
     return rest
 

@@ -19,6 +19,7 @@ def define_flags() -> None:
 
     config_flags.DEFINE_config_file("config", None, "What to train: a file of configs/.", lock_config=True)
     flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and reports go; an unfinished run there goes on.")
+    flags.DEFINE_bool("dry_run", False, "Compile the step, say what memory and time the run would take, and stop.")
     flags.DEFINE_string("distributed", "auto", "Join the other processes of this run: auto, on or off; see cluster.py.")
 
 
@@ -29,9 +30,11 @@ def main(_) -> int:
     """
     if not flags.FLAGS["verbosity"].present:
         hush_libraries()
-    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir).expanduser()
+    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir or ".").expanduser()
     try:
         join_cluster(flags.FLAGS.distributed)
+        if flags.FLAGS.dry_run:
+            return rehearse(config)
         files = run(config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -58,15 +61,30 @@ TASKS = {
 }
 
 
+def prepare_of(config):
+    """What makes the job of a config's task."""
+    if config.task not in TASKS:
+        raise UserError(f"task: no {config.task!r}; one of {', '.join(TASKS)}")
+    return import_module(TASKS[config.task]).prepare
+
+
+def rehearse(config) -> int:
+    """Says what a run would need. Exit status 0."""
+    from expressnet_jax.compile_cache import keep_compiled
+    from expressnet_jax.training.rehearse import rehearse
+
+    keep_compiled()
+    print("\n".join(rehearse(config, prepare_of(config))))
+    return 0
+
+
 def run(config, workdir: Path) -> list[Path]:
     """The files that the run has written, beside its checkpoints; the process that leads writes them."""
     from expressnet_jax.compile_cache import keep_compiled
     from expressnet_jax.training.loop import train
 
     keep_compiled()
-    if config.task not in TASKS:
-        raise UserError(f"task: no {config.task!r}; one of {', '.join(TASKS)}")
-    job = train(config, workdir, import_module(TASKS[config.task]).prepare)
+    job = train(config, workdir, prepare_of(config))
     if not leads():
         return []
     checkpoint, files = job.finish(workdir)

@@ -54,11 +54,11 @@ def write_pictures(folder: Path, per_class: dict[str, int], classes=CLASSES, siz
 
 
 class Run(subprocess.Popen):
-    """`python -m expressnet_jax.main` on the tiny data set, started."""
+    """`python -m expressnet_jax.main` on the tiny data set, started; overrides of the config, and flags with their --."""
 
     def __init__(self, config: Path, workdir: Path, environment: dict[str, str], *overrides: str):
         self.workdir = workdir
-        overrides = [f"--config.{override}" for override in overrides]
+        overrides = [each if each.startswith("--") else f"--config.{each}" for each in overrides]
         command = [sys.executable, "-m", "expressnet_jax.main", "--config", config, "--workdir", workdir, *overrides]
         super().__init__(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

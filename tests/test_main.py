@@ -1,6 +1,7 @@
 """The training command as a newcomer starts it and as a saboteur stops it."""
 
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,18 @@ def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(tmp_path, s
     assert f"from step {reached}" in err or f"at step {reached}" in err
     equal(tmp_path, straight.workdir)
     assert history(tmp_path) == history(straight.workdir)
+
+
+def test_a_dry_run_tells_what_a_run_would_take_and_writes_nothing(tmp_path, start):
+    out, err = start(tmp_path / "run", "train.epochs=40", "--dry_run").finish()
+    lines = out.splitlines()
+    assert err == "" and not (tmp_path / "run").exists()
+    assert lines[0].startswith("a step of 16 pictures on 1 devices, compiled in ")
+    held = re.match(r"memory of each device: ([\d.]+) MiB, of which ([\d.]+) MiB state and batch", lines[1])
+    # Weights, momentum and average of 425,955 float32 parameters, and no more but the batch.
+    assert 4.8 < float(held[2]) < 5.2 and float(held[1]) > float(held[2])
+    assert "GFLOP a step" in lines[2]
+    assert re.match(r"\d+ ms a step: 150 steps take about \d+ (s|min), evaluations", lines[3])
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, start, straight):

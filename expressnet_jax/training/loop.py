@@ -39,12 +39,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
-    check_values(config)
-    mesh = make_mesh(config.mesh.data, config.mesh.model)
-    check_batch(config.train.batch_size, config.train.accumulate, mesh)
-    same_everywhere(config.to_dict(), differences)
-    with together():
-        job = prepare(config, mesh)
+    mesh, job = set_up(config, prepare)
     plan, program = job.plan, job.program
 
     with ExitStack() as stack:
@@ -54,10 +49,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         folder.seen_by_all()
         feed, evaluate = job.open()
 
-        averaged = config.optimizer.ema > 0
-        state = init_state(
-            program.beginning, program.optimizer, mesh, seed=config.seed, ema=averaged, warm=program.warm
-        )
+        state = new_state(config, job, mesh)
         metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage)
         kept = {"keep": config.checkpoint.keep, "metric": config.eval.metric}
         tell = say if leads() else lambda line: None
@@ -93,6 +85,26 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
                     checkpoints.wait()
                     raise Interrupted(stopping, step)
     return job
+
+
+def set_up(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> tuple[Mesh, Job]:
+    """The mesh and the job of a config, checked on all processes before anything is compiled or written.
+
+    Raises:
+      UserError: anything that a user can mend.
+    """
+    check_values(config)
+    mesh = make_mesh(config.mesh.data, config.mesh.model)
+    check_batch(config.train.batch_size, config.train.accumulate, mesh)
+    same_everywhere(config.to_dict(), differences)
+    with together():
+        return mesh, prepare(config, mesh)
+
+
+def new_state(config: ConfigDict, job: Job, mesh: Mesh) -> TrainState:
+    """The state that a run begins with."""
+    program, averaged = job.program, config.optimizer.ema > 0
+    return init_state(program.beginning, program.optimizer, mesh, seed=config.seed, ema=averaged, warm=program.warm)
 
 
 def open_writers(config: ConfigDict, folder: RunFolder, console: Console, step: int) -> Writers:
