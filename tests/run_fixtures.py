@@ -48,7 +48,11 @@ def environment(tmp_path_factory) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    return os.environ | cache | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "EXPRESSNET_TUNE": "0"}
+    return (
+        os.environ
+        | cache
+        | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": os.environ["QUICK_XLA_FLAGS"], "EXPRESSNET_TUNE": "0"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +82,8 @@ def start(tmp_path_factory, data_dir, environment):
     config.write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(data_dir)}))
 
     def run(workdir: Path, *overrides: str, devices: int = 1, more: Mapping[str, str] = MappingProxyType({})) -> Run:
-        flags = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"} if devices > 1 else {}
-        return Run(config, workdir, environment | flags | dict(more), *overrides)
+        flags = f"{environment['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}".strip()
+        return Run(config, workdir, environment | {"XLA_FLAGS": flags} | dict(more), *overrides)
 
     return run
 

@@ -54,7 +54,7 @@ def write_pictures(folder: Path, per_class: dict[str, int], classes=CLASSES, siz
 
 
 class Run(subprocess.Popen):
-    """`python -m expressnet_jax.main` on the tiny data set, started; overrides of the config, and flags with their --."""
+    """`python -m expressnet_jax.main` on the tiny data set, started; overrides of its config, or flags with --."""
 
     def __init__(self, config: Path, workdir: Path, environment: dict[str, str], *overrides: str):
         self.workdir = workdir
