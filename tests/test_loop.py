@@ -20,7 +20,12 @@ from runs import arrays, history, train
 pytest_plugins = ["run_fixtures"]
 pytestmark = pytest.mark.usefixtures("compile_once")
 
-SHORT = {"train__epochs": 2.0, "checkpoint__keep": 2, "eval__every_epochs": 1.0}  # 8 steps on this data set
+SHORT = {
+    "train__epochs": 2.0,
+    "optimizer__learning_rate": 0.02,
+    "checkpoint__keep": 2,
+    "eval__every_epochs": 1.0,
+}  # 8 steps on this data set
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +135,7 @@ def test_torn_newest_checkpoint_and_torn_metrics_are_made_again(tmp_path, refere
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(tmp_path, tiny_config):
     config = tiny_config(
-        **SHORT, optimizer__learning_rate=1e30, optimizer__warmup_epochs=0.0, checkpoint__every_epochs=0.26
+        **SHORT | {"optimizer__learning_rate": 1e30, "optimizer__warmup_epochs": 0.0, "checkpoint__every_epochs": 0.26}
     )
     with pytest.raises(UserError, match=r"^step \d: the loss, its gradient or a weight is not finite") as stopped:
         train(config, tmp_path)
