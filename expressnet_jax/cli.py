@@ -54,27 +54,7 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run, uses_jax=uses_jax)
         return sub
 
-    sub = command("prepare", prepare, "Check a data set's files once and store them for training.", uses_jax=False)
-    sub.add_argument("name", help="fer2013, ferplus, rafdb, affectnet, ckplus, jaffe, expw, folder, synthetic, ...")
-    sub.add_argument("--source", type=Path, help="the file or folder that you have")
-    sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
-    sub.add_argument(
-        "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
-    )
-    sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
-    data_dir(sub)
-
-    sub = command("audit", audit, "Find duplicates, leaks between splits, conflicting labels.", uses_jax=False)
-    sub.add_argument("name")
-    data_dir(sub)
-
-    sub = command("show", show, "Write a labelled grid of pictures to look at before training.")
-    sub.add_argument("name")
-    sub.add_argument("--split", help="default: train, or all")
-    sub.add_argument("--augment", action="store_true", help="as a training on real data sees them")
-    sub.add_argument("--effects", action="store_true", help="each augmentation by itself instead")
-    sub.add_argument("--output", type=Path, required=True, help="a PNG")
-    data_dir(sub)
+    _add_data_commands(command)
 
     sub = command("evaluate", evaluate, "Say honestly how good a checkpoint is on a split.")
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
@@ -106,6 +86,30 @@ def parser() -> argparse.ArgumentParser:
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)
     return top
+
+
+def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    sub = command("prepare", prepare, "Check a data set's files once and store them for training.", uses_jax=False)
+    sub.add_argument("name", help="fer2013, ferplus, rafdb, affectnet, ckplus, jaffe, expw, folder, synthetic, ...")
+    sub.add_argument("--source", type=Path, help="the file or folder that you have")
+    sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
+    sub.add_argument(
+        "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
+    )
+    sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
+    data_dir(sub)
+
+    sub = command("audit", audit, "Find duplicates, leaks between splits, conflicting labels.", uses_jax=False)
+    sub.add_argument("name")
+    data_dir(sub)
+
+    sub = command("show", show, "Write a labelled grid of pictures to look at before training.")
+    sub.add_argument("name")
+    sub.add_argument("--split", help="default: train, or all")
+    sub.add_argument("--augment", action="store_true", help="as a training on real data sees them")
+    sub.add_argument("--effects", action="store_true", help="each augmentation by itself instead")
+    sub.add_argument("--output", type=Path, required=True, help="a PNG")
+    data_dir(sub)
 
 
 def prepare(arguments: argparse.Namespace) -> None:

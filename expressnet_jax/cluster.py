@@ -38,13 +38,13 @@ def join_cluster(mode: str = "auto") -> None:
     given = own_variables()
     if mode == "off" or (mode == "auto" and not given and not launched()):
         return
+    silence = os.environ.get(HEARTBEAT, "100")
+    if not silence.isdecimal() or not int(silence):
+        raise UserError(f"{HEARTBEAT}={silence}; give whole seconds, 1 or more")
     import jax
 
-    silence = float(os.environ.get(HEARTBEAT, "100"))
     try:
-        jax.distributed.initialize(
-            **given, heartbeat_timeout_seconds=max(round(silence), 1), shutdown_timeout_seconds=REPORT
-        )
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=int(silence), shutdown_timeout_seconds=REPORT)
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"--distributed={mode}: {one_line(error)}; set {ADDRESS}, {COUNT} and {NUMBER}, or start it through SLURM,"

@@ -21,16 +21,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # as a program, not as a plugin 
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.machine import machine
 from expressnet_jax.training.checkpoints import saved_steps
-from runs import CONFIG, SETTINGS, Run, arrays, history, write_pictures
+from runs import CONFIG, SETTINGS, Run, arrays, history, one_device, write_pictures
 
 TORN = 0.2  # of the kills also leave a file of the newest checkpoint half as long
 START = 0.75  # share of a run's time that a process takes until its first step: most kills shall fall behind it
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """One device, and one place for compiled programs."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    return os.environ | cache | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "", "EXPRESSNET_TUNE": "0"}
 
 
 def tear(workdir: Path, rng: random.Random) -> bool:
@@ -87,7 +81,7 @@ def harness(kills: int, most: int = 5, seed: int = 0) -> dict[str, object]:
         prepare("folder", pictures, root / "data", name="tiny")
         config = root / "tiny.py"
         config.write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(root / "data")}))
-        start = lambda workdir: Run(config, workdir, environment(root / "compiled"))
+        start = lambda workdir: Run(config, workdir, one_device(root / "compiled"))
         start(root / "straight").finish()
         begun = time.time()
         start(root / "again").finish()

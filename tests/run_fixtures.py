@@ -1,6 +1,5 @@
 """The tiny data set and a straight run on it, made once for all tests: a plugin of the modules that need them."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +10,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from expressnet_jax.config import default
 from expressnet_jax.data.prepare import Prepared, load, prepare
-from runs import CONFIG, SETTINGS, Run, write_pictures
+from runs import CONFIG, SETTINGS, Run, one_device, write_pictures
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +43,7 @@ def tiny_config(data_dir):
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory) -> dict[str, str]:
     """One CPU device, nothing to start twice for, and one cache of compiled programs for all runs."""
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    return (
-        os.environ
-        | cache
-        | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": os.environ["QUICK_XLA_FLAGS"], "EXPRESSNET_TUNE": "0"}
-    )
+    return one_device(tmp_path_factory.mktemp("compiled"))
 
 
 @pytest.fixture(scope="module")

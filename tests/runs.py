@@ -1,5 +1,6 @@
 """A tiny data set, runs of the real training command on it, and what is left of them."""
 
+import os
 import subprocess
 import sys
 import time
@@ -51,6 +52,13 @@ def write_pictures(folder: Path, per_class: dict[str, int], classes=CLASSES, siz
                 image = rng.normal(60 + 60 * k, 40, (size, size)).clip(0, 255).astype(np.uint8)
                 cv2.imwrite(str(folder / split / name / f"{i}.png"), image)
     return folder
+
+
+def one_device(compiled: Path) -> dict[str, str]:
+    """The environment of a run: a CPU, nothing to start twice for, and one folder of compiled programs for all runs."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": str(compiled), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    flags = {"XLA_FLAGS": os.environ.get("QUICK_XLA_FLAGS", "")}
+    return os.environ | cache | flags | {"JAX_PLATFORMS": "cpu", "EXPRESSNET_TUNE": "0"}
 
 
 class Run(subprocess.Popen):

@@ -74,10 +74,13 @@ def test_all_stop_after_the_same_step_and_one_goes_on(start_all, start, alone, t
 
 
 def test_another_config_in_one_process_ends_both_before_anything_is_written(start_all, tmp_path):
-    runs = start_all(tmp_path / "run", EPOCHS, last=("seed=3",))
+    runs = start_all(tmp_path / "run", EPOCHS, last=("train.steps_per_dispatch=3",))
     for run in runs:
         _, err = run.finish(2)
-        assert "process 1 has another config than process 0 (seed was 0, now 3); start all of them" in err
+        assert (
+            "process 1 has another config than process 0 (train.steps_per_dispatch was 0, now 3); start all of them"
+            in err
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -94,6 +97,15 @@ def test_what_one_can_not_do_ends_both(start_all, tmp_path):
     [
         ({"JAX_NUM_PROCESSES": "2"}, "JAX_NUM_PROCESSES set, but not JAX_COORDINATOR_ADDRESS, JAX_PROCESS_ID"),
         (("a:1", "two", "0"), "JAX_NUM_PROCESSES=two, JAX_PROCESS_ID=0; give whole numbers"),
+        (
+            {
+                "JAX_COORDINATOR_ADDRESS": "a:1",
+                "JAX_NUM_PROCESSES": "2",
+                "JAX_PROCESS_ID": "0",
+                cluster.HEARTBEAT: "soon",
+            },
+            "EXPRESSNET_HEARTBEAT=soon; give whole seconds",
+        ),
         (("a:1", "2", "2"), "JAX_PROCESS_ID=2 is not 0..1 of JAX_NUM_PROCESSES=2"),
     ],
 )

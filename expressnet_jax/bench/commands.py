@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.arguments import key_and_value, picture_size
+from expressnet_jax.arguments import data_dir, key_and_value, picture_size
 
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
@@ -72,7 +72,7 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
 def _faces(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--data", default="fer2013", help="a prepared data set of cut faces; default: fer2013")
     sub.add_argument("--split", default="validation", help="default: validation")
-    sub.add_argument("--data_dir", type=Path, help="where prepared data lives")
+    data_dir(sub)
     sub.add_argument("--models", nargs="+", help="default: all that are shipped")
     sub.add_argument("--detectors", nargs="*", default=(), help="default: all that are installed")
 

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -24,7 +25,7 @@ from expressnet_jax.training.job import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import last_before
-from expressnet_jax.training.run_folder import RunFolder, differences, disk_errors
+from expressnet_jax.training.run_folder import OF_A_HOST, RunFolder, differences, disk_errors
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_dispatch, steps_of
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
@@ -96,7 +97,7 @@ def set_up(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> tu
     check_values(config)
     mesh = make_mesh(config.mesh.data, config.mesh.model)
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
-    same_everywhere(config.to_dict(), differences)
+    same_everywhere(config.to_dict(), partial(differences, free=OF_A_HOST))
     with together():
         return mesh, prepare(config, mesh)
 

@@ -32,18 +32,15 @@ def rehearse(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> 
     lowered = make_dispatch(job.program.phases[0][1]).lower(state, feed.table, batches, config.seed)
     compiled = lowered.compile()
     compiling = time.perf_counter() - start
-    table = feed.table
-    steps = 0
-    for dispatch in (batches, *islice(stream, TIMED)):
-        state, _ = compiled(state, table, dispatch, config.seed)
-        if not steps:
-            jax.block_until_ready(state)
-            start = time.perf_counter()
-        steps += steps_of(dispatch)
+    steps = steps_of(batches)
+    state, _ = jax.block_until_ready(compiled(state, feed.table, batches, config.seed))
+    more = [each for each in islice(stream, TIMED) if steps_of(each) == steps]  # a run's last dispatch may be shorter
+    start = time.perf_counter()
+    for each in more:
+        state, _ = compiled(state, feed.table, each, config.seed)
     jax.block_until_ready(state)
-    counted = steps - steps_of(batches)
-    seconds = (time.perf_counter() - start) / counted if counted else None
-    return describe(config, job, mesh, compiled, steps_of(batches), compiling, seconds) if leads() else []
+    seconds = (time.perf_counter() - start) / (steps * len(more)) if more else None
+    return describe(config, job, mesh, compiled, steps, compiling, seconds) if leads() else []
 
 
 def describe(

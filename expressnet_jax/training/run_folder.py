@@ -4,7 +4,7 @@ import errno
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from expressnet_jax.training.checkpoints import BEST, LATEST, saved_steps
 # What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
 FREE_TO_CHANGE = ("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export")
 FREE_TO_CHANGE += ("eval.tta", "eval.mistakes", "eval.batch_size", "train.steps_per_dispatch")
+OF_A_HOST = ("data.dir", "data.source", "data.threads")  # what the processes of one run may have each for itself
 
 
 class RunFolder:
@@ -80,7 +81,7 @@ class RunFolder:
         if blind.size:
             raise Agreed(
                 f"--workdir {self.path}: process {blind[0]} does not see what process 0 writes there; give a folder on"
-                " storage that all processes share, or gs://"
+                " storage that all processes share"
             )
 
     def close(self) -> None:
@@ -88,12 +89,12 @@ class RunFolder:
             self._lock.close()
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`key was X, now Y` for every key that decides what is computed. A key younger than the run had its default."""
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[str] = FREE_TO_CHANGE) -> list[str]:
+    """`key was X, now Y` for every key but the `free` ones. A key younger than the run had its default."""
     plain = lambda config: flatten(json.loads(json.dumps(config)))
     old, new = plain(default().to_dict()) | plain(old), plain(new)
-    free = lambda key: any(key == name or key.startswith(name + ".") for name in FREE_TO_CHANGE)
-    changed = [key for key in sorted(old.keys() | new.keys()) if not free(key) and old.get(key) != new.get(key)]
+    may = lambda key: any(key == name or key.startswith(name + ".") for name in free)
+    changed = [key for key in sorted(old.keys() | new.keys()) if not may(key) and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in changed]
 
 
