@@ -14,6 +14,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "launch").glob("*.sh"))
 ELSEWHERE = ("gke", "slurm", "tpu")  # run nothing on this machine
+# Beside this Python, where pip puts it, whether that folder is in PATH or not.
+SHELLCHECK = shutil.which("shellcheck", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
 HERE = [path for path in SCRIPTS if path.stem not in ELSEWHERE]
 ARGUMENTS = ("--config", "configs/affectnet.py", "--config.data.dir=/data/a b", "--workdir", "/data/runs/a")
 
@@ -42,10 +44,10 @@ def test_it_is_a_script_that_stops_at_the_first_error(path):
     assert subprocess.run(["bash", "-n", str(path)], capture_output=True).returncode == 0
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck is not installed")
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_shellcheck_finds_nothing(path):
-    done = subprocess.run(["shellcheck", "--external-sources", str(path)], capture_output=True, text=True)
+    done = subprocess.run([SHELLCHECK, "--external-sources", str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 

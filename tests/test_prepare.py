@@ -5,7 +5,10 @@ import fcntl
 import hashlib
 import json
 import pickle
+import signal
+import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -14,9 +17,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from expressnet_jax.data import prepare as module
-from expressnet_jax.data.datasets import DATASETS, builder_class
+from expressnet_jax.data.datasets import DATASETS, base, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.decode import decode, decode_all
+from expressnet_jax.data.decode import decode, decode_all, storable
 from expressnet_jax.data.prepare import default_data_dir, load, prepare
 from expressnet_jax.data.prepared import Columns
 from expressnet_jax.errors import UserError
@@ -24,6 +27,7 @@ from expressnet_jax.errors import UserError
 COUNT = 40
 PIXELS = np.random.default_rng(0).integers(0, 256, (COUNT, 8, 9, 3), np.uint8)
 VOTES = np.random.default_rng(1).dirichlet(np.ones(3), COUNT).astype(np.float32)
+SMALL = {"num_train": 400, "num_validation": 10, "num_test": 10, "size": 24}
 POINTS = np.random.default_rng(2).normal(size=(COUNT, 4, 2)).astype(np.float32)
 
 
@@ -50,11 +54,21 @@ class Faces(FaceBuilder, skip_registration=True):
 
     def records(self, start, stop):
         for i in range(start, stop):
-            if i == 35 and self.options["fail"]:
+            if i == self.options["fail"]:
                 raise KeyboardInterrupt
             label = i % 3 if self.options["label"] is None else self.options["label"]
             extras = {"points": POINTS[i]}
             yield Record(f"face{i}", PIXELS[i], label, VOTES[i], f"person{i % 7}", i / COUNT, extras=extras)
+
+
+class Passing:
+    """Records that can only be walked through."""
+
+    def __init__(self, records):
+        self.records = list(records)
+
+    def __iter__(self):
+        return iter(self.records)
 
 
 @pytest.fixture(autouse=True)
@@ -128,7 +142,8 @@ def test_facts_count_and_hash_what_is_stored(tmp_path):
     facts = prepare("faces", None, tmp_path).facts
     digest = hashlib.sha256()
     for i in range(30):
-        digest.update(np.array([i % 3, 8, 9, 3], "<i4").tobytes() + PIXELS[i].tobytes())
+        record = np.array([i % 3, 8, 9, 3], "<i4").tobytes() + PIXELS[i].tobytes()
+        digest.update(hashlib.sha256(record).digest())
     assert facts["splits"]["train"] == {
         "examples": 30,
         "per_class": {"a": 10, "b": 10, "c": 10},
@@ -143,7 +158,10 @@ def test_facts_count_and_hash_what_is_stored(tmp_path):
 
 
 def test_two_preparations_are_equal_file_by_file(tmp_path):
-    first, second = (prepare("faces", None, tmp_path / name).directory for name in ("one", "two"))
+    assert_equal_files(*(prepare("faces", None, tmp_path / name).directory for name in ("one", "two")))
+
+
+def assert_equal_files(first, second):
     names = sorted(path.name for path in first.iterdir())
     assert names == sorted(path.name for path in second.iterdir())
     for name in names:
@@ -172,23 +190,74 @@ def test_a_changed_source_is_prepared_again(tmp_path):
     assert table(5) == [0, 5]
 
 
-def test_an_interruption_leaves_nothing_and_keeps_what_was_there(tmp_path):
+@pytest.mark.parametrize("fail", [5, 35])
+def test_an_interruption_leaves_whole_files_at_most_and_keeps_what_was_there(tmp_path, fail):
     with pytest.raises(KeyboardInterrupt):
-        prepare("faces", None, tmp_path, fail=True)
-    assert visible(tmp_path) == []
+        prepare("faces", None, tmp_path, fail=fail)
+    assert visible(tmp_path) == ([".faces.partial"] if fail > 11 else [])
+    with pytest.raises(UserError, match="not prepared"):
+        load("faces", tmp_path)
     before = prepare("faces", None, tmp_path).facts
-    with pytest.raises(KeyboardInterrupt):
-        prepare("faces", None, tmp_path, fail=True)
     assert visible(tmp_path) == ["faces"]
+    with pytest.raises(KeyboardInterrupt):
+        prepare("faces", None, tmp_path, fail=fail)
     assert load("faces", tmp_path).facts == before
 
 
-def test_what_a_killed_run_left_is_no_obstacle(tmp_path):
-    stage = tmp_path / ".faces.partial" / "faces" / "1.0.0"
-    stage.mkdir(parents=True)
-    (stage / "facts.json").write_text("{}")
-    with pytest.raises(UserError, match="not prepared"):
-        load("faces", tmp_path)
+@pytest.mark.parametrize("shape", [list, Passing])
+def test_the_same_call_goes_on_behind_the_files_that_are_whole(tmp_path, monkeypatch, capsys, shape):
+    """Whether the source can be entered anywhere, or has to be walked through."""
+    checked, records = [], Faces.records
+
+    def failing_after(limit):
+        def check(image, *declared):
+            checked.append(image)
+            if len(checked) > limit:
+                raise RuntimeError("enough")
+            return storable(image, *declared)
+
+        return check
+
+    monkeypatch.setattr(Faces, "records", lambda self, *span: shape(records(self, *span)))
+    straight = prepare("faces", None, tmp_path / "straight").directory
+    monkeypatch.setattr(base, "storable", failing_after(28))
+    with pytest.raises(RuntimeError, match="enough"):
+        prepare("faces", None, tmp_path / "again")
+    monkeypatch.setattr(base, "storable", failing_after(COUNT))
+    checked.clear()
+    assert_equal_files(straight, prepare("faces", None, tmp_path / "again").directory)
+    assert len(checked) == COUNT - 22 and visible(tmp_path / "again") == ["faces"]
+    assert capsys.readouterr().err == "faces train: going on behind 22 pictures\n"
+
+
+def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(tmp_path, monkeypatch):
+    """The hard way: a process that is killed each time when it has written one file more."""
+    program = (
+        "import sys; from pathlib import Path; from expressnet_jax.data import prepare as module;"
+        f"module.EXAMPLES_PER_FILE = 40; module.prepare('synthetic', None, Path(sys.argv[1]), **{SMALL})"
+    )
+    monkeypatch.setattr(module, "EXAMPLES_PER_FILE", 40)
+    straight = prepare("synthetic", None, tmp_path / "straight", **SMALL)
+    for files in (1, 4):
+        run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "again")])
+        while run.poll() is None and len(list((tmp_path / "again").glob(".*.partial/*.npz"))) < files:
+            time.sleep(0.001)
+        run.kill()
+        assert run.wait() == -signal.SIGKILL
+    again = prepare("synthetic", None, tmp_path / "again", **SMALL)
+    assert again.facts == straight.facts and visible(tmp_path / "again") == ["synthetic"]
+    one, two = straight.split("train"), again.split("train")
+    assert two.encoded_batch(range(len(two))) == one.encoded_batch(range(len(one)))
+    assert one.columns.keys() == two.columns.keys()
+    assert all(np.array_equal(one.columns[name], two.columns[name]) for name in one.columns)
+
+
+@pytest.mark.parametrize("torn", ["dataset_info.json", "origin.json"])
+def test_what_a_machine_without_power_left_is_no_obstacle(tmp_path, torn):
+    with pytest.raises(KeyboardInterrupt):
+        prepare("faces", None, tmp_path, fail=35)
+    (path,) = (tmp_path / ".faces.partial").rglob(torn)
+    path.write_bytes(path.read_bytes()[:10])
     assert prepare("faces", None, tmp_path).splits == {"train": 30, "all": 10}
     assert visible(tmp_path) == ["faces"]
 

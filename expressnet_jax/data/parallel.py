@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -21,3 +21,19 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+class InOrder(Sequence[Result]):
+    """map(work, items) whose results are made on all cores while they are asked for, from any place on."""
+
+    def __init__(self, work: Callable[[Item], Result], items: Sequence[Item]) -> None:
+        self.work, self.items = work, items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Result]:
+        return in_order(self.work, self.items)
+
+    def __getitem__(self, at: int | slice) -> "Result | InOrder[Result]":
+        return InOrder(self.work, self.items[at]) if isinstance(at, slice) else self.work(self.items[at])

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from expressnet_jax.data.datasets import DATASETS, builder_class
-from expressnet_jax.data.datasets.base import FaceBuilder
+from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
 from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
 from expressnet_jax.errors import UserError
 
@@ -27,6 +27,7 @@ __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
 
 EXAMPLES_PER_FILE = 16_384
 EXAMPLES_PER_WRITE = 512
+ORIGIN = "origin.json"  # in the hidden folder: of what it is
 NAMED_BY_USER = ("folder", "identity", "synthetic")  # several of these can lie side by side, by their option `name`
 
 
@@ -34,24 +35,28 @@ def prepare(dataset: str, /, source: Path | None, data_dir: Path, overwrite: boo
     """Reads a data set's official layout, checks every picture, and stores all of it below `data_dir`.
 
     What was prepared before from the same source with the same options is returned as it is, unless `overwrite`.
-    Nothing is visible under its name until everything is written; a failed or interrupted run leaves nothing there.
+    Nothing is visible under its name until everything is written. A run that was killed leaves its whole files
+    of EXAMPLES_PER_FILE pictures in a hidden folder, and the same call goes on behind them.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
     data_dir = Path(data_dir).expanduser()
     source = None if source is None else Path(source).expanduser()
     stored_as = _stored_as(dataset, options)
     cls = _checked_class(dataset, source)
+    options = cls.all_options(options)
     with _disk_errors(data_dir), _stage(data_dir, stored_as) as stage:
-        builder = cls(data_dir=stage, source=source, options=options)
-        origin = {"dataset": dataset, "options": builder.options, **_identity(source)}
+        origin = json.loads(json.dumps({"dataset": dataset, "options": options, **_identity(source)}))
         if not overwrite and _already(stored_as, data_dir, origin):
             return load(stored_as, data_dir)
+        _begin(stage, origin, overwrite)
+        builder = cls(data_dir=stage, source=source, options=options)
         _write_records(builder)
         _write_facts(builder, origin)
         final = data_dir / stored_as
         if final.exists():
             os.replace(final, stage / "replaced")
         os.replace(stage / stored_as, final)
+        shutil.rmtree(stage)
     return load(stored_as, data_dir)
 
 
@@ -91,26 +96,85 @@ def _already(name: str, data_dir: Path, origin: dict[str, Any]) -> bool:
         facts = load(name, data_dir).facts
     except UserError:
         return False
-    return all(facts.get(key) == value for key, value in json.loads(json.dumps(origin)).items())
+    return all(facts.get(key) == value for key, value in origin.items())
+
+
+def _begin(stage: Path, origin: dict[str, Any], overwrite: bool) -> None:
+    """Leaves in the stage what a killed run wrote, if that was of the same origin and is whole, and else nothing."""
+    if not overwrite and _read_json(stage / ORIGIN) == origin and _written(stage):
+        return
+    shutil.rmtree(stage)
+    stage.mkdir()
+    (stage / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
+
+
+def _written(stage: Path) -> int:
+    """How many whole files of records are in the stage."""
+    found = [_read_json(path) or {} for path in stage.glob("*/*/dataset_info.json")]
+    return sum(len(split.get("shardLengths", ())) for info in found for split in info.get("splits", ()))
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _write_records(builder: FaceBuilder) -> None:
-    """Streams every split into ArrayRecord.
+    """Streams every split into ArrayRecord, behind the files that are there.
 
     TFDS's own `download_and_prepare` sorts a split in memory first, and beyond 1 GB asks TensorFlow for temporary
-    files; its sequential writer does neither and keeps the order.
+    files; its sequential writer does neither and keeps the order. It counts a file as soon as that is whole, so what
+    the ledger knows of the file's pictures is written before its last ones are.
     """
     splits = builder.read(builder.source)
-    Path(builder.data_dir).mkdir(parents=True)
-    writer = tfds.core.SequentialWriter(builder.info, EXAMPLES_PER_FILE, file_format="array_record")
-    writer.initialize_splits([stored_split(split) for split in splits])
+    folder = Path(builder.data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    lengths = {name: info.shard_lengths for name, info in builder.info.splits.items()}
+    writer = tfds.core.SequentialWriter(builder.info, EXAMPLES_PER_FILE, overwrite=False, file_format="array_record")
+    writer.initialize_splits([stored_split(split) for split in splits], fail_if_exists=False)
     for split, records in splits.items():
-        total = len(records) if hasattr(records, "__len__") else None
-        examples = builder.examples(split, records)
-        shown = iter(tqdm(examples, f"{builder.name} {split}", total, unit="", disable=not sys.stderr.isatty()))
-        while batch := list(islice(shown, EXAMPLES_PER_WRITE)):
-            writer.add_examples({stored_split(split): batch})
-    writer.close_all()
+        _write_split(builder, writer, split, records, lengths.get(stored_split(split), ()))
+    (folder / "metadata.json").unlink(missing_ok=True)  # empty; TFDS writes one where it goes on
+
+
+def _write_split(
+    builder: FaceBuilder,
+    writer: tfds.core.SequentialWriter,
+    split: str,
+    records: Iterable[Record],
+    files: Sequence[int],
+) -> None:
+    """Writes what stands behind the `files`, given by their numbers of examples."""
+    ledger = builder.ledgers[split] = Ledger()
+    part = lambda number: Path(builder.data_dir).parents[1] / f"{split}_{number}.npz"
+    for number in range(len(files)):
+        with np.load(part(number)) as columns:
+            ledger.parts.append(dict(columns))
+    shown = _shown(builder, split, records, sum(files))
+    room = EXAMPLES_PER_FILE
+    while batch := list(islice(shown, min(EXAMPLES_PER_WRITE, room))):
+        room -= len(batch)
+        if not room:
+            np.savez(part(len(ledger.parts)), **ledger.close_part())
+            room = EXAMPLES_PER_FILE
+        writer.add_examples({stored_split(split): batch})
+    if room < EXAMPLES_PER_FILE:
+        np.savez(part(len(ledger.parts)), **ledger.close_part())
+    writer.close_splits([stored_split(split)])
+    if not ledger.parts:
+        raise UserError(f"{builder.name}: the split {split} holds no pictures; check the source")
+
+
+def _shown(builder: FaceBuilder, split: str, records: Iterable[Record], done: int) -> Iterator[dict[str, Any]]:
+    """The split's examples behind the first `done`, with a bar on a terminal."""
+    if done:
+        print(f"{builder.name} {split}: going on behind {done:,} pictures", file=sys.stderr)
+    total = len(records) if hasattr(records, "__len__") else None
+    rest = records[done:] if isinstance(records, Sequence) else islice(records, done, None)
+    examples = builder.examples(split, rest)
+    yield from tqdm(examples, f"{builder.name} {split}", total, initial=done, unit="", disable=not sys.stderr.isatty())
 
 
 def _write_facts(builder: FaceBuilder, origin: dict[str, Any]) -> None:
@@ -134,7 +198,8 @@ def _write_facts(builder: FaceBuilder, origin: dict[str, Any]) -> None:
 
 @contextmanager
 def _stage(data_dir: Path, name: str) -> Iterator[Path]:
-    """A hidden folder on the same disk, gone afterwards; one preparation of a name at a time."""
+    """A hidden folder on the same disk, one preparation of a name at a time; gone afterwards unless whole files of
+    records are in it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     stage = data_dir / f".{name}.partial"
     with (data_dir / f".{name}.lock").open("w") as lock:
@@ -142,12 +207,15 @@ def _stage(data_dir: Path, name: str) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"{name}: another preparation is running in {data_dir}; wait for it") from None
-        shutil.rmtree(stage, ignore_errors=True)  # what a killed run left
-        stage.mkdir()
+        stage.mkdir(exist_ok=True)
         try:
             yield stage
+        except UserError:  # of the source, which will be another one when it is mended
+            shutil.rmtree(stage)
+            raise
         finally:
-            shutil.rmtree(stage, ignore_errors=True)
+            if not _written(stage):
+                shutil.rmtree(stage, ignore_errors=True)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ N_aro.npy; val_set likewise). Rows without an expression (8 none, 9 uncertain, 1
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -17,7 +17,7 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
 from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, number, require_files
 from expressnet_jax.data.labels import AFFECTNET_CODES, BASIC, WITH_CONTEMPT
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
 
 COLUMNS = (
@@ -75,7 +75,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
             left_out[CODES[float(code)]] += 1
         return label
 
-    def read(self, source: Path) -> dict[str, Iterator[Record]]:
+    def read(self, source: Path) -> dict[str, Iterable[Record]]:
         """The splits that are there, in the order of the lists, or of the numbers in the file names."""
         lists = source / "Manually_Annotated_file_lists"
         tables = {split: first_file(source / name, lists / name) for split, name in LISTS.items()}
@@ -83,7 +83,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
         if any(tables.values()):
             faces = {split: self._faces(source, table, split) for split, table in tables.items() if table}
             cut = partial(_record, side=checked_side(self.options["size"], self.name))
-            splits = {split: in_order(cut, rows) for split, rows in faces.items()}
+            splits = {split: InOrder(cut, rows) for split, rows in faces.items()}
         elif any(folders.values()):
             splits = {split: self._annotated(folder, split) for split, folder in folders.items() if folder}
         else:

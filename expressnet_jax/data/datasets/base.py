@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.decode import storable
+from expressnet_jax.data.parallel import in_order
 from expressnet_jax.errors import UserError
 
 
@@ -42,38 +43,49 @@ class Record:
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
+SHAPE, DIGEST = "shape", "digest"
+
+
 class Ledger:
-    """What is known of a split beside its pictures: every column in order, the sizes met, and one running hash."""
+    """What is known of a split beside its pictures, part after part: every column in order, and of each picture its
+    shape, int32[N,3], and the SHA-256 of label, shape and pixels, uint8[N,32]."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.shapes: set[tuple[int, ...]] = set()
-        self.digest = hashlib.sha256()
+        self.parts: list[dict[str, np.ndarray]] = []
+        self._rows: list[dict[str, Any]] = []
 
-    def add(self, row: dict[str, Any], pixels: np.ndarray) -> None:
-        """Notes one record; pixels uint8[H,W,C]."""
-        self.rows.append(row)
-        self.shapes.add(pixels.shape)
-        self.digest.update(np.asarray([row["label"], *pixels.shape], "<i4").tobytes())
-        self.digest.update(np.ascontiguousarray(pixels))
+    def add(self, row: dict[str, Any]) -> None:
+        """Notes one record: a value for each column."""
+        self._rows.append(row)
+
+    def close_part(self) -> dict[str, np.ndarray]:
+        """The columns of what was added since the last part, now one by itself."""
+        rows, self._rows = self._rows, []
+        part = {name: np.asarray([row[name] for row in rows]) for name in rows[0]}
+        self.parts.append(part | {"label": part["label"].astype(np.int32)})
+        return self.parts[-1]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Every column over the split: label int32[N], key str[N], and what the builder's COLUMNS name."""
-        arrays = {name: np.asarray([row[name] for row in self.rows]) for name in self.rows[0]}
-        return arrays | {"label": arrays["label"].astype(np.int32)}
+        """Every column over all parts: label int32[N], key str[N], and what the builder's COLUMNS name."""
+        names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST)]
+        return {name: self._whole(name) for name in names}
 
     def facts(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Counts, sizes and the hash, as they stand in facts.json."""
-        counts = np.bincount([row["label"] for row in self.rows], minlength=len(classes)).tolist()
-        heights, widths, channels = zip(*self.shapes, strict=True)
+        """Counts, sizes and the hash of all the hashes in order, as they stand in facts.json."""
+        counts = np.bincount(self._whole("label"), minlength=len(classes)).tolist()
+        shapes = self._whole(SHAPE)
+        low, high = shapes.min(0).tolist(), shapes.max(0).tolist()
         return {
-            "examples": len(self.rows),
+            "examples": len(shapes),
             "per_class": dict(zip(classes, counts, strict=True)),
-            "height": [min(heights), max(heights)],
-            "width": [min(widths), max(widths)],
-            "channels": sorted(set(channels)),
-            "sha256": self.digest.hexdigest(),
+            "height": [low[0], high[0]],
+            "width": [low[1], high[1]],
+            "channels": np.unique(shapes[:, 2]).tolist(),
+            "sha256": hashlib.sha256(self._whole(DIGEST)).hexdigest(),
         }
+
+    def _whole(self, name: str) -> np.ndarray:
+        return np.concatenate([part[name] for part in self.parts])
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -110,15 +122,23 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     NEEDS_SOURCE: ClassVar[bool] = True
 
     def __init__(self, *, source: Path | None = None, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        unknown = set(options or {}) - set(self.OPTIONS)
-        if unknown:
-            valid = ", ".join(self.OPTIONS) or "none"
-            raise UserError(f"{self.name}: unknown option {', '.join(sorted(unknown))}; the options are: {valid}")
         self.source = source
-        self.options = {**self.OPTIONS, **(options or {})}
+        self.options = self.all_options(options or {})
         self.notes: dict[str, Any] = {}  # what `read` wants said in facts.json: rows left out, missing parts
         self.ledgers: dict[str, Ledger] = {}
         super().__init__(file_format="array_record", **kwargs)
+
+    @classmethod
+    def all_options(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The given options, and the defaults of all others.
+
+        Raises:
+          UserError: an option that the data set does not have.
+        """
+        if unknown := given.keys() - cls.OPTIONS.keys():
+            valid = ", ".join(cls.OPTIONS) or "none"
+            raise UserError(f"{cls.name}: unknown option {', '.join(sorted(unknown))}; the options are: {valid}")
+        return {**cls.OPTIONS, **given}
 
     @abc.abstractmethod
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
@@ -159,20 +179,23 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return enumerate(self.examples(split, records))
 
     def examples(self, split: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
-        """Checks each record, notes it in the split's ledger, and gives it as TFDS stores it."""
-        ledger = self.ledgers[split] = Ledger()
-        for record in records:
-            if not 0 <= record.label < len(self.CLASSES):
-                raise UserError(f"{self.name}: {record.key}: label {record.label} is not 0..{len(self.CLASSES) - 1}")
-            try:
-                encoded, pixels = storable(record.image, self.CHANNELS, self.SIZE)
-            except (UserError, OSError) as error:
-                raise UserError(f"{self.name}: {record.key}: {error}") from error
-            row = {"label": int(record.label), "key": record.key} | self._columns(record)
-            ledger.add(row, pixels)
-            yield {"image": encoded, **row}
-        if not ledger.rows:
-            raise UserError(f"{self.name}: the split {split} holds no pictures; check the source")
+        """Checks the records on all cores, notes each in the split's ledger, and gives it as TFDS stores it."""
+        ledger = self.ledgers.setdefault(split, Ledger())
+        for example, seen in in_order(self._checked, records):
+            ledger.add({name: value for name, value in example.items() if name != "image"} | seen)
+            yield example
+
+    def _checked(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]]:
+        if not 0 <= record.label < len(self.CLASSES):
+            raise UserError(f"{self.name}: {record.key}: label {record.label} is not 0..{len(self.CLASSES) - 1}")
+        try:
+            encoded, pixels = storable(record.image, self.CHANNELS, self.SIZE)
+        except (UserError, OSError) as error:
+            raise UserError(f"{self.name}: {record.key}: {error}") from error
+        example = {"image": encoded, "label": int(record.label), "key": record.key} | self._columns(record)
+        digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
+        digest.update(np.ascontiguousarray(pixels))
+        return example, {SHAPE: np.array(pixels.shape, np.int32), DIGEST: np.frombuffer(digest.digest(), np.uint8)}
 
     def _columns(self, record: Record) -> dict[str, Any]:
         values = {}

@@ -4,7 +4,7 @@ Layout: label/label.lst with lines of image name, number of the face in it, box 
 of the box, expression; and image/origin/ with the pictures. There is no official split.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -15,7 +15,7 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
 from expressnet_jax.data.datasets.listed import first_dir, first_file, label_of, number, require_files, text_rows
 from expressnet_jax.data.labels import BASIC, EXPW_CODES
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.parallel import InOrder
 
 
 class Face(NamedTuple):
@@ -43,7 +43,7 @@ class ExpW(FaceBuilder, skip_registration=True):
     COLUMNS: ClassVar = {"box_confidence": ((), np.float32)}
     OPTIONS: ClassVar = {"size": 224}
 
-    def read(self, source: Path) -> dict[str, Iterator[Record]]:
+    def read(self, source: Path) -> dict[str, Iterable[Record]]:
         """All faces in the order of the list, in the one split "all"."""
         root = next((path for path in (source, source / "data") if (path / "label").is_dir()), source)
         table = first_file(root / "label" / "label.lst")
@@ -57,7 +57,7 @@ class ExpW(FaceBuilder, skip_registration=True):
             raise self.missing(f"{table} is empty")
         require_files(((row.place, row.path) for row in faces), "unpack all parts of origin.7z again")
         side = checked_side(self.options["size"], self.name)
-        return {"all": in_order(partial(_record, side=side), faces)}
+        return {"all": InOrder(partial(_record, side=side), faces)}
 
     def _face(self, place: str, words: list[str], images: Path) -> Face:
         picture, face_id, *corners, confidence, code = words

@@ -5,7 +5,6 @@ intensity, style and what covers the face are known. Splits are of any length: p
 the split grows.
 """
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from expressnet_jax.data import faces
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
 
 # Of a hundred pictures, how many are of each class: FER2013's order of frequency, but no class as rare as its disgust.
@@ -80,13 +79,14 @@ class Synthetic(FaceBuilder, skip_registration=True):
         return {split: records for split, records in splits.items() if len(records)}
 
 
-class Faces:
+class Faces(InOrder[Record]):
     """The records of one split, made while they are asked for."""
 
     def __init__(self, split: str, classes: tuple[str, ...], options: dict) -> None:
         self.split, self.options = split, options
         self.styles = str(options["style"]).split(",")
         self._check()
+        super().__init__(self._record, range(options[f"num_{split}"]))
         share = np.array([PRIOR[name] for name in classes], np.float64)
         rng = np.random.default_rng((options["seed"], FIRST_PERSON[split]))
         self.labels = np.searchsorted(np.cumsum(share / share.sum())[:-1], rng.random(len(self)), side="right")
@@ -97,12 +97,6 @@ class Faces:
             raise UserError(f"synthetic: num_{self.split} is {length}; it must not be negative")
         for style in self.styles:
             faces.check(self.options["seed"], self.options["size"], self.options["channels"], style)
-
-    def __len__(self) -> int:
-        return self.options[f"num_{self.split}"]
-
-    def __iter__(self) -> Iterator[Record]:
-        return in_order(self._record, range(len(self)))
 
     def _record(self, i: int) -> Record:
         options, first = self.options, FIRST_PERSON[self.split]
