@@ -28,6 +28,7 @@ else
   bench step_mobilenet_v2 step --model mobilenet_v2 "${against[@]}"
   bench train train
   bench adapt adapt
+  bench devices devices
 fi
 bench input_memory input --reader memory
 bench input_stream input --reader stream

@@ -1,6 +1,7 @@
 """A tiny data set, runs of the real training command on it, and what is left of them."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from expressnet_jax import cluster
 from expressnet_jax.training import classification, loop
 from expressnet_jax.training.checkpoints import saved_steps
 from expressnet_jax.training.writers import read_history
@@ -59,6 +61,15 @@ def one_device(compiled: Path) -> dict[str, str]:
     cache = {"JAX_COMPILATION_CACHE_DIR": str(compiled), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     flags = {"XLA_FLAGS": os.environ.get("QUICK_XLA_FLAGS", "")}
     return os.environ | cache | flags | {"JAX_PLATFORMS": "cpu", "EXPRESSNET_TUNE": "0"}
+
+
+def as_one_run(count: int) -> list[dict[str, str]]:
+    """What tells each of so many processes that they are one run."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    shared = {cluster.ADDRESS: address, cluster.COUNT: str(count)}
+    return [shared | {cluster.NUMBER: str(number)} for number in range(count)]
 
 
 class Run(subprocess.Popen):

@@ -11,7 +11,15 @@ import pytest
 from expressnet_jax.bench import ceiling, predict, scale
 from expressnet_jax.bench import input as bench
 from expressnet_jax.bench.adapt import bench_adapt
-from expressnet_jax.bench.commands import _model_table, _predict_table, _scale_table, _step_table, _train_table
+from expressnet_jax.bench.commands import (
+    _devices_table,
+    _model_table,
+    _predict_table,
+    _scale_table,
+    _step_table,
+    _train_table,
+)
+from expressnet_jax.bench.devices import bench_devices, force_devices
 from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.step import Step, bench_step
 from expressnet_jax.bench.torch_rival import TWINS, _options
@@ -105,11 +113,12 @@ def test_a_scene_holds_the_enlarged_face_where_its_number_says():
 def test_predict_figures_are_those_of_the_model_on_the_bare_faces(tmp_path):
     scale.write_set(tmp_path, 12)  # of anger and fear, the first and the third class of the model
     split = load(scale.NAME, tmp_path).split("train")
-    found = predict.bench_predict(split, ["small"], ["none", "haar"], rounds=1)
+    found = predict.bench_predict(split, ["small"], ["none", "haar"], rounds=1, reference=("plain_cnn", 32))
     rows = onnx_predict(WEIGHTS / SHIPPED["small"])(decode_all(split, 48, 1))
     expected = classification_metrics(rows, split.labels * 2, BASIC)
     assert {name: found["models"]["small"][name] for name in expected} == expected
-    assert found["models"]["small"]["milliseconds"] > 0
+    assert found["models"]["small"]["milliseconds"] > found["reference"]["milliseconds"] > 0
+    assert found["reference"]["network"] == "plain_cnn" and found["models"]["small"]["to_reference"] > 1
     assert found["detectors"]["none"]["found"] == 1
     assert found["detectors"]["haar"]["found"] == found["detectors"]["haar"]["accuracy"] == 0
     assert "found by haar" in _predict_table({"data": "noise", "split": "all"} | found)
@@ -120,8 +129,25 @@ def test_train_figures(tiny_config, tmp_path):
     assert figures["reader"] == "PicturesInMemory" and set(figures["images_per_second"]) == {"loop", "bare step"}
     assert figures["to_device_ms"] > 0 and figures["peak_memory_mib"] > 50
     assert 0 <= figures["input_wait_share"] <= 1 and 0 < figures["save_holds_ms"] <= figures["save_written_ms"]
-    assert "input wait" in _train_table(figures)
+    assert np.isfinite(figures["save_share"])
+    assert "input wait" in _train_table(figures) and "a checkpoint a minute" in _train_table(figures)
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
+
+
+def test_devices_that_share_the_cores_take_turns_with_one(tmp_path):
+    figures = bench_devices("plain_cnn", 4, size=32, batch_size=8, rounds=1, block_seconds=0.01)
+    assert set(figures["images_per_second"]) == {"1", "4"} and figures["devices"] == 4
+    speed = figures["images_per_second"]
+    assert figures["to_one_device"]["ratio"] == pytest.approx(speed["4"] / speed["1"])
+    assert "4 devices" in _devices_table(figures)
+    assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
+
+
+def test_an_accelerator_is_not_cut_into_devices(monkeypatch):
+    monkeypatch.setattr(jax.config, "update", lambda *_: None)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(UserError, match="bench devices: JAX has an accelerator here"):
+        force_devices(8)
 
 
 def test_model_figures(tmp_path):

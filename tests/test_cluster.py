@@ -1,7 +1,6 @@
 """Several real processes as one run, over gloo: the same numbers, one log, one end."""
 
 import signal
-import socket
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from expressnet_jax import cluster
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints import saved_steps
-from runs import arrays, history
+from runs import arrays, as_one_run, history
 
 pytest_plugins = ["run_fixtures"]
 EPOCHS = "train.epochs=4"
@@ -20,15 +19,11 @@ def start_all(start, environment):
     """(workdir, overrides, count, overrides of the last alone) -> processes of one run."""
 
     def begin(workdir, *overrides, count=2, last=()):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{probe.getsockname()[1]}"
-        runs = []
-        for number in range(count):
-            told = {cluster.ADDRESS: address, cluster.COUNT: str(count), cluster.NUMBER: str(number)}
-            own = last if number == count - 1 else ()
-            runs.append(start(workdir, *overrides, *own, more=told | {cluster.HEARTBEAT: "10"}))
-        return runs
+        owns = [()] * (count - 1) + [last]
+        return [
+            start(workdir, *overrides, *own, more=told | {cluster.HEARTBEAT: "10"})
+            for told, own in zip(as_one_run(count), owns, strict=True)
+        ]
 
     return begin
 

@@ -146,6 +146,23 @@ def test_temperature_and_attention_are_inside_the_file(tmp_path):
         export_onnx(checkpoint_of("plain_cnn"), tmp_path / "plain.onnx", images=images, attention=True)
 
 
+def test_a_file_that_looks_twice_gives_the_mean_over_both_looks(tiny, tmp_path):
+    """And the map of the first; its weights are in the file once."""
+    checkpoint, images = checkpoint_of("expressnet_tiny"), pictures(3)
+    path = tmp_path / "twice.onnx"
+    export_onnx(checkpoint, path, images=images, mirror=True)
+    mean = (jax_softmax(checkpoint, images) + jax_softmax(checkpoint, images[:, :, ::-1])) / 2
+    np.testing.assert_allclose(run(path, images), mean, atol=1e-5)
+    assert path.stat().st_size < 1.2 * tiny[0]["uint8"].stat().st_size
+    export_onnx(checkpoint, path, images=images, mirror=True, attention=True, temperature=2.5)
+    predict = onnx_predict(path)
+    np.testing.assert_allclose(predict(images), apply_temperature(mean, 2.5), atol=1e-5)
+    export_onnx(checkpoint, tmp_path / "once.onnx", images=images, attention=True)
+    once = onnx_predict(tmp_path / "once.onnx")
+    np.testing.assert_allclose(predict.attention(images), once.attention(images), atol=1e-4)
+    assert predict.metadata["mirror"] == "true" and "mirror" not in once.metadata
+
+
 def test_a_file_without_attention_says_so(tiny):
     with pytest.raises(UserError, match="exported without its attention map"):
         onnx_predict(tiny[0]["uint8"]).attention(pictures(1))

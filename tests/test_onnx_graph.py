@@ -63,6 +63,16 @@ def test_the_layout_is_rewritten_around_nodes_without_a_rule():
     assert_equal(model, graph.write("g"))
 
 
+def test_constants_that_are_equal_are_kept_once():
+    nodes = [node("Add", ["x", "one"], ["a"]), node("Mul", ["a", "same"], ["b"]), node("Sub", ["b", "other"], ["y"])]
+    values = np.float32([1, 2, 3])
+    model = model_of(nodes, {"one": values, "same": values.copy(), "other": values[None]}, ["B", 6, 4, 3])
+    graph = onnx_graph.Graph.read(model)
+    onnx_graph.share_constants(graph)
+    assert_equal(model, graph.write("g"))
+    assert len(graph.constants) == 2
+
+
 def test_only_a_sum_over_its_number_of_terms_becomes_a_mean():
     nodes = [
         node("ReduceSum", ["x", "space"], ["s1"], keepdims=0),

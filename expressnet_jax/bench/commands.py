@@ -55,6 +55,11 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--against", choices=("torch",), default="", help="the same network there, in alternating blocks")
     sub.add_argument("--rounds", type=int, default=6, help="blocks each; default: 6")
 
+    text = "One training step on one device and on several that share its cores: what the spreading costs."
+    sub = part("devices", _devices, _devices_table, text)
+    _network(sub)
+    sub.add_argument("--count", type=int, default=8, help="devices to cut the processor into; default: 8")
+
     sub = part("adapt", _adapt, _adapt_table, "Adaptation steps against plain training, in source images a second.")
     _network(sub, batch_size=64)
     sub.add_argument("--methods", nargs="*", help="default: all that train")
@@ -111,6 +116,19 @@ def _input_table(figures: dict[str, Any]) -> str:
     return _rows(rows)
 
 
+def _devices(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.devices import bench_devices, force_devices
+
+    force_devices(arguments.count)
+    return bench_devices(arguments.model, arguments.count, size=arguments.size, batch_size=arguments.batch_size)
+
+
+def _devices_table(figures: dict[str, Any]) -> str:
+    found = figures["to_one_device"]
+    rows = [(f"{number} devices", f"{speed:,.0f} images/s") for number, speed in figures["images_per_second"].items()]
+    return _rows([*rows, ("ratio", f"{found['ratio']:.3f} ({found['least']:.3f} to {found['most']:.3f})")])
+
+
 def _adapt(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.adaptation.registry import METHODS
     from expressnet_jax.bench.adapt import bench_adapt
@@ -140,12 +158,14 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _predict_table(figures: dict[str, Any]) -> str:
     rows = [(f"{figures['data']}, {figures['split']}", f"{figures['examples']:,} faces")]
+    reference = figures["reference"]
     for name, found in figures["models"].items():
         rows.append(
             (
                 f"{name}, bare faces",
                 f"{found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, macro-F1 {found['macro_f1']:.2%},"
-                f" calibration error {found['ece']:.2%}, {found['milliseconds']:.2f} ms a face on one thread,"
+                f" calibration error {found['ece']:.2%}, {found['milliseconds']:.2f} ms a face on one thread"
+                f" ({found['to_reference']:.2f} of {reference['network']} at {reference['size']} pixels),"
                 f" {found['onnx_bytes'] / 1e6:.1f} MB",
             )
         )
@@ -176,6 +196,7 @@ def _train_table(figures: dict[str, Any]) -> str:
         ("from host to device, alone", f"{figures['to_device_ms']:.2f} ms"),
         ("compute", f"{figures['compute_ms']:.1f} ms"),
         ("checkpoint", f"holds {figures['save_holds_ms']:.0f} ms, written in {figures['save_written_ms']:.0f} ms"),
+        ("a checkpoint a minute", f"costs {100 * figures['save_share']:.2f} % of the time"),
         ("peak memory", f"{figures['peak_memory_mib']:,.0f} MiB"),
     ]
     return _rows(rows)

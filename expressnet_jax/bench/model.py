@@ -36,8 +36,8 @@ def bench_model(
     blocks: dict[str, Callable[[], float]] = {}
     facts: dict[str, Any] = {}
     for name in names:
-        checkpoint = _untrained(name, shape)
-        model = convert(checkpoint, describe_file(checkpoint, "uint8"))
+        checkpoint = untrained(name, shape)
+        model = as_onnx(checkpoint)
         compiled = make_predict(checkpoint.model, checkpoint.variables)
         jitted = lambda images, compiled=compiled: jax.block_until_ready(compiled(images))
         blocks |= {
@@ -60,7 +60,12 @@ def bench_model(
     return {"picture": list(shape), "batch_size": batch_size, "machine": machine(), "networks": facts}
 
 
-def _untrained(name: str, shape: tuple[int, int, int]) -> Checkpoint:
+def as_onnx(checkpoint: Checkpoint) -> bytes:
+    """The file's content, not compared with JAX: nobody will use it."""
+    return convert(checkpoint, describe_file(checkpoint, "uint8"))
+
+
+def untrained(name: str, shape: tuple[int, int, int]) -> Checkpoint:
     """What a checkpoint of this network would be before its first step."""
     model = create_model(name, len(BASIC))
     config = default()

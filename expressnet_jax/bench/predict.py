@@ -12,25 +12,34 @@ from typing import Any
 import cv2
 import numpy as np
 
-from expressnet_jax.bench.turns import take_turns
+from expressnet_jax.bench.model import as_onnx, untrained
+from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.deploy.detector import DETECTORS
+from expressnet_jax.deploy.onnx_predict import OnnxPredictor
 from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.machine import machine
 from expressnet_jax.training.assess import match_labels
 
+REFERENCE = ("mobilenet_v2", 112)
 SCENE = (240, 320)  # height and width of the picture that a face is put into
 SMALLEST, LARGEST = 96, 200  # pixels a side of the enlarged face
 
 
 def bench_predict(
-    split: Split, models: Sequence[str], detectors: Sequence[str] = (), *, rounds: int = 5
+    split: Split,
+    models: Sequence[str],
+    detectors: Sequence[str] = (),
+    *,
+    rounds: int = 5,
+    reference: tuple[str, int] = REFERENCE,
 ) -> dict[str, Any]:
     """For each model the figures on the bare faces of `split`, and its time for one face on one thread, in turns with
-    the others; for the first model also what is left of them when each face is enlarged, put somewhere on a background,
-    and has to be found by each detector. A face that is missed is an error.
+    the others and with a new network of the name and size of `reference`; for the first model also what is left of them
+    when each face is enlarged, put somewhere on a background, and has to be found by each detector. A face that is
+    missed is an error.
 
     Raises:
       UserError: a model or detector that is not there.
@@ -45,10 +54,14 @@ def bench_predict(
         )
         figures["models"][name] = classification_metrics(rows, labels, predictor.classes)
         figures["models"][name]["onnx_bytes"] = Path(predictor.model.origin).stat().st_size
-    one = {name: faces_of(predictor) for name, predictor in predictors.items()}
-    times = take_turns({name: _block(predictors[name].model, one[name]) for name in models}, rounds)
-    for name, values in times.items():
-        figures["models"][name]["milliseconds"] = float(np.median(values))
+    name, size = reference
+    other = OnnxPredictor(as_onnx(untrained(name, (size, size, 3))), name, threads=1)
+    blocks = {each: _block(predictor.model, faces_of(predictor.model)) for each, predictor in predictors.items()}
+    times = take_turns({**blocks, "reference": _block(other, faces_of(other))}, rounds)
+    figures["reference"] = {"network": name, "size": size, "milliseconds": float(np.median(times["reference"]))}
+    for each in models:
+        figures["models"][each]["milliseconds"] = float(np.median(times[each]))
+        figures["models"][each]["to_reference"] = compare(times[each], times["reference"])["ratio"]
     for name in detectors or _present():
         figures["detectors"][name] = _through(Predictor(models[0], detector=name), faces, labels)
     return figures
@@ -66,9 +79,9 @@ def scene(face: np.ndarray, number: int) -> np.ndarray:
     return canvas
 
 
-def faces_of(predictor: Predictor) -> np.ndarray:
+def faces_of(model: OnnxPredictor) -> np.ndarray:
     """One picture of noise as the model takes it, uint8[1,H,W,C]."""
-    return np.random.default_rng(0).integers(0, 256, (1, *predictor.model.image_shape), np.uint8)
+    return np.random.default_rng(0).integers(0, 256, (1, *model.image_shape), np.uint8)
 
 
 def _through(predictor: Predictor, faces: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

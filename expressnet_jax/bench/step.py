@@ -47,11 +47,12 @@ class Step:
         augment: Mapping[str, float] | None = None,
         steps_per_dispatch: int = 1,
         model_options: Mapping[str, Any] | None = None,
+        mesh: jax.sharding.Mesh | None = None,
     ):
         dtype = compute_dtype(dtype)
         self.dtype, self.batch_size, self.per_dispatch = dtype, batch_size, steps_per_dispatch
         self.model = create_model(name, CLASSES, dtype=jnp.dtype(dtype), **(model_options or {}))
-        mesh = make_mesh()
+        mesh = mesh or make_mesh()
         check_batch(batch_size, 1, mesh)
         schedule = make_schedule("constant", self.recipe["learning_rate"], 1)
         optimizer = make_optimizer("sgd", schedule, weight_decay=self.recipe["weight_decay"])

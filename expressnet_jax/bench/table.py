@@ -26,6 +26,7 @@ def _rows(figures: dict[str, Any]) -> Iterator[Row]:
         "reader": _input,
         "records": _scale,
         "to_plain": _adapt,
+        "to_one_device": _devices,
         "seconds": _start,
     }
     return next((rows(figures) for key, rows in kinds.items() if key in figures), iter(()))
@@ -65,7 +66,17 @@ def _scale(figures: dict[str, Any]) -> Iterator[Row]:
 
 def _train(figures: dict[str, Any]) -> Iterator[Row]:
     what = f"training loop of `{figures['network']}` with its input, {100 * figures['input_wait_share']:.2f} % waiting"
-    yield what, "its bare step", _ratio(figures["loop_to_bare"])
+    yield (
+        f"{what}; a checkpoint a minute costs {100 * figures['save_share']:.2f} %",
+        "its bare step",
+        _ratio(figures["loop_to_bare"]),
+    )
+
+
+def _devices(figures: dict[str, Any]) -> Iterator[Row]:
+    count = figures["devices"]
+    what = f"training step of `{figures['network']}` on {count} devices that share the cores"
+    yield f"{what}, batch {figures['batch_size']}", "on one", _ratio(figures["to_one_device"])
 
 
 def _adapt(figures: dict[str, Any]) -> Iterator[Row]:

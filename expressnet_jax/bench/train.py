@@ -27,7 +27,8 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     """Images a second with the config's own input, in turns with the same step on one batch that already lies there.
 
     Then the parts of a dispatch with a halt after each: waiting for input (decoding, gathering and the way to the
-    device, prefetched behind the computation), computing, and what a checkpoint holds the loop up for.
+    device, prefetched behind the computation), computing, and what a checkpoint takes: how long it holds the loop up,
+    when it is written, and which share of a minute the steps beside it and itself need more than steps alone.
     """
     check(config)
     mesh, data = make_mesh(config.mesh.data, config.mesh.model), load_data(config)
@@ -55,7 +56,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
         **loop.parts(count),
         "to_device_ms": loop.to_device_ms(count),
         "peak_memory_mib": peak_memory() / 2**20,
-        **loop.saving(describe(config.to_dict(), data.prepared.classes, image_shape(config))),
+        **loop.saving(describe(config.to_dict(), data.prepared.classes, image_shape(config)), count, rounds),
     }
 
 
@@ -105,17 +106,37 @@ class _Loop:
             seconds.append(time.perf_counter() - start)
         return 1000 * float(np.median(seconds))
 
-    def saving(self, metadata: dict[str, Any]) -> dict[str, float]:
-        """Milliseconds for which a checkpoint holds the loop up, and until it is on the disk."""
+    def saving(self, metadata: dict[str, Any], count: int, rounds: int) -> dict[str, float]:
+        """Milliseconds for which a checkpoint holds the loop up, until it is on the disk, and what `count` dispatches
+        with one need longer than without, as a share of a minute: medians."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(Path(folder), metadata)
-            start = time.perf_counter()
-            checkpoints.save(self.state)
-            returned = time.perf_counter()
-            checkpoints.wait()
-            written = time.perf_counter()
+            holds, written = [], []
+
+            def with_one() -> float:
+                start = time.perf_counter()
+                checkpoints.save(self.state)
+                self.bare(count)
+                spent = time.perf_counter() - start
+                checkpoints.wait()
+                return spent
+
+            with_one()
+            seconds = take_turns({"with": with_one, "without": lambda: self.bare(count)}, rounds)
+            for _ in range(rounds):
+                self.bare(1)  # a step that is saved already is not saved again
+                start = time.perf_counter()
+                checkpoints.save(self.state)
+                holds.append(time.perf_counter() - start)
+                checkpoints.wait()
+                written.append(time.perf_counter() - start)
             checkpoints.close()
-        return {"save_holds_ms": 1000 * (returned - start), "save_written_ms": 1000 * (written - start)}
+        more = np.subtract(seconds["with"], seconds["without"])
+        return {
+            "save_holds_ms": 1000 * float(np.median(holds)),
+            "save_written_ms": 1000 * float(np.median(written)),
+            "save_share": float(np.median(more)) / 60,
+        }
 
     def _run(self, batches) -> float:
         start = time.perf_counter()

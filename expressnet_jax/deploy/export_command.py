@@ -19,6 +19,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
     sub.add_argument("--slim", type=Path, metavar="FOLDER", help="write a checkpoint of the weights alone, too")
     sub.add_argument("--int8", type=Path, metavar="FILE", help="write a version with 8-bit integers, too")
+    sub.add_argument("--mirror", action="store_true", help="the mean over the picture and its mirror image, in it")
     sub.add_argument("--attention", action="store_true", help="the file also gives the class activation map")
     data_dir(sub)
 
@@ -34,7 +35,7 @@ def export(arguments: argparse.Namespace) -> None:
     from expressnet_jax.training.slim import write_slim
 
     checkpoint = load_checkpoint(arguments.checkpoint)
-    options = {"input": arguments.input, "attention": arguments.attention}
+    options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
     if (arguments.calibrate or arguments.int8) and not arguments.data:
         raise UserError("--calibrate and --int8 learn from pictures; give --data, too")
     if arguments.data:
@@ -45,7 +46,9 @@ def export(arguments: argparse.Namespace) -> None:
         images = decode_all(split.subset(np.sort(order)), height, channels)
         options["images"] = images[:256]
         if arguments.calibrate:
-            options["temperature"] = find_temperature(checkpoint, prepared.split(arguments.calibrate))
+            options["temperature"] = find_temperature(
+                checkpoint, prepared.split(arguments.calibrate), tta="flip" if arguments.mirror else "none"
+            )
     proof = export_onnx(checkpoint, arguments.output, **options)
     print(json.dumps(proof, indent=2, default=str))
     if arguments.int8:

@@ -102,6 +102,15 @@ def fold_constants(graph: Graph) -> None:
     graph.nodes = kept
 
 
+def share_constants(graph: Graph) -> None:
+    """Keeps one of constants that are equal, such as the weights of a network that looks twice."""
+    first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    key = lambda value: (value.dtype.str, value.shape, value.tobytes())
+    same = {name: first.setdefault(key(value), name) for name, value in graph.constants.items()}
+    for node in graph.nodes:
+        node.input[:] = [same.get(name, name) for name in node.input]
+
+
 def drop_identities(graph: Graph) -> None:
     """Takes out nodes that hand on their input: dropout outside training, the zero that Python's `sum` starts from."""
     source: dict[str, str] = {}

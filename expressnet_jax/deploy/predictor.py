@@ -21,7 +21,7 @@ from expressnet_jax.deploy.quality import flags
 from expressnet_jax.errors import UserError
 
 WEIGHTS = Path(__file__).parent / "weights"
-SHIPPED = {"small": "expressnet_small.onnx", "small_int8": "expressnet_small_int8.onnx"}
+SHIPPED = {"small": "expressnet_small.onnx", "small_int8": "expressnet_small_int8.onnx", "tiny": "expressnet_tiny.onnx"}
 MOST_FACES = 64  # at once, so that memory does not grow with the crowd
 
 

@@ -48,9 +48,9 @@ def assess(
     return Assessment(figures, probabilities, labels, known)
 
 
-def find_temperature(checkpoint: Checkpoint, split: Split) -> float:
+def find_temperature(checkpoint: Checkpoint, split: Split, tta: str = "none") -> float:
     """What to divide the logits by so that probabilities mean what they say on this split (Guo et al. 2017)."""
-    found = assess(checkpoint, split)
+    found = assess(checkpoint, split, tta=tta)
     return fit_temperature(np.log(np.maximum(found.probabilities, np.finfo(np.float32).tiny)), found.labels)
 
 
