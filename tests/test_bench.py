@@ -19,7 +19,7 @@ from expressnet_jax.bench.commands import (
     _step_table,
     _train_table,
 )
-from expressnet_jax.bench.devices import bench_devices, force_devices
+from expressnet_jax.bench.devices import bench_devices
 from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.step import Step, bench_step
 from expressnet_jax.bench.torch_rival import TWINS, _options
@@ -135,19 +135,12 @@ def test_train_figures(tiny_config, tmp_path):
 
 
 def test_devices_that_share_the_cores_take_turns_with_one(tmp_path):
-    figures = bench_devices("plain_cnn", 4, size=32, batch_size=8, rounds=1, block_seconds=0.01)
-    assert set(figures["images_per_second"]) == {"1", "4"} and figures["devices"] == 4
+    figures = bench_devices("plain_cnn", 2, size=32, batch_size=8, rounds=1, block_seconds=0.01)
+    assert set(figures["images_per_second"]) == {"1", "2"} and figures["devices"] == 2
     speed = figures["images_per_second"]
-    assert figures["to_one_device"]["ratio"] == pytest.approx(speed["4"] / speed["1"])
-    assert "4 devices" in _devices_table(figures)
+    assert figures["to_one_device"]["ratio"] == pytest.approx(speed["2"] / speed["1"])
+    assert "2 devices" in _devices_table(figures)
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
-
-
-def test_an_accelerator_is_not_cut_into_devices(monkeypatch):
-    monkeypatch.setattr(jax.config, "update", lambda *_: None)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    with pytest.raises(UserError, match="bench devices: JAX has an accelerator here"):
-        force_devices(8)
 
 
 def test_model_figures(tmp_path):

@@ -57,7 +57,7 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
 
     text = "One training step on one device and on several that share its cores: what the spreading costs."
     sub = part("devices", _devices, _devices_table, text)
-    _network(sub)
+    _network(sub, batch_size=512)
     sub.add_argument("--count", type=int, default=8, help="devices to cut the processor into; default: 8")
 
     sub = part("adapt", _adapt, _adapt_table, "Adaptation steps against plain training, in source images a second.")
@@ -117,9 +117,8 @@ def _input_table(figures: dict[str, Any]) -> str:
 
 
 def _devices(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.devices import bench_devices, force_devices
+    from expressnet_jax.bench.devices import bench_devices
 
-    force_devices(arguments.count)
     return bench_devices(arguments.model, arguments.count, size=arguments.size, batch_size=arguments.batch_size)
 
 

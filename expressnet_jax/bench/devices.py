@@ -4,43 +4,31 @@ A device more brings nothing then, so that all that is lost is what the spreadin
 gradients and statistics over the devices, and waiting for the slowest.
 """
 
+import sys
+from contextlib import ExitStack, closing
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType
 
+from expressnet_jax.bench.peer import Peer, serve
 from expressnet_jax.bench.step import Step
 from expressnet_jax.bench.turns import compare, take_turns
-from expressnet_jax.errors import UserError
 from expressnet_jax.machine import machine
 
 
-def force_devices(count: int) -> None:
-    """Cuts the CPU into so many devices. Call it before anything asks JAX for devices.
-
-    Raises:
-      UserError: there is an accelerator, whose devices are as many as they are.
-    """
-    jax.config.update("jax_num_cpu_devices", count)
-    if jax.default_backend() != "cpu":
-        raise UserError("bench devices: JAX has an accelerator here; JAX_PLATFORMS=cpu measures on the processor")
-
-
 def bench_devices(
-    name: str, count: int, *, size: int = 48, batch_size: int = 128, rounds: int = 6, block_seconds: float = 4.0
+    name: str, count: int, *, size: int = 48, batch_size: int = 512, rounds: int = 6, block_seconds: float = 6.0
 ) -> dict[str, Any]:
-    """Images a second of one training step at one global batch, on one device and on the first `count`, in turns."""
-    axes = {"axis_names": ("data", "model"), "axis_types": (AxisType.Auto, AxisType.Auto)}
-    mesh = lambda number: jax.make_mesh((number, 1), **axes, devices=jax.devices()[:number])
-    options = {"size": size, "batch_size": batch_size, "dtype": "float32"}
-    steps = {number: Step(name, mesh=mesh(number), **options) for number in (1, count)}
-    steps[count](1)
-    dispatches = max(round(block_seconds / (steps[1](3)[0] / 3)), 1)
-    images = dispatches * batch_size
-    speeds = take_turns(
-        {str(number): lambda s=step: images / s(dispatches)[0] for number, step in steps.items()}, rounds
-    )
+    """Images a second of one training step at one global batch: a process with one device and one whose processor is
+    cut into `count`, in turns."""
+    with ExitStack() as stack:
+        start = lambda devices: Peer(__name__, [name, str(devices), str(size), str(batch_size)])
+        peers = {number: stack.enter_context(closing(start(number))) for number in (1, count)}
+        steps = max(round(block_seconds / peers[1](1)), 1)
+        images = steps * batch_size
+        blocks = {str(number): lambda peer=peer: images / peer(steps) for number, peer in peers.items()}
+        speeds = take_turns(blocks, rounds)
     return {
         "network": name,
         "size": size,
@@ -50,3 +38,16 @@ def bench_devices(
         "images_per_second": {number: float(np.median(values)) for number, values in speeds.items()},
         "to_one_device": compare(speeds[str(count)], speeds["1"]),
     }
+
+
+def main(name: str, count: str, size: str, batch_size: str) -> None:
+    """One of the two processes."""
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_num_cpu_devices", int(count))
+    step = Step(name, size=int(size), batch_size=int(batch_size), dtype="float32")
+    step(1)
+    serve({"devices": jax.device_count()}, lambda steps: step(steps)[0])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from expressnet_jax.bench.peer import serve
 from expressnet_jax.bench.torch_augment import augment
 from expressnet_jax.bench.torch_networks import NETWORKS, Classifier
 
@@ -30,13 +31,15 @@ def main(folder: Path) -> None:
     images = torch.from_numpy(arrays["images"]).to(device).permute(0, 3, 1, 2)  # channels_last memory already
     labels = torch.from_numpy(arrays["labels"]).to(device).long()
     loss = float(step(images, labels))
-    print(json.dumps({"loss": loss, "torch": torch.__version__, "device": device}), flush=True)
-    for line in sys.stdin:
+
+    def work(steps):
         start = time.perf_counter()
-        for _ in range(int(line)):
+        for _ in range(steps):
             loss = step(images, labels)
         float(loss)  # waits for the device
-        print(time.perf_counter() - start, flush=True)
+        return time.perf_counter() - start
+
+    serve({"loss": loss, "torch": torch.__version__, "device": device}, work)
 
 
 def make_step(network, spec, device):

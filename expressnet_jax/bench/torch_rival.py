@@ -3,8 +3,6 @@
 import inspect
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -14,25 +12,19 @@ from typing import Any
 import jax
 import numpy as np
 
+from expressnet_jax.bench.peer import Peer
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.expressnet import stem_stride
 
 TWINS = ("ExpressNet", "MobileNetV2", "PlainCNN", "ResNet")
 
 
-class TorchRival:
+class TorchRival(Peer):
     """One PyTorch process: called with a number of steps it trains them and gives the seconds."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], exact: bool):
+        super().__init__("expressnet_jax.bench.torch_peer", [str(folder)], environment)
         self.exact = exact
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "expressnet_jax.bench.torch_peer", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        self.facts = json.loads(self._answer())
 
     @classmethod
     def start(cls, stack: ExitStack, step, augment: Mapping[str, float] | None) -> dict[str, "TorchRival"]:
@@ -54,26 +46,11 @@ class TorchRival:
             stack.callback(rivals[title].close)
         return rivals
 
-    def __call__(self, steps: int) -> float:
-        print(steps, file=self.process.stdin, flush=True)
-        return float(self._answer())
-
     def check_loss(self, loss: float) -> None:
         """Raises UserError if the first losses differ, where they can be equal."""
         theirs = self.facts["loss"]
         if self.exact and abs(theirs - loss) > 1e-4:
             raise UserError(f"the networks are not the same: first loss {loss:.6f} here, {theirs:.6f} in PyTorch")
-
-    def close(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def _answer(self) -> str:
-        line = self.process.stdout.readline()
-        if not line:
-            raise UserError(f"the PyTorch process ended with status {self.process.wait()}; its message is above")
-        return line
 
 
 def _write(folder: Path, step, augment: Mapping[str, float] | None) -> None:
