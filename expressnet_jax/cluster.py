@@ -4,6 +4,7 @@ Every process is started with the same command. The first one leads: it alone pr
 finds wrong ends all of them, for otherwise the others would wait for it in the next step.
 """
 
+import faulthandler
 import json
 import os
 import sys
@@ -50,6 +51,8 @@ def join_cluster(mode: str = "auto") -> None:
             f"--distributed={mode}: {one_line(error)}; set {ADDRESS}, {COUNT} and {NUMBER}, or start it through SLURM,"
             " Open MPI or on a Cloud TPU"
         ) from error
+    if not alone() and not os.environ.get("PYTHONFAULTHANDLER"):
+        faulthandler.disable()  # JAX's runtime ends this process when another is gone: pages would hide its line
 
 
 def own_variables() -> dict[str, Any]:
@@ -97,6 +100,19 @@ def leave(status: int) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
+
+
+def others_lost(error: Exception) -> str:
+    """One line where an error of JAX says that another process of the run is gone; else nothing."""
+    import jax
+
+    if not isinstance(error, jax.errors.JaxRuntimeError) or alone():
+        return ""
+    text = one_line(error)
+    signs = ("Gloo", "NCCL", "Connection", "connection", "DEADLINE_EXCEEDED", "UNAVAILABLE", "heartbeat")
+    if not any(sign in text for sign in signs):
+        return ""
+    return f"another process of the run is gone, its own output says why ({text}); the last checkpoint is whole"
 
 
 def leads() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import app, flags
 
 from expressnet_jax import flag_errors
-from expressnet_jax.cluster import Agreed, join_cluster, leads, leave
+from expressnet_jax.cluster import Agreed, join_cluster, leads, leave, others_lost
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.errors import Interrupted, UserError, hush_libraries
 
@@ -46,8 +46,11 @@ def main(_) -> int:
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on from the last checkpoint in {workdir}", file=sys.stderr)
         return 130
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if lost := others_lost(error):
+            print(f"error: {lost}; the same command on all of them goes on from there", file=sys.stderr)
+        else:
+            traceback.print_exc()
         return leave(1)
     if files:
         print("\n".join(["", *(f"wrote {path}" for path in files)]))

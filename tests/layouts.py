@@ -30,6 +30,7 @@ MORE = {
     "train.epochs": 7.15,
     "log.every_steps": 1,
     "loss.label_smoothing": 0.1,
+    "optimizer.learning_rate": 0.02,
 }
 
 
