@@ -58,14 +58,49 @@ def disturbed(start, workdir: Path, straight: Path, seconds: float, kills: int, 
         else:
             assert run.returncode == 0
             break
-    run = start(workdir)
+    assert_ends_as(straight, start(workdir))
+    return counts
+
+
+def assert_ends_as(straight: Path, run: Run) -> None:
+    """The run goes on to its end, with the same bits and the same lines as the undisturbed one."""
     _, err = run.finish()
     assert "Traceback" not in err
-    expected, found = arrays(straight), arrays(workdir)
+    expected, found = arrays(straight), arrays(run.workdir)
     assert expected.keys() == found.keys()
     assert [name for name in expected if expected[name].tobytes() != found[name].tobytes()] == []
-    assert history(workdir) == history(straight)
-    return counts
+    assert history(run.workdir) == history(straight)
+
+
+def full_disk(start, folder: Path, straight: Path) -> bool:
+    """A run on a disk that is full after some checkpoints, and goes on when there is room: whether it could be tried.
+
+    Raises:
+      AssertionError: it did not end with a line that says so, or its end is another one than that of `straight`.
+    """
+    folder.mkdir()
+    mount = lambda *options: subprocess.run(["mount", *options], capture_output=True).returncode == 0
+    if not mount("-t", "tmpfs", "-o", "size=24m", "none", str(folder)):
+        return False
+    try:
+        workdir = folder / "run"
+        _, err = start(workdir).finish(2)
+        assert "no space left" in err and "Traceback" not in err
+        assert len(saved_steps(workdir / "checkpoints")) > 1
+        assert mount("-o", "remount,size=1g", str(folder))
+        assert_ends_as(straight, start(workdir))
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    return True
+
+
+def runs_on_pictures(root: Path):
+    """workdir -> a Run on a tiny data set that this makes below `root`."""
+    pictures = write_pictures(root / "pictures", {"train": 20, "validation": 7, "test": 3})
+    prepare("folder", pictures, root / "data", name="tiny")
+    config = root / "tiny.py"
+    config.write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(root / "data")}))
+    return lambda workdir: Run(config, workdir, one_device(root / "compiled"))
 
 
 def harness(kills: int, most: int = 5, seed: int = 0) -> dict[str, object]:
@@ -77,12 +112,10 @@ def harness(kills: int, most: int = 5, seed: int = 0) -> dict[str, object]:
     rng, started = random.Random(seed), time.time()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        pictures = write_pictures(root / "pictures", {"train": 20, "validation": 7, "test": 3})
-        prepare("folder", pictures, root / "data", name="tiny")
-        config = root / "tiny.py"
-        config.write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(root / "data")}))
-        start = lambda workdir: Run(config, workdir, one_device(root / "compiled"))
+        start = runs_on_pictures(root)
         start(root / "straight").finish()
+        filled = full_disk(start, root / "small", root / "straight")
+        print("a full disk: one line, and exact afterwards" if filled else "a full disk: mounting is not allowed here")
         begun = time.time()
         start(root / "again").finish()
         seconds = time.time() - begun
@@ -96,7 +129,13 @@ def harness(kills: int, most: int = 5, seed: int = 0) -> dict[str, object]:
             print(
                 f"{total['kills']} kills, {total['torn']} torn checkpoints, {total['runs']} runs: all exact", flush=True
             )
-    return {**total, "exact": total["runs"], "seconds": round(time.time() - started), "machine": machine()}
+    return {
+        **total,
+        "exact": total["runs"],
+        "full_disk": filled,
+        "seconds": round(time.time() - started),
+        "machine": machine(),
+    }
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ EPOCHS = "train.epochs=4"
 def start_all(start, environment):
     """(workdir, overrides, count, overrides of the last alone) -> processes of one run."""
 
-    def begin(workdir, *overrides, count=2, last=()):
+    def begin(workdir, *overrides, count=2, last=(), heartbeat=10):
         owns = [()] * (count - 1) + [last]
         return [
-            start(workdir, *overrides, *own, more=told | {cluster.HEARTBEAT: "10"})
+            start(workdir, *overrides, *own, more=told | {cluster.HEARTBEAT: str(heartbeat)})
             for told, own in zip(as_one_run(count), owns, strict=True)
         ]
 
@@ -66,6 +66,19 @@ def test_all_stop_after_the_same_step_and_one_goes_on(start_all, start, alone, t
     _, err = start(tmp_path / "run", EPOCHS).finish()
     assert f"going on from step {left}" in err
     assert_alike(alone, tmp_path / "run")
+
+
+def test_one_that_hangs_is_noticed_and_named(start_all, tmp_path):
+    """By JAX's own runtime, which ends the others."""
+    first, second = start_all(tmp_path / "run", "train.epochs=400", heartbeat=3)
+    try:
+        second.stop(signal.SIGSTOP)
+        _, err = first.communicate(timeout=120)
+    finally:
+        second.kill()
+        second.communicate()
+    assert first.returncode not in (0, 2)
+    assert "unhealthy (stopped sending heartbeats):\n1\n" in err and "Thread 0x" not in err
 
 
 def test_another_config_in_one_process_ends_both_before_anything_is_written(start_all, tmp_path):
