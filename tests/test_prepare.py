@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -310,6 +311,28 @@ def test_names_that_do_not_exist_are_answered_with_those_that_do(tmp_path):
     ):
         with pytest.raises(UserError, match=command):
             load(name, tmp_path)
+
+
+def halved(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flipped(path):
+    content = np.frombuffer(path.read_bytes(), np.uint8).copy()
+    content[200:1200] ^= 255
+    path.write_bytes(content.tobytes())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [(Path.unlink, "its files hold 19 pictures, not 30"), (halved, "files hold 19 pictures"), (flipped, "is damaged")],
+)
+def test_a_lost_or_damaged_file_of_pictures_is_said(tmp_path, damage, message):
+    prepared = prepare("faces", None, tmp_path)
+    damage(prepared.directory / "faces-train.array_record-00001")
+    split = pickle.loads(pickle.dumps(prepared.split("train").subset(np.arange(20))))
+    with pytest.raises(UserError, match=rf"{prepared.directory}.*{message}.*; prepare the data set again"):
+        split.encoded_batch(range(20))
 
 
 def test_damaged_data_is_said(tmp_path):

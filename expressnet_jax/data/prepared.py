@@ -18,7 +18,9 @@ from array_record.python.array_record_module import ArrayRecordReader
 from tensorflow_datasets.proto import tf_example_pb2
 
 from expressnet_jax.data.datasets import DATASETS, FORMAT_VERSION
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, one_line
+
+AGAIN = "prepare the data set again with --overwrite"
 
 
 class Columns(Mapping[str, np.ndarray]):
@@ -50,13 +52,20 @@ class Split:
     Attributes:
       classes: the K class names.
       indices: int64[N], the positions in the full split.
+      stored: how many records the files hold, those of the full split.
       columns: every column of the split, each [N, ...]: `label`, `key`, and what the data set has beside them.
     """
 
     def __init__(
-        self, files: Sequence[str], classes: tuple[str, ...], columns: Mapping[str, np.ndarray], indices: np.ndarray
+        self,
+        files: Sequence[str],
+        classes: tuple[str, ...],
+        columns: Mapping[str, np.ndarray],
+        indices: np.ndarray,
+        stored: int,
     ) -> None:
         self.files, self.classes, self.columns, self.indices = tuple(files), classes, columns, indices
+        self.stored = stored
         self._lock = threading.Lock()
         self._source: Records | None = None
 
@@ -95,17 +104,17 @@ class Split:
         """The same split with only these examples, in this order; they are numbered anew."""
         indices = np.asarray(indices, np.int64)
         columns = {name: column[indices] for name, column in self.columns.items()}
-        return Split(self.files, self.classes, columns, self.indices[indices])
+        return Split(self.files, self.classes, columns, self.indices[indices], self.stored)
 
     def relabelled(self, classes: tuple[str, ...], labels: np.ndarray) -> "Split":
         """The same pictures with other classes, and `labels` int[N] in them. Votes are of the old classes: left out."""
         columns = {name: column for name, column in self.columns.items() if name not in ("label", "votes")}
-        return Split(self.files, classes, columns | {"label": labels.astype(np.int32)}, self.indices)
+        return Split(self.files, classes, columns | {"label": labels.astype(np.int32)}, self.indices, self.stored)
 
     def _records(self) -> "Records":
         with self._lock:
             if self._source is None:
-                self._source = Records(self.files)
+                self._source = Records(self.files, self.stored)
             return self._source
 
     def __getstate__(self) -> dict[str, Any]:
@@ -122,16 +131,37 @@ class Records:
     (2 ms a call at a million records), and a new pool of threads for each batch. A range of one costs 4 us, always.
     """
 
-    def __init__(self, files: Sequence[str]) -> None:
-        self._readers = [ArrayRecordReader(file, "readahead_buffer_size:0") for file in files]
+    def __init__(self, files: Sequence[str], count: int) -> None:
+        self._files = files
+        self._readers = [_opened(file) for file in files]
         self._starts = np.cumsum([0, *(reader.num_records() for reader in self._readers)])
+        if self._starts[-1] != count:  # a lost file would give every picture behind it another one's label
+            folder = Path(files[0]).parent
+            raise UserError(f"{folder}: its files hold {self._starts[-1]:,} pictures, not {count:,}; {AGAIN}")
 
     def read(self, positions: np.ndarray) -> list[bytes]:
-        """The records at `positions` int64[n], in this order."""
+        """The records at `positions` int64[n], in this order.
+
+        Raises:
+          UserError: a file is damaged there, by its own checksums.
+        """
         files = np.searchsorted(self._starts, positions, side="right") - 1
         places = positions - self._starts[files]
         pairs = zip(files.tolist(), places.tolist(), strict=True)
-        return [self._readers[file].read(place, place + 1)[0] for file, place in pairs]
+        return [self._record(file, place) for file, place in pairs]
+
+    def _record(self, file: int, place: int) -> bytes:
+        try:
+            return self._readers[file].read(place, place + 1)[0]
+        except (RuntimeError, IndexError) as error:  # IndexError: nothing came back
+            raise UserError(f"{self._files[file]} is damaged ({one_line(error)}); {AGAIN}") from error
+
+
+def _opened(file: str) -> ArrayRecordReader:
+    try:
+        return ArrayRecordReader(file, "readahead_buffer_size:0")
+    except RuntimeError as error:
+        raise UserError(f"{file} is damaged ({one_line(error)}); {AGAIN}") from error
 
 
 @dataclass(frozen=True)
@@ -157,7 +187,7 @@ class Prepared:
         files = sorted(str(path) for path in self.directory.glob(pattern))
         if not files:
             raise UserError(f"{self.directory} lacks {pattern}; prepare {self.name} again with --overwrite")
-        return Split(files, self.classes, columns, np.arange(self.splits[name]))
+        return Split(files, self.classes, columns, np.arange(self.splits[name]), self.splits[name])
 
 
 def stored_split(name: str) -> str:
