@@ -142,12 +142,14 @@ def damage_of(kind):
         "no manifest": lambda folder: (folder / "model" / "manifest.ocdbt").unlink(),
         "half a manifest": lambda folder: truncate(folder / "optimizer" / "manifest.ocdbt"),
         "half a list": lambda folder: truncate(folder / "model" / "_METADATA"),
+        "half a sharding": lambda folder: truncate(folder / "model" / "_sharding"),
+        "half its own facts": lambda folder: truncate(folder / "metadata" / "metadata"),
         "no index": lambda folder: shutil.rmtree(folder / "optimizer" / "d"),
     }[kind]
 
 
 DAMAGES = ["empty", "no model", "no optimizer", "no array", "half an array", "no manifest", "half a manifest"]
-DAMAGES += ["half a list", "no index"]
+DAMAGES += ["half a list", "half a sharding", "half its own facts", "no index"]
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
@@ -229,9 +231,10 @@ def test_the_latest_waits_for_the_best_of_its_step(tmp_path, mesh, monkeypatch):
     assert seen == [1]
 
 
-def test_a_best_checkpoint_without_its_figures_is_set_aside(copied, mesh):
+@pytest.mark.parametrize("text", ["metrics/metrics", "model/_sharding", "metadata/metadata"])
+def test_a_best_checkpoint_without_its_figures_is_set_aside(copied, mesh, text):
     said = []
-    (copied / BEST / "10" / "metrics" / "metrics").write_text('{"accur')
+    (copied / BEST / "10" / text).write_text('{"accur')
     with Checkpoints(copied, {}, say=said.append) as checkpoints:
         checkpoints.save_best(state_of(30, mesh), {"accuracy": 0.1})
     assert best_of(copied) == [30] and (copied / DAMAGED / BEST / "10").is_dir()

@@ -24,6 +24,8 @@ from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.state import TrainState
 
 LATEST, BEST, DAMAGED = "checkpoints", "best", "damaged"
+TEXTS = ("*/_METADATA", "*/_sharding", "*/array_metadatas/*", "metadata/metadata", "metrics/metrics")
+OF_THE_RUN = "; where it is moved away, the run's latest one is taken"
 PACKAGES = ("expressnet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -99,6 +101,7 @@ class Checkpoints:
         values = {}
         for folder in saved_steps(self.root / BEST):
             try:
+                check_texts(folder)
                 values[int(folder.name)] = float(json.loads((folder / "metrics/metrics").read_text())[self.metric])
             except (OSError, ValueError, KeyError) as error:
                 self._set_aside(folder, error)
@@ -147,6 +150,7 @@ class Checkpoints:
         for step in sorted(self.latest.all_steps(), reverse=True):
             try:
                 with _silent():
+                    check_texts(self.root / LATEST / str(step))
                     restored = self._read(step, state)
             except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
                 damaged[step] = error
@@ -205,6 +209,14 @@ class Checkpoints:
             self.close()
 
 
+def check_texts(folder: Path) -> None:
+    """Raises an error unless every JSON text of a checkpoint is whole: a run reads arrays without some of them, others
+    then can't."""
+    for pattern in TEXTS:
+        for path in folder.glob(pattern):
+            json.loads(path.read_text(encoding="utf-8"))
+
+
 def saved_steps(folder: Path) -> list[Path]:
     """The finished checkpoints in a folder, oldest first: Orbax gives them their number when they are complete."""
     return sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
@@ -261,6 +273,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
       UserError: no checkpoint there, one without metadata, or one whose arrays don't fit the model it names.
     """
     folder = find_checkpoint(path).absolute()
+    way_out = OF_THE_RUN if folder.parent.name == BEST else ""
     own = jax.process_index()  # others may read something else, or nothing
     alone = ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
@@ -273,7 +286,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             averaged = metadata.get("averaged", averaged)
             head = metadata["model"].get("head", "linear")
         except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
-            raise UserError(f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)})") from error
+            raise UserError(
+                f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)}){way_out}"
+            ) from error
         model = create_model(name, len(classes), head=head, **options)
         target = _model_target(model, shape, averaged)
         try:
@@ -281,7 +296,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         except Exception as error:
             raise UserError(
                 f"{folder}: its arrays are damaged or no {name} of {len(classes)} classes ({one_line(error)});"
-                " give another checkpoint"
+                f" give another checkpoint{way_out}"
             ) from error
     variables = saved["ema"] or {"params": saved["params"], "batch_stats": saved["batch_stats"]}
     return Checkpoint(folder, int(folder.name) if folder.name.isdigit() else 0, model, variables, metadata)
