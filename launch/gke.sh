@@ -61,7 +61,7 @@ spec:
                       value: /data/compiled
                   resources:
                     limits:
-                      ${RESOURCE:-nvidia.com/gpu}: ${COUNT:-8}
+                      ${RESOURCE:-nvidia.com/gpu}: "${COUNT:-8}"
                   volumeMounts:
                     - name: data
                       mountPath: /data

@@ -91,6 +91,23 @@ def test_the_jobset_is_a_whole_one(tmp_path):
     assert mounts == {volume["name"] for volume in job["template"]["spec"]["volumes"]}
 
 
+def test_the_jobset_has_published_fields_only(tmp_path):
+    """JobSet's own, from its reference of v1alpha2, and those of the Kubernetes types within."""
+    client = pytest.importorskip("kubernetes.client")
+    done = run(ROOT / "launch/gke.sh", *ARGUMENTS, cwd=tmp_path, DRY_RUN="1", IMAGE="registry/expressnet:1")
+    whole = yaml.safe_load(done.stdout)
+    assert whole.keys() == {"apiVersion", "kind", "metadata", "spec"}
+    assert whole["spec"].keys() == {"failurePolicy", "replicatedJobs"}
+    [worker] = whole["spec"]["replicatedJobs"]
+    assert worker.keys() == {"name", "replicas", "template"}
+    client.V1ObjectMeta(**whole["metadata"])
+    client.V1JobTemplateSpec(**worker["template"])
+    pod = worker["template"]["spec"]["template"]["spec"]
+    pod["restartpolicy"] = pod.pop("restartPolicy")
+    with pytest.raises(ValueError, match="restartpolicy"):
+        client.V1JobTemplateSpec(**worker["template"])
+
+
 def test_a_slurm_job_runs_the_same_command_on_every_node(tmp_path):
     settings = {"DRY_RUN": "1", "NODES": "3", "GPUS": "2", "PARTITION": "gpu"}
     done = run(ROOT / "launch/slurm.sh", *ARGUMENTS, cwd=tmp_path, **settings)
