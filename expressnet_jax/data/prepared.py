@@ -8,10 +8,12 @@ DATA_DIR/NAME/VERSION/   a data set as TensorFlow Datasets writes it, and beside
 import json
 import os
 import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
@@ -35,8 +37,11 @@ class Columns(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         column = self._read[name]
         if column is None:
-            with np.load(self.path) as index:
-                column = self._read[name] = index[name]
+            try:
+                with np.load(self.path) as index:
+                    column = self._read[name] = index[name]
+            except (ValueError, BadZipFile, zlib.error) as error:  # ValueError: it would have to be unpickled
+                raise UserError(f"{self.path} is damaged ({one_line(error)}); {AGAIN}") from error
         return column
 
     def __iter__(self) -> Iterator[str]:
