@@ -96,6 +96,8 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument(
         "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
     )
+    text = "through Apache Beam, with these options of its pipeline, such as --beam='--runner=DirectRunner'"
+    sub.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
     sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
     data_dir(sub)
 
@@ -113,6 +115,8 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
+    import shlex
+
     from expressnet_jax.data import prepare as room
     from expressnet_jax.data.labels import some
 
@@ -120,7 +124,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     if arguments.stored_as:
         options["name"] = arguments.stored_as
     folder = arguments.data_dir or room.default_data_dir()
-    prepared = room.prepare(arguments.name, arguments.source, folder, overwrite=arguments.overwrite, **options)
+    beam = None if arguments.beam is None else shlex.split(arguments.beam)
+    prepared = room.prepare(arguments.name, arguments.source, folder, arguments.overwrite, beam, **options)
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
     print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {some(prepared.classes)}")
     print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")

@@ -253,6 +253,28 @@ def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(tmp_path, monke
     assert all(np.array_equal(one.columns[name], two.columns[name]) for name in one.columns)
 
 
+def test_beam_stores_the_same(tmp_path):
+    pytest.importorskip("apache_beam", reason="Apache Beam is not installed")
+    one = prepare("faces", None, tmp_path / "one")
+    two = prepare("faces", None, tmp_path / "two", beam=["--runner=DirectRunner"])
+    assert two.facts == one.facts
+    for name in one.splits:
+        first, second = one.split(name), two.split(name)
+        assert second.encoded_batch(range(len(second))) == first.encoded_batch(range(len(first)))
+        assert all(np.array_equal(first.columns[key], second.columns[key]) for key in first.columns)
+    drawn = prepare("synthetic", None, tmp_path / "one", **SMALL)
+    assert prepare("synthetic", None, tmp_path / "two", beam=[], **SMALL).facts == drawn.facts
+    with pytest.raises(UserError, match=r"face0: label 3 is not 0\.\.2"):
+        prepare("faces", None, tmp_path / "two", label=3, beam=[])
+
+
+def test_without_beam_its_installation_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam.options.pipeline_options", None)
+    with pytest.raises(UserError, match=r"--beam: Apache Beam is not installed; pip install"):
+        prepare("faces", None, tmp_path, beam=[])
+    assert visible(tmp_path) == []
+
+
 @pytest.mark.parametrize("torn", ["dataset_info.json", "origin.json"])
 def test_what_a_machine_without_power_left_is_no_obstacle(tmp_path, torn):
     with pytest.raises(KeyboardInterrupt):

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
 from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
+from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError
 
 __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
@@ -31,12 +32,21 @@ ORIGIN = "origin.json"  # in the hidden folder: of what it is
 NAMED_BY_USER = ("folder", "identity", "synthetic")  # several of these can lie side by side, by their option `name`
 
 
-def prepare(dataset: str, /, source: Path | None, data_dir: Path, overwrite: bool = False, **options: Any) -> Prepared:
+def prepare(
+    dataset: str,
+    /,
+    source: Path | None,
+    data_dir: Path,
+    overwrite: bool = False,
+    beam: Sequence[str] | None = None,
+    **options: Any,
+) -> Prepared:
     """Reads a data set's official layout, checks every picture, and stores all of it below `data_dir`.
 
     What was prepared before from the same source with the same options is returned as it is, unless `overwrite`.
     Nothing is visible under its name until everything is written. A run that was killed leaves its whole files
     of EXAMPLES_PER_FILE pictures in a hidden folder, and the same call goes on behind them.
+    With `beam`, options of an Apache Beam pipeline, that writes it on its machines, and a killed run begins anew.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
     data_dir = Path(data_dir).expanduser()
@@ -48,9 +58,12 @@ def prepare(dataset: str, /, source: Path | None, data_dir: Path, overwrite: boo
         origin = json.loads(json.dumps({"dataset": dataset, "options": options, **_identity(source)}))
         if not overwrite and _already(stored_as, data_dir, origin):
             return load(stored_as, data_dir)
-        _begin(stage, origin, overwrite)
+        _begin(stage, origin, overwrite or beam is not None)
         builder = cls(data_dir=stage, source=source, options=options)
-        _write_records(builder)
+        if beam is None:
+            _write_records(builder)
+        else:
+            write_with_beam(builder, beam)
         _write_facts(builder, origin)
         final = data_dir / stored_as
         if final.exists():

@@ -5,7 +5,7 @@ Shapes: H height, W width, C channels, K classes, N examples of a split.
 
 import abc
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.decode import storable
 from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.errors import UserError
 
 
@@ -88,6 +89,35 @@ class Ledger:
         return np.concatenate([part[name] for part in self.parts])
 
 
+@dataclass(frozen=True)
+class Check:
+    """A record -> what TFDS stores of it, and its SHAPE and DIGEST; a plain value, so that other processes can have it.
+
+    The attributes are those of the builder. Raises UserError where the record is not as they say.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    channels: int | None
+    size: tuple[int, int] | None
+    columns: Mapping[str, tuple[tuple[int, ...], Any]]
+
+    def __call__(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]]:
+        if not 0 <= record.label < len(self.classes):
+            raise UserError(f"{self.name}: {record.key}: label {record.label} is not 0..{len(self.classes) - 1}")
+        try:
+            encoded, pixels = storable(record.image, self.channels, self.size)
+        except (UserError, OSError) as error:
+            raise UserError(f"{self.name}: {record.key}: {error}") from error
+        example = {"image": encoded, "label": int(record.label), "key": record.key}
+        for name, (shape, dtype) in self.columns.items():
+            value = record.extras[name] if name in record.extras else getattr(record, name)
+            example[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
+        digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
+        digest.update(np.ascontiguousarray(pixels))
+        return example, {SHAPE: np.array(pixels.shape, np.int32), DIGEST: np.frombuffer(digest.digest(), np.uint8)}
+
+
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A data set of faces: its layout on disk -> checked records in ArrayRecord.
 
@@ -126,6 +156,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.options = self.all_options(options or {})
         self.notes: dict[str, Any] = {}  # what `read` wants said in facts.json: rows left out, missing parts
         self.ledgers: dict[str, Ledger] = {}
+        self.splits_read: tuple[str, ...] = ()
+        self.collect: Callable[[Check, Iterable[Record]], Any] | None = None  # how TFDS is to have them, if not in turn
         super().__init__(file_format="array_record", **kwargs)
 
     @classmethod
@@ -169,37 +201,25 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             disable_shuffling=True,  # record i of a split is the i-th of the official order
         )
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[int, dict]]]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         source = self.source
         if source is None and self.NEEDS_SOURCE:
             source = Path(dl_manager.manual_dir)
-        return {split: self._generate_examples(split, records) for split, records in self.read(source).items()}
+        splits = self.read(source)
+        self.splits_read = tuple(splits)
+        return {stored_split(split): self._generate_examples(split, records) for split, records in splits.items()}
 
-    def _generate_examples(self, split: str, records: Iterable[Record]) -> Iterator[tuple[int, dict[str, Any]]]:
-        return enumerate(self.examples(split, records))
+    def _generate_examples(self, split: str, records: Iterable[Record]) -> Any:
+        return self.collect(self.check, records) if self.collect else enumerate(self.examples(split, records))
 
     def examples(self, split: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
         """Checks the records on all cores, notes each in the split's ledger, and gives it as TFDS stores it."""
         ledger = self.ledgers.setdefault(split, Ledger())
-        for example, seen in in_order(self._checked, records):
+        for example, seen in in_order(self.check, records):
             ledger.add({name: value for name, value in example.items() if name != "image"} | seen)
             yield example
 
-    def _checked(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]]:
-        if not 0 <= record.label < len(self.CLASSES):
-            raise UserError(f"{self.name}: {record.key}: label {record.label} is not 0..{len(self.CLASSES) - 1}")
-        try:
-            encoded, pixels = storable(record.image, self.CHANNELS, self.SIZE)
-        except (UserError, OSError) as error:
-            raise UserError(f"{self.name}: {record.key}: {error}") from error
-        example = {"image": encoded, "label": int(record.label), "key": record.key} | self._columns(record)
-        digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
-        digest.update(np.ascontiguousarray(pixels))
-        return example, {SHAPE: np.array(pixels.shape, np.int32), DIGEST: np.frombuffer(digest.digest(), np.uint8)}
-
-    def _columns(self, record: Record) -> dict[str, Any]:
-        values = {}
-        for name, (shape, dtype) in self.COLUMNS.items():
-            value = record.extras[name] if name in record.extras else getattr(record, name)
-            values[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
-        return values
+    @property
+    def check(self) -> Check:
+        """What every record has to pass."""
+        return Check(self.name, self.CLASSES, self.CHANNELS, self.SIZE, self.COLUMNS)

@@ -1,0 +1,71 @@
+"""Preparing through Apache Beam, for a data set that outgrows one machine: TFDS's own Beam writer, in the same order.
+
+What is stored is what `prepare` stores by itself; only the number of files is TFDS's choice.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
+from expressnet_jax.data.parallel import InOrder
+from expressnet_jax.data.prepared import stored_split
+from expressnet_jax.errors import UserError
+
+
+def write_with_beam(builder: FaceBuilder, options: Sequence[str]) -> None:
+    """Checks and writes every record in a pipeline of these options ("--runner=DirectRunner"), then reads them once to
+    fill the ledgers.
+
+    Raises:
+      UserError: Beam is not installed, or a record is not as declared.
+    """
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise UserError("--beam: Apache Beam is not installed; pip install 'expressnet-jax[beam]'") from error
+    builder.collect = collection
+    settings = {"beam_options": PipelineOptions(list(options)), "try_download_gcs": False}
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**settings))
+    except Exception as error:  # Beam wraps what a record raised, as text or as an exception of its own making
+        raise _users_own(error) from error
+    for split in builder.splits_read:
+        ledger = builder.ledgers[split] = Ledger()
+        for _ in builder.examples(split, _stored(builder, split)):
+            pass
+        ledger.close_part()
+
+
+def collection(check: Callable[[Record], tuple[dict[str, Any], dict[str, Any]]], records: Iterable[Record]) -> Any:
+    """The checked records as Beam makes them: numbered, each on whichever machine is free."""
+    import apache_beam as beam
+
+    work, items = (records.work, records.items) if isinstance(records, InOrder) else (None, records)
+
+    def make(numbered: tuple[int, Any]) -> tuple[int, dict[str, Any]]:
+        number, item = numbered
+        return number, check(work(item) if work else item)[0]
+
+    return beam.Create(list(enumerate(items))) | beam.Map(make)
+
+
+def _stored(builder: FaceBuilder, split: str) -> Iterator[Record]:
+    """What was written, as records, so that the ledger is filled from what is there."""
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    text = [name for name, (_, dtype) in builder.COLUMNS.items() if dtype is str]
+    for example in builder.as_data_source(split=stored_split(split), decoders=decoders):
+        columns = {name: example[name] for name in builder.COLUMNS}
+        columns |= {name: example[name].decode() for name in text}
+        yield Record(example["key"].decode(), example["image"], int(example["label"]), extras=columns)
+
+
+def _users_own(error: BaseException) -> BaseException:
+    """The UserError in an error's chain of causes, or the error itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, UserError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error
