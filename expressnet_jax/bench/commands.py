@@ -67,7 +67,11 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     text = "What the predictor answers on a data set: bare faces, faces that have to be found, milliseconds."
     sub = part("predict", _predict, _predict_table, text)
     _faces(sub)
+    _add_table(parts)
 
+
+def _add_table(parts: Any) -> None:
+    """The one part that measures nothing."""
     text = "The README's table, from the JSON that the other parts have written."
     sub = parts.add_parser("table", help=text, description=text)
     sub.add_argument("folder", type=Path, nargs="?", default=Path("configs/results"), help="default: configs/results")
