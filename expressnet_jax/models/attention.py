@@ -1,5 +1,9 @@
-"""Attention over feature maps. Shapes: B batch, H height, W width, C channels, R = max(C // reduction, 4)."""
+"""Attention over feature maps, by name in ATTENTIONS.
 
+Shapes: B batch, H height, W width, C channels, R = max(C // reduction, 4), k kernel.
+"""
+
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -8,6 +12,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
+
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.blocks import ModuleDef
+from expressnet_jax.models.coordinate_attention import CoordinateAttention
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -51,6 +59,104 @@ class ChannelAttention(nn.Module):
         return x * weight[:, None, None, :]
 
 
+class SqueezeExcitation(nn.Module):
+    """Weights each channel by all channels' means (SE).
+
+    x float[B,H,W,C] -> float[B,H,W,C] (Hu et al. 2018, SENet, eq. 2-4). The layers C -> R -> C have no biases: eq. 3
+    has none, and eq. 5 counts 2 C^2 / reduction parameters.
+    """
+
+    reduction: int = 16
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        channels = x.shape[-1]
+        dense = partial(nn.Dense, use_bias=False, dtype=self.dtype)
+        hidden = nn.relu(dense(max(channels // self.reduction, 4), name="squeeze")(x.mean((1, 2))))
+        weight = nn.sigmoid(dense(channels, name="excite")(hidden))
+        self.sow("intermediates", "channel_weight", weight)
+        return x * weight[:, None, None, :]
+
+
+class EfficientChannelAttention(nn.Module):
+    """Weights each channel by the means of its k neighbours among the channels (ECA).
+
+    x float[B,H,W,C] -> float[B,H,W,C]. One kernel float[k] without bias slides over the C means, padded with zeros, and
+    a sigmoid follows (Wang et al. 2020, ECA-Net, eq. 5); k grows with C, see `adaptive_kernel`.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        k = adaptive_kernel(x.shape[-1])
+        means = x.mean((1, 2))[..., None]
+        weight = nn.sigmoid(nn.Conv(1, (k,), use_bias=False, dtype=self.dtype, name="neighbours")(means).squeeze(-1))
+        self.sow("intermediates", "channel_weight", weight)
+        return x * weight[:, None, None, :]
+
+
+def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
+    """The odd number nearest to (log2(C) + b) / gamma, of two the larger (Wang et al. 2020, ECA-Net, eq. 12)."""
+    return 1 + 2 * int((math.log2(channels) + b) / gamma // 2)
+
+
+class SpatialAttention(nn.Module):
+    """Weights each position by what lies around it.
+
+    x float[B,H,W,C] -> float[B,H,W,C]. The mean and the maximum over channels, float[B,H,W,2], are convolved with one
+    7x7 kernel; a sigmoid follows (Woo et al. 2018, CBAM, eq. 3). As in `MultiScaleSpatialAttention`, the convolution is
+    normalised and the scale starts at zero, so that never-negative features don't saturate the sigmoid. The mask is
+    `gain` times it: two makes the module start as the identity.
+    """
+
+    norm: ModuleDef
+    kernel: int = 7
+    gain: float = 2.0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        pooled = jnp.stack([x.mean(-1), largest(x, (3,))], axis=-1)
+        field = nn.Conv(1, (self.kernel, self.kernel), use_bias=False, dtype=self.dtype, name="field")(pooled)
+        mask = self.gain * nn.sigmoid(self.norm(name="norm", scale_init=nn.initializers.zeros)(field))
+        self.sow("intermediates", "spatial_mask", mask[..., 0])
+        return x * mask
+
+
+class CBAM(nn.Module):
+    """Channels first, then positions: x float[B,H,W,C] -> float[B,H,W,C] (Woo et al. 2018, CBAM, eq. 1)."""
+
+    norm: ModuleDef
+    reduction: int = 16
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = ChannelAttention(self.reduction, self.dtype, name="channel")(x)
+        return SpatialAttention(self.norm, dtype=self.dtype, name="spatial")(x)
+
+
+class ParallelChannelSpatialAttention(nn.Module):
+    """Channels and positions side by side on the same input (CSAM).
+
+    x float[B,H,W,C] -> float[B,H,W,C]. Channels are weighed by their means alone, positions by a convolution over mean
+    and maximum (He et al., section 3.3). The paper leaves the fusion open; here the two weighted maps are added, as in
+    scSE (Roy et al. 2018), so that what one branch finds survives where the other closes. Both weights lie in 0..1 and
+    start near 1/2, so the sum starts near the identity.
+    """
+
+    norm: ModuleDef
+    reduction: int = 16
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        by_channel = SqueezeExcitation(self.reduction, self.dtype, name="channel")(x)
+        return by_channel + SpatialAttention(self.norm, gain=1.0, dtype=self.dtype, name="spatial")(x)
+
+
 class MultiScaleSpatialAttention(nn.Module):
     """Weights each position by what its neighbourhoods of several sizes hold.
 
@@ -92,3 +198,34 @@ class ChannelSpatialAttention(nn.Module):
     def __call__(self, x: Array) -> Array:
         x = ChannelAttention(self.reduction, self.dtype, name="channel")(x)
         return MultiScaleSpatialAttention(self.norm, self.kernels, self.dtype, name="spatial")(x)
+
+
+# Each factory takes (norm, dtype) and gives what a block calls as `attention(name=...)(x)`.
+ATTENTIONS: dict[str, Callable[[ModuleDef, DTypeLike], ModuleDef | None]] = {
+    "none": lambda norm, dtype: None,
+    "se": lambda norm, dtype: partial(SqueezeExcitation, dtype=dtype),
+    "eca": lambda norm, dtype: partial(EfficientChannelAttention, dtype=dtype),
+    "cam": lambda norm, dtype: partial(ChannelAttention, dtype=dtype),
+    "spatial": lambda norm, dtype: partial(SpatialAttention, norm, dtype=dtype),
+    "cbam": lambda norm, dtype: partial(CBAM, norm, dtype=dtype),
+    "csam": lambda norm, dtype: partial(ParallelChannelSpatialAttention, norm, dtype=dtype),
+    "multi_scale": lambda norm, dtype: partial(MultiScaleSpatialAttention, norm, dtype=dtype),
+    "channel_multi_scale": lambda norm, dtype: partial(ChannelSpatialAttention, norm, dtype=dtype),
+    "coordinate": lambda norm, dtype: partial(CoordinateAttention, norm, dtype=dtype),
+}
+
+
+def make_attention(name: str, norm: ModuleDef, dtype: DTypeLike) -> ModuleDef | None:
+    """An attention by name, float[B,H,W,C] -> float[B,H,W,C], as a block takes it; "none" is None.
+
+    Raises:
+      UserError: an unknown name; the message lists the valid ones.
+    """
+    check_attention(name)
+    return ATTENTIONS[name](norm, dtype)
+
+
+def check_attention(name: str) -> None:
+    """Raises UserError for an unknown name, so that it is refused before anything is traced."""
+    if name not in ATTENTIONS:
+        raise UserError(f"model.options: no attention {name!r}; one of {', '.join(ATTENTIONS)}")
