@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.attention import ChannelSpatialAttention
+from expressnet_jax.models.attention import make_attention
 from expressnet_jax.models.blocks import ResidualBlock
 from expressnet_jax.models.convolution import conv_for
 
@@ -24,7 +24,8 @@ class ExpressNet(nn.Module):
     stages side by side: parts (a brow, a mouth corner) from the finer map, their arrangement from the coarser one.
     Larger pictures enter through larger stem strides, so that the stages always see maps of 20 to 56 pixels and one
     set of parameters serves every size. All convolutions are dense: a depthwise one costs a CPU and a matrix unit
-    alike more time than its arithmetic says.
+    alike more time than its arithmetic says. `attention` is a name in ATTENTIONS; `reduction` and `spatial_kernels` are
+    those of "channel_multi_scale", the other attentions keep their papers'.
     """
 
     widths: Sequence[int]
@@ -32,13 +33,16 @@ class ExpressNet(nn.Module):
     stem_width: int = 16
     reduction: int = 8
     spatial_kernels: Sequence[int] = (3, 7)
+    attention: str = "channel_multi_scale"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
         conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        attend = partial(ChannelSpatialAttention, norm, self.reduction, self.spatial_kernels, self.dtype)
+        attend = make_attention(self.attention, norm, self.dtype)
+        if self.attention == "channel_multi_scale":
+            attend = partial(attend, reduction=self.reduction, kernels=self.spatial_kernels)
 
         x = (images / 127.5 - 1).astype(self.dtype)
         stride = stem_stride(images.shape[1])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
+from expressnet_jax.models.attention import make_attention
 from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.convolution import conv_for
 from expressnet_jax.models.depthwise import DepthwiseConv
@@ -20,13 +21,15 @@ STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 class InvertedResidual(nn.Module):
     """Widen, filter each channel, narrow again without an activation; an identity where the shape stays.
 
-    x float[B,H,W,C] -> float[B,H/s,W/s,F] (Sandler et al. 2018, table 1 and figure 4d), ReLU6 inside.
+    x float[B,H,W,C] -> float[B,H/s,W/s,F] (Sandler et al. 2018, table 1 and figure 4d), ReLU6 inside. An
+    attention weighs what the filters give, in the wide part (Howard et al. 2019, MobileNetV3, figure 4).
     """
 
     filters: int
     conv: ModuleDef
     norm: ModuleDef
     depthwise: ModuleDef
+    attention: ModuleDef | None = None
     expansion: int = 6
     stride: int = 1
 
@@ -39,6 +42,8 @@ class InvertedResidual(nn.Module):
             )
         y = self.depthwise(stride=self.stride, name="depthwise")(y)
         y = nn.relu6(self.norm(name="norm_depthwise")(y))
+        if self.attention is not None:
+            y = self.attention(name="attention")(y)
         y = self.norm(name="norm_project")(self.conv(self.filters, (1, 1), name="project")(y))
         return x + y if x.shape == y.shape else y
 
@@ -47,11 +52,13 @@ class MobileNetV2(nn.Module):
     """float[B,H,W,C] in 0..255 -> features float[B,D], D = 1280 (Sandler et al. 2018, table 2).
 
     The paper's stem halves 224 pixels; here pictures below 96 keep their size in it, as networks for small pictures do.
+    `attention`, a name in ATTENTIONS, is in every block.
     """
 
     width: float = 1.0
     features: int = 1280
     stages: Sequence[tuple[int, int, int, int]] = STAGES
+    attention: str = "none"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -59,6 +66,7 @@ class MobileNetV2(nn.Module):
         conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
         depthwise = partial(DepthwiseConv, dtype=self.dtype)
+        attention = make_attention(self.attention, norm, self.dtype)
         wide = lambda channels: max(8, int(channels * self.width + 4) // 8 * 8)
 
         x = (images / 127.5 - 1).astype(self.dtype)
@@ -66,7 +74,7 @@ class MobileNetV2(nn.Module):
         x = nn.relu6(norm(name="stem_norm")(conv(wide(32), (3, 3), strides=stride, name="stem")(x)))
         for stage, (expansion, channels, depth, stride) in enumerate(self.stages, start=1):
             for i in range(1, depth + 1):
-                block = partial(InvertedResidual, wide(channels), conv, norm, depthwise, expansion)
+                block = partial(InvertedResidual, wide(channels), conv, norm, depthwise, attention, expansion)
                 x = block(stride if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
         x = nn.relu6(norm(name="last_norm")(conv(self.features, (1, 1), name="last")(x)))
         self.sow("intermediates", "activation_map", x)  # what the features are averages of

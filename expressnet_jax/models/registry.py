@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.attention import check_attention
 from expressnet_jax.models.classifier import HEADS, Classifier
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.mobilenet import MobileNetV2
@@ -37,7 +38,7 @@ def create_model(
     """A model by name: backbone with its options, head of `num_classes`. Parameters are float32, arithmetic `dtype`.
 
     Raises:
-      UserError: an unknown name, head or option; the message lists the valid ones.
+      UserError: an unknown name, head, option or attention; the message lists the valid ones.
     """
     if name not in MODELS:
         raise UserError(f"model.name: no model {name!r}; one of {', '.join(MODELS)}")
@@ -47,4 +48,6 @@ def create_model(
     valid = set(inspect.signature(factory).parameters) - _NOT_OPTIONS
     if wrong := sorted(set(options) - valid):
         raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
+    if "attention" in options:
+        check_attention(options["attention"])
     return Classifier(factory(dtype=dtype, **options), num_classes, dropout, head)
