@@ -1,4 +1,4 @@
-"""The residual block against NumPy, with batch statistics and every scale drawn at random."""
+"""Blocks against NumPy, with batch statistics and every scale drawn at random."""
 
 from functools import partial
 
@@ -8,56 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.models.blocks import ResidualBlock, max_pool
+from expressnet_jax.models.blocks import DepthwiseSeparable, ResidualBlock, max_pool
+from expressnet_jax.models.depthwise import DepthwiseConv
+from numpy_layers import Damp, NumpyLayers, drawn, noise, relu, windows
 
 conv = partial(nn.Conv, use_bias=False)
 norm = partial(nn.BatchNorm, use_running_average=True)
 
 
-class Damp(nn.Module):
-    """Stands in for an attention: x -> x / 4."""
-
-    @nn.compact
-    def __call__(self, x):
-        return x / 4
-
-
-def noise(*shape):
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
-
-
-def drawn(block, x):
-    rng = np.random.default_rng(1)
-    shapes = jax.eval_shape(block.init, jax.random.key(0), x)
-    return jax.tree.map(lambda leaf: rng.uniform(0.2, 1.0, leaf.shape).astype(np.float32), shapes)
-
-
-def windows(x, size, stride, fill):
-    """SAME windows [B, H/s, W/s, size, size, C]; the odd one of the padding goes behind."""
-    pads = [max((-(-n // stride) - 1) * stride + size - n, 0) for n in x.shape[1:3]]
-    x = np.pad(x, ((0, 0), *((p // 2, p - p // 2) for p in pads), (0, 0)), constant_values=fill)
-    cut = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))
-    return np.moveaxis(cut[:, ::stride, ::stride], 3, -1)
-
-
-def numpy_conv(x, kernel, stride=1):
-    return np.einsum("bhwijc,ijcf->bhwf", windows(x, kernel.shape[0], stride, 0.0), kernel)
-
-
-def numpy_norm(x, params, stats):
-    return (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * params["scale"] + params["bias"]
-
-
-def numpy_block(x, variables, stride, damp):
-    params, stats = variables["params"], variables["batch_stats"]
-    scaled = lambda y, name: numpy_norm(y, params[name], stats[name])
-    y = np.maximum(scaled(numpy_conv(x, params["conv_1"]["kernel"], stride), "norm_1"), 0)
-    y = damp * scaled(numpy_conv(y, params["conv_2"]["kernel"]), "norm_2")
+def numpy_block(x, layers, stride, damp):
+    y = relu(layers.norm(layers.conv(x, "conv_1", stride), "norm_1"))
+    y = damp * layers.norm(layers.conv(y, "conv_2"), "norm_2")
     if stride > 1:
         x = np.nanmean(windows(x, stride, stride, np.nan), axis=(3, 4))
-    if "conv_shortcut" in params:
-        x = scaled(numpy_conv(x, params["conv_shortcut"]["kernel"]), "norm_shortcut")
-    return np.maximum(x + y, 0)
+    if "conv_shortcut" in layers.params:
+        x = layers.norm(layers.conv(x, "conv_shortcut"), "norm_shortcut")
+    return relu(x + y)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +35,21 @@ def test_block_is_what_the_papers_draw(filters, stride, projected, attention):
     block = ResidualBlock(filters, conv, norm, attention, stride)
     variables = drawn(block, x)
     assert ("conv_shortcut" in variables["params"]) == projected
-    expected = numpy_block(x, variables, stride, 0.25 if attention else 1.0)
+    expected = numpy_block(x, NumpyLayers(variables), stride, 0.25 if attention else 1.0)
     np.testing.assert_allclose(jax.jit(block.apply)(variables, x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_depthwise_separable_is_the_right_of_figure_3_of_mobilenets(stride):
+    x = noise(2, 7, 6, 4)
+    block = DepthwiseSeparable(5, conv, norm, DepthwiseConv, stride)
+    variables = drawn(block, x)
+    layers = NumpyLayers(variables)
+    y = relu(layers.norm(layers.depthwise(x, "depthwise", stride), "norm_depthwise"))
+    y = relu(layers.norm(layers.conv(y, "pointwise"), "norm_pointwise"))
+    np.testing.assert_allclose(jax.jit(block.apply)(variables, x), y, rtol=1e-4, atol=1e-4)
+    weights = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim > 1)
+    assert weights == 9 * 4 + 4 * 5
 
 
 @pytest.mark.parametrize("shape", [(2, 6, 8, 3), (1, 5, 7, 2)])

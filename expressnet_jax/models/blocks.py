@@ -71,3 +71,22 @@ class ResidualBlock(nn.Module):
                 self.conv(self.filters, (1, 1), strides=stride, name="conv_shortcut")(x)
             )
         return x
+
+
+class DepthwiseSeparable(nn.Module):
+    """Filters each channel by itself, then mixes them: x float[B,H,W,C] -> float[B,H/s,W/s,F].
+
+    A depthwise 3x3 and a dense 1x1 convolution, each normalised and rectified (Howard et al. 2017, fig. 3 right): 9 C +
+    C F weights for the 9 C F of a dense 3x3. `depthwise` is a DepthwiseConv.
+    """
+
+    filters: int
+    conv: ModuleDef
+    norm: ModuleDef
+    depthwise: ModuleDef
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = nn.relu(self.norm(name="norm_depthwise")(self.depthwise(stride=self.stride, name="depthwise")(x)))
+        return nn.relu(self.norm(name="norm_pointwise")(self.conv(self.filters, (1, 1), name="pointwise")(x)))
