@@ -20,6 +20,8 @@ MODELS = {
     "expressnet_base": partial(ExpressNet, widths=(96, 192, 384), depths=(2, 2, 3), stem_width=32),
     "plain_cnn": PlainCNN,
     "resnet18": ResNet,
+    "resnet34": partial(ResNet, depths=(3, 4, 6, 3)),
+    "resnet50": partial(ResNet, depths=(3, 4, 6, 3), block="bottleneck"),
     "mobilenet_v2": MobileNetV2,
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
@@ -32,6 +34,7 @@ def create_model(
     *,
     dropout: float = 0.0,
     head: str = "linear",
+    head_scale: float = 1.0,
     dtype: DTypeLike = jnp.float32,
     **options,
 ) -> Classifier:
@@ -50,4 +53,4 @@ def create_model(
         raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
     if "attention" in options:
         check_attention(options["attention"])
-    return Classifier(factory(dtype=dtype, **options), num_classes, dropout, head)
+    return Classifier(factory(dtype=dtype, **options), num_classes, dropout, head, head_scale)

@@ -1,28 +1,59 @@
-"""Residual networks. Shapes: B batch, H height, W width, C channels, D features."""
+"""Residual networks. Shapes: B batch, H height, W width, C channels in, F filters out, s stride, D features."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.blocks import ResidualBlock
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.attention import make_attention
+from expressnet_jax.models.blocks import ModuleDef, ResidualBlock
 from expressnet_jax.models.convolution import conv_for
 from expressnet_jax.models.expressnet import stem_stride
 
 
-class ResNet(nn.Module):
-    """Basic-block ResNet for small pictures: float[B,H,W,C] in 0..255 -> features float[B,D], D = 8 x width.
+class BottleneckBlock(ResidualBlock):
+    """Narrow to a quarter, 3x3, widen again, beside an identity (He et al. 2016, figure 5 right).
 
-    The blocks are those of He et al. 2016, table 1 (18 and 34 layers): two 3x3 convolutions and, where the shape
-    changes, a strided 1x1 projection. The stem is the 3x3 convolution of its CIFAR form (section 4.2), without pooling:
-    FER2013's best residual nets keep 48 pixels that way. Larger pictures enter through a larger stride.
+    x float[B,H,W,C] -> float[B,H/s,W/s,F]. The 3x3 convolution strides, as Goyal et al. 2017 (section 5.1) and the
+    published weights have it, and sees every pixel; the paper strides in the 1x1 before it.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        inner, stride = self.filters // 4, (self.stride, self.stride)
+        y = nn.relu(self.norm(name="norm_1")(self.conv(inner, (1, 1), name="conv_1")(x)))
+        y = nn.relu(self.norm(name="norm_2")(self.conv(inner, (3, 3), strides=stride, name="conv_2")(y)))
+        y = self.norm(name="norm_3")(self.conv(self.filters, (1, 1), name="conv_3")(y))
+        if self.attention is not None:
+            y = self.attention(name="attention")(y)
+        return nn.relu(y + self._shortcut(x))
+
+
+# Kind of block -> the block, its filters as a multiple of the stage's width (He et al. 2016, table 1).
+BLOCKS = {"basic": (ResidualBlock, 1), "bottleneck": (BottleneckBlock, 4)}
+
+
+class ResNet(nn.Module):
+    """Residual network: float[B,H,W,C] in 0..255 -> features float[B,D], D = 8 x width, of bottlenecks 32 x width.
+
+    The blocks are those of He et al. 2016, table 1: two 3x3 convolutions (18 and 34 layers) or bottlenecks (50 and
+    more) and, where the shape changes, a strided 1x1 projection. The stem is the 3x3 convolution of its CIFAR form
+    (section 4.2), without pooling: FER2013's best residual nets keep 48 pixels that way. Larger pictures enter through
+    a larger stride. The stem "imagenet" is table 1's, whatever the size: 7x7 and 3x3 max pooling, each with stride 2,
+    which leaves a sixteenth of the arithmetic of 48 pixels.
+    `attention`, a name in ATTENTIONS, is in every block, on the way back to the identity.
     """
 
     depths: Sequence[int] = (2, 2, 2, 2)
     width: int = 64
+    block: Literal["basic", "bottleneck"] = "basic"
+    stem: Literal["small", "imagenet"] = "small"
+    attention: str = "none"
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -31,12 +62,30 @@ class ResNet(nn.Module):
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
 
         x = (images / 127.5 - 1).astype(self.dtype)
-        stride = stem_stride(images.shape[1])
-        x = nn.relu(norm(name="stem_norm")(conv(self.width, (3, 3), strides=stride, name="stem")(x)))
+        x = self._stem(x, conv, norm)
+        attention = make_attention(self.attention, norm, self.dtype)
+        block, expansion = BLOCKS[chosen("block", self.block, BLOCKS)]
         for stage, depth in enumerate(self.depths):
             for i in range(depth):
                 stride = 2 if stage > 0 and i == 0 else 1
                 name = f"stage{stage + 1}_block{i + 1}"
-                x = ResidualBlock(self.width * 2**stage, conv, norm, None, stride, average=False, name=name)(x)
+                x = block(expansion * self.width * 2**stage, conv, norm, attention, stride, average=False, name=name)(x)
         self.sow("intermediates", "activation_map", x)  # what the features are averages of
         return x.mean((1, 2))
+
+    def _stem(self, x: Array, conv: ModuleDef, norm: ModuleDef) -> Array:
+        small = chosen("stem", self.stem, ("small", "imagenet")) == "small"
+        kernel, stride = ((3, 3), stem_stride(x.shape[1])) if small else ((7, 7), 2)
+        x = nn.relu(norm(name="stem_norm")(conv(self.width, kernel, strides=stride, name="stem")(x)))
+        return x if small else nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+
+
+def chosen(option: str, name: str, names: Collection[str]) -> str:
+    """`name`, if it is one of `names`.
+
+    Raises:
+      UserError: it isn't; the message lists the valid ones.
+    """
+    if name not in names:
+        raise UserError(f"model.options.{option}: no {option} {name!r}; one of {', '.join(names)}")
+    return name
