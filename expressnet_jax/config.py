@@ -120,6 +120,13 @@ def _loss() -> ConfigDict:
     loss.focal_gamma = 2.0
     loss.margin = 0.5  # arcface: radians added to the angle of the own class; cosface: taken off its cosine
     loss.scale = 64.0  # of the cosines
+    loss.distance = "none"  # none | center | island | joint: of the features from their class's centre and others'
+    loss.classification_weight = 1.0  # the whole loss: this times the loss above,
+    loss.regularisation_weight = 0.0  # and this times half the squared norm of the kernels,
+    loss.distance_weight = 0.01  # and this times the distance
+    loss.center_rate = 0.5  # how fast the centres follow the features
+    loss.island_weight = 10.0  # island: of the cosines between centres
+    loss.distance_margin = 0.5  # joint: how much nearer, in cosine, the own centre shall be than any other
     return loss
 
 
@@ -203,6 +210,8 @@ _RANGES = {
     "loss.effective_beta": (0, 1 - 1e-9, True),
     "loss.margin": (0, 1.5, True),
     "loss.scale": _POSITIVE,
+    "loss.classification_weight": _POSITIVE,
+    "loss.center_rate": _SHARE,
     "adapt.holdout": (0, 1, False),
     "mesh.data": (-1, math.inf, True),
     "seed": (0, 2**31 - 1, True),

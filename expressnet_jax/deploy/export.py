@@ -62,11 +62,13 @@ def export_onnx(
     dtypes = {"uint8": "uint8", "float": "float32"}
     if input not in dtypes:
         raise UserError(f"input: no {input!r}; one of {', '.join(dtypes)}")
-    if checkpoint.metadata["model"].get("head") == "cosine":
+    if checkpoint.metadata["config"].get("task") == "identity":
         raise UserError(
             f"{checkpoint.path}: it tells people apart and has no expressions to export; begin an expression run with"
             " it (--config.init_from)"
         )
+    if attention and checkpoint.model.head_kind != "linear":
+        raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
     images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
     metadata = describe(checkpoint, dtypes[input], temperature) | ({"mirror": "true"} if mirror else {})
     content = convert(checkpoint, metadata, attention=attention)

@@ -35,17 +35,21 @@ HEADS = {"linear": partial(nn.Dense, dtype=jnp.float32), "cosine": CosineHead}
 
 
 class Classifier(nn.Module):
-    """Pixel values float[B,H,W,C] in 0..255 -> logits float32[B,K], or cosines where the head is "cosine".
+    """Pixel values float[B,H,W,C] in 0..255 -> logits float32[B,K].
 
     The backbone maps `(images, train)` to features float[B,D] and scales the pixels itself, so that normalisation can't
     differ between training, evaluation and export. Parameters live under `backbone` and `head`: fine-tuning takes one
     and replaces the other.
+
+    Where the head is "cosine", training sees the bare cosines, for margins are between angles; else they come out times
+    `scale`, the one they are trained with, so that their softmax is a probability.
     """
 
     backbone: nn.Module
     num_classes: int
     dropout: float = 0.0
     head_kind: str = "linear"
+    scale: float = 1.0
 
     def setup(self):
         self.head = HEADS[self.head_kind](self.num_classes)
@@ -65,4 +69,5 @@ class Classifier(nn.Module):
         return features, self.classify(features, train)
 
     def __call__(self, images: Array, train: bool = False) -> Array:
-        return self.look(images, train)[1]
+        logits = self.look(images, train)[1]
+        return logits if train or self.scale == 1 else self.scale * logits

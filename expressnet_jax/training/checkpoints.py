@@ -285,11 +285,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
             averaged = metadata.get("averaged", averaged)
             head = metadata["model"].get("head", "linear")
+            scale = metadata["config"]["loss"]["scale"] if head == "cosine" else 1.0
         except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
             raise UserError(
                 f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)}){way_out}"
             ) from error
-        model = create_model(name, len(classes), head=head, **options)
+        model = create_model(name, len(classes), head=head, head_scale=scale, **options)
         target = _model_target(model, shape, averaged)
         try:
             saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]

@@ -35,7 +35,12 @@ def compute_dtype(dtype: str) -> str:
 def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
     """The network of a config in its arithmetic."""
     options = config.model.options.to_dict()
-    for name, key in (("dropout", "model.dropout"), ("head", "model.head"), ("dtype", "train.dtype")):
+    for name, key in (
+        ("dropout", "model.dropout"),
+        ("head", "model.head"),
+        ("head_scale", "loss.scale"),
+        ("dtype", "train.dtype"),
+    ):
         if name in options:
             raise UserError(f"model.options: {name} is set by {key}")
     return create_model(
@@ -43,6 +48,7 @@ def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
         num_classes,
         dropout=config.model.dropout,
         head=config.model.head,
+        head_scale=config.loss.scale if config.model.head == "cosine" else 1.0,
         dtype=compute_dtype(config.train.dtype),
         **options,
     )

@@ -18,7 +18,7 @@ from expressnet_jax.training.freezing import Learns, all_but, both, thawing
 from expressnet_jax.training.network import image_shape, make_model, warm_start
 from expressnet_jax.training.objectives import Objective, make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import Plan, soft_targets
+from expressnet_jax.training.setup import Plan, joint_loss, soft_targets
 from expressnet_jax.training.state import Beginning, begin
 from expressnet_jax.training.step import TrainStep, make_train_step
 from expressnet_jax.training.task import Task, supervised
@@ -46,9 +46,10 @@ def make_program(config: ConfigDict, train: Split, plan: Plan, origin: Checkpoin
     if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
         raise UserError("augment.alternate: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
     model, shape = make_model(config, len(train.classes)), image_shape(config)
-    objective = class_objective(config, train)
-    task = lambda augmentation: supervised(model, objective, augmentation, len(train))
-    return assemble(config, plan, model, begin(model, shape), warm_start(config, model, train.classes, origin), task)
+    objective, joint = class_objective(config, train), joint_loss(config)
+    task = lambda augmentation: supervised(model, objective, augmentation, len(train), joint)
+    beginning = joint.begin(model, shape) if joint else begin(model, shape)
+    return assemble(config, plan, model, beginning, warm_start(config, model, train.classes, origin), task)
 
 
 def class_objective(config: ConfigDict, train: Split) -> Objective:

@@ -20,6 +20,7 @@ from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, ma
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
+from expressnet_jax.training.feature_losses import JointLoss, make_distance
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
 from expressnet_jax.training.objectives import MARGINS, make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
@@ -79,6 +80,7 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
             f"loss.name: {config.loss.name} with model.head {config.model.head}; {' and '.join(MARGINS)} go with"
             " model.head=cosine, the others with linear"
         )
+    joint_loss(config)
     if config.augment.alternate and (config.augment.flip or config.data.balance):
         raise UserError("augment.alternate: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
     for key, valid in (("metric", metrics), ("tta", TTA)):
@@ -211,6 +213,30 @@ def soft_targets(config: ConfigDict, split: Split) -> np.ndarray | None:
         raise UserError(f"loss.targets: {config.data.name} has no votes; use loss.targets=label")
     labels = np.eye(len(split.classes), dtype=np.float32)[split.labels]
     return split.votes if targets == "votes" else (split.votes + labels) / 2
+
+
+def joint_loss(config: ConfigDict) -> JointLoss | None:
+    """The terms beside the classification loss and their weights; None where there are none.
+
+    Raises:
+      UserError: an unknown distance, or terms that the task or the head has no use for.
+    """
+    loss, plain = config.loss, {"distance": "none", "regularisation_weight": 0.0, "classification_weight": 1.0}
+    options = {"center_rate": loss.center_rate, "island_weight": loss.island_weight, "margin": loss.distance_margin}
+    distance = make_distance(loss.distance, **options)
+    changed = [key for key, value in plain.items() if loss[key] != value]
+    if not changed:
+        return None
+    if config.task != "classification":
+        raise UserError(
+            f"loss.{changed[0]}: belongs to classification, not to {config.task}; leave it at {plain[changed[0]]}"
+        )
+    if loss.distance in ("center", "island") and config.model.head == "cosine":
+        raise UserError(
+            f"loss.distance: {loss.distance} would shrink features whose length model.head=cosine does not see; use"
+            " joint or none"
+        )
+    return JointLoss(distance, loss.classification_weight, loss.regularisation_weight, loss.distance_weight)
 
 
 def check_targets(config: ConfigDict) -> str:

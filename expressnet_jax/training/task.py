@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.data.augment import augment, mirror_alternately, mix
+from expressnet_jax.training.feature_losses import JointLoss
 from expressnet_jax.training.objectives import Objective
 from expressnet_jax.training.state import TrainState
 
@@ -39,10 +40,17 @@ class Task(NamedTuple):
     loss: Callable[[Any, Carried, Any, Array, TrainState], tuple[Array, tuple[Carried, Metrics]]]
 
 
-def supervised(model: nn.Module, objective: Objective, augmentation: Mapping[str, Any], num_examples: int = 1) -> Task:
+def supervised(
+    model: nn.Module,
+    objective: Objective,
+    augmentation: Mapping[str, Any],
+    num_examples: int = 1,
+    joint: JointLoss | None = None,
+) -> Task:
     """Augmented pictures and their targets: image uint8[B,H,W,C], and label int32[B] or votes float32[B,K].
 
-    `num_examples` of an epoch tell alternating mirroring which one it is. Metrics: accuracy on what was augmented.
+    `num_examples` of an epoch tell alternating mirroring which one it is. With `joint` the objective is one
+    term of several. Metrics: accuracy on what was augmented, and those of `joint`.
     """
 
     def views(keys: tuple[Array, Array], batch: Batch, step: Array) -> tuple[Array, Array]:
@@ -56,14 +64,20 @@ def supervised(model: nn.Module, objective: Objective, augmentation: Mapping[str
 
     def loss(params, carried: Carried, views: tuple[Array, Array], key: Array, state: TrainState):
         images, targets = views
-        logits, updated = model.apply(
+        seen, updated = model.apply(
             {"params": params, "batch_stats": carried.batch_stats},
             images,
             True,
             mutable=["batch_stats"],
             rngs={"dropout": key},
+            method="look" if joint else None,
         )
+        features, logits = seen if joint else (None, seen)
         metrics = {"accuracy": (logits.argmax(-1) == targets.argmax(-1)).mean()}
-        return objective(logits, targets), (carried._replace(batch_stats=updated.get("batch_stats", {})), metrics)
+        value, memory = objective(logits, targets), carried.memory
+        if joint:
+            value, memory, more = joint(value, features, targets, params, memory)
+            metrics |= more
+        return value, (Carried(updated.get("batch_stats", {}), memory), metrics)
 
     return Task(views, loss)

@@ -1,0 +1,353 @@
+"""Distances between features and class centres against their papers' formulas in NumPy, and runs that learn by them."""
+
+import os
+import signal
+from functools import cache, partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+from sklearn.metrics import log_loss
+
+from expressnet_jax.config import default, set_key
+from expressnet_jax.data.decode import decode_all
+from expressnet_jax.deploy.export import export_onnx
+from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.training.checkpoints import load_checkpoint
+from expressnet_jax.training.feature_losses import JointLoss, make_distance, regularisation
+from expressnet_jax.training.loop import Meter
+from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.setup import check, joint_loss
+from expressnet_jax.training.state import init_state
+from expressnet_jax.training.step import make_dispatch, make_predict, make_train_step
+from expressnet_jax.training.task import supervised
+from runs import arrays, history, train
+from weights import drawn_weights
+
+pytest_plugins = ["run_fixtures"]
+
+DISTANCES = ("center", "island", "joint")
+RNG = np.random.default_rng(0)
+B, D, K = 12, 5, 4
+FEATURES = RNG.normal(0.5, 1, (B, D)).astype(np.float32)
+CENTRES = RNG.normal(0, 1, (K, D)).astype(np.float32)
+LABELS = np.array([0, 0, 1, 3, 1, 0, 3, 3, 1, 0, 1, 0])  # the third class is absent
+HARD = np.eye(K, dtype=np.float32)[LABELS]
+SOFT = RNG.dirichlet(np.ones(K), B).astype(np.float32)
+
+
+def cosine(a, b):
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+def pairs(centres):
+    """Cai et al. 2018, eq. 7, second term without its weight."""
+    every = range(len(centres))
+    return sum(cosine(centres[j], centres[k]) + 1 for j in every for k in every if k != j)
+
+
+def slopes(function, x, width=1e-5):
+    """Central differences, in float64."""
+    found = np.zeros(x.shape)
+    for place in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[place] = width
+        found[place] = (function(x + step) - function(x - step)) / (2 * width)
+    return found
+
+
+def center_loss(x, labels, centres):
+    return np.mean([np.sum((x[i] - centres[labels[i]]) ** 2) / 2 for i in range(len(x))])
+
+
+def triplet_center_loss(x, labels, centres, margin):
+    distance = lambda i, k: 1 - cosine(x[i], centres[k])
+    nearest = [min(distance(i, k) for k in range(len(centres)) if k != y) for i, y in enumerate(labels)]
+    return np.mean([max(0, margin + distance(i, y) - nearest[i]) for i, y in enumerate(labels)])
+
+
+def followed(centres, x, labels, rate):
+    """Wen et al. 2016, eq. 4: c_j <- c_j - alpha * sum_i [y_i = j] (c_j - x_i) / (1 + sum_i [y_i = j])."""
+    moved = centres.astype(np.float64)
+    for j in range(len(centres)):
+        own = x[labels == j]
+        moved[j] -= rate * (centres[j] - own).sum(0) / (1 + len(own))
+    return moved
+
+
+FORMULAS = {
+    "center": lambda x: center_loss(x, LABELS, CENTRES),
+    "island": lambda x: center_loss(x, LABELS, CENTRES) + 3.0 * pairs(CENTRES.astype(np.float64)),
+    "joint": lambda x: triplet_center_loss(x, LABELS, CENTRES, 0.3),
+}
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_distance_and_its_gradient_are_the_formula(name):
+    distance = make_distance(name, island_weight=3.0, margin=0.3)
+    value, gradient = jax.jit(jax.value_and_grad(lambda x: distance.loss(x, HARD, CENTRES)))(FEATURES)
+    x = FEATURES.astype(np.float64)
+    np.testing.assert_allclose(value, FORMULAS[name](x), rtol=1e-5)
+    np.testing.assert_allclose(gradient, slopes(FORMULAS[name], x), rtol=1e-4, atol=1e-6)
+    assert np.abs(gradient).max() > 1e-2
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_soft_target_counts_by_its_expectation(name):
+    distance = make_distance(name)
+    one = lambda x, target: distance.loss(x[None], target[None], CENTRES)
+    of_classes = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(FEATURES, np.eye(K))
+    expected = (SOFT * of_classes).sum(1).mean()
+    np.testing.assert_allclose(distance.loss(FEATURES, SOFT, CENTRES), expected, rtol=1e-5)
+
+
+def test_the_triplet_center_loss_is_zero_behind_the_margin_and_flat_at_unseen_centres():
+    loss = make_distance("joint", margin=0.5).loss
+    axes = np.eye(K, D, dtype=np.float32)
+    assert loss(3 * axes, np.eye(K), axes) == 0
+    np.testing.assert_allclose(loss(3 * axes, np.eye(K)[::-1], axes), 1.5, rtol=1e-6)
+    value, gradient = jax.value_and_grad(loss)(FEATURES, HARD, np.zeros((K, D), np.float32))
+    assert value == 0.5 and not gradient.any()
+
+
+@pytest.mark.parametrize("name", ["center", "joint"])
+def test_centres_follow_by_equation_4_of_wen_over_two_batches(name):
+    joint = JointLoss(make_distance(name, center_rate=0.3))
+    memory, expected = {"centres": CENTRES}, CENTRES
+    for x, labels in ((FEATURES, LABELS), (FEATURES[:7] - 1, LABELS[:7])):
+        _, memory, _ = joint(jnp.zeros(()), x, np.eye(K, dtype=np.float32)[labels], {}, memory)
+        expected = followed(expected, x, labels, 0.3)
+        np.testing.assert_allclose(memory["centres"], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(memory["centres"][2], CENTRES[2])
+
+
+def test_shares_of_soft_targets_move_every_centre():
+    move = make_distance("center", center_rate=1.0).move
+    count = SOFT.sum(0)[:, None]
+    expected = (CENTRES + SOFT.T @ FEATURES) / (1 + count)  # eq. 4 with alpha 1, solved for the new centre
+    np.testing.assert_allclose(move(FEATURES, SOFT, CENTRES), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_islands_drift_apart_down_the_slope_of_their_cosines():
+    centres = CENTRES.astype(np.float64)
+    slope = slopes(pairs, centres) / 2  # the sum has every pair twice
+    expected = followed(CENTRES, FEATURES, LABELS, 0.3) - 0.3 * 2.0 / (K - 1) * slope
+    moved = make_distance("island", center_rate=0.3, island_weight=2.0).move(FEATURES, HARD, CENTRES)
+    present = [0, 1, 3]
+    np.testing.assert_allclose(moved[np.array(present)], expected[present], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(moved[2], CENTRES[2])
+
+
+def test_islands_begin_at_zero_without_a_leap():
+    begun = make_distance("island", center_rate=0.3).move(FEATURES, HARD, np.zeros((K, D), np.float32))
+    np.testing.assert_allclose(begun, followed(np.zeros((K, D)), FEATURES, LABELS, 0.3), rtol=1e-5, atol=1e-6)
+
+
+def test_the_whole_loss_is_equation_1_of_he():
+    params = {
+        "head": {"kernel": CENTRES, "bias": np.ones(K)},
+        "backbone": {"conv": {"kernel": np.full((3, 3, 1, 2), 2.0)}},
+    }
+    squares = (np.sum(CENTRES.astype(np.float64) ** 2) + 18 * 4) / 2
+    np.testing.assert_allclose(regularisation(params), squares, rtol=1e-6)
+    joint = JointLoss(make_distance("center"), 0.7, 0.1, 0.2)
+    loss, _, metrics = joint(jnp.float32(1.5), FEATURES, HARD, params, {"centres": CENTRES})
+    distance = center_loss(FEATURES, LABELS, CENTRES)
+    np.testing.assert_allclose(loss, 0.7 * 1.5 + 0.1 * squares + 0.2 * distance, rtol=1e-5)
+    np.testing.assert_allclose(metrics["distance"], distance, rtol=1e-5)
+    assert JointLoss(None, 2.0)(jnp.float32(1.5), FEATURES, HARD, params, {}) == (3.0, {}, {})
+
+
+def test_short_numbers_are_compared_in_long_ones():
+    short, joint = jnp.asarray(FEATURES, jnp.bfloat16), JointLoss(make_distance("island"))
+    of = lambda x: joint(jnp.zeros(()), x, HARD, {}, {"centres": CENTRES})
+    jax.tree.map(np.testing.assert_array_equal, of(short), of(short.astype(jnp.float32)))
+    assert of(short)[1]["centres"].dtype == jnp.float32
+
+
+# The same inside a training step: a network of one dense layer with ReLU, on blobs of three classes.
+
+
+class Dense(nn.Module):
+    """Features of pictures of two pixels."""
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = images.reshape(len(images), -1) / 64 - 2
+        return nn.relu(nn.Dense(8, name="hidden")(nn.relu(nn.Dense(16, name="first")(x))))
+
+
+SHAPE, COUNT, STEPS = (1, 2, 1), 48, 40
+PIXELS = RNG.normal([[90, 110], [150, 100], [120, 160]], 12, (COUNT // 3, 3, 2)).clip(0, 255).astype(np.uint8)
+BLOBS = {
+    "image": PIXELS.reshape(COUNT, *SHAPE),
+    "label": np.arange(COUNT, dtype=np.int32) % 3,
+}
+
+
+@cache
+def program(distance, name, mesh, steps, sam=0.0, accumulate=1):
+    """A network, its dispatch of equal batches and its first state."""
+    cosines = name == "arcface"
+    model = Classifier(Dense(), 3, head_kind="cosine" if cosines else "linear")
+    schedule = make_schedule("constant", 0.05, 1)
+    optimizer = make_optimizer("sgd", schedule, momentum=0.5)
+    objective = make_objective(name, scale=8.0, margin=0.2, rebalance=rebalance("none", np.ones(3)))
+    joint = JointLoss(make_distance(distance, island_weight=1.0), distance_weight=1.0)
+    task = supervised(model, objective, default().augment.to_dict(), joint=joint)
+    step = make_train_step(task, optimizer, schedule, sam=sam, accumulate=accumulate)
+    warm = {"params": drawn_weights(model, (1, *SHAPE))["params"]}
+    state = init_state(joint.begin(model, SHAPE), optimizer, mesh, warm=warm)
+    batches = jax.tree.map(lambda x: np.stack([x] * steps), BLOBS)
+    return model, make_dispatch(step), state, jax.device_put(batches, NamedSharding(mesh, P(None, "data")))
+
+
+def run(distance, name, mesh, steps, **options):
+    """(model, state before, state after, metrics float[S])."""
+    model, dispatch, state, batches = program(distance, name, mesh, steps, **options)
+    before = jax.device_get(state)
+    state, metrics = dispatch(jax.tree.map(jnp.copy, state), None, batches, 0)
+    return model, before, *jax.device_get((state, metrics))
+
+
+def features_of(model, state):
+    images = BLOBS["image"].astype(np.float32)
+    return np.asarray(model.apply({"params": state.params}, images, method="features"), np.float64)
+
+
+def disorder(distance, x):
+    """Of features float[B,D] about the means of their classes: the triplet-center loss for "joint", else the scatter
+    within the classes as a share of that between them."""
+    means = np.stack([x[BLOBS["label"] == k].mean(0) for k in range(3)])
+    if distance == "joint":
+        return triplet_center_loss(x, BLOBS["label"], means, 0.5)
+    within = np.square(x - means[BLOBS["label"]]).sum(-1).mean()
+    return within / np.square(means - means.mean(0)).sum(-1).mean()
+
+
+@pytest.mark.parametrize(
+    ("distance", "name"),
+    [(name, "cross_entropy") for name in DISTANCES] + [("none", "focal"), ("joint", "arcface")],
+)
+def test_every_loss_falls_and_a_distance_gathers_the_classes(mesh_of, distance, name):
+    model, _, after, metrics = run(distance, name, mesh_of(1), STEPS)
+    assert metrics["loss"][-1] < 0.5 * metrics["loss"][1]
+    assert metrics["accuracy"][0] < 0.5 and metrics["accuracy"][-1] > 0.9
+    if distance != "none":
+        model, _, plain, _ = run("none", name, mesh_of(1), STEPS)
+        gathered, scattered = (disorder(distance, features_of(model, state)) for state in (after, plain))
+        assert gathered < 0.95 * scattered
+
+
+def test_four_devices_move_the_centres_as_one_does(mesh_of):
+    (_, _, one, seen), (_, _, four, metrics) = (run("island", "cross_entropy", mesh_of(n), 2) for n in (1, 4))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), (one, seen), (four, metrics))
+    assert np.abs(one.memory["centres"]).min(0).max() > 0
+
+
+@pytest.mark.parametrize("options", [{"sam": 0.5}, {"accumulate": 2}], ids=str)
+def test_centres_move_once_for_every_slice_by_the_weights_before_the_step(mesh_of, options):
+    """Sharpness-aware minimisation looks twice, its second look at other weights; the first one counts."""
+    model, before, after, _ = run("center", "cross_entropy", mesh_of(4), 1, **options)
+    x, expected = features_of(model, before), np.zeros((3, 8))
+    slices = options.get("accumulate", 1)
+    for first in range(slices):
+        expected = followed(expected, x[first::slices], BLOBS["label"][first::slices], 0.5)
+    np.testing.assert_allclose(after.memory["centres"], expected, rtol=1e-5, atol=1e-6)
+
+
+# And of a config.
+
+RUN = {"train__epochs": 1.0, "optimizer__ema": 0.0, "loss__distance_weight": 0.001}  # four steps
+
+
+@pytest.mark.usefixtures("compile_once")
+def test_a_stopped_run_goes_on_with_its_centres(tmp_path, tiny_config, tiny, monkeypatch):
+    config = tiny_config(**RUN, loss__distance="island")
+    train(config, tmp_path / "straight")
+    add = Meter.add
+
+    def stop_at_two(self, step, metrics):
+        add(self, step, metrics)
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Meter, "add", stop_at_two)
+        with pytest.raises(Interrupted):
+            train(config, tmp_path / "stopped")
+    (centres,) = (x for name, x in arrays(tmp_path / "straight").items() if "centres" in name)
+    assert centres.shape == (7, 64) and (centres.any(1) == np.isin(range(7), tiny.split("train").labels)).all()
+    train(config, tmp_path / "stopped")
+    one, other = arrays(tmp_path / "stopped"), arrays(tmp_path / "straight")
+    assert one.keys() == other.keys()
+    assert [name for name in other if one[name].tobytes() != other[name].tobytes()] == []
+
+
+@pytest.mark.usefixtures("compile_once")
+def test_a_margin_loss_predicts_by_scaled_cosines(tmp_path, tiny_config, tiny):
+    """The checkpoint alone says how the cosines become probabilities, in JAX and in ONNX Runtime."""
+    changes = {"loss.name": "arcface", "model.head": "cosine", "loss.scale": 12.0}
+    train(tiny_config(**RUN, **changes), tmp_path)  # its only evaluation is after the last step
+    checkpoint = load_checkpoint(tmp_path)
+    split = tiny.split("validation")
+    images = decode_all(split, 32, 1)
+    features = checkpoint.model.apply(checkpoint.variables, images.astype(np.float32), method="features")
+    kernel = np.asarray(checkpoint.variables["params"]["head"]["kernel"], np.float64)
+    cosines = np.array([[cosine(np.asarray(x, np.float64), c) for c in kernel.T] for x in features])
+    expected = np.exp(12 * cosines) / np.exp(12 * cosines).sum(1, keepdims=True)
+    predict = make_predict(checkpoint.model, checkpoint.variables)
+    np.testing.assert_allclose(predict(images), expected, rtol=1e-3, atol=1e-5)
+    told = [entry["loss"] for entry in history(tmp_path) if (entry["step"], entry["split"]) == (4, "validation")]
+    np.testing.assert_allclose(told, log_loss(split.labels, expected, labels=range(7)), rtol=1e-4)
+    bare = checkpoint.model.apply(checkpoint.variables, images.astype(np.float32), True)
+    np.testing.assert_allclose(bare, cosines, atol=1e-5)
+
+    proof = export_onnx(checkpoint, tmp_path / "model.onnx", images=images)
+    assert proof["largest_difference"] < 1e-5
+    people = checkpoint._replace(metadata=checkpoint.metadata | {"config": {"task": "identity"}})
+    with pytest.raises(UserError, match="tells people apart"):
+        export_onnx(people, tmp_path / "people.onnx")
+    with pytest.raises(UserError, match="attention: the logits of a cosine head"):
+        export_onnx(checkpoint, tmp_path / "map.onnx", attention=True)
+
+
+REFUSED = {
+    "loss.distance: no 'centre'; one of none, center, island, joint": {"loss.distance": "centre"},
+    "loss.distance: island would shrink features": {
+        "loss.distance": "island",
+        "loss.name": "arcface",
+        "model.head": "cosine",
+    },
+    "loss.distance: belongs to classification, not to adaptation; leave it at none": {
+        "loss.distance": "joint",
+        "task": "adaptation",
+    },
+    "loss.regularisation_weight: belongs to classification, not to identity; leave it at 0.0": {
+        "loss.regularisation_weight": 0.1,
+        "task": "identity",
+    },
+    "loss.center_rate: 2.0; it must be at least 0 and at most 1": {"loss.center_rate": 2.0},
+    "loss.classification_weight: 0.0; it must be above 0": {"loss.classification_weight": 0.0},
+    "model.options: head_scale is set by loss.scale": {"model.options.head_scale": 3.0},
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_makes_no_sense_is_refused_in_a_line(line):
+    config = default()
+    for key, value in REFUSED[line].items():
+        set_key(config, key, value)
+    with pytest.raises(UserError) as refused:
+        check(config)
+    assert str(refused.value).startswith(line) and "\n" not in str(refused.value)
+
+
+def test_by_default_there_are_no_other_terms():
+    assert joint_loss(default()) is None
