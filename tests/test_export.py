@@ -25,6 +25,7 @@ from expressnet_jax.evaluation.calibration import apply_temperature
 from expressnet_jax.models.registry import MODELS, create_model
 from expressnet_jax.training.checkpoints import Checkpoint, Checkpoints, describe, load_checkpoint
 from expressnet_jax.training.state import TrainState
+from weights import SMALLER
 
 # Scale of the head's kernel, so that drawn weights saturate no softmax; else 1.5.
 HEAD = {
@@ -54,9 +55,10 @@ def drawn(path, leaf):
 @cache
 def checkpoint_of(name, size=48, channels=1, classes=BASIC):
     """A checkpoint that was never on disk."""
-    model, shape = create_model(name, len(classes)), (size, size, channels)
+    options, shape = SMALLER.get(name, {}), (size, size, channels)
+    model = create_model(name, len(classes), **options)
     variables = weights(model, shape, HEAD.get(name, 1.5))
-    return Checkpoint(None, 1234, model, variables, describe(config_of(name), classes, shape))
+    return Checkpoint(None, 1234, model, variables, describe(config_of(name, **options), classes, shape))
 
 
 def config_of(name, **options):

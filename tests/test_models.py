@@ -12,7 +12,7 @@ from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet, stem_stride
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import MODELS, create_model
-from weights import drawn_weights, shapes_of
+from weights import SMALLER, drawn_weights, shapes_of
 
 BUDGETS = {"expressnet_tiny": 0.3e6, "expressnet_small": 2e6, "expressnet_base": 12e6}
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3)).astype(np.float32)
@@ -30,6 +30,10 @@ def first_of_each_kind():
     return list(kinds.values())
 
 
+def smaller(name, **options):
+    return create_model(name, 7, **SMALLER.get(name, {}), **options)
+
+
 @pytest.fixture(params=MODELS)
 def name(request):
     return request.param
@@ -37,13 +41,13 @@ def name(request):
 
 def everything(model, images):
     variables = model.init(jax.random.key(0), images)
-    return variables, model.apply(variables, images), model.apply(variables, images, method="features")
+    return variables, *model.apply(variables, images, method="look")
 
 
 @pytest.mark.parametrize(("size", "channels"), [(48, 1), (112, 3)])
 def test_logits_and_features_have_their_shapes(name, size, channels):
     model, images = create_model(name, 7), pictures(size, channels)
-    variables, logits, features = jax.eval_shape(partial(everything, model), images)
+    variables, features, logits = jax.eval_shape(partial(everything, model), images)
     assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
     assert features.dtype == jnp.float32
     assert features.shape == (2, variables["params"]["head"]["kernel"].shape[0])
@@ -51,7 +55,7 @@ def test_logits_and_features_have_their_shapes(name, size, channels):
 
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_compiled_is_what_was_written(name):
-    model, images = create_model(name, 7), pictures(48, 1)
+    model, images = smaller(name), pictures(48, 1)
     variables = drawn_weights(model, images.shape)
     logits = model.apply(variables, images)
     assert np.isfinite(logits).all() and np.ptp(logits, axis=0).min() > 0
@@ -60,19 +64,19 @@ def test_compiled_is_what_was_written(name):
 
 def test_bfloat16_computes_on_float32_parameters(name):
     images = pictures(112, 3)
-    model = create_model(name, 7, dtype="bfloat16")
+    model = smaller(name, dtype="bfloat16")
     variables = drawn_weights(model, images.shape)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
     logits = jax.jit(model.apply)(variables, images)
     assert logits.dtype == jnp.float32 and np.isfinite(logits).all()
     if name in first_of_each_kind():
-        exact = jax.jit(create_model(name, 7).apply)(variables, images)
+        exact = jax.jit(smaller(name).apply)(variables, images)
         np.testing.assert_allclose(logits, exact, atol=0.05 * float(jnp.abs(exact).max()))
 
 
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_gradient_reaches_every_parameter(name):
-    model, images = create_model(name, 7), pictures(48, 1)
+    model, images = smaller(name), pictures(48, 1)
     variables = drawn_weights(model, images.shape)
 
     @jax.jit

@@ -8,6 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+# Options under which a network is the same code, and quicker to compile and to run.
+SMALLER = {
+    "vgg11": {"width": 8},
+    "vgg16": {"width": 8},
+    "vgg19": {"width": 8},
+    "csam_vgg": {"widths": (16, 32)},
+    "ghost_resnet": {"widths": (16, 32), "depths": (1, 2)},
+}
+
 
 def shapes_of(model: nn.Module, shape: Sequence[int]) -> Any:
     """The variables' shapes for pictures [N,H,W,C]."""

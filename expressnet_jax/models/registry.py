@@ -9,10 +9,13 @@ from jax.typing import DTypeLike
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.attention import check_attention
 from expressnet_jax.models.classifier import HEADS, Classifier
+from expressnet_jax.models.csam_vgg import CSAMVGG
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.ghost_resnet import GhostResNet
 from expressnet_jax.models.mobilenet import MobileNetV2
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.models.resnet import ResNet
+from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
 
 MODELS = {
     "expressnet_tiny": partial(ExpressNet, widths=(16, 32, 64), depths=(1, 2, 2), stem_width=8),
@@ -23,6 +26,11 @@ MODELS = {
     "resnet34": partial(ResNet, depths=(3, 4, 6, 3)),
     "resnet50": partial(ResNet, depths=(3, 4, 6, 3), block="bottleneck"),
     "mobilenet_v2": MobileNetV2,
+    "vgg11": partial(VGG, depths=VGG11),
+    "vgg16": partial(VGG, depths=VGG16),
+    "vgg19": partial(VGG, depths=VGG19),
+    "csam_vgg": CSAMVGG,
+    "ghost_resnet": GhostResNet,
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
 

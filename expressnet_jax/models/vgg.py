@@ -1,0 +1,49 @@
+"""VGG networks. Shapes: B batch, H height, W width, C channels, D features."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from expressnet_jax.models.attention import make_attention
+from expressnet_jax.models.blocks import max_pool
+from expressnet_jax.models.convolution import conv_for
+
+# 3x3 convolutions of each stage (Simonyan & Zisserman 2015, table 1).
+VGG11, VGG16, VGG19 = (1, 1, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
+
+
+class VGG(nn.Module):
+    """3x3 convolutions in five stages: float[B,H,W,C] in 0..255 -> features float[B,D], D = 8 x width.
+
+    Configurations A, D and E of Simonyan & Zisserman 2015, table 1: the width doubles from stage to stage up to eight
+    times the first, and a 2x2 max pooling ends each, so pictures have 32 pixels or more. As in the VGG nets published
+    for FER2013, each convolution is batch-normalised, and the average over the last map stands in place of the two
+    dense layers of 4096, which hold most of the paper's parameters. `attention` weighs what a stage's last convolution
+    gives. Large pictures come in as they are.
+    """
+
+    depths: Sequence[int]
+    width: int = 64
+    attention: str = "none"
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Array, train: bool = False) -> Array:
+        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
+        attention = make_attention(self.attention, norm, self.dtype)
+
+        x = (images / 127.5 - 1).astype(self.dtype)
+        for stage, depth in enumerate(self.depths, start=1):
+            for i in range(1, depth + 1):
+                x = conv(self.width * min(2 ** (stage - 1), 8), (3, 3), name=f"stage{stage}_conv{i}")(x)
+                x = nn.relu(norm(name=f"stage{stage}_norm{i}")(x))
+            if attention is not None:
+                x = attention(name=f"stage{stage}_attention")(x)
+            x = max_pool(x)
+        self.sow("intermediates", "activation_map", x)  # what the features are averages of
+        return x.mean((1, 2))
