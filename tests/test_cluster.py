@@ -11,7 +11,8 @@ from expressnet_jax.training.checkpoints import saved_steps
 from runs import arrays, as_one_run, history
 
 pytest_plugins = ["run_fixtures"]
-# Long enough for a signal to be agreed on before its end; at a low rate rounding does not grow meanwhile.
+# Long enough for a signal to be agreed on before its end; a run that is over by then simply ends. At a low rate
+# rounding does not grow meanwhile.
 EPOCHS = ("train.epochs=12", "optimizer.learning_rate=0.005")
 
 
@@ -67,6 +68,15 @@ def test_all_stop_after_the_same_step_and_one_goes_on(start_all, start, alone, t
     _, err = start(tmp_path / "run", *EPOCHS).finish()
     assert f"going on from step {left}" in err
     assert_alike(alone, tmp_path / "run")
+
+
+def test_the_latest_and_the_best_are_written_at_the_same_time(start_all, tmp_path):
+    """Each with barriers of its own: where they shared one, such a run failed at it, three times of three."""
+    every_step = ("train.epochs=4", "checkpoint.every_epochs=0.25", "eval.every_epochs=0.25", "checkpoint.keep=2")
+    for run in start_all(tmp_path / "run", *every_step):
+        run.finish()
+    assert [path.name for path in saved_steps(tmp_path / "run/checkpoints")] == ["14", "15"]
+    assert len([line for line in history(tmp_path / "run") if line["split"] == "validation"]) == 15
 
 
 def test_one_that_hangs_is_noticed_and_named(start_all, tmp_path):

@@ -90,10 +90,7 @@ class Checkpoints:
         say: Callable[[str], None] = print,
     ):
         self.root, self.metadata, self.metric, self.say = workdir.absolute(), metadata, metric, say
-        # Half-written checkpoints of a killed run go: the run folder belongs to one process at a time.
-        self.options = {"enable_async_checkpointing": True, "cleanup_tmp_directories": True}
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, **self.options)
-        self.latest = ocp.CheckpointManager(self.root / LATEST, options=options)
+        self.latest = ocp.CheckpointManager(self.root / LATEST, options=manager_options(LATEST, max_to_keep=keep))
         self.best, self.best_value = self._open_best()
 
     def _open_best(self) -> tuple[ocp.CheckpointManager, float]:
@@ -105,9 +102,8 @@ class Checkpoints:
                 values[int(folder.name)] = float(json.loads((folder / "metrics/metrics").read_text())[self.metric])
             except (OSError, ValueError, KeyError) as error:
                 self._set_aside(folder, error)
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=1, best_fn=lambda metrics: metrics[self.metric], best_mode="max", **self.options
-        )
+        by_metric = {"best_fn": lambda metrics: metrics[self.metric], "best_mode": "max"}
+        options = manager_options(BEST, max_to_keep=1, **by_metric)
         return ocp.CheckpointManager(self.root / BEST, options=options), max(values.values(), default=-math.inf)
 
     def save(self, state: TrainState) -> None:
@@ -207,6 +203,17 @@ class Checkpoints:
         """After an error, another one on closing would hide it."""
         with suppress(Exception) if kind else nullcontext():
             self.close()
+
+
+def manager_options(name: str, **options: Any) -> ocp.CheckpointManagerOptions:
+    """Writes behind the training. Half-written checkpoints of a killed run go: the run folder belongs to one run.
+
+    Barriers bear the manager's name: without it, the one whose writing ends and the other whose writing begins meet at
+    the same barrier of several processes, and both runs of it fail.
+    """
+    barriers = ocp.options.MultiprocessingOptions(barrier_sync_key_prefix=name)
+    behind = {"enable_async_checkpointing": True, "cleanup_tmp_directories": True}
+    return ocp.CheckpointManagerOptions(multiprocessing_options=barriers, **behind, **options)
 
 
 def check_texts(folder: Path) -> None:
