@@ -231,6 +231,18 @@ def test_the_same_call_goes_on_behind_the_files_that_are_whole(tmp_path, monkeyp
     assert capsys.readouterr().err == "faces train: going on behind 22 pictures\n"
 
 
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04torn", None])
+def test_what_a_power_failure_tore_is_one_line_and_the_next_call_begins_anew(tmp_path, content):
+    with pytest.raises(KeyboardInterrupt):
+        prepare("faces", None, tmp_path, fail=35)
+    part = tmp_path / ".faces.partial" / "train_0.npz"
+    part.unlink() if content is None else part.write_bytes(content)
+    with pytest.raises(UserError, match=rf"left is damaged \({part.name}: .*\) and was removed; the same command"):
+        prepare("faces", None, tmp_path)
+    assert visible(tmp_path) == []
+    assert prepare("faces", None, tmp_path).facts == prepare("faces", None, tmp_path / "straight").facts
+
+
 def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(tmp_path, monkeypatch):
     """The hard way: a process that is killed each time when it has written one file more."""
     program = (

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sys
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -22,7 +23,7 @@ from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
 from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
 from expressnet_jax.data.with_beam import write_with_beam
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, one_line
 
 __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
 
@@ -162,22 +163,37 @@ def _write_split(
     """Writes what stands behind the `files`, given by their numbers of examples."""
     ledger = builder.ledgers[split] = Ledger()
     part = lambda number: Path(builder.data_dir).parents[1] / f"{split}_{number}.npz"
-    for number in range(len(files)):
-        with np.load(part(number)) as columns:
-            ledger.parts.append(dict(columns))
+    store_part = lambda: np.savez(part(len(ledger.parts)), **ledger.close_part())
+    ledger.parts += [_read_part(builder.name, part(number)) for number in range(len(files))]
     shown = _shown(builder, split, records, sum(files))
     room = EXAMPLES_PER_FILE
     while batch := list(islice(shown, min(EXAMPLES_PER_WRITE, room))):
         room -= len(batch)
         if not room:
-            np.savez(part(len(ledger.parts)), **ledger.close_part())
+            store_part()
             room = EXAMPLES_PER_FILE
         writer.add_examples({stored_split(split): batch})
     if room < EXAMPLES_PER_FILE:
-        np.savez(part(len(ledger.parts)), **ledger.close_part())
+        store_part()
     writer.close_splits([stored_split(split)])
     if not ledger.parts:
         raise UserError(f"{builder.name}: the split {split} holds no pictures; check the source")
+
+
+def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
+    """What an interrupted preparation knew of a file's pictures.
+
+    Raises:
+      UserError: it is lost or torn, as after a power failure; `_stage` then removes what was half-prepared.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as columns:
+            return dict(columns)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{name}: what an interrupted preparation left is damaged ({path.name}: {one_line(error)}) and was removed;"
+            " the same command begins anew"
+        ) from error
 
 
 def _shown(builder: FaceBuilder, split: str, records: Iterable[Record], done: int) -> Iterator[dict[str, Any]]:
