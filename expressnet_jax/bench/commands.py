@@ -6,6 +6,8 @@ from typing import Any
 
 from expressnet_jax.arguments import data_dir, key_and_value, picture_size
 
+ZOO = Path("configs/results/zoo_fer2013.json")
+
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
     """One subparser a part; each sets `measure`, arguments -> figures, and `table`, figures -> text."""
@@ -67,6 +69,11 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     text = "What the predictor answers on a data set: bare faces, faces that have to be found, milliseconds."
     sub = part("predict", _predict, _predict_table, text)
     _faces(sub)
+
+    text = "The networks of configs/zoo.py in one table: how good, how large and how fast each is."
+    sub = part("zoo", _zoo, _zoo_table, text)
+    sub.add_argument("runs", nargs="*", type=Path, help="finished runs that are new in the table")
+    sub.set_defaults(json=ZOO)
     _add_table(parts)
 
 
@@ -227,6 +234,18 @@ def _model_table(figures: dict[str, Any]) -> str:
         )
         lines.append(f"{name:20s}" + "".join(f"{cell:>15s}" for cell in cells))
     return "\n".join(lines)
+
+
+def _zoo(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.zoo import add_runs, read_rows
+
+    return add_runs(read_rows(arguments.json), arguments.runs)
+
+
+def _zoo_table(figures: dict[str, Any]) -> str:
+    from expressnet_jax.bench.zoo_table import tables
+
+    return tables(figures, ZOO.parent)
 
 
 def _scale(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -41,10 +41,10 @@ def bench_model(
         compiled = make_predict(checkpoint.model, checkpoint.variables)
         jitted = lambda images, compiled=compiled: jax.block_until_ready(compiled(images))
         blocks |= {
-            f"{name}|onnx_latency_ms": _block(OnnxPredictor(model, name, threads=1), one),
-            f"{name}|jax_latency_ms": _block(jitted, one),
-            f"{name}|onnx_batch_ms": _block(OnnxPredictor(model, name), many),
-            f"{name}|jax_batch_ms": _block(jitted, many),
+            f"{name}|onnx_latency_ms": timed(OnnxPredictor(model, name, threads=1), one),
+            f"{name}|jax_latency_ms": timed(jitted, one),
+            f"{name}|onnx_batch_ms": timed(OnnxPredictor(model, name), many),
+            f"{name}|jax_batch_ms": timed(jitted, many),
         }
         facts[name] = {
             "parameters": parameter_count(checkpoint.variables["params"]),
@@ -74,7 +74,7 @@ def untrained(name: str, shape: tuple[int, int, int]) -> Checkpoint:
     return Checkpoint(Path(name), 0, model, variables, describe(config.to_dict(), BASIC, shape))
 
 
-def _block(predict: Callable, images: np.ndarray, seconds: float = 0.3) -> Callable[[], float]:
+def timed(predict: Callable, images: np.ndarray, seconds: float = 0.3) -> Callable[[], float]:
     """Milliseconds of one call, over about `seconds` of calls."""
     predict(images)
 

@@ -51,7 +51,7 @@ def summarise_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     seeds = [run["seed"] for run in runs.values()]
     if len(set(seeds)) < len(seeds):
         raise UserError(f"seeds {', '.join(map(str, sorted(seeds)))}: the same seed twice is one run, not two")
-    rows = [_row(run) for run in sorted(runs.values(), key=lambda run: run["seed"])]
+    rows = [seed_figures(run) for run in sorted(runs.values(), key=lambda run: run["seed"])]
     return {
         **{key: first.get(key) for key in SAME},
         "across_seeds": {key: across_seeds([row[key] for row in rows]) for key in rows[0] if key in _averaged(rows)},
@@ -61,7 +61,7 @@ def summarise_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _row(run: Mapping[str, Any]) -> dict[str, Any]:
+def seed_figures(run: Mapping[str, Any]) -> dict[str, Any]:
     """What is published of one seed."""
     row = {"seed": run["seed"], "step": run["step"], "seconds": run.get("seconds")}
     row |= {key: run[key] for key in ("accuracy", "accuracy_interval", *FIGURES[1:]) if key in run}

@@ -1,0 +1,107 @@
+"""Every network under one recipe: what finished runs of configs/zoo.py came to, and how large and fast each network is.
+
+A row stays in the file when its run is gone, so the table grows over as many sessions as it takes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expressnet_jax.bench.model import as_onnx, timed
+from expressnet_jax.bench.turns import take_turns
+from expressnet_jax.config import flatten
+from expressnet_jax.deploy.onnx_predict import OnnxPredictor
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.seeds import read_run, recipe, seed_figures
+from expressnet_jax.models.inspect import forward_flops, parameter_count
+from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+
+OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; it is told in its row
+
+
+def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) -> dict[str, Any]:
+    """The file's content with the rows of these runs: `recipe`, the keys that all share, and `networks` by name.
+
+    The first run that a file ever gets says which recipe it is. Milliseconds are of one picture on one thread in ONNX
+    Runtime, all runs of a call in turns: nothing else should work on the machine meanwhile.
+
+    Raises:
+      UserError: a run has not finished, or was made by another recipe.
+    """
+    figures = {"recipe": dict(known.get("recipe", {})), "networks": dict(known.get("networks", {}))}
+    content: dict[str, bytes] = {}
+    for path in runs:
+        run = read_run(path)
+        keys = {key: value for key, value in flatten(recipe(run["config"])).items() if not key.startswith("model.")}
+        figures["recipe"] = figures["recipe"] or keys
+        own = own_keys(figures["recipe"], keys, path) | options(run["config"])
+        checkpoint, name = load_checkpoint(path), run["config"]["model"]["name"]
+        content[name] = as_onnx(checkpoint)
+        figures["networks"][name] = {"own": own, **facts(checkpoint, content[name]), **published(run)}
+    for name, milliseconds in latencies(content, rounds).items():
+        figures["networks"][name]["onnx_latency_ms"] = milliseconds
+    return figures
+
+
+def read_rows(path: Path) -> dict[str, Any]:
+    """The file's content, or nothing where there is none yet.
+
+    Raises:
+      UserError: it is no such file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {"recipe": found["recipe"], "networks": found["networks"]}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no table of networks ({error!r}); give another --json") from error
+
+
+def own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Where a run's recipe differs from the common one.
+
+    Raises:
+      UserError: in what decides how much a network is taught.
+    """
+    differing = {key: keys.get(key) for key in shared.keys() | keys.keys() if keys.get(key) != shared.get(key)}
+    if wrong := sorted(key for key in differing if not key.startswith(OWN)):
+        raise UserError(
+            f"{path}: {wrong[0]} is {keys.get(wrong[0])!r}, in the table's other runs {shared.get(wrong[0])!r};"
+            " give runs of one recipe, or another --json"
+        )
+    return differing
+
+
+def options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the network was made with."""
+    return {f"model.options.{key}": value for key, value in config["model"]["options"].items()}
+
+
+def facts(checkpoint: Checkpoint, content: bytes) -> dict[str, Any]:
+    """Size and arithmetic of a network as it was trained."""
+    return {
+        "parameters": parameter_count(checkpoint.variables["params"]),
+        "mflop": forward_flops(checkpoint.model, checkpoint.image_shape) / 1e6,
+        "onnx_bytes": len(content),
+    }
+
+
+def published(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a run, and of what it was made on."""
+    kept = seed_figures(run)
+    del kept["confusion"]
+    return kept | {"machine": run["machine"]}
+
+
+def latencies(content: Mapping[str, bytes], rounds: int) -> dict[str, float]:
+    """Median milliseconds of one picture on one thread, for ONNX files by name."""
+    blocks = {}
+    for name, model in content.items():
+        predict = OnnxPredictor(model, name, threads=1)
+        image = np.random.default_rng(0).integers(0, 256, (1, *predict.image_shape), np.uint8)
+        blocks[name] = timed(predict, image)
+    return {name: float(np.median(values)) for name, values in take_turns(blocks, rounds).items()}
