@@ -264,13 +264,26 @@ def test_centres_move_once_for_every_slice_by_the_weights_before_the_step(mesh_o
 
 # And of a config.
 
-RUN = {"train__epochs": 1.0, "optimizer__ema": 0.0, "loss__distance_weight": 0.001}  # four steps
+RUN = {  # of four steps, with one evaluation after the last
+    "train__epochs": 1.0,
+    "optimizer__ema": 0.0,
+    "model__head": "cosine",
+    "loss__name": "arcface",
+    "loss__scale": 12.0,
+    "loss__distance": "joint",
+    "loss__distance_weight": 1.0,
+}
 
 
-@pytest.mark.usefixtures("compile_once")
-def test_a_stopped_run_goes_on_with_its_centres(tmp_path, tiny_config, tiny, monkeypatch):
-    config = tiny_config(**RUN, loss__distance="island")
-    train(config, tmp_path / "straight")
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory, tiny_config, compile_once):
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("straight")
+    train(tiny_config(**RUN), folder)
+    return folder
+
+
+def test_a_stopped_run_goes_on_with_its_centres(tmp_path, straight, tiny_config, tiny, monkeypatch):
     add = Meter.add
 
     def stop_at_two(self, step, metrics):
@@ -281,32 +294,30 @@ def test_a_stopped_run_goes_on_with_its_centres(tmp_path, tiny_config, tiny, mon
     with monkeypatch.context() as patch:
         patch.setattr(Meter, "add", stop_at_two)
         with pytest.raises(Interrupted):
-            train(config, tmp_path / "stopped")
-    (centres,) = (x for name, x in arrays(tmp_path / "straight").items() if "centres" in name)
-    assert centres.shape == (7, 64) and (centres.any(1) == np.isin(range(7), tiny.split("train").labels)).all()
-    train(config, tmp_path / "stopped")
-    one, other = arrays(tmp_path / "stopped"), arrays(tmp_path / "straight")
+            train(tiny_config(**RUN), tmp_path)
+    train(tiny_config(**RUN), tmp_path)
+    one, other = arrays(tmp_path), arrays(straight)
     assert one.keys() == other.keys()
     assert [name for name in other if one[name].tobytes() != other[name].tobytes()] == []
+    (centres,) = (x for name, x in other.items() if "centres" in name)
+    assert centres.shape == (7, 64) and (centres.any(1) == np.isin(range(7), tiny.split("train").labels)).all()
 
 
-@pytest.mark.usefixtures("compile_once")
-def test_a_margin_loss_predicts_by_scaled_cosines(tmp_path, tiny_config, tiny):
+def test_a_margin_loss_predicts_by_scaled_cosines(tmp_path, straight, tiny):
     """The checkpoint alone says how the cosines become probabilities, in JAX and in ONNX Runtime."""
-    changes = {"loss.name": "arcface", "model.head": "cosine", "loss.scale": 12.0}
-    train(tiny_config(**RUN, **changes), tmp_path)  # its only evaluation is after the last step
-    checkpoint = load_checkpoint(tmp_path)
+    checkpoint = load_checkpoint(straight)
     split = tiny.split("validation")
     images = decode_all(split, 32, 1)
-    features = checkpoint.model.apply(checkpoint.variables, images.astype(np.float32), method="features")
+    apply = checkpoint.model.apply
+    look = jax.jit(lambda variables, x: (apply(variables, x, method="features"), apply(variables, x, True)))
+    features, bare = look(checkpoint.variables, images.astype(np.float32))
     kernel = np.asarray(checkpoint.variables["params"]["head"]["kernel"], np.float64)
     cosines = np.array([[cosine(np.asarray(x, np.float64), c) for c in kernel.T] for x in features])
     expected = np.exp(12 * cosines) / np.exp(12 * cosines).sum(1, keepdims=True)
     predict = make_predict(checkpoint.model, checkpoint.variables)
     np.testing.assert_allclose(predict(images), expected, rtol=1e-3, atol=1e-5)
-    told = [entry["loss"] for entry in history(tmp_path) if (entry["step"], entry["split"]) == (4, "validation")]
+    told = [entry["loss"] for entry in history(straight) if (entry["step"], entry["split"]) == (4, "validation")]
     np.testing.assert_allclose(told, log_loss(split.labels, expected, labels=range(7)), rtol=1e-4)
-    bare = checkpoint.model.apply(checkpoint.variables, images.astype(np.float32), True)
     np.testing.assert_allclose(bare, cosines, atol=1e-5)
 
     proof = export_onnx(checkpoint, tmp_path / "model.onnx", images=images)
