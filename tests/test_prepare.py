@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -232,15 +233,28 @@ def test_the_same_call_goes_on_behind_the_files_that_are_whole(tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04torn", None])
-def test_what_a_power_failure_tore_is_one_line_and_the_next_call_begins_anew(tmp_path, content):
+def test_what_a_power_failure_tore_is_one_line_and_the_next_call_begins_anew(tmp_path, monkeypatch, content):
+    whole = Faces.records
+    monkeypatch.setattr(Faces, "records", interrupt_after(whole, 28))
     with pytest.raises(KeyboardInterrupt):
-        prepare("faces", None, tmp_path, fail=35)
+        prepare("faces", None, tmp_path)
+    monkeypatch.setattr(Faces, "records", whole)
     part = tmp_path / ".faces.partial" / "train_0.npz"
     part.unlink() if content is None else part.write_bytes(content)
-    with pytest.raises(UserError, match=rf"left is damaged \({part.name}: .*\) and was removed; the same command"):
+    with pytest.raises(UserError, match=r"left is damaged \(train_0.npz: .*\) and was removed; the same command"):
         prepare("faces", None, tmp_path)
     assert visible(tmp_path) == []
     assert prepare("faces", None, tmp_path).facts == prepare("faces", None, tmp_path / "straight").facts
+
+
+def interrupt_after(records, count):
+    """The same records, but Ctrl-C comes behind so many."""
+
+    def interrupted(self, *span):
+        yield from islice(records(self, *span), count)
+        raise KeyboardInterrupt
+
+    return interrupted
 
 
 def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(tmp_path, monkeypatch):
