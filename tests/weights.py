@@ -10,6 +10,15 @@ import numpy as np
 
 # Options under which a network is the same code, and quicker to compile and to run.
 SMALLER = {
+    "resnet34": {"width": 8, "depths": (1, 2)},
+    "resnet50": {"width": 8, "depths": (1, 2)},
+    "attention_cnn": {"width": 8, "depths": (1, 1)},
+    "efficientnet_b0": {"width": 0.5, "stages": ((1, 16, 1, 1, 3), (6, 24, 2, 2, 5))},
+    "efficientnet_b2": {"depth": 1.2, "stages": ((1, 16, 1, 1, 3), (6, 24, 1, 2, 5))},
+    "alexnet": {"widths": (16, 24, 32, 24, 16), "features": 32},
+    "mini_xception": {"widths": (16, 32)},
+    "explainable_cnn": {"widths": (8, 16, 24), "features": 32},
+    "occlusion_aware": {"widths": (8, 16, 24), "depths": (1, 1, 1), "region_features": 32},
     "vgg11": {"width": 8},
     "vgg16": {"width": 8},
     "vgg19": {"width": 8},

@@ -7,12 +7,17 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.alexnet import AlexNet
 from expressnet_jax.models.attention import check_attention
 from expressnet_jax.models.classifier import HEADS, Classifier
 from expressnet_jax.models.csam_vgg import CSAMVGG
+from expressnet_jax.models.efficientnet import EfficientNet
+from expressnet_jax.models.explainable_cnn import ExplainableCNN
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.ghost_resnet import GhostResNet
+from expressnet_jax.models.mini_xception import MiniXception
 from expressnet_jax.models.mobilenet import MobileNetV2
+from expressnet_jax.models.occlusion_aware import OcclusionAware
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
@@ -25,7 +30,14 @@ MODELS = {
     "resnet18": ResNet,
     "resnet34": partial(ResNet, depths=(3, 4, 6, 3)),
     "resnet50": partial(ResNet, depths=(3, 4, 6, 3), block="bottleneck"),
+    "attention_cnn": partial(ResNet, attention="cbam"),
     "mobilenet_v2": MobileNetV2,
+    "efficientnet_b0": EfficientNet,
+    "efficientnet_b2": partial(EfficientNet, width=1.1, depth=1.2),
+    "alexnet": AlexNet,
+    "mini_xception": MiniXception,
+    "explainable_cnn": ExplainableCNN,
+    "occlusion_aware": OcclusionAware,
     "vgg11": partial(VGG, depths=VGG11),
     "vgg16": partial(VGG, depths=VGG16),
     "vgg19": partial(VGG, depths=VGG19),
