@@ -12,6 +12,7 @@ from pathlib import Path
 from expressnet_jax import __version__
 from expressnet_jax.adaptation import commands as adaptation_commands
 from expressnet_jax.arguments import Parser, data_dir, key_and_value, load_named, picture_size
+from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.deploy import commands as deploy_commands
@@ -71,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
     sub.add_argument("--mark", type=float, help="say how many seeds reach this accuracy (0.70)")
     sub.add_argument("--json", type=Path, help="write the figures here")
+
+    baseline_commands.add_command(command)
 
     export_command.add_command(command)
 

@@ -6,6 +6,7 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -17,12 +18,16 @@ def machine() -> dict[str, Any]:
     import jax
 
     devices = jax.devices()
+    return {"devices": f"{len(devices)} x {devices[0].device_kind}"} | host()
+
+
+def host(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
+    """The same without the devices, and without JAX."""
     return {
-        "devices": f"{len(devices)} x {devices[0].device_kind}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in packages if (found := _version(name))},
         "date": datetime.date.today().isoformat(),
     }
 
