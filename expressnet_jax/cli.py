@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("name", nargs="?", help="show this one's layers")
     sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of a picture; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
+    sub.add_argument("--onnx", action="store_true", help="also the size of their ONNX files, seconds a model")
 
     deploy_commands.add_commands(command)
     web.add_command(command)
@@ -195,7 +196,14 @@ def models(arguments: argparse.Namespace) -> None:
     from expressnet_jax.models import inspect
 
     shape = (arguments.size, arguments.size, arguments.channels)
-    print(inspect.describe(arguments.name, shape) if arguments.name else inspect.overview(shape))
+    if arguments.name:
+        print(inspect.describe(arguments.name, shape))
+        return
+    from expressnet_jax.bench.model import as_onnx, untrained
+
+    file_size = lambda name: len(as_onnx(untrained(name, shape)))
+    for line in inspect.overview(shape, file_size=file_size if arguments.onnx else None):
+        print(line, flush=True)
 
 
 def _data(arguments: argparse.Namespace):

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from expressnet_jax.arguments import data_dir, key_and_value, picture_size
-
-ZOO = Path("configs/results/zoo_fer2013.json")
+from expressnet_jax.bench import result_tables
 
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
@@ -32,11 +31,14 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--reader", default="auto", help="stream, memory, device; default: auto")
     _network(sub)
 
-    sub = part("model", _model, _model_table, "Prediction in JAX and in ONNX Runtime.")
+    sub = part(
+        "model", _model, _model_table, "Each network's prediction, in JAX and in ONNX Runtime, and its training."
+    )
     sub.add_argument("--models", nargs="*", help="default: all")
     sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--batch_size", type=int, default=64)
+    sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="half a minute a network")
 
     text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
     sub = part("scale", _scale, _scale_table, text)
@@ -70,19 +72,7 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub = part("predict", _predict, _predict_table, text)
     _faces(sub)
 
-    text = "The networks of configs/zoo.py in one table: how good, how large and how fast each is."
-    sub = part("zoo", _zoo, _zoo_table, text)
-    sub.add_argument("runs", nargs="*", type=Path, help="finished runs that are new in the table")
-    sub.set_defaults(json=ZOO)
-    _add_table(parts)
-
-
-def _add_table(parts: Any) -> None:
-    """The one part that measures nothing."""
-    text = "The README's table, from the JSON that the other parts have written."
-    sub = parts.add_parser("table", help=text, description=text)
-    sub.add_argument("folder", type=Path, nargs="?", default=Path("configs/results"), help="default: configs/results")
-    sub.set_defaults(measure=lambda arguments: arguments.folder, table=_table, json=None)
+    result_tables.add_parts(parts, part)
 
 
 def _faces(sub: argparse.ArgumentParser) -> None:
@@ -217,35 +207,26 @@ def _model(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.models.registry import MODELS
 
     shape = {"size": arguments.size, "channels": arguments.channels}
-    return bench_model(arguments.models or list(MODELS), batch_size=arguments.batch_size, **shape)
+    names, batch_size = arguments.models or list(MODELS), arguments.batch_size
+    return bench_model(names, batch_size=batch_size, training=arguments.training, **shape)
 
 
 def _model_table(figures: dict[str, Any]) -> str:
-    heads = ("parameters", "MFLOP", "ONNX ms", "JAX ms", "ONNX images/s", "JAX images/s")
+    heads = ("parameters", "MFLOP", "ONNX MB", "ONNX ms", "JAX ms", "ONNX images/s", "JAX images/s", "training")
     lines = [f"{'network':20s}" + "".join(f"{head:>15s}" for head in heads)]
     for name, found in figures["networks"].items():
         cells = (
             f"{found['parameters']:,}",
             f"{found['mflop']:,.0f}",
+            f"{found['onnx_bytes'] / 1e6:.1f}",
             f"{found['onnx_latency_ms']:.2f}",
             f"{found['jax_latency_ms']:.2f}",
             f"{found['onnx_images_per_second']:,.0f}",
             f"{found['jax_images_per_second']:,.0f}",
+            f"{found.get('training_images_per_second', float('nan')):,.0f}",
         )
         lines.append(f"{name:20s}" + "".join(f"{cell:>15s}" for cell in cells))
     return "\n".join(lines)
-
-
-def _zoo(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.zoo import add_runs, read_rows
-
-    return add_runs(read_rows(arguments.json), arguments.runs)
-
-
-def _zoo_table(figures: dict[str, Any]) -> str:
-    from expressnet_jax.bench.zoo_table import tables
-
-    return tables(figures, ZOO.parent)
 
 
 def _scale(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -307,15 +288,6 @@ def _step_table(figures: dict[str, Any]) -> str:
         ("compile", f"{figures['compile_seconds']:.1f} s"),
     ]
     return _rows(rows)
-
-
-def _table(folder: Path) -> str:
-    from expressnet_jax.bench.table import table
-    from expressnet_jax.errors import UserError
-
-    if not any(folder.glob("bench_*.json")):
-        raise UserError(f"{folder}: no bench_*.json there; expressnet bench PART --json {folder}/bench_PART.json")
-    return table(folder)
 
 
 def _rows(rows: list[tuple[str, str]]) -> str:

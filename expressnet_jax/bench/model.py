@@ -1,4 +1,4 @@
-"""Prediction: milliseconds a picture and images a second of each network, compiled by JAX and in ONNX Runtime."""
+"""Each network: milliseconds a picture and images a second, compiled by JAX and in ONNX Runtime, and in training."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from expressnet_jax.bench.step import Step
 from expressnet_jax.bench.turns import take_turns
 from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC
@@ -23,12 +24,18 @@ from expressnet_jax.training.step import make_predict
 
 
 def bench_model(
-    names: Sequence[str], *, size: int = 48, channels: int = 1, batch_size: int = 64, rounds: int = 5
+    names: Sequence[str],
+    *,
+    size: int = 48,
+    channels: int = 1,
+    batch_size: int = 64,
+    rounds: int = 5,
+    training: bool = True,
 ) -> dict[str, Any]:
     """New networks of these names: latency of one picture and throughput of a batch, all in turns.
 
     ONNX Runtime predicts on the CPU, with one thread (`latency`) and with one for each core (`throughput`); JAX on its
-    default device.
+    default device. With `training` also a training step of a batch, which takes half a minute a network to compile.
     """
     shape = (size, size, channels)
     rng = np.random.default_rng(0)
@@ -46,6 +53,10 @@ def bench_model(
             f"{name}|onnx_batch_ms": timed(OnnxPredictor(model, name), many),
             f"{name}|jax_batch_ms": timed(jitted, many),
         }
+        if training:
+            step = Step(name, size=size, channels=channels, batch_size=batch_size)
+            blocks[f"{name}|training_batch_ms"] = lambda step=step: 1000 * step(2)[0] / 2
+            step(1)
         facts[name] = {
             "parameters": parameter_count(checkpoint.variables["params"]),
             "mflop": forward_flops(checkpoint.model, shape) / 1e6,
@@ -55,8 +66,9 @@ def bench_model(
         name, figure = title.split("|")
         facts[name][figure] = float(np.median(values))
     for figures in facts.values():
-        for runtime in ("onnx", "jax"):
-            figures[f"{runtime}_images_per_second"] = batch_size / figures.pop(f"{runtime}_batch_ms") * 1000
+        for title in [title for title in figures if title.endswith("_batch_ms")]:
+            speed = title.replace("_batch_ms", "_images_per_second")
+            figures[speed] = batch_size / figures.pop(title) * 1000
     return {"picture": list(shape), "batch_size": batch_size, "machine": machine(), "networks": facts}
 
 

@@ -1,5 +1,6 @@
 """What can be asked of a model without training it: its order of layers, parameters, arithmetic and attention maps."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.linen as nn
@@ -51,16 +52,20 @@ def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str,
     return {path: leaf for path, leaf in maps.items() if path.endswith(("channel_weight", "spatial_mask"))}
 
 
-def overview(image_shape: tuple[int, int, int], num_classes: int = 7) -> str:
-    """A table of all models for pictures of that shape."""
-    lines = [f"{'model':20s} {'parameters':>12s} {'MFLOP a picture':>16s} {'features':>9s}"]
+def overview(
+    image_shape: tuple[int, int, int], num_classes: int = 7, file_size: Callable[[str], int] | None = None
+) -> Iterator[str]:
+    """The lines of a table of all models for pictures of that shape, each as soon as it is known. `file_size` gives the
+    bytes of a model's ONNX file, which takes seconds a model."""
+    head = f"{'model':20s} {'parameters':>12s} {'MFLOP a picture':>16s} {'features':>9s}"
+    yield head + (f" {'ONNX MB':>9s}" if file_size else "")
     for name in MODELS:
         model = create_model(name, num_classes)
         params = _shapes(model, image_shape)["params"]
         features = params["head"]["kernel"].shape[0]
         flops = forward_flops(model, image_shape) / 1e6
-        lines.append(f"{name:20s} {parameter_count(params):12,} {flops:16.1f} {features:9d}")
-    return "\n".join(lines)
+        line = f"{name:20s} {parameter_count(params):12,} {flops:16.1f} {features:9d}"
+        yield line + (f" {file_size(name) / 1e6:9.1f}" if file_size else "")
 
 
 def describe(name: str, image_shape: tuple[int, int, int], num_classes: int = 7) -> str:

@@ -1,0 +1,42 @@
+"""`expressnet bench table` and `zoo`: the tables of the README, printed from the JSON that runs and benchmarks left."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path("configs/results")
+
+
+def add_parts(parts: Any, part: Callable[..., argparse.ArgumentParser]) -> None:
+    """Both parts; `part` makes one as `bench.commands` does."""
+    text = "The networks of configs/zoo.py in one table: how good, how large and how fast each is."
+    sub = part("zoo", _zoo, _zoo_table, text)
+    sub.add_argument("runs", nargs="*", type=Path, help="finished runs that are new in the table")
+    sub.set_defaults(json=RESULTS / "zoo_fer2013.json")
+
+    text = "The README's table, from the JSON that the other parts have written."
+    sub = parts.add_parser("table", help=text, description=text)
+    sub.add_argument("folder", type=Path, nargs="?", default=RESULTS, help=f"default: {RESULTS}")
+    sub.set_defaults(measure=lambda arguments: arguments.folder, table=_table, json=None)
+
+
+def _zoo(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.zoo import add_runs, read_rows
+
+    return add_runs(read_rows(arguments.json), arguments.runs)
+
+
+def _zoo_table(figures: dict[str, Any]) -> str:
+    from expressnet_jax.bench.zoo_table import tables
+
+    return tables(figures, RESULTS)
+
+
+def _table(folder: Path) -> str:
+    from expressnet_jax.bench.table import table
+    from expressnet_jax.errors import UserError
+
+    if not any(folder.glob("bench_*.json")):
+        raise UserError(f"{folder}: no bench_*.json there; expressnet bench PART --json {folder}/bench_PART.json")
+    return table(folder)
