@@ -78,7 +78,7 @@ class Gabor:
     gray uint8[B,H,W] -> float32[B,D], D = scales * orientations * G * G. The frequency falls from a quarter of a cycle
     a pixel by the root of two from scale to scale; envelopes are one octave wide, and no wave answers to even
     brightness. Every picture is first brought to mean 0 and deviation 1. Of the answers' magnitudes the mean over each
-    cell of a `grid` x `grid` is kept, where the paper takes every 64th.
+    cell of a `grid` x `grid` is kept, where the paper takes every 64th, and its logarithm, since contrast multiplies.
     """
 
     scales: int = 5
@@ -100,7 +100,7 @@ class Gabor:
             columns = fft.ifft(fft.fft2(framed, padded) * bank, axis=1)[:, margin : margin + height]
             answers = np.abs(fft.ifft(columns, axis=2)[:, :, margin : margin + width])
             rows.append((answers.reshape(len(bank), -1) @ mean_of).ravel())
-        return np.stack(rows)
+        return np.log(np.stack(rows) + np.float32(1e-3))
 
     def _waves(self) -> tuple[list[np.ndarray], int]:
         """The bank, scale by scale, and how many pixels the longest wave reaches."""
