@@ -20,7 +20,7 @@ class LinearSvm:
     """A linear support vector machine for each class against all others, on features of mean 0 and deviation 1.
 
     Each minimises |w|^2 / 2 + cost * sum(max(0, 1 - t (w x + b))^2), t = 1 for the class and -1 for the others (the
-    L2-loss of Fan et al. 2008, LIBLINEAR, section 2.1, b left free). By L-BFGS for all classes at once: with thousands
+    L2-loss of Fan et al. 2008, LIBLINEAR, with b left free). By L-BFGS for all classes at once: with thousands
     of features the same minimum as scikit-learn's LinearSVC several times as fast.
     An SVM knows no probabilities: they are the softmax of the K distances w x + b, so their order is the machine's own
     and their sizes are not calibrated.

@@ -76,8 +76,8 @@ class Gabor:
     """What waves of `scales` lengths in `orientations` directions find, as Liu & Wechsler 2002 set their bank up.
 
     gray uint8[B,H,W] -> float32[B,D], D = scales * orientations * G * G. The frequency falls from a quarter of a cycle
-    a pixel by the root of two from scale to scale; envelopes are one octave wide, and no wave answers to even
-    brightness. Every picture is first brought to mean 0 and deviation 1. Of the answers' magnitudes the mean over each
+    a pixel by the root of two from scale to scale; envelopes are one octave wide, half as long as theirs, to fit into
+    small faces, and no wave answers to even brightness. Every picture is first brought to mean 0 and deviation 1. Of the answers' magnitudes the mean over each
     cell of a `grid` x `grid` is kept, where the paper takes every 64th, and its logarithm, since contrast multiplies.
     """
 

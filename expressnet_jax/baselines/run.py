@@ -106,7 +106,10 @@ def choose_cost(
     x: np.ndarray, labels: np.ndarray, num_classes: int, costs: Sequence[float], seed: int
 ) -> tuple[float, dict[str, float]]:
     """The cost with the best accuracy on a fifth of the training pictures by a machine that learned from the others,
-    and all of these accuracies. x float32[N,D], labels int[N]."""
+    and all of these accuracies. x float32[N,D], labels int[N].
+
+    Near-duplicates within the training pictures are not kept together, so these accuracies flatter a little.
+    """
     order = np.random.default_rng(seed).permutation(len(x))
     held, rest = np.split(order, [round(HELD_OUT * len(x))])
     right = {}
