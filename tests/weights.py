@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from expressnet_jax.models.registry import MODELS, create_model
+
 # Options under which a network is the same code, and quicker to compile and to run.
 SMALLER = {
     "resnet34": {"width": 8, "depths": (1, 2)},
@@ -25,6 +27,16 @@ SMALLER = {
     "csam_vgg": {"widths": (16, 32)},
     "ghost_resnet": {"widths": (16, 32), "depths": (1, 2)},
 }
+
+
+def first_of_each_kind() -> list[str]:
+    """A name for every class and form of backbone: the others are the same code at another width or depth."""
+    kinds: dict[tuple, str] = {}
+    for name in MODELS:
+        backbone = create_model(name, 7).backbone
+        form = tuple(getattr(backbone, option, None) for option in ("block", "attention"))
+        kinds.setdefault((type(backbone), *form), name)
+    return list(kinds.values())
 
 
 def shapes_of(model: nn.Module, shape: Sequence[int]) -> Any:
