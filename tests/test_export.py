@@ -31,7 +31,6 @@ from weights import SMALLER, first_of_each_kind
 HEAD = {
     "expressnet_small": 0.7,
     "mobilenet_v2": 0.2,
-    "resnet18": 0.05,
     "mini_xception": 0.2,
 }
 

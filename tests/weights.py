@@ -12,6 +12,8 @@ from expressnet_jax.models.registry import MODELS, create_model
 
 # Options under which a network is the same code, and quicker to compile and to run.
 SMALLER = {
+    "resnet18": {"width": 8, "depths": (1, 2)},
+    "mobilenet_v2": {"width": 0.5, "stages": ((1, 16, 1, 1), (6, 24, 2, 2))},
     "resnet34": {"width": 8, "depths": (1, 2)},
     "resnet50": {"width": 8, "depths": (1, 2)},
     "attention_cnn": {"width": 8, "depths": (1, 1)},
