@@ -1,4 +1,4 @@
-"""Features and classifiers against what can be counted by hand, NumPy and LIBLINEAR; the command on tiny pictures."""
+"""Features and classifiers against what can be counted by hand, NumPy and SciPy; the command on tiny pictures."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from sklearn.svm import LinearSVC
+from scipy.optimize import minimize
 
 from expressnet_jax import cli
 from expressnet_jax.baselines import run as baselines
@@ -126,12 +126,22 @@ def test_neighbours_are_those_of_brute_force():
 def test_the_svm_is_liblinears(cost):
     y = RNG.integers(0, 3, 200)
     x = (RNG.normal(size=(200, 6)) + 0.7 * np.eye(6)[y]).astype(np.float32)
-    z = (x - x.mean(0)) / x.std(0)
-    # LIBLINEAR punishes b as one more weight, of an input that is given here as 1000: then hardly at all.
-    other = LinearSVC(C=cost, dual=False, intercept_scaling=1000, tol=1e-8, max_iter=10_000).fit(z, y)
-    distances = other.decision_function(z)
+    z, sign = np.c_[(x - x.mean(0)) / x.std(0), np.ones(len(x))], np.where(y[:, None] == np.arange(3), 1.0, -1.0)
+
+    def loss(flat):
+        w = flat.reshape(-1, 3)
+        return (w**2).sum() / 2 + cost * (np.maximum(0, 1 - sign * (z @ w)) ** 2).sum()
+
+    distances = z @ minimize(loss, np.zeros(z.shape[1] * 3), options={"gtol": 1e-7}).x.reshape(-1, 3)
     expected = np.exp(distances) / np.exp(distances).sum(1, keepdims=True)
     np.testing.assert_allclose(LinearSvm(cost).fit(x, y, 3)(x), expected, atol=2e-3)
+
+
+def test_two_classes_and_one_that_is_missing():
+    x = np.r_[np.zeros((5, 2)), np.ones((5, 2))].astype(np.float32)
+    found = LinearSvm(1.0).fit(x, np.repeat([0, 2], 5), 3)(x)
+    assert found.argmax(1).tolist() == [0] * 5 + [2] * 5 and not found[:, 1].any()
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
 
 
 def test_the_cost_is_chosen_where_the_machine_did_not_learn():
