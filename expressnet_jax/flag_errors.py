@@ -1,6 +1,7 @@
 """Command-line flags of a training run, where a wrong one ends in one line that names the right ones."""
 
 import difflib
+import json
 import re
 import sys
 import traceback
@@ -10,7 +11,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import default, flatten
+from expressnet_jax.config import FREE, default, flatten
 from expressnet_jax.errors import UserError, one_line
 
 USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [--config.train.batch_size=64 ...]"
@@ -31,6 +32,8 @@ def parse(argv: Sequence[str]) -> list[str]:
 
 def _parse(argv: Sequence[str]) -> list[str]:
     file = check(argv)
+    argv, options = take_options(argv)
+    sys.argv = argv  # where ml_collections looks for overrides
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -42,7 +45,38 @@ def _parse(argv: Sequence[str]) -> list[str]:
     for name in ("config", "workdir"):
         if not flags.FLAGS[name].value and not (name == "workdir" and flags.FLAGS.dry_run):
             raise UserError(f"--{name} is missing; usage: {USAGE}")
+    for key, value in options.items():
+        set_option(flags.FLAGS.config, key, value)
     return rest
+
+
+def take_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments without those that set an option of a model, a data set or a method, and these by key.
+
+    Such a key may be new, which the parser of config flags does not allow.
+    """
+    rest, options, i = [], {}, 0
+    while i < len(argv):
+        match = re.match(rf"--?config\.((?:{'|'.join(map(re.escape, FREE))})[^=]+)(?:=(.*))?$", argv[i])
+        if match and (match[2] is not None or i + 1 < len(argv)):
+            i += match[2] is None
+            options[match[1]] = match[2] if match[2] is not None else argv[i]
+        else:
+            rest.append(argv[i])
+        i += 1
+    return rest, options
+
+
+def set_option(config: ConfigDict, key: str, text: str) -> None:
+    """Sets `model.options.widths` to "(16, 32)" or "[16, 32]", `model.options.attention` to "cbam"."""
+    section, group, name = key.split(".", 2)
+    try:
+        value = json.loads(re.sub(r"^\((.*?),?\)$", r"[\1]", text))
+    except json.JSONDecodeError:
+        value = text
+    options = config[section][group]
+    with options.unlocked(), options.ignore_type():
+        options[name] = tuple(value) if isinstance(value, list) else value
 
 
 def check(argv: Sequence[str]) -> str:
@@ -74,7 +108,7 @@ def _check_key(key: str) -> None:
         if isinstance(section, ConfigDict) and name in section:
             section = section[name]
             continue
-        if names[:i] in (["model", "options"], ["data", "options"]):
+        if key.startswith(FREE):
             return
         valid = list(section) if isinstance(section, ConfigDict) else []
         close = difflib.get_close_matches(name, valid, 1)
@@ -95,7 +129,4 @@ def _config_error(error: Exception, file: str) -> str:
         return f"--config {file} line {lines[-1]}: {type(error).__name__}: {one_line(error, 500)}"
     if isinstance(error, AttributeError) and "get_config" in str(error):
         return f"--config {file}: it has no function get_config(); begin with a copy of one in configs/"
-    if isinstance(error, KeyError | AttributeError):  # every other key has been checked
-        option = "config.model.options." + one_line(error).strip("\"'")
-        return f"--{option}: the config file sets no such option, so it can't be overridden; set {option} there"
     return f"--config {file}: {type(error).__name__}: {one_line(error, 500)}"

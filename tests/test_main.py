@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expressnet_jax import flag_errors
+from expressnet_jax.config import default
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import create_model
@@ -161,6 +163,26 @@ def test_the_folder_config_trains_on_anybodys_pictures(tmp_path, environment):
     assert load_checkpoint(tmp_path / "run").classes == ("cat", "dog")
 
 
+def test_options_are_set_whether_the_config_file_has_them_or_not():
+    given = ["main", "--config=c.py", "--config.model.options.attention", "cbam", "--config.seed=1"]
+    given += [
+        "--config.model.options.widths=(8, 16)",
+        "--config.data.options.style=b",
+        "--config.model.options.depths=[1]",
+    ]
+    rest, options = flag_errors.take_options(given)
+    assert rest == ["main", "--config=c.py", "--config.seed=1"]
+    config = default()
+    config.model.options.widths = (1, 2, 3)
+    config.lock()
+    for key, value in options.items():
+        flag_errors.set_option(config, key, value)
+    assert config.model.options.to_dict() == {"attention": "cbam", "widths": (8, 16), "depths": (1,)}
+    assert config.data.options.to_dict() == {"style": "b"}
+    with pytest.raises(AttributeError):
+        config.model.options.more = 1
+
+
 WRONG = {
     "nothing": ([], "error: --config is missing; usage: python -m expressnet_jax.main"),
     "no workdir": (["--config", "ok.py"], "error: --workdir is missing"),
@@ -183,8 +205,12 @@ WRONG = {
     ),
     "section": (["--config=ok.py", "--workdir=w", "--config.trian.epochs=3"], "did you mean train? it has adapt"),
     "option": (
-        ["--config=ok.py", "--workdir=w", "--config.model.options.widths=3"],
-        "the config file sets no such option",
+        ["--config=ok.py", "--workdir=w", "--config.model.options.width=3"],
+        "model.options: expressnet_small has no 'width'; it has attention, depths",
+    ),
+    "attention": (
+        ["--config=ok.py", "--workdir=w", "--config.model.options.attention", "cbma"],
+        "model.options: no attention 'cbma'; one of none, se, eca",
     ),
     "flag": (["--config=ok.py", "--wrokdir=w"], "error: Unknown command line flag 'wrokdir'. Did you mean: workdir"),
     "word": (["--config=ok.py", "--workdir=w", "train"], "error: train: not a flag; usage:"),
