@@ -19,7 +19,7 @@ from runs import write_pictures
 pytest_plugins = ["run_fixtures"]
 
 COMMANDS = ("prepare", "audit", "show", "evaluate", "summary", "export", "models", "bench")
-COMMANDS += ("predict", "webcam", "web", "finetune", "baseline", "adapt-bench")
+COMMANDS += ("predict", "webcam", "web", "finetune", "baseline")
 
 
 @pytest.fixture

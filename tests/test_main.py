@@ -180,7 +180,7 @@ def test_options_are_set_whether_the_config_file_has_them_or_not():
     assert config.model.options.to_dict() == {"attention": "cbam", "widths": (8, 16), "depths": (1,)}
     assert config.data.options.to_dict() == {"style": "b"}
     with pytest.raises(AttributeError):
-        config.model.options.more = 1
+        config.model.nmae = "x"
 
 
 WRONG = {
