@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every network of the registry on FER2013 under the recipe of configs/zoo.py, and the tables of the README from that.
+# Every network of the registry on FER2013 under the recipe of configs/zoo.py and the tables of the README from that.
 # What is finished is kept, so it goes on where it was stopped; a network that the table has already is not trained again.
 # Prepare fer2013 and run `expressnet audit fer2013` first.
 # WORKDIR: where the runs go (default runs/zoo). NETWORKS: only these (default: all). OUT: the table's JSON, by default

@@ -145,9 +145,10 @@ def test_devices_that_share_the_cores_take_turns_with_one(tmp_path):
 
 def test_model_figures(tmp_path):
     pytest.importorskip("jax2onnx")
-    figures = bench_model(["plain_cnn"], size=32, batch_size=2, rounds=1)
+    figures = bench_model(["plain_cnn"], size=32, batch_size=4, rounds=1)
     found = figures["networks"]["plain_cnn"]
     assert found["parameters"] < found["onnx_bytes"] / 3 and min(found.values()) > 0
+    assert found.keys() >= {"onnx_images_per_second", "training_images_per_second"}
     assert "plain_cnn" in _model_table(figures)
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
 

@@ -64,9 +64,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(clone, tmp_path, pat
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_the_configs_that_it_names_exist(path):
-    for word in path.read_text().split():
-        if word.startswith("configs/"):
-            assert (ROOT / word).is_file()
+    for word in re.findall(r"(?<![\w/])configs/[\w/]+\.py", path.read_text()):
+        assert (ROOT / word).is_file()
 
 
 def test_the_jobset_is_a_whole_one(tmp_path):
