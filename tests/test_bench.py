@@ -94,7 +94,7 @@ def test_step_figures(tmp_path):
 
 
 def test_adaptation_figures():
-    figures = bench_adapt(["dann"], network="expressnet_tiny", size=32, batch_size=8, rounds=1, block_seconds=0.01)
+    figures = bench_adapt(["dann"], network="explainable_cnn", size=32, batch_size=8, rounds=1, block_seconds=0.01)
     speed = figures["images_per_second"]
     assert speed.keys() == {"source_only", "dann"} and figures["to_plain"].keys() == {"dann"}
     np.testing.assert_allclose(figures["to_plain"]["dann"]["ratio"], speed["dann"] / speed["source_only"])

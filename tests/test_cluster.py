@@ -72,11 +72,11 @@ def test_all_stop_after_the_same_step_and_one_goes_on(start_all, start, alone, t
 
 def test_the_latest_and_the_best_are_written_at_the_same_time(start_all, tmp_path):
     """Each with barriers of its own: where they shared one, such a run failed at it, three times of three."""
-    every_step = ("train.epochs=4", "checkpoint.every_epochs=0.25", "eval.every_epochs=0.25", "checkpoint.keep=2")
+    every_step = ("train.epochs=2.5", "checkpoint.every_epochs=0.25", "eval.every_epochs=0.25", "checkpoint.keep=2")
     for run in start_all(tmp_path / "run", *every_step):
         run.finish()
-    assert [path.name for path in saved_steps(tmp_path / "run/checkpoints")] == ["14", "15"]
-    assert len([line for line in history(tmp_path / "run") if line["split"] == "validation"]) == 15
+    assert [path.name for path in saved_steps(tmp_path / "run/checkpoints")] == ["8", "9"]
+    assert len([line for line in history(tmp_path / "run") if line["split"] == "validation"]) == 9
 
 
 def test_one_that_hangs_is_noticed_and_named(start_all, tmp_path):
