@@ -34,11 +34,7 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub = part(
         "model", _model, _model_table, "Each network's prediction, in JAX and in ONNX Runtime, and its training."
     )
-    sub.add_argument("--models", nargs="*", help="default: all")
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
-    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
-    sub.add_argument("--batch_size", type=int, default=64)
-    sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="half a minute a network")
+    _networks(sub)
 
     text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
     sub = part("scale", _scale, _scale_table, text)
@@ -73,6 +69,14 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     _faces(sub)
 
     result_tables.add_parts(parts, part)
+
+
+def _networks(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--models", nargs="*", help="default: all")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    sub.add_argument("--batch_size", type=int, default=64)
+    sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="half a minute a network")
 
 
 def _faces(sub: argparse.ArgumentParser) -> None:
