@@ -31,10 +31,8 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--reader", default="auto", help="stream, memory, device; default: auto")
     _network(sub)
 
-    sub = part(
-        "model", _model, _model_table, "Each network's prediction, in JAX and in ONNX Runtime, and its training."
-    )
-    _networks(sub)
+    text = "Each network's prediction, in JAX and in ONNX Runtime, and its training."
+    _networks(part("model", _model, _model_table, text))
 
     text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
     sub = part("scale", _scale, _scale_table, text)
