@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from optax.contrib import MuonDimensionNumbers
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.form import convolution_form
+from expressnet_jax.training.muon import orthogonalise
 from expressnet_jax.training.optimizers import (
     OPTIMIZERS,
     SCHEDULES,
@@ -167,6 +170,42 @@ def test_the_update_of_muon_is_near_orthogonal_and_of_the_size_of_adams():
         values = np.linalg.svd(matrix, compute_uv=False) / (0.2 * np.sqrt(max(matrix.shape)))
         assert 0.6 < values.min() <= values.max() < 1.3
     assert np.ptp(np.linalg.svd(gradients(1)[0]["backbone"]["deep"]["kernel"], compute_uv=False)) > 1
+
+
+def test_muon_is_optaxs_in_both_forms_with_one_state():
+    kernels = (
+        {"kernel": MuonDimensionNumbers((0, 1, 2), 3)},
+        {"scale": None, "bias": None},
+        {"kernel": MuonDimensionNumbers()},
+    )
+    numbers = {
+        "backbone": dict(zip(ORDER, kernels, strict=True)),
+        "head": {"kernel": None, "bias": None},
+    }
+    theirs = optax.contrib.muon(0.1, muon_weight_dimension_numbers=numbers, consistent_rms=0.2, adam_b2=0.99)
+    expected, _ = run(theirs, gradients(5))
+    states = []
+    for form in ("products", "primitive"):
+        with convolution_form(form):
+            path, state = run(make_optimizer("muon", make_schedule("constant", 0.1, 1)), gradients(5))
+        assert_close(path, expected, rtol=1e-4, atol=1e-5)
+        states.append(state)
+    assert_close(*states)
+
+
+def test_the_polynomial_of_the_gram_matrix_equals_newton_and_schulzs_steps_in_double_precision():
+    """Also where singular values span six orders of magnitude: what is lost by squaring stays small."""
+    rng = np.random.default_rng(2)
+    orthonormal = lambda *shape: np.linalg.qr(rng.normal(size=shape))[0]
+    for values in (np.ones(32), np.logspace(0, -6, 32)):
+        matrix = orthonormal(300, 32) * values @ orthonormal(32, 32)
+        x = matrix / np.linalg.norm(matrix)
+        for _ in range(5):
+            gram = x.T @ x
+            x = 3.4445 * x + x @ (-4.7750 * gram + 2.0315 * gram @ gram)
+        ours = orthogonalise(jnp.float32(matrix))
+        assert np.linalg.norm(ours - x) < 1e-3 * np.linalg.norm(x)
+        np.testing.assert_allclose(orthogonalise(jnp.float32(matrix.T)), ours.T, atol=1e-5)
 
 
 def test_muon_leaves_head_scales_and_biases_to_adam():

@@ -1,4 +1,4 @@
-"""`expressnet bench table` and `zoo`: the tables of the README, printed from the JSON that runs and benchmarks left."""
+"""`expressnet bench table`, `zoo` and `ablation`: the tables of the README, printed from the JSON that runs and benchmarks left."""
 
 import argparse
 from collections.abc import Callable
@@ -9,11 +9,16 @@ RESULTS = Path("configs/results")
 
 
 def add_parts(parts: Any, part: Callable[..., argparse.ArgumentParser]) -> None:
-    """Both parts; `part` makes one as `bench.commands` does."""
+    """All parts; `part` makes one as `bench.commands` does."""
     text = "The networks of configs/zoo.py in one table: how good, how large and how fast each is."
     sub = part("zoo", _zoo, _zoo_table, text)
     sub.add_argument("runs", nargs="*", type=Path, help="finished runs that are new in the table")
     sub.set_defaults(json=RESULTS / "zoo_fer2013.json")
+
+    text = "Runs that change one thing of a common recipe, in one table: what each is worth, over the same seeds."
+    sub = part("ablation", _ablation, _ablation_table, text)
+    sub.add_argument("runs", nargs="*", type=Path, help="finished runs; the first ever given is the common recipe")
+    sub.set_defaults(json=RESULTS / "ablation_fer2013.json")
 
     text = "The README's table, from the JSON that the other parts have written."
     sub = parts.add_parser("table", help=text, description=text)
@@ -31,6 +36,18 @@ def _zoo_table(figures: dict[str, Any]) -> str:
     from expressnet_jax.bench.zoo_table import tables
 
     return tables(figures, RESULTS)
+
+
+def _ablation(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.ablation import add_runs, read_rows
+
+    return add_runs(read_rows(arguments.json), arguments.runs)
+
+
+def _ablation_table(figures: dict[str, Any]) -> str:
+    from expressnet_jax.bench.ablation import table
+
+    return table(figures)
 
 
 def _table(folder: Path) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 import jax
 import optax
-from optax.contrib import MuonDimensionNumbers, muon, reduce_on_plateau
+from optax.contrib import reduce_on_plateau
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.training.muon import muon_direction
 
 Schedule = Callable[[Any], Any]
 
@@ -80,9 +81,7 @@ def make_optimizer(
     """The optimizer as one optax chain. `plateau` holds reduce_on_plateau's arguments, or is None.
 
     SGD uses Nesterov momentum with the decay inside the gradient, as the 73 % recipes on FER2013 do; Adam's decay is
-    likewise coupled, AdamW's, LAMB's and Muon's are not. Muon orthogonalises kernels (height, width and input channels
-    together are one axis) and leaves head, biases and scales to Adam; its updates are scaled to Adam's size
-    (Liu et al. 2025, eq. 4), so that both take one learning rate.
+    likewise coupled, AdamW's, LAMB's and Muon's are not.
 
     Raises:
       UserError: an unknown optimizer.
@@ -112,16 +111,8 @@ def _times(update, scale):
 
 
 def _muon(schedule: Schedule, weight_decay: float) -> optax.GradientTransformation:
-    def dimensions(params):
-        def of(path, leaf):
-            is_kernel = leaf.ndim > 1 and path[0].key != "head"
-            return MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), leaf.ndim - 1) if is_kernel else None
-
-        return jax.tree_util.tree_map_with_path(of, params)
-
-    # Decay and rate come after both halves: inside `muon`, the half that Adam takes has no mask for its decay.
-    direction = muon(1.0, muon_weight_dimension_numbers=dimensions, consistent_rms=0.2, adam_b2=0.99)
-    return optax.chain(direction, optax.add_decayed_weights(-weight_decay, decayed), optax.scale_by_schedule(schedule))
+    decay = optax.add_decayed_weights(-weight_decay, decayed)
+    return optax.chain(muon_direction(), decay, optax.scale_by_schedule(schedule))
 
 
 def current_rate(schedule: Schedule, step: Any, opt_state: Any) -> Any:

@@ -1,0 +1,88 @@
+"""What each part of a recipe is worth: runs that differ in one thing from a common recipe, over the same seeds.
+
+A row stays in the file when its runs are gone, so the table grows over as many sessions as it takes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from expressnet_jax.config import flatten
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.seeds import across_seeds, read_run, recipe, seed_figures
+
+WHOLE = "nothing"  # the row of the runs of the common recipe
+HEAD = (
+    "| changed | seeds | accuracy | difference | balanced | difference | macro-F1 | difference |\n"
+    "|---|---|---|---|---|---|---|---|"
+)
+FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
+
+
+def add_runs(known: Mapping[str, Any], runs: Sequence[Path]) -> dict[str, Any]:
+    """The file's content with these runs: `recipe`, every key of the common recipe, and `rows` by what is changed.
+
+    The first run that a file ever gets says what the common recipe is. A row holds the figures of each seed.
+
+    Raises:
+      UserError: a run has not finished.
+    """
+    figures = {"recipe": dict(known.get("recipe", {})), "rows": dict(known.get("rows", {}))}
+    for path in runs:
+        run = read_run(path)
+        keys = flatten(recipe(run["config"]))
+        figures["recipe"] = figures["recipe"] or keys
+        row = figures["rows"].setdefault(changed(figures["recipe"], keys), {"machine": run["machine"], "seeds": {}})
+        seed = seed_figures(run)
+        del seed["confusion"]
+        row["seeds"][str(run["seed"])] = seed
+    return figures
+
+
+def changed(shared: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
+    """Where a run leaves the common recipe, as flags say it: `augment.flip=0`, or `nothing`."""
+    own = {key: keys.get(key) for key in shared.keys() | keys.keys() if keys.get(key) != shared.get(key)}
+    return ", ".join(f"{key}={_short(value)}" for key, value in sorted(own.items())) or WHOLE
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def read_rows(path: Path) -> dict[str, Any]:
+    """The file's content, or nothing where there is none yet.
+
+    Raises:
+      UserError: it is no such file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {"recipe": found["recipe"], "rows": found["rows"]}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no ablation ({error!r}); give another --json") from error
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """Markdown, a line for each change: percent, mean over its seeds with half of Student's 95 % interval.
+
+    A difference is taken seed by seed from the common recipe's run of the same seed, where there is one.
+    """
+    whole = figures["rows"].get(WHOLE, {"seeds": {}})["seeds"]
+    lines = [HEAD]
+    for name, row in figures["rows"].items():
+        cells = [name if name == WHOLE else f"`{name}`", ", ".join(sorted(row["seeds"], key=int))]
+        for figure in FIGURES:
+            cells.append(_percent([seed[figure] for seed in row["seeds"].values()]))
+            pairs = [seed[figure] - whole[key][figure] for key, seed in row["seeds"].items() if key in whole]
+            cells.append(_percent(pairs, sign="+") if pairs and name != WHOLE else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _percent(values: Sequence[float], sign: str = "") -> str:
+    found = across_seeds(values)
+    text = f"{100 * found['mean']:{sign}.1f}"
+    return text if found["interval"] is None else f"{text} ± {50 * (found['interval'][1] - found['interval'][0]):.1f}"

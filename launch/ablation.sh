@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# What each part of ExpressNet and of its training is worth: expressnet_tiny under the recipe of configs/zoo.py with one
+# thing changed at a time, every seed of all of them, and the table of the README from that. What is finished is kept, so
+# it goes on where it was stopped. Prepare fer2013 and run `expressnet audit fer2013` first.
+# WORKDIR: where the runs go (default runs/ablation). SEEDS: default "0 1". OUT: the table's JSON, by default beside the
+# figures of the configs. Arguments go to every run, such as --config.train.epochs=30: then set OUT, too.
+# DRY_RUN=1 only prints.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash launch/setup.sh
+workdir=${WORKDIR:-runs/ablation}
+out=${OUT:-configs/results/ablation_fer2013.json}
+run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
+
+# A line each: a name for the folder, then what is changed.
+changes="whole
+attention_none model.options.attention=none
+attention_cam model.options.attention=cam
+attention_spatial model.options.attention=spatial
+attention_cbam model.options.attention=cbam
+attention_csam model.options.attention=csam
+attention_multi_scale model.options.attention=multi_scale
+joint loss.distance=joint
+center loss.distance=center
+no_smoothing loss.label_smoothing=0.0
+balanced_sampling data.balance=1.0
+inverse loss.rebalance=inverse
+effective_number loss.rebalance=effective_number
+logit_adjustment loss.rebalance=logit_adjustment
+no_mirror augment.flip=0.0
+no_rotation augment.rotate=0.0
+no_zoom augment.zoom=0.0
+no_light augment.brightness=0.0 augment.contrast=0.0
+whole_pictures augment.pad=0 augment.crop=0
+erasing augment.erase=0.25
+mixup augment.mixup=0.2
+cutmix augment.cutmix=1.0"
+
+runs=()
+for seed in ${SEEDS:-0 1}; do
+  while read -r name keys; do
+    folder="$workdir/$name/seed$seed"
+    runs+=("$folder")
+    if [ -e "$folder/evaluation.json" ]; then continue; fi
+    flags=()
+    for key in $keys; do flags+=("--config.$key"); done
+    run .venv/bin/python -m expressnet_jax.main --config configs/zoo.py:expressnet_tiny --workdir "$folder" \
+      "--config.seed=$seed" "${flags[@]}" "$@" </dev/null
+  done <<<"$changes"
+done
+run .venv/bin/expressnet bench ablation "${runs[@]}" --json "$out"
