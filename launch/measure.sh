@@ -29,6 +29,7 @@ else
   bench train train
   bench adapt adapt
   bench devices devices
+  bench muon muon
 fi
 bench input_memory input --reader memory
 bench input_stream input --reader stream

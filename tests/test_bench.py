@@ -13,14 +13,15 @@ from expressnet_jax.bench import input as bench
 from expressnet_jax.bench.adapt import bench_adapt
 from expressnet_jax.bench.commands import (
     _devices_table,
-    _model_table,
-    _predict_table,
+    _muon_table,
     _scale_table,
     _step_table,
     _train_table,
 )
 from expressnet_jax.bench.devices import bench_devices
 from expressnet_jax.bench.model import bench_model
+from expressnet_jax.bench.muon import bench_muon
+from expressnet_jax.bench.prediction_parts import _model_table, _predict_table
 from expressnet_jax.bench.step import Step, bench_step
 from expressnet_jax.bench.torch_rival import TWINS, _options
 from expressnet_jax.bench.train import bench_train
@@ -140,6 +141,14 @@ def test_devices_that_share_the_cores_take_turns_with_one(tmp_path):
     speed = figures["images_per_second"]
     assert figures["to_one_device"]["ratio"] == pytest.approx(speed["2"] / speed["1"])
     assert "2 devices" in _devices_table(figures)
+    assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
+
+
+def test_both_forms_of_muon_take_turns(tmp_path):
+    figures = bench_muon("plain_cnn", size=32, rounds=1)
+    speed = figures["updates_per_second"]
+    assert figures["to_optax"]["ratio"] == pytest.approx(speed["gram"] / speed["optax"])
+    assert "optax" in _muon_table(figures)
     assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
 
 

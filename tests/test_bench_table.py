@@ -60,6 +60,7 @@ CASES = {
         {"network": "expressnet_small", "batch_size": 128, "devices": 8, "to_one_device": RATIO},
         ["on 8 devices that share the cores, batch 128 | on one | 0.80"],
     ),
+    "muon": ({"network": "resnet18", "to_optax": RATIO}, ["Muon for `resnet18` | optax's own | 0.80"]),
     "start": ({"seconds": {"first_step": 20.0, "first_step_cached": 5.0}}, ["5 s | compiled anew: 20 s | 0.25 |"]),
     "model": ({"networks": {}}, []),
 }

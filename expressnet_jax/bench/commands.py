@@ -4,8 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.arguments import data_dir, key_and_value, picture_size
-from expressnet_jax.bench import result_tables
+from expressnet_jax.arguments import key_and_value, picture_size
+from expressnet_jax.bench import prediction_parts, result_tables
+from expressnet_jax.bench.lines import aligned
 
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
@@ -31,9 +32,6 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub.add_argument("--reader", default="auto", help="stream, memory, device; default: auto")
     _network(sub)
 
-    text = "Each network's prediction, in JAX and in ONNX Runtime, and its training."
-    _networks(part("model", _model, _model_table, text))
-
     text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
     sub = part("scale", _scale, _scale_table, text)
     sub.add_argument("--records", type=int, nargs="+", default=(10_000, 100_000, 1_000_000, 5_000_000))
@@ -58,31 +56,17 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     _network(sub, batch_size=512)
     sub.add_argument("--count", type=int, default=8, help="devices to cut the processor into; default: 8")
 
+    text = "The update of the optimizer Muon, in the form made for a CPU against optax's."
+    sub = part("muon", _muon, _muon_table, text)
+    sub.add_argument("--model", default="resnet18")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
+
     sub = part("adapt", _adapt, _adapt_table, "Adaptation steps against plain training, in source images a second.")
     _network(sub, batch_size=64)
     sub.add_argument("--methods", nargs="*", help="default: all that train")
 
-    text = "What the predictor answers on a data set: bare faces, faces that have to be found, milliseconds."
-    sub = part("predict", _predict, _predict_table, text)
-    _faces(sub)
-
+    prediction_parts.add_parts(part)
     result_tables.add_parts(parts, part)
-
-
-def _networks(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--models", nargs="*", help="default: all")
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
-    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
-    sub.add_argument("--batch_size", type=int, default=64)
-    sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="half a minute a network")
-
-
-def _faces(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--data", default="fer2013", help="a prepared data set of cut faces; default: fer2013")
-    sub.add_argument("--split", default="validation", help="default: validation")
-    data_dir(sub)
-    sub.add_argument("--models", nargs="+", help="default: all that are shipped")
-    sub.add_argument("--detectors", nargs="*", default=(), help="default: all that are installed")
 
 
 def _network(sub: argparse.ArgumentParser, batch_size: int = 128) -> None:
@@ -116,7 +100,7 @@ def _input_table(figures: dict[str, Any]) -> str:
         *((title, f"{value:,.0f} images/s") for title, value in speed.items() if title not in ("pipeline", "bare")),
         ("ratio", f"{figures['ratio']:.2f} ({figures['least']:.2f} to {figures['most']:.2f})"),
     ]
-    return _rows(rows)
+    return aligned(rows)
 
 
 def _devices(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -128,7 +112,19 @@ def _devices(arguments: argparse.Namespace) -> dict[str, Any]:
 def _devices_table(figures: dict[str, Any]) -> str:
     found = figures["to_one_device"]
     rows = [(f"{number} devices", f"{speed:,.0f} images/s") for number, speed in figures["images_per_second"].items()]
-    return _rows([*rows, ("ratio", f"{found['ratio']:.3f} ({found['least']:.3f} to {found['most']:.3f})")])
+    return aligned([*rows, ("ratio", f"{found['ratio']:.3f} ({found['least']:.3f} to {found['most']:.3f})")])
+
+
+def _muon(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.muon import bench_muon
+
+    return bench_muon(arguments.model, size=arguments.size)
+
+
+def _muon_table(figures: dict[str, Any]) -> str:
+    found = figures["to_optax"]
+    rows = [(title, f"{speed:,.2f} updates/s") for title, speed in figures["updates_per_second"].items()]
+    return aligned([*rows, ("ratio", f"{found['ratio']:.2f} ({found['least']:.2f} to {found['most']:.2f})")])
 
 
 def _adapt(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -145,36 +141,7 @@ def _adapt(arguments: argparse.Namespace) -> dict[str, Any]:
 def _adapt_table(figures: dict[str, Any]) -> str:
     speeds, ratios = figures["images_per_second"], figures["to_plain"]
     found = lambda name: f" {ratios[name]['ratio']:.2f} of plain training" if name in ratios else ""
-    return _rows([(name, f"{speed:,.0f} images/s{found(name)}") for name, speed in speeds.items()])
-
-
-def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.predict import bench_predict
-    from expressnet_jax.data.prepare import default_data_dir, load
-    from expressnet_jax.deploy.predictor import SHIPPED
-
-    split = load(arguments.data, arguments.data_dir or default_data_dir()).split(arguments.split)
-    figures = bench_predict(split, arguments.models or list(SHIPPED), arguments.detectors)
-    return {"data": arguments.data, "split": arguments.split, **figures}
-
-
-def _predict_table(figures: dict[str, Any]) -> str:
-    rows = [(f"{figures['data']}, {figures['split']}", f"{figures['examples']:,} faces")]
-    reference = figures["reference"]
-    for name, found in figures["models"].items():
-        rows.append(
-            (
-                f"{name}, bare faces",
-                f"{found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, macro-F1 {found['macro_f1']:.2%},"
-                f" calibration error {found['ece']:.2%}, {found['milliseconds']:.2f} ms a face on one thread"
-                f" ({found['to_reference']:.2f} of {reference['network']} at {reference['size']} pixels),"
-                f" {found['onnx_bytes'] / 1e6:.1f} MB",
-            )
-        )
-    for name, found in figures["detectors"].items():
-        shares = f"{found['accuracy']:.2%} of all, {found['found']:.2%} found"
-        rows.append((f"found by {name}", f"{shares}, {found['milliseconds']:.1f} ms a picture"))
-    return _rows(rows)
+    return aligned([(name, f"{speed:,.0f} images/s{found(name)}") for name, speed in speeds.items()])
 
 
 def _train(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -201,34 +168,7 @@ def _train_table(figures: dict[str, Any]) -> str:
         ("a checkpoint a minute", f"costs {100 * figures['save_share']:.2f} % of the time"),
         ("peak memory", f"{figures['peak_memory_mib']:,.0f} MiB"),
     ]
-    return _rows(rows)
-
-
-def _model(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.model import bench_model
-    from expressnet_jax.models.registry import MODELS
-
-    shape = {"size": arguments.size, "channels": arguments.channels}
-    names, batch_size = arguments.models or list(MODELS), arguments.batch_size
-    return bench_model(names, batch_size=batch_size, training=arguments.training, **shape)
-
-
-def _model_table(figures: dict[str, Any]) -> str:
-    heads = ("parameters", "MFLOP", "ONNX MB", "ONNX ms", "JAX ms", "ONNX images/s", "JAX images/s", "training")
-    lines = [f"{'network':20s}" + "".join(f"{head:>15s}" for head in heads)]
-    for name, found in figures["networks"].items():
-        cells = (
-            f"{found['parameters']:,}",
-            f"{found['mflop']:,.0f}",
-            f"{found['onnx_bytes'] / 1e6:.1f}",
-            f"{found['onnx_latency_ms']:.2f}",
-            f"{found['jax_latency_ms']:.2f}",
-            f"{found['onnx_images_per_second']:,.0f}",
-            f"{found['jax_images_per_second']:,.0f}",
-            f"{found.get('training_images_per_second', float('nan')):,.0f}",
-        )
-        lines.append(f"{name:20s}" + "".join(f"{cell:>15s}" for cell in cells))
-    return "\n".join(lines)
+    return aligned(rows)
 
 
 def _scale(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -256,7 +196,7 @@ def _start(arguments: argparse.Namespace) -> dict[str, Any]:
 def _start_table(figures: dict[str, Any]) -> str:
     titles = {"help": "expressnet --help", "import": "import", "first_step": "to the end of the first step"}
     titles["first_step_cached"] = "the same with a warm compile cache"
-    return _rows([(titles[name], f"{seconds:.1f} s") for name, seconds in figures["seconds"].items()])
+    return aligned([(titles[name], f"{seconds:.1f} s") for name, seconds in figures["seconds"].items()])
 
 
 def _step(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -289,9 +229,4 @@ def _step_table(figures: dict[str, Any]) -> str:
         ("memory", f"{figures['memory_bytes'] / 2**20:,.0f} MiB"),
         ("compile", f"{figures['compile_seconds']:.1f} s"),
     ]
-    return _rows(rows)
-
-
-def _rows(rows: list[tuple[str, str]]) -> str:
-    width = max(len(title) for title, _ in rows)
-    return "\n".join(f"{title:<{width}}   {value}" for title, value in rows)
+    return aligned(rows)

@@ -1,4 +1,4 @@
-"""`expressnet bench table`, `zoo` and `ablation`: the tables of the README, printed from the JSON that runs and benchmarks left."""
+"""`expressnet bench table`, `zoo` and `ablation`: the README's tables, from the JSON that runs and benchmarks left."""
 
 import argparse
 from collections.abc import Callable

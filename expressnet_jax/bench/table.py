@@ -27,6 +27,7 @@ def _rows(figures: dict[str, Any]) -> Iterator[Row]:
         "records": _scale,
         "to_plain": _adapt,
         "to_one_device": _devices,
+        "to_optax": _muon,
         "seconds": _start,
     }
     return next((rows(figures) for key, rows in kinds.items() if key in figures), iter(()))
@@ -71,6 +72,10 @@ def _train(figures: dict[str, Any]) -> Iterator[Row]:
         "its bare step",
         _ratio(figures["loop_to_bare"]),
     )
+
+
+def _muon(figures: dict[str, Any]) -> Iterator[Row]:
+    yield f"update of the optimizer Muon for `{figures['network']}`", "optax's own", _ratio(figures["to_optax"])
 
 
 def _devices(figures: dict[str, Any]) -> Iterator[Row]:

@@ -1,0 +1,89 @@
+"""`expressnet bench model` and `predict`: how fast and how good networks and predictors answer."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from expressnet_jax.arguments import data_dir, picture_size
+from expressnet_jax.bench.lines import aligned
+
+
+def add_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
+    """Both parts; `part` makes one as `bench.commands` does."""
+    text = "Each network's prediction, in JAX and in ONNX Runtime, and its training."
+    _networks(part("model", _model, _model_table, text))
+
+    text = "What the predictor answers on a data set: bare faces, faces that have to be found, milliseconds."
+    _faces(part("predict", _predict, _predict_table, text))
+
+
+def _networks(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--models", nargs="*", help="default: all")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    sub.add_argument("--batch_size", type=int, default=64)
+    sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="half a minute a network")
+
+
+def _faces(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--data", default="fer2013", help="a prepared data set of cut faces; default: fer2013")
+    sub.add_argument("--split", default="validation", help="default: validation")
+    data_dir(sub)
+    sub.add_argument("--models", nargs="+", help="default: all that are shipped")
+    sub.add_argument("--detectors", nargs="*", default=(), help="default: all that are installed")
+
+
+def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.predict import bench_predict
+    from expressnet_jax.data.prepare import default_data_dir, load
+    from expressnet_jax.deploy.predictor import SHIPPED
+
+    split = load(arguments.data, arguments.data_dir or default_data_dir()).split(arguments.split)
+    figures = bench_predict(split, arguments.models or list(SHIPPED), arguments.detectors)
+    return {"data": arguments.data, "split": arguments.split, **figures}
+
+
+def _predict_table(figures: dict[str, Any]) -> str:
+    rows = [(f"{figures['data']}, {figures['split']}", f"{figures['examples']:,} faces")]
+    reference = figures["reference"]
+    for name, found in figures["models"].items():
+        rows.append(
+            (
+                f"{name}, bare faces",
+                f"{found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, macro-F1 {found['macro_f1']:.2%},"
+                f" calibration error {found['ece']:.2%}, {found['milliseconds']:.2f} ms a face on one thread"
+                f" ({found['to_reference']:.2f} of {reference['network']} at {reference['size']} pixels),"
+                f" {found['onnx_bytes'] / 1e6:.1f} MB",
+            )
+        )
+    for name, found in figures["detectors"].items():
+        shares = f"{found['accuracy']:.2%} of all, {found['found']:.2%} found"
+        rows.append((f"found by {name}", f"{shares}, {found['milliseconds']:.1f} ms a picture"))
+    return aligned(rows)
+
+
+def _model(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.model import bench_model
+    from expressnet_jax.models.registry import MODELS
+
+    shape = {"size": arguments.size, "channels": arguments.channels}
+    names, batch_size = arguments.models or list(MODELS), arguments.batch_size
+    return bench_model(names, batch_size=batch_size, training=arguments.training, **shape)
+
+
+def _model_table(figures: dict[str, Any]) -> str:
+    heads = ("parameters", "MFLOP", "ONNX MB", "ONNX ms", "JAX ms", "ONNX images/s", "JAX images/s", "training")
+    lines = [f"{'network':20s}" + "".join(f"{head:>15s}" for head in heads)]
+    for name, found in figures["networks"].items():
+        cells = (
+            f"{found['parameters']:,}",
+            f"{found['mflop']:,.0f}",
+            f"{found['onnx_bytes'] / 1e6:.1f}",
+            f"{found['onnx_latency_ms']:.2f}",
+            f"{found['jax_latency_ms']:.2f}",
+            f"{found['onnx_images_per_second']:,.0f}",
+            f"{found['jax_images_per_second']:,.0f}",
+            f"{found.get('training_images_per_second', float('nan')):,.0f}",
+        )
+        lines.append(f"{name:20s}" + "".join(f"{cell:>15s}" for cell in cells))
+    return "\n".join(lines)
