@@ -163,7 +163,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.files import write_json
     from expressnet_jax.evaluation.report import format_table
     from expressnet_jax.training.assess import assess, leaked_examples
-    from expressnet_jax.training.checkpoints import load_checkpoint
+    from expressnet_jax.training.checkpoint import load_checkpoint
     from expressnet_jax.training.finish import write_report
 
     checkpoint = load_checkpoint(arguments.checkpoint)

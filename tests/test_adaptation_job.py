@@ -13,7 +13,7 @@ from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.training import loop
-from expressnet_jax.training.checkpoints import load_checkpoint
+from expressnet_jax.training.checkpoint import load_checkpoint
 from runs import arrays, history, train, write_pictures
 
 pytest_plugins = ["run_fixtures"]

@@ -11,7 +11,7 @@ from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.assess import assess, leaked_examples, match_labels
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 from runs import write_pictures
 from weights import drawn_weights
 

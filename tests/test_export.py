@@ -23,7 +23,8 @@ from expressnet_jax.deploy.quantize import quantize
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import apply_temperature
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import Checkpoint, Checkpoints, describe, load_checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint, describe, load_checkpoint
+from expressnet_jax.training.checkpoints import Checkpoints
 from expressnet_jax.training.state import TrainState
 from weights import SMALLER, first_of_each_kind
 

@@ -18,7 +18,7 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.deploy.export import export_onnx
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.classifier import Classifier
-from expressnet_jax.training.checkpoints import load_checkpoint
+from expressnet_jax.training.checkpoint import load_checkpoint
 from expressnet_jax.training.feature_losses import JointLoss, make_distance, regularisation
 from expressnet_jax.training.loop import Meter
 from expressnet_jax.training.objectives import make_objective, rebalance

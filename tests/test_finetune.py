@@ -33,7 +33,8 @@ from expressnet_jax.deploy.own_faces import Cutting, store_faces
 from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import Checkpoints, describe, load_checkpoint, saved_steps
+from expressnet_jax.training.checkpoint import describe, load_checkpoint
+from expressnet_jax.training.checkpoints import Checkpoints, saved_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict
 from weights import drawn_weights

@@ -13,7 +13,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.training import classification, identity, loop, mesh
-from expressnet_jax.training.checkpoints import load_checkpoint
+from expressnet_jax.training.checkpoint import load_checkpoint
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import begin, init_state

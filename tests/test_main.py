@@ -16,7 +16,8 @@ from expressnet_jax.config import default
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import load_checkpoint, saved_steps
+from expressnet_jax.training.checkpoint import load_checkpoint
+from expressnet_jax.training.checkpoints import saved_steps
 from runs import arrays, history, write_pictures
 from weights import shapes_of
 

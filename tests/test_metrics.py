@@ -9,8 +9,6 @@ from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import (
     classification_metrics,
-    seed_summary,
-    student_t,
     wilson_interval,
 )
 
@@ -90,27 +88,6 @@ def test_wilson_interval_solves_the_score_equation():
 def test_wilson_interval_ends_exactly_at_none_and_all():
     assert wilson_interval(0, 7)[0] == 0
     assert wilson_interval(7, 7)[1] == 1
-
-
-def test_students_t_is_scipys():
-    stats = pytest.importorskip("scipy.stats")
-    freedom = [*range(1, 40), 200]
-    np.testing.assert_allclose([student_t(n) for n in freedom], stats.t.ppf(0.975, freedom), rtol=1e-5)
-
-
-def test_seed_summary_is_scipys_interval():
-    stats = pytest.importorskip("scipy.stats")
-    values = [0.7312, 0.7350, 0.7289]
-    summary = seed_summary(values)
-    expected = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    assert summary["interval"] == pytest.approx(expected, rel=1e-6)
-    assert summary["mean"] == pytest.approx(np.mean(values)) and summary["count"] == 3
-
-
-def test_one_seed_has_no_interval_and_none_is_refused():
-    assert seed_summary([0.7])["interval"] is None
-    with pytest.raises(UserError, match="no seeds"):
-        seed_summary([])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoints import BEST, LATEST
+from expressnet_jax.training.checkpoint import BEST, LATEST
 from expressnet_jax.training.run_folder import FREE_TO_CHANGE, RunFolder, differences, disk_errors
 
 HOLD = """

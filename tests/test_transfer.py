@@ -9,7 +9,7 @@ import pytest
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.transfer import transplant
 from weights import drawn_weights
 

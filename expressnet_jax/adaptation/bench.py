@@ -24,7 +24,7 @@ from expressnet_jax.config import set_key
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes, write_json
 from expressnet_jax.training.assess import assess
-from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.network import make_model, warm_start
 from expressnet_jax.training.run_folder import differences

@@ -14,7 +14,7 @@ from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.report import format_table
 from expressnet_jax.machine import machine
 from expressnet_jax.training.assess import assess
-from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.writers import read_history
 
 ROLES = ("transductive", "heldout")

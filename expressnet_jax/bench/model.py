@@ -19,7 +19,7 @@ from expressnet_jax.deploy.onnx_predict import OnnxPredictor
 from expressnet_jax.machine import machine
 from expressnet_jax.models.inspect import forward_flops, parameter_count
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import Checkpoint, describe
+from expressnet_jax.training.checkpoint import Checkpoint, describe
 from expressnet_jax.training.step import make_predict
 
 

@@ -17,7 +17,7 @@ from expressnet_jax.deploy.onnx_predict import OnnxPredictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.seeds import read_run, recipe, seed_figures
 from expressnet_jax.models.inspect import forward_flops, parameter_count
-from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 
 OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; it is told in its row
 

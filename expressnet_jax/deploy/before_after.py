@@ -11,7 +11,7 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.scan import scan
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.training.assess import assess, labels_in
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 

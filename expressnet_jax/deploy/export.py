@@ -27,7 +27,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
 from expressnet_jax.models.form import convolution_form
 from expressnet_jax.models.inspect import parameter_count
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 
 INSTALL = "pip install jax2onnx onnx"
 OPSET = 18

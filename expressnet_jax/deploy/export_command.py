@@ -31,7 +31,7 @@ def export(arguments: argparse.Namespace) -> None:
     from expressnet_jax.deploy.export import export_onnx
     from expressnet_jax.deploy.quantize import CALIBRATION, quantize
     from expressnet_jax.training.assess import find_temperature
-    from expressnet_jax.training.checkpoints import load_checkpoint
+    from expressnet_jax.training.checkpoint import load_checkpoint
     from expressnet_jax.training.slim import write_slim
 
     checkpoint = load_checkpoint(arguments.checkpoint)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from expressnet_jax.data.datasets.folder import Sample
     from expressnet_jax.deploy.detector import Detector
     from expressnet_jax.deploy.own_faces import Cutting
-    from expressnet_jax.training.checkpoints import Checkpoint
+    from expressnet_jax.training.checkpoint import Checkpoint
     from expressnet_jax.training.setup import Data
 
 SHIPPED = Path(__file__).parent / "weights" / "checkpoint"
@@ -194,7 +194,7 @@ def find_origin(init_from: str | None) -> "Checkpoint":
     Raises:
       UserError: there is none.
     """
-    from expressnet_jax.training.checkpoints import load_checkpoint
+    from expressnet_jax.training.checkpoint import load_checkpoint
 
     if init_from is None and not SHIPPED.is_dir():
         raise UserError(

@@ -12,7 +12,6 @@ from expressnet_jax.evaluation.calibration import expected_calibration_error
 
 # The normal quantile that leaves 2.5 % above it, and Student's for 1 to 9 degrees of freedom.
 Z = 1.959963984540054
-STUDENT_T = (12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157)
 
 
 def classification_metrics(probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
@@ -76,33 +75,6 @@ def wilson_interval(correct: int, count: int, z: float = Z) -> tuple[float, floa
     half = z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
     # At 0 and at N of N the bound is exact, and rounding must not move it.
     return (0.0 if correct == 0 else centre - half, 1.0 if correct == count else centre + half)
-
-
-def seed_summary(values: Sequence[float]) -> dict[str, Any]:
-    """The mean of one figure over seeds and its 95 % interval from Student's t; None where one seed can't give one."""
-    values = np.asarray(values, np.float64)
-    if values.size == 0:
-        raise UserError("no seeds to summarise; give at least one value")
-    mean, deviation, interval = float(values.mean()), None, None
-    if values.size > 1:
-        deviation = float(values.std(ddof=1))
-        half = student_t(values.size - 1) * deviation / math.sqrt(values.size)
-        interval = [mean - half, mean + half]
-    return {"count": values.size, "mean": mean, "interval": interval, "deviation": deviation, "values": values.tolist()}
-
-
-def student_t(freedom: int) -> float:
-    """The two-sided 95 % quantile of Student's t (from 10 degrees on: Abramowitz & Stegun 26.7.5, good to 1e-5)."""
-    if freedom <= len(STUDENT_T):
-        return STUDENT_T[freedom - 1]
-    terms = (
-        Z,
-        (Z**3 + Z) / 4,
-        (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
-        (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384,
-        (79 * Z**9 + 776 * Z**7 + 1482 * Z**5 - 1920 * Z**3 - 945 * Z) / 92160,
-    )
-    return sum(term / freedom**power for power, term in enumerate(terms))
 
 
 def _checked(probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.evaluate import Predict, collect, summarise
 from expressnet_jax.evaluation.tta import with_tta
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.step import make_predict
 
 

@@ -21,7 +21,7 @@ from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pairs, similarities, verification
 from expressnet_jax.machine import machine
-from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.job import Evaluate, Job
 from expressnet_jax.training.mesh import on_devices, spread_over, whole
 from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start

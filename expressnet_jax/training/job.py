@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from expressnet_jax.data.pipeline import Feed
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.program import Program
 from expressnet_jax.training.setup import Plan
 from expressnet_jax.training.state import TrainState

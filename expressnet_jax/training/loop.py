@@ -20,7 +20,8 @@ from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.form import in_products
 from expressnet_jax.models.inspect import parameter_count
-from expressnet_jax.training.checkpoints import Checkpoints, describe
+from expressnet_jax.training.checkpoint import describe
+from expressnet_jax.training.checkpoints import Checkpoints
 from expressnet_jax.training.job import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape

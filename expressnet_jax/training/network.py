@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.config import LARGEST, SMALLEST
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoints import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.transfer import transplant
 
 

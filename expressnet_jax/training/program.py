@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.inspect import layer_order
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.freezing import Learns, all_but, both, thawing
 from expressnet_jax.training.network import image_shape, make_model, warm_start
 from expressnet_jax.training.objectives import Objective, make_objective, rebalance

@@ -15,7 +15,8 @@ from expressnet_jax.cluster import Agreed, everyones
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
-from expressnet_jax.training.checkpoints import BEST, LATEST, saved_steps
+from expressnet_jax.training.checkpoint import BEST, LATEST
+from expressnet_jax.training.checkpoints import saved_steps
 
 # What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
 FREE_TO_CHANGE = ("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export")

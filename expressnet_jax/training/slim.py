@@ -6,7 +6,7 @@ from pathlib import Path
 import orbax.checkpoint as ocp
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoints import Checkpoint
+from expressnet_jax.training.checkpoint import Checkpoint
 
 
 def write_slim(checkpoint: Checkpoint, folder: Path) -> Path:

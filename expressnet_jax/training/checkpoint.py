@@ -1,0 +1,139 @@
+"""A checkpoint as everything after training reads it: found, whole, and of this project, or refused in a line."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.models.registry import create_model
+
+LATEST, BEST = "checkpoints", "best"  # the folders of a run
+OF_THE_RUN = "; where it is moved away, the run's latest one is taken"
+PACKAGES = ("expressnet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class Checkpoint(NamedTuple):
+    """A trained model as read from disk: enough to evaluate, adapt, export or predict."""
+
+    path: Path
+    step: int
+    model: nn.Module
+    variables: dict[str, Any]
+    metadata: dict[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.metadata["classes"])
+
+    @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """The runs that led to this one, the latest last: data set, step, and the people that an identity run knows."""
+        config = self.metadata["config"]
+        own = {"data": config["data"]["name"], "task": config.get("task", "classification"), "step": self.step}
+        own |= {"people": list(self.classes)} if own["task"] == "identity" else {}
+        own |= {"target": config["adapt"]["target"]} if own["task"] == "adaptation" else {}
+        return [*self.metadata.get("lineage", []), own]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return tuple(self.metadata["image_shape"])
+
+
+def describe(
+    config: Mapping[str, Any],
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    lineage: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The metadata of a run's checkpoints. `config` is plain JSON-able values, `lineage` what came before this run."""
+    return {
+        "model": config["model"],
+        "classes": list(classes),
+        "image_shape": list(image_shape),
+        "lineage": list(lineage),
+        "config": config,
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The folder of one step: `path` itself, or the best (else the latest) below a run's workdir.
+
+    Raises:
+      UserError: there is no checkpoint at `path`.
+    """
+    root = Path(path)
+    if not str(path).startswith("gs://") and not root.is_dir():
+        raise UserError(f"{path}: no such folder; give a run's --workdir or one of its checkpoints")
+    if (root / "model").is_dir():
+        return root
+    for folder in (root / BEST, root / LATEST, root):
+        steps = [p for p in folder.glob("*") if p.name.isdigit() and (p / "model").is_dir()]
+        if steps:
+            return max(steps, key=lambda p: int(p.name))
+    raise UserError(f"{path}: no checkpoint in it; a run writes them to {BEST}/ and {LATEST}/ of its --workdir")
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Model and variables of a checkpoint, on this machine's first device, whatever machine wrote it.
+
+    The variables are the averaged weights where the run averaged. Arithmetic is float32.
+
+    Raises:
+      UserError: no checkpoint there, one without metadata, or one whose arrays don't fit the model it names.
+    """
+    folder = find_checkpoint(path).absolute()
+    way_out = OF_THE_RUN if folder.parent.name == BEST else ""
+    own = jax.process_index()  # others may read something else, or nothing
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
+    )
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler(), multiprocessing_options=alone) as reader, silent():
+        try:
+            metadata = reader.restore(folder, ocp.args.Composite(metadata=ocp.args.JsonRestore()))["metadata"]
+            name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
+            options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
+            averaged = metadata.get("averaged", averaged)
+            head = metadata["model"].get("head", "linear")
+            scale = metadata["config"]["loss"]["scale"] if head == "cosine" else 1.0
+        except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
+            raise UserError(
+                f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)}){way_out}"
+            ) from error
+        model = create_model(name, len(classes), head=head, head_scale=scale, **options)
+        target = _model_target(model, shape, averaged)
+        try:
+            saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]
+        except Exception as error:
+            raise UserError(
+                f"{folder}: its arrays are damaged or no {name} of {len(classes)} classes ({one_line(error)});"
+                f" give another checkpoint{way_out}"
+            ) from error
+    variables = saved["ema"] or {"params": saved["params"], "batch_stats": saved["batch_stats"]}
+    return Checkpoint(folder, int(folder.name) if folder.name.isdigit() else 0, model, variables, metadata)
+
+
+def _model_target(model: nn.Module, image_shape: tuple[int, int, int], ema: bool) -> dict[str, Any]:
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
+    sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+    params, stats = jax.tree.map(place, (shapes["params"], shapes.get("batch_stats", {})))
+    return {"params": params, "batch_stats": stats, "ema": {"params": params, "batch_stats": stats} if ema else {}}
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Nothing is logged: what can't be read is reported once, in a line."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
