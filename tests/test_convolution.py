@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import correlate
 
 from expressnet_jax.models import convolution
-from expressnet_jax.models.convolution import conv_for, convolve, patches, product, space_to_depth
+from expressnet_jax.models.convolution import conv_for, convolve, patches, plain, product, space_to_depth
 from expressnet_jax.models.form import convolution_form, in_products
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.models.winograd import tile_size, transforms, winograd
@@ -122,16 +122,15 @@ def test_patches_and_space_to_depth_keep_row_order():
 
 def test_only_training_on_a_cpu_takes_products_and_the_switch_turns_them_off(monkeypatch):
     chosen = lambda train: conv_for(train).keywords["conv_general_dilated"]
-    assert chosen(False) is None
     on_cpu = jax.default_backend() == "cpu"
     monkeypatch.delenv("EXPRESSNET_TUNE", raising=False)
-    assert in_products() == on_cpu and (chosen(True) is convolve) == on_cpu
+    assert in_products() == on_cpu and (chosen(True) is convolve) == (chosen(False) is plain) == on_cpu
     monkeypatch.setenv("EXPRESSNET_TUNE", "0")
     assert not in_products()
     with convolution_form("products"):
         assert chosen(True) is convolve
-    with convolution_form("primitive"):
-        assert chosen(True) is None
+    with convolution_form("primitive"):  # so is what is exported
+        assert chosen(True) is chosen(False) is None
 
 
 def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(small_too):
@@ -156,3 +155,22 @@ def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(smal
         pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True)
         scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain))
         assert max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs) < 2e-4 * scale
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 1), (1, 1)), ((0, 2), (3, 1))])
+@pytest.mark.parametrize(("sides", "stride"), [((2, 2), 1), ((1, 1), 1), ((2, 5), 2), ((3, 3), 1)])
+def test_maps_smaller_than_the_kernel_have_the_same_sum_and_gradients(sides, stride, padding):
+    if min(sides) < 3 and padding == "VALID":
+        pytest.skip("the kernel doesn't fit")
+    arrays = normal(2, *sides, 4), normal(3, 3, 4, 5, seed=1)
+    ours = lambda x, kernel: plain(x, kernel, (stride, stride), padding, **LAYOUT)
+    xlas = lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, **LAYOUT)
+    assert largest_difference(with_gradients(ours, *arrays), with_gradients(xlas, *arrays)) < 1e-5
+
+
+def test_a_map_smaller_than_the_kernel_is_filled_before_the_convolution():
+    """XLA sums in a loop where the convolution itself has to pad to the kernel's size."""
+    conv = lambda x, kernel: plain(x, kernel, (1, 1), "SAME", **LAYOUT)
+    shape = lambda sides: jax.ShapeDtypeStruct(sides, jnp.float32)
+    compiled = jax.jit(conv).lower(shape((1, 2, 2, 512)), shape((3, 3, 512, 512))).compile().as_text()
+    assert "window={size=3x3}" in compiled and "pad=1_1" not in compiled
