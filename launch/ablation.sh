@@ -2,7 +2,7 @@
 # What each part of ExpressNet and of its training is worth: expressnet_tiny under the recipe of configs/zoo.py with one
 # thing changed at a time, every seed of all of them, and the table of the README from that. What is finished is kept, so
 # it goes on where it was stopped. Prepare fer2013 and run `expressnet audit fer2013` first.
-# WORKDIR: where the runs go (default runs/ablation). SEEDS: default "0 1". OUT: the table's JSON, by default beside the
+# WORKDIR: where the runs go (default runs/ablation). SEEDS: default "0 1 2". OUT: the table's JSON, by default beside the
 # figures of the configs. Arguments go to every run, such as --config.train.epochs=30: then set OUT, too.
 # DRY_RUN=1 only prints.
 set -euo pipefail
@@ -37,7 +37,7 @@ mixup augment.mixup=0.2
 cutmix augment.cutmix=1.0"
 
 runs=()
-for seed in ${SEEDS:-0 1}; do
+for seed in ${SEEDS:-0 1 2}; do
   while read -r name keys; do
     folder="$workdir/$name/seed$seed"
     runs+=("$folder")

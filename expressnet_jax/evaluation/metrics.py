@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import expected_calibration_error
 
-# The normal quantile that leaves 2.5 % above it, and Student's for 1 to 9 degrees of freedom.
+# The normal quantile that leaves 2.5 % above it.
 Z = 1.959963984540054
 
 
