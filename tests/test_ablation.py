@@ -84,3 +84,8 @@ def test_the_script_changes_every_part_and_no_key_that_is_none():
     assert {pair.split("=")[1] for _, *pairs in changes for pair in pairs if "attention" in pair} < set(ATTENTIONS)
     touched = {pair.split("=")[0] for _, *pairs in changes for pair in pairs}
     assert {key for key, value in flatten(zoo().augment.to_dict(), "augment.").items() if value} <= touched
+
+
+def test_the_readme_has_the_table_that_the_json_gives():
+    made = table(json.loads((ROOT / "configs" / "results" / "ablation_fer2013.json").read_text()))
+    assert len(made.splitlines()) > 10 and made in (ROOT / "README.md").read_text(encoding="utf-8")
