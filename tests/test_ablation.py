@@ -40,10 +40,10 @@ def finished(tmp_path):
 def test_runs_become_rows_by_what_they_change_and_rows_stay(finished):
     whole = add_runs({}, [finished(0.5, 0), finished(0.6, 1)])
     grown = add_runs(whole, [finished(0.4, 1, augment__flip=0.5), finished(0.3, 0, model__options__attention="eca")])
-    assert list(grown["rows"]) == [WHOLE, "augment.flip=0.5", "model.options.attention=eca"]
-    assert grown["rows"][WHOLE] == whole["rows"][WHOLE] and list(grown["rows"][WHOLE]["seeds"]) == ["0", "1"]
-    assert grown["rows"]["augment.flip=0.5"]["seeds"]["1"]["accuracy"] == 0.4
-    assert list(whole["rows"]) == [WHOLE]
+    assert list(grown["changes"]) == [WHOLE, "augment.flip=0.5", "model.options.attention=eca"]
+    assert grown["changes"][WHOLE] == whole["changes"][WHOLE] and list(grown["changes"][WHOLE]["seeds"]) == ["0", "1"]
+    assert grown["changes"]["augment.flip=0.5"]["seeds"]["1"]["accuracy"] == 0.4
+    assert list(whole["changes"]) == [WHOLE]
 
 
 def test_differences_are_taken_seed_by_seed_with_students_interval(finished):
@@ -68,7 +68,7 @@ def test_the_command_writes_and_prints_it_and_refuses_other_files(finished, tmp_
     assert json.loads(path.read_text())["recipe"]["augment.flip"] == 0
     path.write_text("{}")
     assert main(["bench", "ablation", "--json", str(path)]) == 2
-    assert "ablation.json: no ablation" in capsys.readouterr().err and path.read_text() == "{}"
+    assert "ablation.json: no table of changes" in capsys.readouterr().err and path.read_text() == "{}"
 
 
 def test_the_script_changes_every_part_and_no_key_that_is_none():

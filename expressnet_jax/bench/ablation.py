@@ -3,13 +3,11 @@
 A row stays in the file when its runs are gone, so the table grows over as many sessions as it takes.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from expressnet_jax.config import flatten
-from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.seeds import across_seeds, read_run, recipe, seed_figures
 
 WHOLE = "nothing"  # the row of the runs of the common recipe
@@ -21,19 +19,19 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def add_runs(known: Mapping[str, Any], runs: Sequence[Path]) -> dict[str, Any]:
-    """The file's content with these runs: `recipe`, every key of the common recipe, and `rows` by what is changed.
+    """The file's content with these runs: `recipe`, every key of the common recipe, and `changes`, a row for each.
 
     The first run that a file ever gets says what the common recipe is. A row holds the figures of each seed.
 
     Raises:
       UserError: a run has not finished.
     """
-    figures = {"recipe": dict(known.get("recipe", {})), "rows": dict(known.get("rows", {}))}
+    figures = {"recipe": dict(known.get("recipe", {})), "changes": dict(known.get("changes", {}))}
     for path in runs:
         run = read_run(path)
         keys = flatten(recipe(run["config"]))
         figures["recipe"] = figures["recipe"] or keys
-        row = figures["rows"].setdefault(changed(figures["recipe"], keys), {"machine": run["machine"], "seeds": {}})
+        row = figures["changes"].setdefault(changed(figures["recipe"], keys), {"machine": run["machine"], "seeds": {}})
         seed = seed_figures(run)
         del seed["confusion"]
         row["seeds"][str(run["seed"])] = seed
@@ -50,29 +48,14 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def read_rows(path: Path) -> dict[str, Any]:
-    """The file's content, or nothing where there is none yet.
-
-    Raises:
-      UserError: it is no such file.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {"recipe": found["recipe"], "rows": found["rows"]}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no ablation ({error!r}); give another --json") from error
-
-
 def table(figures: Mapping[str, Any]) -> str:
     """Markdown, a line for each change: percent, mean over its seeds with half of Student's 95 % interval.
 
     A difference is taken seed by seed from the common recipe's run of the same seed, where there is one.
     """
-    whole = figures["rows"].get(WHOLE, {"seeds": {}})["seeds"]
+    whole = figures["changes"].get(WHOLE, {"seeds": {}})["seeds"]
     lines = [HEAD]
-    for name, row in figures["rows"].items():
+    for name, row in figures["changes"].items():
         cells = [name if name == WHOLE else f"`{name}`", ", ".join(sorted(row["seeds"], key=int))]
         for figure in FIGURES:
             cells.append(_percent([seed[figure] for seed in row["seeds"].values()]))

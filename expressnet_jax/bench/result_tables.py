@@ -27,9 +27,10 @@ def add_parts(parts: Any, part: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _zoo(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.zoo import add_runs, read_rows
+    from expressnet_jax.bench.growing import read_growing
+    from expressnet_jax.bench.zoo import add_runs
 
-    return add_runs(read_rows(arguments.json), arguments.runs)
+    return add_runs(read_growing(arguments.json, "networks"), arguments.runs)
 
 
 def _zoo_table(figures: dict[str, Any]) -> str:
@@ -39,9 +40,10 @@ def _zoo_table(figures: dict[str, Any]) -> str:
 
 
 def _ablation(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.ablation import add_runs, read_rows
+    from expressnet_jax.bench.ablation import add_runs
+    from expressnet_jax.bench.growing import read_growing
 
-    return add_runs(read_rows(arguments.json), arguments.runs)
+    return add_runs(read_growing(arguments.json, "changes"), arguments.runs)
 
 
 def _ablation_table(figures: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 A row stays in the file when its run is gone, so the table grows over as many sessions as it takes.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,21 +43,6 @@ def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) ->
     for name, milliseconds in latencies(content, rounds).items():
         figures["networks"][name]["onnx_latency_ms"] = milliseconds
     return figures
-
-
-def read_rows(path: Path) -> dict[str, Any]:
-    """The file's content, or nothing where there is none yet.
-
-    Raises:
-      UserError: it is no such file.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {"recipe": found["recipe"], "networks": found["networks"]}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: no table of networks ({error!r}); give another --json") from error
 
 
 def own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) -> dict[str, Any]:
