@@ -157,11 +157,9 @@ def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(smal
         assert max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs) < 2e-4 * scale
 
 
-@pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 1), (1, 1)), ((0, 2), (3, 1))])
+@pytest.mark.parametrize("padding", ["SAME", ((1, 1), (1, 1)), ((1, 2), (3, 1))])
 @pytest.mark.parametrize(("sides", "stride"), [((2, 2), 1), ((1, 1), 1), ((2, 5), 2), ((3, 3), 1)])
 def test_maps_smaller_than_the_kernel_have_the_same_sum_and_gradients(sides, stride, padding):
-    if min(sides) < 3 and padding == "VALID":
-        pytest.skip("the kernel doesn't fit")
     arrays = normal(2, *sides, 4), normal(3, 3, 4, 5, seed=1)
     ours = lambda x, kernel: plain(x, kernel, (stride, stride), padding, **LAYOUT)
     xlas = lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, **LAYOUT)
