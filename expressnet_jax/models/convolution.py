@@ -35,9 +35,8 @@ def plain(images: Array, kernel: Array, strides: Sequence[int], padding, **optio
     Those XLA hands to no library on a CPU but sums in a loop, a hundred times as slow (3x3 on 2x2, the last stage of a
     residual network at 64 pixels or less). Zeros that are put around the map beforehand make it as large as the kernel.
     """
-    dilated = any(set(options.get(side) or (1,)) != {1} for side in ("lhs_dilation", "rhs_dilation"))
     size, window = images.shape[1:-1], kernel.shape[:-2]
-    if dilated or all(n >= r for n, r in zip(size, window, strict=True)):
+    if _dilated(options) or all(n >= r for n, r in zip(size, window, strict=True)):
         return lax.conv_general_dilated(images, kernel, strides, padding, **options)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(size, window, strides, padding)
@@ -78,8 +77,11 @@ def _can_be_rewritten(images: Array, kernel: Array, strides: Sequence[int], opti
     products = math.prod(images.shape[:3]) * kernel.size // strides[0] ** 2
     square = kernel.shape[0] == kernel.shape[1] and strides[0] == strides[1]
     dense = options.get("feature_group_count", 1) == 1
-    dilated = any(set(options.get(side) or (1,)) != {1} for side in ("lhs_dilation", "rhs_dilation"))
-    return square and dense and not dilated and images.dtype == jnp.float32 and products >= _WORTH_IT
+    return square and dense and not _dilated(options) and images.dtype == jnp.float32 and products >= _WORTH_IT
+
+
+def _dilated(options: dict) -> bool:
+    return any(set(options.get(side) or (1,)) != {1} for side in ("lhs_dilation", "rhs_dilation"))
 
 
 @jax.custom_vjp
