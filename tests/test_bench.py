@@ -101,6 +101,11 @@ def test_adaptation_figures():
     np.testing.assert_allclose(figures["to_plain"]["dann"]["ratio"], speed["dann"] / speed["source_only"])
 
 
+def test_a_network_that_can_not_take_the_crops_of_an_adaptation_is_refused_before_it_is_compiled():
+    with pytest.raises(UserError, match=r"augment\.crop: this model takes pictures of one size only"):
+        bench_adapt(["dann"], network="plain_cnn")
+
+
 def test_a_scene_holds_the_enlarged_face_where_its_number_says():
     face = np.random.default_rng(0).integers(0, 256, (48, 48, 3), np.uint8)
     scenes = [predict.scene(face, number) for number in (3, 3, 4)]

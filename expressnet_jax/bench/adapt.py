@@ -20,6 +20,7 @@ from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.setup import check_model
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_dispatch, make_train_step
 
@@ -33,8 +34,9 @@ class AdaptationStep:
     def __init__(self, name: str, network: str, size: int, batch_size: int):
         config, method, mesh = adaptation_config("source", "target", name, size), make_method(name), make_mesh()
         check_batch(batch_size, 1, mesh)
+        config.model.name, shape = network, (size, size, 1)
+        check_model(config, shape)
         model = create_model(network, CLASSES, dropout=config.model.dropout, dtype=compute_dtype("auto"))
-        shape = (size, size, 1)
         features = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *shape), np.float32))["params"]["head"]
         domains = Size(EXAMPLES, features["kernel"].shape[0], CLASSES)
         objective = make_objective(rebalance=rebalance("none", np.ones(CLASSES)))

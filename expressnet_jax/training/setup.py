@@ -74,7 +74,7 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     make_objective(config.loss.name, rebalance=rebalance(config.loss.rebalance, np.ones(2)))
     if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
         raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
-    _check_model(config, shape)
+    check_model(config, shape)
     if (config.loss.name in MARGINS) != (config.model.head == "cosine"):
         raise UserError(
             f"loss.name: {config.loss.name} with model.head {config.model.head}; {' and '.join(MARGINS)} go with"
@@ -95,9 +95,13 @@ def _check_package(key: str, wanted: str | bool, package: str, install: str) -> 
         raise UserError(f"{key}: needs {package}; pip install {install}, or switch {key} off")
 
 
-def _check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
+def check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
     """The network can be built. If it is trained on crops and evaluated on whole pictures, they have the same size to
-    its parameters."""
+    its parameters.
+
+    Raises:
+      UserError: one of them is not so; the line begins with the key.
+    """
     model, (size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
     if crop > size:
         raise UserError(f"augment.crop: {crop} pixels do not fit into pictures of data.size {size}")
