@@ -123,6 +123,24 @@ def test_logit_adjustment_is_equation_10_of_menon(tau):
     np.testing.assert_allclose(objective(LOGITS, HARD), np.mean(expected), rtol=1e-5)
 
 
+@pytest.mark.parametrize("tau", [1.0, 0.5])
+@pytest.mark.parametrize("amount", [0.0, 0.1, 0.5])
+def test_smoothed_targets_leave_logit_adjustment_the_class_that_menon_asks_for(amount, tau):
+    """The logits that are largest where p / prior^tau is have the least expected loss: its gradient is zero there."""
+    prior = COUNTS / COUNTS.sum()
+    p = np.random.default_rng(1).dirichlet(prior, 40)
+    best = np.log((1 - amount) * p / prior**tau + amount / (prior**tau).sum())
+    assert (best.argmax(1) == (p / prior**tau).argmax(1)).all()
+    objective = make_objective(label_smoothing=amount, rebalance=rebalance("logit_adjustment", COUNTS, tau=tau))
+
+    def expected(logits, p):
+        losses = jax.vmap(lambda target: objective(logits[None], target[None]))(jnp.eye(7))
+        return p @ losses
+
+    gradient = jax.jit(jax.vmap(jax.grad(expected)))(best.astype(np.float32), p.astype(np.float32))
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+
+
 def test_objectives_compile_and_stay_in_float32():
     objective = make_objective("focal", label_smoothing=0.1, rebalance=rebalance("inverse", COUNTS))
     value = jax.jit(objective)(jnp.asarray(LOGITS), jnp.asarray(HARD))

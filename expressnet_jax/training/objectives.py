@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from scipy.special import softmax
 
 from expressnet_jax.errors import UserError
 
@@ -47,9 +48,12 @@ def cosface(cosines: Array, targets: Array, margin: float = 0.35) -> Array:
 MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
-def smooth(targets: Array, amount: float) -> Array:
-    """(1 - amount) t + amount / K (Szegedy et al. 2016, section 7): float[B,K] -> float[B,K]."""
-    return (1 - amount) * targets + amount / targets.shape[-1]
+def smooth(targets: Array, amount: float, towards: Array | None = None) -> Array:
+    """(1 - amount) t + amount u: float[B,K] -> float[B,K] (Szegedy et al. 2016, section 7).
+
+    `towards`, u, float[K] that sums to 1, is 1 / K for each class unless it is given.
+    """
+    return (1 - amount) * targets + amount * (1 / targets.shape[-1] if towards is None else towards)
 
 
 def inverse_weights(counts: np.ndarray) -> np.ndarray:
@@ -110,7 +114,10 @@ def make_objective(
 ) -> Objective:
     """The mean loss of a batch: (logits float[B,K], targets float[B,K]) -> float32[].
 
-    A soft target's class weight is its expectation, so mixing and smoothing go together with rebalancing. `arcface` and
+    A soft target's class weight is its expectation, so mixing and smoothing go together with rebalancing. Where logits
+    are shifted by tau log prior, targets are smoothed towards prior^tau: with u the loss is least where
+    exp f_k ~ ((1 - amount) p_k + amount u_k) / prior_k^tau, and only with this u does the largest f remain that of the
+    largest p_k / prior_k^tau. Towards 1 / K the rarest class would win wherever the network is unsure. `arcface` and
     `cosface` take cosines for logits and are cross-entropy of `scale` times what the margin leaves of them.
 
     Raises:
@@ -121,10 +128,13 @@ def make_objective(
     if name not in losses:
         raise UserError(f"loss.name: no loss {name!r}; one of {', '.join(losses)}")
 
+    towards = softmax(rebalance.logit_shift)
+
     def objective(logits: Array, targets: Array) -> Array:
         weights = targets @ rebalance.weights
         if name in MARGINS:
             logits = scale * MARGINS[name](logits, targets, margin)
-        return (weights * losses[name](logits + rebalance.logit_shift, smooth(targets, label_smoothing))).mean()
+        smoothed = smooth(targets, label_smoothing, towards)
+        return (weights * losses[name](logits + rebalance.logit_shift, smoothed)).mean()
 
     return objective
