@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from expressnet_jax.adaptation.domains import Domains
 from expressnet_jax.adaptation.report import ROLES, digest, list_examples
-from expressnet_jax.evaluation.seeds import across_seeds
+from expressnet_jax.evaluation.seeds import across_seeds, percent_across
 from expressnet_jax.machine import machine
 
 FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
@@ -98,8 +98,9 @@ def format_table(figures: Mapping[str, Any]) -> str:
             lines.append(f"| {name} | not possible: {row['error']} | | | | | |")
             continue
         held, weight = row["heldout"], row.get("weight")
-        cells = [_percent(held["balanced_accuracy"]), _percent(row["gain"], "+"), _percent(held["accuracy"])]
-        cells += [_percent(held["macro_f1"]), _percent(row["transductive"]["balanced_accuracy"])]
+        cells = [percent_across(held[figure]) for figure in FIGURES]
+        cells.insert(1, percent_across(row["gain"], "+"))
+        cells.append(percent_across(row["transductive"]["balanced_accuracy"]))
         lines.append(f"| {name} | {' | '.join(cells)} | {'' if weight is None else f'{weight:g}'} |")
     return "\n".join([*lines, "", _legend(figures), "", *_recalls(figures), ""])
 
@@ -128,11 +129,3 @@ def _legend(figures: Mapping[str, Any]) -> str:
         " `oracle` learned from the labels of all pictures to adapt on (its transductive figure is a training figure)."
         f" Gains are over `source_only` of the same seed.{chosen}{led}"
     )
-
-
-def _percent(found: Mapping[str, Any] | None, sign: str = "") -> str:
-    if found is None:
-        return ""
-    text = f"{100 * found['mean']:{sign}.1f}"
-    interval = found["interval"]
-    return text if interval is None else f"{text} ± {50 * (interval[1] - interval[0]):.1f}"

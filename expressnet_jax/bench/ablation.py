@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expressnet_jax.config import flatten
-from expressnet_jax.evaluation.seeds import across_seeds, read_run, recipe, seed_figures
+from expressnet_jax.evaluation.seeds import across_seeds, percent_across, read_run, recipe, seed_figures
 
 WHOLE = "nothing"  # the row of the runs of the common recipe
 HEAD = (
@@ -58,14 +58,8 @@ def table(figures: Mapping[str, Any]) -> str:
     for name, row in figures["changes"].items():
         cells = [name if name == WHOLE else f"`{name}`", ", ".join(sorted(row["seeds"], key=int))]
         for figure in FIGURES:
-            cells.append(_percent([seed[figure] for seed in row["seeds"].values()]))
+            cells.append(percent_across(across_seeds([seed[figure] for seed in row["seeds"].values()])))
             pairs = [seed[figure] - whole[key][figure] for key, seed in row["seeds"].items() if key in whole]
-            cells.append(_percent(pairs, sign="+") if pairs and name != WHOLE else "")
+            cells.append(percent_across(across_seeds(pairs), "+") if pairs and name != WHOLE else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _percent(values: Sequence[float], sign: str = "") -> str:
-    found = across_seeds(values)
-    text = f"{100 * found['mean']:{sign}.1f}"
-    return text if found["interval"] is None else f"{text} ± {50 * (found['interval'][1] - found['interval'][0]):.1f}"

@@ -86,6 +86,11 @@ def untrained(name: str, shape: tuple[int, int, int]) -> Checkpoint:
     return Checkpoint(Path(name), 0, model, variables, describe(config.to_dict(), BASIC, shape))
 
 
+def noise(model: OnnxPredictor) -> np.ndarray:
+    """One picture as the model takes it, uint8[1,H,W,C]."""
+    return np.random.default_rng(0).integers(0, 256, (1, *model.image_shape), np.uint8)
+
+
 def timed(predict: Callable, images: np.ndarray, seconds: float = 0.3) -> Callable[[], float]:
     """Milliseconds of one call, over about `seconds` of calls."""
     predict(images)

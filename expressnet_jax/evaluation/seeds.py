@@ -25,6 +25,15 @@ def across_seeds(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "standard_deviation": deviation, "interval": [mean - half, mean + half]}
 
 
+def percent_across(found: Mapping[str, Any] | None, sign: str = "") -> str:
+    """What `across_seeds` gives, as `68.9 ± 0.4`: percent with half of the interval; nothing for None."""
+    if found is None:
+        return ""
+    text = f"{100 * found['mean']:{sign}.1f}"
+    interval = found["interval"]
+    return text if interval is None else f"{text} ± {50 * (interval[1] - interval[0]):.1f}"
+
+
 def read_run(workdir: Path) -> dict[str, Any]:
     """A finished run's evaluation.json with its config.
 
