@@ -113,7 +113,7 @@ def _loss() -> ConfigDict:
     loss = ConfigDict()
     loss.name = "cross_entropy"  # cross_entropy | focal | arcface | cosface (the last two with model.head=cosine)
     loss.targets = "label"  # label | votes | both: half of each
-    loss.label_smoothing = 0.0
+    loss.label_smoothing = 0.0  # towards equal shares; with logit_adjustment towards the classes' frequencies
     loss.rebalance = "none"  # none | inverse | effective_number | logit_adjustment
     loss.effective_beta = 0.999
     loss.logit_adjustment = 1.0
