@@ -1,0 +1,52 @@
+"""Without an accelerator at hand: the step that one would compile can be written for it, in its own arithmetic."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from expressnet_jax.config import default
+from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.training.network import compute_dtype
+from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.state import begin, init_state
+from expressnet_jax.training.step import make_dispatch, make_train_step
+from expressnet_jax.training.task import supervised
+
+STEPS, BATCH, SIDE = 2, 8, 16
+CONVOLUTION = "stablehlo.convolution"
+
+
+@pytest.fixture(scope="module")
+def traced(mesh_of):
+    """backend -> a dispatch of two steps of Muon on augmented pictures, as a process on that backend traces it."""
+
+    def trace(backend):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(jax, "default_backend", lambda: backend)
+            model = Classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4, dtype=compute_dtype("auto")), 7)
+            rate = make_schedule("constant", 0.01, 1)
+            optimizer, equal = make_optimizer("muon", rate), rebalance("none", np.ones(7))
+            augmentation = default().augment.to_dict() | {"flip": 0.5, "rotate": 12.0, "erase": 0.5}
+            task = supervised(model, make_objective(rebalance=equal), augmentation)
+            state = init_state(begin(model, (SIDE, SIDE, 1)), optimizer, mesh_of(4), ema=True)
+            batches = {
+                "image": jax.ShapeDtypeStruct((STEPS, BATCH, SIDE, SIDE, 1), jnp.uint8),
+                "label": jax.ShapeDtypeStruct((STEPS, BATCH), jnp.int32),
+            }
+            return make_dispatch(make_train_step(task, optimizer, rate, ema=0.9)).trace(state, None, batches)
+
+    return {backend: trace(backend) for backend in ("cpu", "gpu")}
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+def test_the_training_step_can_be_written_for_an_accelerator(traced, platform):
+    written = traced["gpu"].lower(lowering_platforms=(platform,)).as_text()
+    convolutions = [line for line in written.splitlines() if CONVOLUTION in line]
+    assert convolutions and all("bf16" in line for line in convolutions)
+
+
+def test_the_same_step_on_a_cpu_is_single_precision(traced):
+    assert "bf16" not in traced["cpu"].lower().as_text()
