@@ -35,7 +35,7 @@ def bench_model(
     """New networks of these names: latency of one picture and throughput of a batch, all in turns.
 
     ONNX Runtime predicts on the CPU, with one thread (`latency`) and with one for each core (`throughput`); JAX on its
-    default device. With `training` also a training step of a batch, which takes half a minute a network to compile.
+    default device. With `training` also a training step of a batch, which takes a minute a network to compile.
     """
     shape = (size, size, channels)
     rng = np.random.default_rng(0)

@@ -22,7 +22,7 @@ def _networks(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--batch_size", type=int, default=64)
-    sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="half a minute a network")
+    sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="a minute a network")
 
 
 def _faces(sub: argparse.ArgumentParser) -> None:
