@@ -80,12 +80,12 @@ def test_ceilings_count_operations_and_bytes(monkeypatch):
 
 
 def test_step_figures(tmp_path):
-    options = {"size": 32, "batch_size": 8, "steps_per_dispatch": 2}
+    options = {"size": 24, "batch_size": 4, "steps_per_dispatch": 2}
     figures = bench_step("plain_cnn", rounds=1, block_seconds=0.01, ceilings=False, **options)
     assert figures["against"] == {} and figures["options"] | options == figures["options"]
-    assert figures["images_per_second"]["jax"] == pytest.approx(8 / figures["step_ms"] * 1000)
+    assert figures["images_per_second"]["jax"] == pytest.approx(4 / figures["step_ms"] * 1000)
     forward = jax.jit(create_model("plain_cnn", 7).apply).lower(
-        create_model("plain_cnn", 7).init(jax.random.key(0), jnp.zeros((1, 32, 32, 1))), jnp.zeros((8, 32, 32, 1))
+        create_model("plain_cnn", 7).init(jax.random.key(0), jnp.zeros((1, 24, 24, 1))), jnp.zeros((4, 24, 24, 1))
     )
     # Forward, gradient by the activations, gradient by the weights: about three times the forward pass.
     assert 2 < figures["flops_per_step"] / forward.cost_analysis()["flops"] < 4.5
@@ -95,7 +95,7 @@ def test_step_figures(tmp_path):
 
 
 def test_adaptation_figures():
-    figures = bench_adapt(["dann"], network="explainable_cnn", size=32, batch_size=8, rounds=1, block_seconds=0.01)
+    figures = bench_adapt(["dann"], network="explainable_cnn", size=24, batch_size=8, rounds=1, block_seconds=0.01)
     speed = figures["images_per_second"]
     assert speed.keys() == {"source_only", "dann"} and figures["to_plain"].keys() == {"dann"}
     np.testing.assert_allclose(figures["to_plain"]["dann"]["ratio"], speed["dann"] / speed["source_only"])
@@ -141,7 +141,7 @@ def test_train_figures(tiny_config, tmp_path):
 
 
 def test_devices_that_share_the_cores_take_turns_with_one(tmp_path):
-    figures = bench_devices("plain_cnn", 2, size=32, batch_size=8, rounds=1, block_seconds=0.01)
+    figures = bench_devices("plain_cnn", 2, size=24, batch_size=8, rounds=1, block_seconds=0.01)
     assert set(figures["images_per_second"]) == {"1", "2"} and figures["devices"] == 2
     speed = figures["images_per_second"]
     assert figures["to_one_device"]["ratio"] == pytest.approx(speed["2"] / speed["1"])

@@ -56,10 +56,10 @@ def test_finished_runs_become_rows_and_rows_stay(finished, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"| `plain_cnn` | {row['parameters']:,} |" in printed
 
-    other = finished("two", model__name="explainable_cnn", model__options__widths=(4, 8), augment__erase=0.5)
+    other = finished("two", model__name="explainable_cnn", model__options__widths=(4,), augment__erase=0.5)
     grown = add_runs(stored, [other], rounds=1)
     assert grown["networks"]["plain_cnn"] == row
-    own = {"augment.erase": 0.5, "model.options.widths": [4, 8]}
+    own = {"augment.erase": 0.5, "model.options.widths": [4]}
     assert grown["networks"]["explainable_cnn"]["own"] == own
     report = json.loads((workdir / "config.json").read_text())
     report["train"]["epochs"] = 99.0
