@@ -116,8 +116,7 @@ def harness(kills: int, most: int = 5, seed: int = 0, fill: bool = True) -> dict
         start(root / "straight").finish()
         filled = fill and full_disk(start, root / "small", root / "straight")
         if fill:
-            done = "one line, and exact afterwards" if filled else "mounting is not allowed here"
-            print(f"a full disk: {done}")
+            print("a full disk:", "one line, and exact afterwards" if filled else "mounting is not allowed here")
         begun = time.time()
         start(root / "again").finish()
         seconds = time.time() - begun

@@ -67,7 +67,7 @@ def test_label_smoothing_mixes_in_the_uniform_distribution():
     p = softmax(LOGITS.astype(np.float64))
     expected = np.mean(0.9 * -np.log(p[np.arange(50), LABELS]) + 0.1 * -np.log(p).mean(-1))
     np.testing.assert_allclose(make_objective(label_smoothing=0.1, rebalance=NONE)(LOGITS, HARD), expected, rtol=1e-5)
-    np.testing.assert_allclose(smooth(SOFT, 0.3).sum(-1), 1, rtol=1e-6)
+    np.testing.assert_allclose(smooth(SOFT, 0.3, SOFT[0]).sum(-1), 1, rtol=1e-6)
 
 
 def test_inverse_weights_give_every_class_the_same_sum():

@@ -15,9 +15,8 @@ from expressnet_jax.adaptation.registry import make_method
 from expressnet_jax.adaptation.task import adaptation, begin_adaptation
 from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.machine import machine
-from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.mesh import check_batch, make_mesh
-from expressnet_jax.training.network import compute_dtype
+from expressnet_jax.training.network import make_model
 from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.setup import check_model
@@ -36,7 +35,7 @@ class AdaptationStep:
         check_batch(batch_size, 1, mesh)
         config.model.name, shape = network, (size, size, 1)
         check_model(config, shape)
-        model = create_model(network, CLASSES, dropout=config.model.dropout, dtype=compute_dtype("auto"))
+        model = make_model(config, CLASSES)
         features = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *shape), np.float32))["params"]["head"]
         domains = Size(EXAMPLES, features["kernel"].shape[0], CLASSES)
         objective = make_objective(rebalance=rebalance("none", np.ones(CLASSES)))

@@ -48,12 +48,10 @@ def cosface(cosines: Array, targets: Array, margin: float = 0.35) -> Array:
 MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
-def smooth(targets: Array, amount: float, towards: Array | None = None) -> Array:
-    """(1 - amount) t + amount u: float[B,K] -> float[B,K] (Szegedy et al. 2016, section 7).
-
-    `towards`, u, float[K] that sums to 1, is 1 / K for each class unless it is given.
-    """
-    return (1 - amount) * targets + amount * (1 / targets.shape[-1] if towards is None else towards)
+def smooth(targets: Array, amount: float, towards: Array | float) -> Array:
+    """(1 - amount) t + amount u, u `towards`, float[K] that sums to 1: float[B,K] -> float[B,K] (Szegedy et al. 2016,
+    section 7, where u is 1 / K)."""
+    return (1 - amount) * targets + amount * towards
 
 
 def inverse_weights(counts: np.ndarray) -> np.ndarray:
