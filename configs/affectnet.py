@@ -27,7 +27,7 @@ def get_config():
     config.optimizer.learning_rate = 0.4
     config.optimizer.warmup_epochs = 1.0
     config.optimizer.ema = 0.999
-    config.loss.label_smoothing = 0.1
+    config.losses.expression.label_smoothing = 0.1
     config.eval.metric = "balanced_accuracy"
     config.eval.tta = "flip"
     augment_faces(config)

@@ -28,7 +28,7 @@ def get_config():
     config.optimizer.weight_decay = 0.05
     config.optimizer.warmup_epochs = 1.0
     config.optimizer.ema = 0.998
-    config.loss.label_smoothing = 0.1
+    config.losses.expression.label_smoothing = 0.1
     config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
     augment_faces(config)

@@ -26,7 +26,7 @@ def get_config():
     config.optimizer.weight_decay = 0.05
     config.optimizer.warmup_epochs = 1.0
     config.optimizer.ema = 0.998
-    config.loss.targets = "both"
+    config.losses.expression.soft_targets = "both"
     config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
     augment_faces(config)

@@ -17,7 +17,7 @@ def get_config():
     config.train.epochs = 40.0
     config.optimizer.learning_rate = 0.1
     config.optimizer.ema = 0.998
-    config.loss.targets = "votes"
+    config.losses.expression.soft_targets = "votes"
     config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
     augment_faces(config)

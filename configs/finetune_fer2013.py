@@ -29,7 +29,7 @@ def get_config():
     config.optimizer.freeze_epochs = 0.5
     config.optimizer.layer_decay = 0.9
     config.optimizer.ema = 0.998
-    config.loss.label_smoothing = 0.1
+    config.losses.expression.label_smoothing = 0.1
     config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
     augment_faces(config)

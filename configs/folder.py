@@ -21,8 +21,8 @@ def get_config():
     config.optimizer.learning_rate = 0.05
     config.optimizer.warmup_epochs = 2.0
     config.optimizer.ema = 0.99
-    config.loss.label_smoothing = 0.1
-    config.loss.rebalance = "effective_number"
+    config.losses.expression.label_smoothing = 0.1
+    config.losses.expression.class_weighting = "effective_number"
     config.eval.metric = "balanced_accuracy"
     config.eval.tta = "flip"
     config.export = "model.onnx"

@@ -8,7 +8,7 @@ verification 69.7 % (standard error 1.7) on 3,354 pairs of 162 others, best afte
 by heart. 8 min of 2 CPU cores (AMD EPYC) that other work shared, seed 0, 2026-11-21.
 """
 
-from expressnet_jax.config import augment_faces, default
+from expressnet_jax.config import augment_faces, classification_loss, default
 
 
 def get_config():
@@ -20,9 +20,7 @@ def get_config():
     config.data.name = "people"
     config.train.batch_size = 128
     config.train.epochs = 24.0
-    config.loss.name = "arcface"
-    config.loss.margin = 0.3
-    config.loss.scale = 32.0
+    config.losses = {"identity": classification_loss(loss="arcface", margin=0.3, scale=32.0)}
     config.optimizer.name = "muon"
     config.optimizer.learning_rate = 0.01
     config.optimizer.weight_decay = 0.05

@@ -24,8 +24,8 @@ def get_config():
     config.optimizer.learning_rate = 0.1
     config.optimizer.warmup_epochs = 5.0
     config.optimizer.ema = 0.999
-    config.loss.label_smoothing = 0.1
-    config.loss.rebalance = "effective_number"
+    config.losses.expression.label_smoothing = 0.1
+    config.losses.expression.class_weighting = "effective_number"
     config.eval.metric = "balanced_accuracy"
     config.eval.tta = "flip"
     augment_faces(config)

@@ -5,14 +5,14 @@ Read at the edge only (main, loop); inside, plain values. A key that is not here
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from expressnet_jax.errors import UserError
 
-FREE = ("model.options.", "data.options.", "adapt.options.")  # below these any key may be new
+FREE = ("model.options.", "data.options.", "adapt.options.", "losses.", "evals.")  # below these any key may be new
 SMALLEST, LARGEST = 32, 512  # pixels a side of the pictures that the networks are built for
 SMALLEST_SEEN = 16  # of what augmentation may leave of them in training
 
@@ -28,14 +28,21 @@ def default() -> ConfigDict:
     config.augment = _augment()
     config.train = _train()
     config.optimizer = _optimizer()
-    config.loss = _loss()
+    # Name -> a loss: its options, the `target` that it is about and the `output` of the network that it compares with
+    # it; both are its name unless they are given. A target's head is built with its first loss.
+    config.losses = ConfigDict({"expression": classification_loss()})
     config.adapt = _adaptation()
     config.eval = _evaluation()
     config.checkpoint = ConfigDict({"every_epochs": 1.0, "keep": 2})
     config.mesh = ConfigDict({"data": -1, "model": 1})
     config.log = ConfigDict({"every_steps": 50, "tensorboard": False})
     config.export = ""
+    # Name -> {"data": NAME, "split": NAME}: prepared data sets that are evaluated as well, at every evaluation.
+    config.evals = ConfigDict()
     config.lock()
+    config.losses.unlock()
+    config.losses.expression.lock()
+    config.evals.unlock()
     config.model.options.unlock()
     config.data.options.unlock()
     config.adapt.options.unlock()
@@ -109,24 +116,20 @@ def _optimizer() -> ConfigDict:
     return optimizer
 
 
-def _loss() -> ConfigDict:
+def classification_loss(**changes: Any) -> ConfigDict:
+    """Return the options of a loss that compares the logits of a head with a class."""
     loss = ConfigDict()
-    loss.name = "cross_entropy"  # cross_entropy | focal | arcface | cosface (the last two with model.head=cosine)
-    loss.targets = "label"  # label | votes | both: half of each
+    loss.loss = "cross_entropy"  # cross_entropy | focal | arcface | cosface (the last two with model.head=cosine)
+    loss.weight = 1.0
+    loss.soft_targets = "label"  # label | votes | both: half of each
     loss.label_smoothing = 0.0  # towards equal shares; with logit_adjustment towards the classes' frequencies
-    loss.rebalance = "none"  # none | inverse | effective_number | logit_adjustment
+    loss.class_weighting = "none"  # none | inverse | effective_number | logit_adjustment
     loss.effective_beta = 0.999
     loss.logit_adjustment = 1.0
     loss.focal_gamma = 2.0
-    loss.margin = 0.5  # arcface: radians added to the angle of the own class; cosface: taken off its cosine
+    loss.margin = 0.5  # arcface: radians added to the angle of the own class; cosface: subtracted from its cosine
     loss.scale = 64.0  # of the cosines
-    loss.distance = "none"  # none | center | island | joint: of the features from their class's centre and others'
-    loss.classification_weight = 1.0  # the whole loss: this times the loss above,
-    loss.regularisation_weight = 0.0  # and this times half the squared norm of the kernels,
-    loss.distance_weight = 0.01  # and this times the distance
-    loss.center_rate = 0.5  # how fast the centres follow the features
-    loss.island_weight = 10.0  # island: of the cosines between centres
-    loss.distance_margin = 0.5  # joint: how much nearer, in cosine, the own centre shall be than any other
+    loss.update(changes)
     return loss
 
 
@@ -148,7 +151,7 @@ def _evaluation() -> ConfigDict:
     evaluation = ConfigDict()
     evaluation.every_epochs = 1.0
     evaluation.batch_size = 256
-    evaluation.metric = "accuracy"  # accuracy | balanced_accuracy | macro_f1: what selects the best checkpoint
+    evaluation.metric = "accuracy"  # what selects the best checkpoint; of another head or data set: "NAME/METRIC"
     evaluation.tta = "none"  # none | flip | ten_crop: of the final report; selection always uses none
     evaluation.mistakes = True
     return evaluation
@@ -181,10 +184,25 @@ def set_key(config: ConfigDict, key: str, value: Any) -> None:
     if key not in known and not key.startswith(FREE):
         close = difflib.get_close_matches(key, known, n=1)
         raise UserError(f"--set: no key {key!r}" + (f"; did you mean {close[0]}?" if close else ""))
+    *groups, name = key.split(".")
     try:
-        config.update_from_flattened_dict({key: value})
+        if key.startswith(FREE):
+            free_section(config, groups)[name] = value
+        else:
+            config.update_from_flattened_dict({key: value})
     except (TypeError, ValueError) as error:
         raise UserError(f"--set: {key}={value!r} is no {type(known.get(key)).__name__}") from error
+
+
+def free_section(config: ConfigDict, groups: Sequence[str]) -> ConfigDict:
+    """Return the section `groups` of a config, unlocked: its keys may be new, and so may the section."""
+    for group in groups:
+        if group not in config:
+            with config.unlocked():
+                config[group] = ConfigDict()
+        config = config[group]
+    config.unlock()
+    return config
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -205,13 +223,11 @@ _RANGES = {
     ),
     **dict.fromkeys(["model.dropout", "augment.flip", "augment.shadow", "augment.erase", "augment.cutout"], _SHARE),
     **dict.fromkeys(["augment.scale", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE),
-    **dict.fromkeys(["optimizer.layer_decay", "loss.label_smoothing"], _SHARE),
+    **dict.fromkeys(["optimizer.layer_decay", "losses.expression.label_smoothing"], _SHARE),
     "train.grow_until": _SHARE,
-    "loss.effective_beta": (0, 1 - 1e-9, True),
-    "loss.margin": (0, 1.5, True),
-    "loss.scale": _POSITIVE,
-    "loss.classification_weight": _POSITIVE,
-    "loss.center_rate": _SHARE,
+    "losses.expression.effective_beta": (0, 1 - 1e-9, True),
+    "losses.expression.margin": (0, 1.5, True),
+    "losses.expression.scale": _POSITIVE,
     "adapt.holdout": (0, 1, False),
     "mesh.data": (-1, math.inf, True),
     "seed": (0, 2**31 - 1, True),
@@ -223,6 +239,7 @@ def check_values(config: ConfigDict) -> None:
     if not isinstance(config, ConfigDict):
         raise UserError("config: get_config() must return what expressnet_jax.config.default() gives, with changes")
     known, given = flatten(default().to_dict()), flatten(config.to_dict())
+    known = {key: value for key, value in known.items() if not key.startswith("losses.") or key in given}
     if missing := sorted(known.keys() - given.keys()):
         raise UserError(f"config: {missing[0]} is missing; begin get_config() with expressnet_jax.config.default()")
     if extra := sorted(key for key in given.keys() - known.keys() if not key.startswith(FREE)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import FREE, default, flatten
+from expressnet_jax.config import FREE, default, flatten, free_section
 from expressnet_jax.errors import UserError, one_line
 
 USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [--config.train.batch_size=64 ...]"
@@ -69,13 +69,13 @@ def take_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 def set_option(config: ConfigDict, key: str, text: str) -> None:
     """Sets `model.options.widths` to "(16, 32)" or "[16, 32]", `model.options.attention` to "cbam"."""
-    section, group, name = key.split(".", 2)
+    *groups, name = key.split(".")
     try:
         value = json.loads(re.sub(r"^\((.*?),?\)$", r"[\1]", text))
     except json.JSONDecodeError:
         value = text
-    options = config[section][group]
-    with options.unlocked(), options.ignore_type():
+    options = free_section(config, groups)
+    with options.ignore_type():
         options[name] = tuple(value) if isinstance(value, list) else value
 
 

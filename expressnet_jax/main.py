@@ -64,11 +64,11 @@ TASKS = {
 }
 
 
-def prepare_of(config):
+def experiment_builder(config):
     """What makes the job of a config's task."""
     if config.task not in TASKS:
         raise UserError(f"task: no {config.task!r}; one of {', '.join(TASKS)}")
-    return import_module(TASKS[config.task]).prepare
+    return import_module(TASKS[config.task]).build_experiment
 
 
 def rehearse(config) -> int:
@@ -77,7 +77,7 @@ def rehearse(config) -> int:
     from expressnet_jax.training.rehearse import rehearse
 
     keep_compiled()
-    print("\n".join(rehearse(config, prepare_of(config))))
+    print("\n".join(rehearse(config, experiment_builder(config))))
     return 0
 
 
@@ -87,7 +87,7 @@ def run(config, workdir: Path) -> list[Path]:
     from expressnet_jax.training.loop import train
 
     keep_compiled()
-    job = train(config, workdir, prepare_of(config))
+    job = train(config, workdir, experiment_builder(config))
     if not leads():
         return []
     checkpoint, files = job.finish(workdir)

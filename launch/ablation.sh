@@ -20,13 +20,13 @@ attention_spatial model.options.attention=spatial
 attention_cbam model.options.attention=cbam
 attention_csam model.options.attention=csam
 attention_multi_scale model.options.attention=multi_scale
-joint loss.distance=joint
-center loss.distance=center
-no_smoothing loss.label_smoothing=0.0
+triplet_center losses.center.loss=triplet_center losses.center.target=expression losses.center.weight=0.01
+center losses.center.loss=center losses.center.target=expression losses.center.weight=0.01
+no_smoothing losses.expression.label_smoothing=0.0
 balanced_sampling data.balance=1.0
-inverse loss.rebalance=inverse
-effective_number loss.rebalance=effective_number
-logit_adjustment loss.rebalance=logit_adjustment
+inverse losses.expression.class_weighting=inverse
+effective_number losses.expression.class_weighting=effective_number
+logit_adjustment losses.expression.class_weighting=logit_adjustment
 no_mirror augment.flip=0.0
 no_rotation augment.rotate=0.0
 no_zoom augment.zoom=0.0

@@ -29,7 +29,7 @@ MORE = {
     "train.batch_size": 64,
     "train.epochs": 7.15,
     "log.every_steps": 1,
-    "loss.label_smoothing": 0.1,
+    "losses.expression.label_smoothing": 0.1,
     "optimizer.learning_rate": 0.02,
 }
 

@@ -119,4 +119,4 @@ def history(workdir: Path) -> list[dict]:
 
 def train(config, workdir: Path):
     """The common task, in this process."""
-    return loop.train(config, workdir, classification.prepare)
+    return loop.train(config, workdir, classification.build_experiment)

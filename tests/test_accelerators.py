@@ -2,18 +2,17 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from expressnet_jax.config import default
-from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training.network import compute_dtype
-from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.state import begin, init_state
-from expressnet_jax.training.step import make_dispatch, make_train_step
-from expressnet_jax.training.task import supervised
+from expressnet_jax.training.state import init_state, make_init_fn
+from expressnet_jax.training.step import make_multi_step, make_train_step
+from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.targets import class_fields, class_losses
 
 STEPS, BATCH, SIDE = 2, 8, 16
 CONVOLUTION = "stablehlo.convolution"
@@ -26,17 +25,17 @@ def traced(mesh_of):
     def trace(backend):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(jax, "default_backend", lambda: backend)
-            model = Classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4, dtype=compute_dtype("auto")), 7)
+            model = image_classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4, dtype=compute_dtype("auto")), 7)
             rate = make_schedule("constant", 0.01, 1)
-            optimizer, equal = make_optimizer("muon", rate), rebalance("none", np.ones(7))
+            optimizer = make_optimizer("muon", rate)
             augmentation = default().augment.to_dict() | {"flip": 0.5, "rotate": 12.0, "erase": 0.5}
-            task = supervised(model, make_objective(rebalance=equal), augmentation)
-            state = init_state(begin(model, (SIDE, SIDE, 1)), optimizer, mesh_of(4), ema=True)
+            task = supervised(model, class_losses(7), augmentation, class_fields(7))
+            state = init_state(make_init_fn(model, (SIDE, SIDE, 1)), optimizer, mesh_of(4), ema=True)
             batches = {
                 "image": jax.ShapeDtypeStruct((STEPS, BATCH, SIDE, SIDE, 1), jnp.uint8),
                 "label": jax.ShapeDtypeStruct((STEPS, BATCH), jnp.int32),
             }
-            return make_dispatch(make_train_step(task, optimizer, rate, ema=0.9)).trace(state, None, batches)
+            return make_multi_step(make_train_step(task, optimizer, rate, ema=0.9)).trace(state, None, batches)
 
     return {backend: trace(backend) for backend in ("cpu", "gpu")}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from expressnet_jax.adaptation.adabn import batch_statistics, pool, settling
-from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.state import TrainState
 from weights import drawn_weights
@@ -29,7 +29,7 @@ class TwoNorms(nn.Module):
 
 def network(momentum=0.9, seed=0):
     """With running statistics of something else."""
-    model = Classifier(TwoNorms(momentum), 4, dropout=0.5)
+    model = image_classifier(TwoNorms(momentum), 4, dropout=0.5)
     variables = model.init(jax.random.key(seed), jnp.asarray(IMAGES, jnp.float32))
     stats = jax.tree.map(lambda leaf: leaf + 7.0, variables["batch_stats"])
     return model, {"params": variables["params"], "batch_stats": stats}

@@ -126,7 +126,10 @@ REFUSED = {
     "labels": ({"adapt.labels_per_class": 3}, "adapt.labels_per_class: mmd sees no target labels"),
     "teacher": ({"adapt.method": "self_training", "optimizer.ema": 0.0}, "optimizer.ema: self_training learns from"),
     "metric": ({"eval.metric": "accuracy"}, "eval.metric: no 'accuracy'; one of last, source_accuracy"),
-    "votes": ({"loss.targets": "votes"}, "loss.targets: an adaptation learns from labels"),
+    "votes": (
+        {"losses.expression.soft_targets": "votes"},
+        "losses.expression.soft_targets: an adaptation learns from labels",
+    ),
     "balance": ({"data.balance": 1.0}, "data.balance: an adaptation draws both domains as they come"),
 }
 
@@ -143,7 +146,7 @@ def test_what_can_not_be_adapted_is_one_line_and_writes_nothing(make_config, tmp
     if name == "architecture":
         config.model.options = type(config.model.options)()
     with pytest.raises(UserError) as refused:
-        loop.train(config, tmp_path / "run", job.prepare)
+        loop.train(config, tmp_path / "run", job.build_experiment)
     assert expected in str(refused.value) and "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
 
@@ -153,14 +156,14 @@ def test_a_network_without_batch_normalisation_has_no_statistics_to_adapt(make_c
     config = make_config("adabn", model__name="plain_cnn", init_from=str(tmp_path / "plain"))
     config.model.options = type(config.model.options)()
     with pytest.raises(UserError, match="plain_cnn has no batch normalisation; adabn needs it"):
-        loop.train(config, tmp_path / "run", job.prepare)
+        loop.train(config, tmp_path / "run", job.build_experiment)
 
 
 @pytest.mark.parametrize(("method", "settle"), [("cdan", 32), ("self_training", 0)])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monkeypatch, method, settle):
     """A discriminator, a teacher's shares and half-pooled statistics come back with the rest."""
     straight, config = tmp_path / "straight", lambda: make_config(method, adapt__settle=settle)
-    loop.train(config(), straight, job.prepare).finish(straight)
+    loop.train(config(), straight, job.build_experiment).finish(straight)
 
     class Stops(loop.StopSignal):
         def __enter__(self):
@@ -171,8 +174,8 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(loop, "StopSignal", Stops)
         with pytest.raises(Interrupted):
-            loop.train(config(), tmp_path / "run", job.prepare)
-    loop.train(config(), tmp_path / "run", job.prepare).finish(tmp_path / "run")
+            loop.train(config(), tmp_path / "run", job.build_experiment)
+    loop.train(config(), tmp_path / "run", job.build_experiment).finish(tmp_path / "run")
     expected, found = arrays(straight), arrays(tmp_path / "run")
     assert expected.keys() == found.keys()
     assert [name for name in expected if expected[name].tobytes() != found[name].tobytes()] == []
@@ -180,7 +183,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monke
 
 
 def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_config, tmp_path, capsys):
-    loop.train(make_config("dann"), tmp_path, job.prepare).finish(tmp_path)
+    loop.train(make_config("dann"), tmp_path, job.build_experiment).finish(tmp_path)
     out = capsys.readouterr()
     assert "left out of it: 28 surprise" in out.err
     assert "dann, tiny to other, held-out pictures" in out.out
@@ -262,12 +265,12 @@ def test_four_devices_adapt_as_one(make_config, mesh_of):
     for data in (1, 4):
         config = make_config("cdan", train__epochs=0.5)
         mesh = mesh_of(data)
-        prepared = job.prepare(config, mesh)
+        prepared = job.build_experiment(config, mesh)
         state = loop.init_state(
-            prepared.program.beginning, prepared.program.optimizer, mesh, warm=prepared.program.warm, ema=True
+            prepared.program.init_fn, prepared.program.optimizer, mesh, pretrained=prepared.program.pretrained, ema=True
         )
         feed, _ = prepared.open()
-        step = loop.make_dispatch(prepared.program.phases[0][1])
+        step = loop.make_multi_step(prepared.program.phases[0][1])
         state, _ = step(state, feed.table, next(iter(feed.start(0))))
-        results.append(jax.device_get((state.params, state.auxiliary, state.batch_stats)))
+        results.append(jax.device_get((state.params, state.loss_params, state.batch_stats)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *results)

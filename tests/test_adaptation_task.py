@@ -14,11 +14,11 @@ from expressnet_jax.adaptation.registry import METHODS, make_method
 from expressnet_jax.adaptation.task import adaptation, begin_adaptation
 from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.classifier import Classifier
-from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_train_step
+from expressnet_jax.training.targets import class_losses
 
 STILL = default().augment.to_dict()
 N, SIDE = 24, 16
@@ -39,7 +39,7 @@ class Layers(nn.Module):
         return x.mean((1, 2))
 
 
-NET = Classifier(Layers(), 3)
+NET = image_classifier(Layers(), 3)
 
 
 class Plane(nn.Module):
@@ -69,11 +69,11 @@ def program(name, model, shape, count, total, rate, schedule, weight, statistics
     ema = 0.9 if method.teacher else 0.0
     kernel = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))["params"]["head"]["kernel"]
     size = Size(count, kernel.shape[0], model.num_classes)
-    objective = make_objective(rebalance=rebalance("none", np.ones(model.num_classes)))
+    losses = class_losses(model.num_classes)
     options = {"total": total, "weight": weight, "statistics": statistics, "size": size}
     schedule = make_schedule(schedule, rate, total)
     optimizer = make_optimizer("sgd", schedule, momentum=0.9)
-    task = adaptation(model, method, objective, STILL, **options)
+    task = adaptation(model, method, losses, STILL, **options)
     step = make_train_step(task, optimizer, schedule, ema=ema, learns=method.learns)
     step = jax.jit(step if method.trains else settling(model, 0))
     mesh = jax.make_mesh((1, 1), ("data", "model"), devices=jax.devices()[:1])
@@ -91,18 +91,18 @@ def trained(name, model, images, labels, *, steps, rate, schedule="constant", we
             domain = int(part == "target" or method.labelled == "target")
             index = rng.integers(0, count, min(64, count))
             if wanted:
-                batch[part] = {"image": images[domain][index], "label": labels[domain][index], "index": index}
+                batch[part] = {"image": images[domain][index], "expression": labels[domain][index], "index": index}
         state, metrics = step(state, batch)
     return state, jax.device_get(metrics)
 
 
 def slope_and_accuracy(method, weight=1.0, steps=400, rate=0.05, schedule="constant"):
     images, labels = two_domains()
-    model = Classifier(Plane(), 2)
+    model = image_classifier(Plane(), 2)
     options = {"steps": steps, "rate": rate, "schedule": schedule, "weight": weight}
     state, _ = trained(method, model, images, labels, **options)
     line = np.asarray(state.params["backbone"]["line"]["kernel"])[:, 0]
-    logits = model.apply({"params": state.params}, images[1].astype(np.float32))
+    logits = model.apply({"params": state.params}, images[1].astype(np.float32)).heads["expression"]
     return abs(line[1] / line[0]), float((np.argmax(logits, -1) == labels[1]).mean())
 
 
@@ -128,8 +128,8 @@ def adapted(name, labels=LABELS, steps=2, **options):
 def moved(state, name):
     """Names of the parameters that are not as they were born, and of all."""
     still, _ = adapted(name, steps=0)
-    paths = jax.tree_util.tree_leaves_with_path({**state.params, **state.auxiliary})
-    before = jax.tree.leaves({**still.params, **still.auxiliary})
+    paths = jax.tree_util.tree_leaves_with_path({**state.params, **state.loss_params})
+    before = jax.tree.leaves({**still.params, **still.loss_params})
     names = ["/".join(key.key for key in path) for path, _ in paths]
     return {n for n, (_, a), b in zip(names, paths, before, strict=True) if (a != b).any()}, set(names)
 
@@ -172,7 +172,7 @@ def test_shot_remembers_the_features_of_every_picture_that_came():
     rng = np.random.default_rng(2)
     rng.integers(0, N, N)  # the source's draw comes first
     came = np.unique(rng.integers(0, N, N))
-    known = np.asarray(state.memory["features"])
+    known = np.asarray(state.loss_state["features"])
     np.testing.assert_array_equal(np.flatnonzero(known.any(-1)), came)
 
 

@@ -14,6 +14,7 @@ from expressnet_jax.training.assess import assess, leaked_examples, match_labels
 from expressnet_jax.training.checkpoint import Checkpoint
 from runs import write_pictures
 from weights import drawn_weights
+from weights import logits as logits_of
 
 SHAPE = (32, 32, 1)
 
@@ -63,7 +64,9 @@ def test_the_figures_are_those_of_scikit_learn_whatever_the_batch(prepared, chec
     split = prepared.split("test")
     result = assess(checkpoint, split, batch_size=batch_size)
     known, labels = match_labels(split, checkpoint.classes)
-    logits = checkpoint.model.apply(checkpoint.variables, decode_all(known, 32, 1).astype(np.float32))
+    logits = checkpoint.model.apply(checkpoint.variables, decode_all(known, 32, 1).astype(np.float32)).heads[
+        "expression"
+    ]
     np.testing.assert_allclose(result.probabilities, jax.nn.softmax(logits), rtol=1e-5, atol=1e-6)
     predicted = np.asarray(logits).argmax(1)
     assert result.figures["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
@@ -78,7 +81,7 @@ def test_flip_is_the_mean_over_the_mirror_image(prepared, checkpoint):
     split = prepared.split("test")
     known, _ = match_labels(split, checkpoint.classes)
     images = decode_all(known, 32, 1).astype(np.float32)
-    both = [jax.nn.softmax(checkpoint.model.apply(checkpoint.variables, x)) for x in (images, images[:, :, ::-1])]
+    both = [jax.nn.softmax(logits_of(checkpoint.model, checkpoint.variables, x)) for x in (images, images[:, :, ::-1])]
     result = assess(checkpoint, split, tta="flip")
     np.testing.assert_allclose(result.probabilities, sum(both) / 2, rtol=1e-5, atol=1e-6)
     with pytest.raises(UserError, match="no test-time augmentation is called 'mirror'"):

@@ -29,9 +29,9 @@ from expressnet_jax.models.attention import (
     largest,
     make_attention,
 )
-from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.coordinate_attention import CoordinateAttention
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint import Checkpoint
 from weights import drawn_weights, shapes_of
@@ -307,11 +307,11 @@ class EveryAttention(nn.Module):
 def test_every_attention_is_the_same_in_onnx_runtime():
     bright = np.reshape([90, 170, 255], (3, 1, 1, 1))
     images = np.random.default_rng(3).uniform(0, bright, (3, 9, 12, 1)).astype(np.float32)
-    model = Classifier(EveryAttention(), 3)
+    model = image_classifier(EveryAttention(), 3)
     variables = drawn_weights(model, images.shape, seed=2)
     checkpoint = Checkpoint(None, 1, model, variables, {"image_shape": [9, 12, 1]})
     content = convert(checkpoint, {"model": "every", "input": "float32"})
-    expected = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x)))(images)
+    expected = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x).heads["expression"]))(images)
     assert np.ptp(expected, axis=0).max() > 0.02
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for size in (1, 3):

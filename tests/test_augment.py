@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from expressnet_jax.data.augment import AUGMENTATIONS, augment, mirror_alternately
+from expressnet_jax.data.augment import AUGMENTATIONS, augment, augment_batch, mirrored_in
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 
 KEY = jax.random.key(7)
@@ -183,9 +184,13 @@ def test_resizing_is_pillows():
 
 def test_two_epochs_show_every_picture_both_ways():
     images, index = noise(200, 6, 8, 1), np.arange(200) * 7
-    seen = [np.asarray(mirror_alternately(images, index, np.full(200, epoch))) for epoch in range(3)]
-    mirrored = [(each == images[:, :, ::-1]).all((1, 2, 3)) for each in seen]
-    assert all(((each == images).all((1, 2, 3)) ^ m).all() for each, m in zip(seen, mirrored, strict=True))
+    mirrored = [np.asarray(mirrored_in(index, np.full(200, epoch))) for epoch in range(3)]
+    fields, batch = {"expression": Field("class", (2,))}, {"image": images, "index": index, "expression": index % 2}
+    options, keys = {"alternate": True}, (KEY, KEY)
+    for epoch in range(2):  # of one batch each
+        seen = augment_batch(keys, batch, fields, options, epoch, 200)["image"]
+        expected = np.where(mirrored[epoch][:, None, None, None], images[:, :, ::-1], images)
+        np.testing.assert_array_equal(seen, expected)
     assert 70 < mirrored[0].sum() < 130 and (mirrored[0] ^ mirrored[1]).all() and (mirrored[0] == mirrored[2]).all()
 
 

@@ -34,6 +34,7 @@ from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.metrics import classification_metrics
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import create_model
 
 pytest_plugins = ["run_fixtures"]
@@ -183,17 +184,19 @@ def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, si
     options = {"resnet18": {"width": 8}, "mobilenet_v2": {"width": 0.25, "features": 32}}.get(name, {})
     step = Step(name, size=size, batch_size=4, model_options=options)
     model, images, labels = step.model, step.images, step.labels
-    assert type(model.backbone).__name__ in TWINS
+    backbone = model.encoders["image"]()
+    assert type(backbone).__name__ in TWINS
     variables = {"params": step.state.params, "batch_stats": step.state.batch_stats}
     variables = jax.tree.map(lambda x: x + 0.1 * jax.random.normal(jax.random.key(x.size), x.shape), variables)
 
     # In float32 a rectifier may turn over: MobileNetV2's gradient then differs from itself by a tenth.
-    model = model.clone(backbone=model.backbone.clone(dtype=np.float64))
+    model = image_classifier(backbone.clone(dtype=np.float64), 7)
 
     def loss(params):
-        logits, _ = model.apply(
+        outputs, _ = model.apply(
             variables | {"params": params}, images.astype(np.float64), True, mutable=["batch_stats"]
         )
+        logits = outputs.heads["expression"]
         return -jax.nn.log_softmax(logits)[np.arange(4), labels].mean(), logits
 
     with jax.enable_x64(True):
@@ -203,7 +206,7 @@ def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, si
         "/".join(key.key for key in path): np.array(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
     twin = torch_networks.Classifier(
-        torch_networks.NETWORKS[type(model.backbone).__name__](**_options(model.backbone, images.shape)), 7
+        torch_networks.NETWORKS[type(backbone).__name__](**_options(backbone, images.shape)), 7
     )
     twin.load_state_dict(torch_peer.carried_over(flat(variables), twin))
     twin.double()

@@ -11,15 +11,17 @@ import pytest
 
 from expressnet_jax.config import augment_faces, check_values, default, flatten
 from expressnet_jax.data.datasets import DATASETS
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
 from expressnet_jax.main import TASKS
 from expressnet_jax.training.mesh import make_mesh
-from expressnet_jax.training.network import image_shape
+from expressnet_jax.training.network import image_shape, make_model
 from expressnet_jax.training.program import make_program
 from expressnet_jax.training.setup import check, make_plan
 from expressnet_jax.training.state import init_state
-from expressnet_jax.training.step import make_dispatch
+from expressnet_jax.training.step import make_multi_step
+from expressnet_jax.training.targets import learned_fields, main_target, make_heads
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -65,20 +67,24 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     split = array_split(config.train.batch_size * 4, size=12)
     plan = make_plan(config, len(split))
     assert plan.total == round(config.train.epochs * 4) and plan.evaluate_every >= 1 and plan.save_every >= 1
-    program = make_program(config, split, plan)
+    main = main_target(config)
+    fields = {main: Field("class", (len(split.classes),), split.classes)}
+    model = make_model(config, make_heads(config, learned_fields(config, fields)))
+    program = make_program(config, model, fields, split, plan)
     shape = image_shape(config)
     state = jax.eval_shape(
-        lambda: init_state(program.beginning, program.optimizer, make_mesh(), ema=config.optimizer.ema > 0)
+        lambda: init_state(program.init_fn, program.optimizer, make_mesh(), ema=config.optimizer.ema > 0)
     )
     batch = {
         "image": jax.ShapeDtypeStruct((1, config.train.batch_size, *shape), np.uint8),
-        "label": jax.ShapeDtypeStruct((1, config.train.batch_size), np.int32),
+        "index": jax.ShapeDtypeStruct((1, config.train.batch_size), np.int32),
     }
-    if config.loss.targets == "votes":
-        batch["votes"] = jax.ShapeDtypeStruct((1, config.train.batch_size, len(BASIC)), np.float32)
-    batch["index"] = batch["label"]
+    votes = config.losses[main].soft_targets == "votes"
+    batch[main] = (
+        jax.ShapeDtypeStruct((1, config.train.batch_size, len(BASIC)), np.float32) if votes else batch["index"]
+    )
     for _, phase in program.phases:
-        after, metrics = jax.eval_shape(make_dispatch(phase), state, None, batch)
+        after, metrics = jax.eval_shape(make_multi_step(phase), state, None, batch)
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
             lambda leaf: (leaf.shape, leaf.dtype), state
         )

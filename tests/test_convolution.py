@@ -139,7 +139,8 @@ def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(smal
     variables = model.init(jax.random.key(0), images)
 
     def loss(params, images):
-        logits, _ = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+        outputs, _ = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])
+        logits = outputs.heads["expression"]
         return (logits**2).mean()
 
     def gradients(form, params, images):

@@ -36,7 +36,7 @@ from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint import describe, load_checkpoint
 from expressnet_jax.training.checkpoints import Checkpoints, saved_steps
 from expressnet_jax.training.state import TrainState
-from expressnet_jax.training.step import make_predict
+from expressnet_jax.training.step import make_predict_fn
 from weights import drawn_weights
 
 pytest_plugins = ["run_fixtures"]
@@ -314,7 +314,7 @@ def test_the_onnx_file_predicts_what_the_checkpoint_predicts(tuned):
     images = decode_all(heldout, SIDE, 1)
     exported = onnx_predict(asked.output / "model.onnx")
     probabilities = exported(images)
-    expected = np.asarray(make_predict(checkpoint.model, checkpoint.variables)(images))
+    expected = np.asarray(make_predict_fn(checkpoint.model)(checkpoint.variables, images))
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     assert exported.classes == ("1_sad", "Happy", "bored")
     assert np.mean(probabilities.argmax(1) == heldout.labels) == pytest.approx(report["after"]["accuracy"])
@@ -359,10 +359,10 @@ def test_an_absent_class_is_not_shielded_by_logit_adjustment(start, array_split)
     split = array_split(200)
     config = default()
     scale(config, split)
-    assert (config.loss.rebalance, config.data.balance) == ("logit_adjustment", 0.0)
+    assert (config.losses.expression.class_weighting, config.data.balance) == ("logit_adjustment", 0.0)
     config = default()
     scale(config, split.subset(np.flatnonzero(split.labels != 2)))
-    assert (config.loss.rebalance, config.data.balance) == ("none", 1.0)
+    assert (config.losses.expression.class_weighting, config.data.balance) == ("none", 1.0)
 
 
 def test_the_recipe_keeps_the_checkpoints_network_and_what_is_set_comes_last(start):

@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training.freezing import all_but, both, thawing
-from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.state import begin, init_state
+from expressnet_jax.training.state import init_state, make_init_fn
 from expressnet_jax.training.step import make_train_step
-from expressnet_jax.training.task import supervised
+from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.targets import class_fields, class_losses
 from weights import drawn_weights
 
 LAYERS = ("stem", "middle", "top")
@@ -42,17 +42,19 @@ def test_what_two_masks_allow_is_what_both_allow():
 
 
 def test_frozen_layers_stay_bit_for_bit_and_cost_no_gradient():
-    model = Classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 3)
+    model = image_classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 3)
     schedule = make_schedule("constant", 0.1, 1)
     optimizer = make_optimizer("adamw", schedule, weight_decay=0.5)
     still = {"mixup": 0.0, "cutmix": 0.0}
-    task = supervised(model, make_objective(rebalance=rebalance("none", np.ones(3))), still)
+    task = supervised(model, class_losses(3), still, class_fields(3))
     frozen = {"stem", "stem_norm", "stage1_block1"}
     mesh = jax.make_mesh((1, 1), ("data", "model"), devices=jax.devices()[:1])
-    state = init_state(begin(model, (16, 16, 1)), optimizer, mesh, warm=drawn_weights(model, (1, 16, 16, 1)))
+    state = init_state(
+        make_init_fn(model, (16, 16, 1)), optimizer, mesh, pretrained=drawn_weights(model, (1, 16, 16, 1))
+    )
     batch = {
         "image": np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8),
-        "label": np.arange(8) % 3,
+        "expression": np.arange(8) % 3,
     }
     flops = {}
     for name, learns in (("all", None), ("some", all_but(frozen))):

@@ -7,18 +7,18 @@ import jax
 import numpy as np
 import pytest
 
-from expressnet_jax.config import default
+from expressnet_jax.config import classification_loss, default
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training import classification, identity, loop, mesh
 from expressnet_jax.training.checkpoint import load_checkpoint
-from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.state import begin, init_state
+from expressnet_jax.training.state import init_state, make_init_fn
 from expressnet_jax.training.step import make_train_step
-from expressnet_jax.training.task import supervised
+from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.targets import class_fields
 from weights import drawn_weights
 
 pytest_plugins = ["run_fixtures"]
@@ -109,21 +109,19 @@ def make_config(people, **changes):
         "data.size": 32,
         "train.batch_size": 16,
         "train.epochs": 4.0,
-        "loss.name": "cosface",
-        "loss.margin": 0.1,
-        "loss.scale": 16.0,
         "eval.metric": "verification",
         "eval.every_epochs": 2.0,
         "eval.batch_size": 18,
         "checkpoint.every_epochs": 4.0,
     }
+    config.losses = {"identity": classification_loss(loss="cosface", margin=0.1, scale=16.0)}
     config.update_from_flattened_dict(settings | changes)
     config.model.options.update(widths=(4,), depths=(1,), stem_width=4)
     return config
 
 
 def test_a_run_learns_who_it_is_and_an_expression_run_begins_with_it(people, tmp_path, tiny_config, capsys):
-    job = loop.train(make_config(people), tmp_path / "run", identity.prepare)
+    job = loop.train(make_config(people), tmp_path / "run", identity.build_experiment)
     checkpoint, files = job.finish(tmp_path / "run")
     figures = json.loads((tmp_path / "run/evaluation.json").read_text())
     assert figures["people"] == 14 and 0 <= figures["verification"] <= 1 and figures["pairs"] > 10
@@ -133,7 +131,7 @@ def test_a_run_learns_who_it_is_and_an_expression_run_begins_with_it(people, tmp
     config = tiny_config(**{"init_from": str(tmp_path / "run"), "train__epochs": 1.0, "model__name": "expressnet_tiny"})
     config.model.options.update(widths=(4,), depths=(1,), stem_width=4)
     config.optimizer.update(freeze_epochs=0.5, learning_rate=0.0)
-    loop.train(config, tmp_path / "next", classification.prepare)
+    loop.train(config, tmp_path / "next", classification.build_experiment)
     after = load_checkpoint(tmp_path / "next")
     same = jax.tree.map(
         np.array_equal, after.variables["params"]["backbone"], checkpoint.variables["params"]["backbone"]
@@ -147,25 +145,31 @@ def test_expressions_have_no_people_to_verify_and_margins_need_their_head(people
     config = make_config(people)
     config.data.update(name="tiny", dir=tiny_config().data.dir)
     with pytest.raises(UserError, match="tiny has no people of its own to verify; prepare the pictures with"):
-        loop.train(config, tmp_path, identity.prepare)
-    with pytest.raises(UserError, match=r"loss.name: cosface with model.head linear; arcface and cosface go with"):
-        loop.train(make_config(people, **{"model.head": "linear"}), tmp_path, identity.prepare)
+        loop.train(config, tmp_path, identity.build_experiment)
+    with pytest.raises(
+        UserError, match=r"losses.identity.loss: cosface with model.head linear; arcface and cosface go with"
+    ):
+        loop.train(make_config(people, **{"model.head": "linear"}), tmp_path, identity.build_experiment)
 
 
 def test_many_classes_lie_on_all_devices_and_give_the_same_step(mesh_of, monkeypatch):
     monkeypatch.setattr(mesh, "SHARD_CLASSES", 64)
-    model = Classifier(ExpressNet(widths=(12,), depths=(1,), stem_width=4), 64, head_kind="cosine")
+    model = image_classifier(ExpressNet(widths=(12,), depths=(1,), stem_width=4), 64, kind="cosine")
     schedule = make_schedule("constant", 0.1, 1)
     optimizer = make_optimizer("sgd", schedule)
     rng = np.random.default_rng(0)
-    batch = {"image": rng.integers(0, 256, (8, 16, 16, 1), np.uint8), "label": rng.integers(0, 64, 8)}
+    batch = {"image": rng.integers(0, 256, (8, 16, 16, 1), np.uint8), "expression": rng.integers(0, 64, 8)}
     results = {}
     for devices in (1, 4):
         where = mesh_of(devices)
-        objective = make_objective("arcface", rebalance=rebalance("none", np.ones(64)), scale=16.0)
-        objective = identity.over_all_devices(objective, where, 64)
-        step = make_train_step(supervised(model, objective, {"mixup": 0.0, "cutmix": 0.0}), optimizer, schedule)
-        state = init_state(begin(model, (16, 16, 1)), optimizer, where, warm=drawn_weights(model, (1, 16, 16, 1)))
+        fields, config = class_fields(64), default()
+        config.losses.expression.update(loss="arcface", scale=16.0)
+        losses = build_losses(config, fields, np.arange(64), 12, identity.spread_classes(where, 64))
+        loss_program = supervised(model, losses, {"mixup": 0.0, "cutmix": 0.0}, fields)
+        step = make_train_step(loss_program, optimizer, schedule)
+        state = init_state(
+            make_init_fn(model, (16, 16, 1)), optimizer, where, pretrained=drawn_weights(model, (1, 16, 16, 1))
+        )
         spread = jax.NamedSharding(where, jax.P("data"))
         compiled = jax.jit(step).lower(state, jax.device_put(batch, spread)).compile()
         after, metrics = compiled(state, jax.device_put(batch, spread))
@@ -181,10 +185,10 @@ def test_many_classes_lie_on_all_devices_and_give_the_same_step(mesh_of, monkeyp
 
 
 def test_the_cosine_head_is_the_cosine():
-    model = Classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 3, head_kind="cosine")
+    model = image_classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 3, kind="cosine")
     images = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1)).astype(np.float32)
     variables = drawn_weights(model, images.shape)
     features = np.float64(model.apply(variables, images, method="features"))
     centres = np.float64(variables["params"]["head"]["kernel"])
     expected = features @ centres / np.linalg.norm(features, axis=1)[:, None] / np.linalg.norm(centres, axis=0)
-    np.testing.assert_allclose(model.apply(variables, images), expected, atol=1e-5)
+    np.testing.assert_allclose(model.apply(variables, images).heads["expression"], expected, atol=1e-5)

@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.inspect import (
     attention_maps,
@@ -14,10 +13,11 @@ from expressnet_jax.models.inspect import (
     overview,
     parameter_count,
 )
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import MODELS, create_model
 from weights import SMALLER, first_of_each_kind, shapes_of
 
-SMALL = Classifier(ExpressNet(widths=(4, 8), depths=(2, 1), stem_width=4), 7)
+SMALL = image_classifier(ExpressNet(widths=(4, 8), depths=(2, 1), stem_width=4), 7)
 
 
 def zeros(model, images):

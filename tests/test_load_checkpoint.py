@@ -49,7 +49,7 @@ def test_a_checkpoint_is_read_with_its_averaged_weights(trained):
     assert checkpoint.classes == ("anger", "fear", "neutral") and checkpoint.image_shape == SHAPE
     jax.tree.map(np.testing.assert_array_equal, checkpoint.variables["params"], average)
     assert checkpoint.metadata["metrics"] == {"accuracy": 0.5}
-    logits = checkpoint.model.apply(checkpoint.variables, jnp.zeros((2, *SHAPE)))
+    logits = checkpoint.model.apply(checkpoint.variables, jnp.zeros((2, *SHAPE))).heads["expression"]
     assert logits.shape == (2, 3)
 
 

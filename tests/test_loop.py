@@ -114,7 +114,7 @@ def test_a_finished_run_is_left_as_it_is(reference, tiny_config, capsys, monkeyp
 
 def test_another_config_is_refused_with_the_key(reference, tiny_config):
     with pytest.raises(UserError, match=r"holds a run with another config \(loss.label_smoothing was 0.0, now 0.1\)"):
-        train(tiny_config(**SHORT, loss__label_smoothing=0.1), reference)
+        train(tiny_config(**SHORT, losses__expression__label_smoothing=0.1), reference)
 
 
 def test_torn_newest_checkpoint_and_torn_metrics_are_made_again(tmp_path, reference, tiny_config, capsys):

@@ -138,11 +138,11 @@ def test_a_finished_run_reports_again_and_trains_no_step(start, straight):
 
 def test_the_report_is_of_the_best_checkpoint_on_the_selection_split(straight, tiny):
     from expressnet_jax.data.decode import decode_all
-    from expressnet_jax.training.step import make_predict
+    from expressnet_jax.training.step import make_predict_fn
 
     checkpoint = load_checkpoint(straight.workdir)
     split = tiny.split("validation")
-    probabilities = make_predict(checkpoint.model, checkpoint.variables)(decode_all(split, 32, 1))
+    probabilities = make_predict_fn(checkpoint.model)(checkpoint.variables, decode_all(split, 32, 1))
     figures = classification_metrics(probabilities, split.labels, checkpoint.classes)
     assert f"step {checkpoint.step}," in straight.out
     assert f"{100 * figures['accuracy']:.2f} %" in straight.out

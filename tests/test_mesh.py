@@ -8,11 +8,11 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.training.mesh import SHARD_FROM, check_batch, make_mesh, state_shardings
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.state import begin, init_state
+from expressnet_jax.training.state import init_state, make_init_fn
 
 DEVICES = jax.device_count()
 
@@ -87,9 +87,9 @@ def test_without_a_model_axis_everything_is_replicated():
 
 
 def test_a_state_is_born_the_same_on_every_mesh_and_in_its_place(mesh_of):
-    model = Classifier(PlainCNN(), 7)
+    model = image_classifier(PlainCNN(), 7)
     optimizer = make_optimizer("adamw", make_schedule("constant", 0.1, 1), weight_decay=0.1)
-    build = lambda mesh: init_state(begin(model, (16, 16, 1)), optimizer, mesh, seed=3, ema=True)
+    build = lambda mesh: init_state(make_init_fn(model, (16, 16, 1)), optimizer, mesh, seed=3, ema=True)
     one, split = build(mesh_of(1)), build(mesh_of(4, 2))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(split))
     for tree in (split.params, split.ema["params"], split.opt_state[0][0].mu):

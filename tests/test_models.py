@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.classifier import Classifier
 from expressnet_jax.models.expressnet import ExpressNet, stem_stride
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import MODELS, create_model
 from weights import SMALLER, drawn_weights, first_of_each_kind, shapes_of
+from weights import logits as logits_of
 
 BUDGETS = {"expressnet_tiny": 0.3e6, "expressnet_small": 2e6, "expressnet_base": 12e6}
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3)).astype(np.float32)
@@ -28,7 +29,8 @@ def smaller(name, **options):
 
 def everything(model, images):
     variables = model.init(jax.random.key(0), images)
-    return variables, *model.apply(variables, images, method="look")
+    outputs = model.apply(variables, images)
+    return variables, outputs.features, outputs.heads["expression"]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def test_logits_and_features_have_their_shapes(name, size, channels):
 def test_compiled_is_what_was_written(name):
     model, images = smaller(name), pictures(48, 1)
     variables = drawn_weights(model, images.shape)
-    logits = model.apply(variables, images)
+    logits = logits_of(model, variables, images)
     assert np.isfinite(logits).all() and np.ptp(logits, axis=0).min() > 0
     np.testing.assert_allclose(jax.jit(model.apply)(variables, images), logits, rtol=1e-3, atol=1e-4)
 
@@ -70,7 +72,9 @@ def test_gradient_reaches_every_parameter(name):
 
     @jax.jit
     def gradient(params):
-        apply = lambda params: model.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])[0]
+        apply = lambda params: model.apply(variables | {"params": params}, images, True, mutable=["batch_stats"])[
+            0
+        ].heads["expression"]
         return jax.grad(lambda params: jax.nn.log_softmax(apply(params))[:, 0].sum())(params)
 
     gradients = jax.tree_util.tree_leaves_with_path(jax.device_get(gradient(variables["params"])))
@@ -88,14 +92,16 @@ def test_uint8_and_float_pictures_are_the_same():
 def test_dropout_acts_in_training_only():
     model, images = create_model("plain_cnn", 7, dropout=0.5), pictures(48, 1)
     variables = drawn_weights(model, images.shape)
-    training = lambda seed: model.apply(variables, images, True, rngs={"dropout": jax.random.key(seed)})
+    training = lambda seed: model.apply(variables, images, True, rngs={"dropout": jax.random.key(seed)}).heads[
+        "expression"
+    ]
     assert np.abs(training(0) - training(1)).max() > 0
-    undropped = create_model("plain_cnn", 7).apply(variables, images)
-    np.testing.assert_array_equal(model.apply(variables, images), undropped)
+    undropped = create_model("plain_cnn", 7).apply(variables, images).heads["expression"]
+    np.testing.assert_array_equal(logits_of(model, variables, images), undropped)
 
 
 def test_training_moves_the_batch_statistics_and_evaluation_leaves_them():
-    model, images = Classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 7), pictures(48, 1)
+    model, images = image_classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 7), pictures(48, 1)
     variables = drawn_weights(model, images.shape)
     _, kept = jax.jit(lambda v: model.apply(v, images, mutable=["batch_stats"]))(variables)
     jax.tree.map(np.testing.assert_array_equal, kept["batch_stats"], variables["batch_stats"])
@@ -149,5 +155,5 @@ def test_a_wrong_name_or_option_names_the_right_ones():
     for not_an_option in ("name", "parent"):
         with pytest.raises((UserError, TypeError)):
             create_model("expressnet_tiny", 7, **{not_an_option: "x"})
-    model = create_model("expressnet_tiny", 7, widths=(4, 4, 4))
-    assert model.backbone.widths == (4, 4, 4) and model.backbone.stem_width == 8
+    backbone = create_model("expressnet_tiny", 7, widths=(4, 4, 4)).encoders["image"]()
+    assert backbone.widths == (4, 4, 4) and backbone.stem_width == 8

@@ -32,7 +32,13 @@ def split(array_split):
 @pytest.fixture(scope="module")
 def feed_of(split, mesh_of):
     def make(reader="memory", sampler=None, **options):
-        options = {"size": 12, "channels": 3, "num_steps": STEPS, "votes": split.votes, "mesh": mesh_of(4)} | options
+        options = {
+            "size": 12,
+            "channels": 3,
+            "num_steps": STEPS,
+            "targets": {"expression": split.labels.astype(np.int32), "votes": split.votes},
+            "mesh": mesh_of(4),
+        } | options
         return make_feed(split, sampler or Uniform(len(split), BATCH, 1), reader=reader, **options)
 
     return make
@@ -41,7 +47,7 @@ def feed_of(split, mesh_of):
 def steps_of(feed, first=0):
     """Every step from `first` on as a batch with its pictures, in NumPy."""
     for dispatch in feed.start(first):
-        for s in range(len(dispatch["label"])):
+        for s in range(len(dispatch["expression"])):
             step = jax.tree.map(lambda x, s=s: x[s], dispatch)
             yield jax.tree.map(np.asarray, fetch(feed.table, step))
 
@@ -64,12 +70,12 @@ def test_a_batch_holds_the_examples_that_the_sampler_names(feed_of, split, reade
         index = sampler.indices(step)
         assert {name: (value.dtype, value.shape) for name, value in batch.items()} == {
             "image": (np.uint8, (BATCH, 12, 12, 3)),
-            "label": (np.int32, (BATCH,)),
+            "expression": (np.int32, (BATCH,)),
             "index": (np.int32, (BATCH,)),
             "votes": (np.float32, (BATCH, 7)),
         }
         np.testing.assert_array_equal(batch["image"], split.images[index])
-        np.testing.assert_array_equal(batch["label"], split.labels[index])
+        np.testing.assert_array_equal(batch["expression"], split.labels[index])
         np.testing.assert_array_equal(batch["votes"], split.votes[index])
         np.testing.assert_array_equal(batch["index"], index)
 
@@ -91,7 +97,7 @@ def test_a_later_start_gives_the_tail(feed_of, reader, steps_per_dispatch):
 
 
 def test_the_last_dispatch_is_as_short_as_it_must_be(feed_of):
-    lengths = lambda first: [len(d["label"]) for d in feed_of(steps_per_dispatch=4).start(first)]
+    lengths = lambda first: [len(d["expression"]) for d in feed_of(steps_per_dispatch=4).start(first)]
     assert lengths(0) == [4, 4, 2] and lengths(3) == [4, 3] and lengths(9) == [1]
 
 
@@ -135,8 +141,8 @@ def test_an_error_while_reading_reaches_the_loop(feed_of, split, monkeypatch):
         list(feed_of("stream").start(0))
 
 
-def test_without_votes_there_are_none(feed_of):
-    assert "votes" not in next(feed_of(votes=None).start(0))
+def test_without_targets_there_is_the_class_alone(feed_of):
+    assert next(feed_of(targets=None).start(0)).keys() == {"image", "index", "expression"}
 
 
 def test_fetch_takes_pictures_out_of_the_table():

@@ -10,7 +10,8 @@ from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
 from expressnet_jax.training.program import growth
-from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan, soft_targets
+from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan
+from expressnet_jax.training.targets import soft_targets
 from runs import train, write_pictures
 
 pytest_plugins = ["run_fixtures"]
@@ -36,10 +37,10 @@ REFUSED = {
     "optimizer.schedule": ("exponential", "one of constant"),
     "optimizer.learning_rate": (float("nan"), "at least 0"),
     "optimizer.step_epochs": ((5.0, -1.0), "at least 0"),
-    "loss.name": ("hinge", "one of cross_entropy, focal"),
-    "loss.targets": ("soft", "one of label, votes, both"),
-    "loss.rebalance": ("sqrt", "one of none, inverse"),
-    "loss.effective_beta": (1.0, "at most"),
+    "losses.expression.loss": ("hinge", "one of cross_entropy, focal"),
+    "losses.expression.soft_targets": ("soft", "one of label, votes, both"),
+    "losses.expression.class_weighting": ("sqrt", "one of none, inverse"),
+    "losses.expression.effective_beta": (1.0, "at most"),
     "eval.metric": ("auc", "one of accuracy, balanced_accuracy, macro_f1"),
     "eval.tta": ("rotate", "one of none, flip, ten_crop"),
     "eval.batch_size": (0, "at least 1"),
@@ -158,8 +159,7 @@ def test_a_plan_counts_steps(tiny_config):
 def test_soft_targets_are_votes_labels_or_half_of_each():
     votes = np.array([[0.25, 0.75, 0], [0, 0, 1]], np.float32)
     split = SimpleNamespace(votes=votes, labels=np.array([0, 2]), classes=("a", "b", "c"))
-    config = default()
     expected = {"label": None, "votes": votes, "both": [[0.625, 0.375, 0], [0, 0, 1]]}
-    for config.loss.targets, wanted in expected.items():
-        found = soft_targets(config, split)
+    for name, wanted in expected.items():
+        found = soft_targets(name, "fer2013", split)
         assert found is None if wanted is None else np.allclose(found, wanted)

@@ -12,6 +12,7 @@ from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.transfer import transplant
 from weights import drawn_weights
+from weights import logits as logits_of
 
 OPTIONS = {"widths": (4, 8), "depths": (1, 1), "stem_width": 4}
 CLASSES = ("anger", "happy", "neutral")
@@ -36,17 +37,17 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1)).astype(np.flo
 def test_the_same_network_for_the_same_classes_is_the_same_function():
     old = checkpoint_of(**OPTIONS)
     model, new = moved(old)
-    np.testing.assert_array_equal(model.apply(new, IMAGES), old.model.apply(old.variables, IMAGES))
+    np.testing.assert_array_equal(logits_of(model, new, IMAGES), logits_of(old.model, old.variables, IMAGES))
 
 
 def test_gray_becomes_rgb_and_back_with_the_same_answer_to_gray_pictures():
     gray = checkpoint_of(**OPTIONS)
     rgb_model, rgb = moved(gray, shape=(32, 32, 3))
-    expected = gray.model.apply(gray.variables, IMAGES)
-    np.testing.assert_allclose(rgb_model.apply(rgb, np.repeat(IMAGES, 3, -1)), expected, rtol=1e-4, atol=1e-5)
+    expected = logits_of(gray.model, gray.variables, IMAGES)
+    np.testing.assert_allclose(logits_of(rgb_model, rgb, np.repeat(IMAGES, 3, -1)), expected, rtol=1e-4, atol=1e-5)
     coloured = gray._replace(model=rgb_model, variables=rgb)
     model, back = moved(coloured)
-    np.testing.assert_allclose(model.apply(back, IMAGES), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(logits_of(model, back, IMAGES), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_columns_of_the_head_move_by_the_meaning_of_their_name():
@@ -71,7 +72,7 @@ def test_another_kind_of_head_begins_anew():
 def test_other_picture_sizes_where_the_network_averages_over_positions():
     old = checkpoint_of(**OPTIONS)
     model, new = moved(old, shape=(100, 100, 1))
-    assert model.apply(new, np.zeros((1, 100, 100, 1))).shape == (1, 3)
+    assert logits_of(model, new, np.zeros((1, 100, 100, 1))).shape == (1, 3)
 
 
 def test_what_does_not_fit_is_one_line_with_the_remedy():

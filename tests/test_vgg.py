@@ -40,7 +40,7 @@ def test_each_convolution_is_3x3_and_normalised_and_the_width_doubles_up_to_512(
 
 @pytest.mark.parametrize(("size", "left"), [(32, 1), (48, 1), (112, 3), (224, 7)])
 def test_five_poolings_halve_the_map_and_its_mean_is_the_feature(size, left):
-    backbone = create_model("vgg11", 7, width=8).backbone
+    backbone = create_model("vgg11", 7, width=8).encoders["image"]()
     variables = shapes_of(backbone, (2, size, size, 1))
     apply = partial(backbone.apply, mutable=["intermediates"])
     features, sown = jax.eval_shape(apply, variables, jax.ShapeDtypeStruct((2, size, size, 1), "float32"))

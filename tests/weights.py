@@ -35,7 +35,7 @@ def first_of_each_kind() -> list[str]:
     """A name for every class and form of backbone: the others are the same code at another width or depth."""
     kinds: dict[tuple, str] = {}
     for name in MODELS:
-        backbone = create_model(name, 7).backbone
+        backbone = create_model(name, 7).encoders["image"]()
         form = tuple(getattr(backbone, option, None) for option in ("block", "attention"))
         kinds.setdefault((type(backbone), *form), name)
     return list(kinds.values())
@@ -57,3 +57,8 @@ def drawn_weights(model: nn.Module, shape: Sequence[int], seed: int = 1) -> dict
         return rng.uniform(0.5 if positive else -0.1, 1.0 if positive else 0.1, leaf.shape).astype(leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, shapes_of(model, shape))
+
+
+def logits(model: nn.Module, variables: Any, images: Any, *args: Any, **kwargs: Any) -> Any:
+    """The main head's output for images [N,H,W,C]."""
+    return model.apply(variables, images, *args, **kwargs).heads[model.main]

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from expressnet_jax.adaptation.method import Method
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import TrainStep
-from expressnet_jax.training.task import Batch, Metrics
+from expressnet_jax.training.supervised import Batch, Metrics
 
 
 def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: Array) -> Any:

@@ -26,7 +26,7 @@ from expressnet_jax.evaluation.files import write_bytes, write_json
 from expressnet_jax.training.assess import assess
 from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.loop import train
-from expressnet_jax.training.network import make_model, warm_start
+from expressnet_jax.training.network import make_model, pretrained_variables
 from expressnet_jax.training.run_folder import differences
 
 UNTOUCHED, ORACLE = "checkpoint", "oracle"  # rows beside the methods: without any step, and with the target's labels
@@ -118,7 +118,7 @@ def _run(config: ConfigDict, folder: Path, name: str, say) -> dict[str, Any]:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            train(config, folder, job.prepare).finish(folder)
+            train(config, folder, job.build_experiment).finish(folder)
     figures = json.loads(stored.read_text())
     say(f"{name}: held-out balanced accuracy {figures['heldout']['balanced_accuracy']:.2%}")
     return figures
@@ -127,7 +127,7 @@ def _run(config: ConfigDict, folder: Path, name: str, say) -> dict[str, Any]:
 def _restricted(config: ConfigDict, origin: Checkpoint, domains: Domains) -> Checkpoint:
     """The source's network with the head of the shared classes, no step taken."""
     model = make_model(config, len(domains.classes))
-    variables = warm_start(config, model, domains.classes, origin)
+    variables = pretrained_variables(config, model, domains.classes, origin)
     return origin._replace(
         model=model, variables=variables, metadata=origin.metadata | {"classes": list(domains.classes)}
     )

@@ -47,6 +47,6 @@ def method(entropy: bool = True, gamma: float = 10.0) -> Method:
             return glance.beside("discriminator", joint), entropy_weights(p) if entropy else 1.0
 
         (source, source_weights), (target, target_weights) = judge(glance.source), judge(glance.target)
-        return Outcome(domain_loss(source, target, source_weights, target_weights), glance.memory)
+        return Outcome(domain_loss(source, target, source_weights, target_weights), glance.loss_state)
 
-    return Method(transfer, auxiliary=lambda size: {"discriminator": (Discriminator(), size.features * size.classes)})
+    return Method(transfer, loss_params=lambda size: {"discriminator": (Discriminator(), size.features * size.classes)})

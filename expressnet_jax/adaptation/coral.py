@@ -33,6 +33,6 @@ def method() -> Method:
     def transfer(glance: Glance) -> Outcome:
         source, target = glance.source.features, glance.target.features
         scale = jax.lax.rsqrt(jnp.square(jnp.concatenate([source, target])).mean() + 1e-12)
-        return Outcome(coral(scale * source, scale * target), glance.memory)
+        return Outcome(coral(scale * source, scale * target), glance.loss_state)
 
     return Method(transfer, weight=10.0)

@@ -79,6 +79,6 @@ def method(gamma: float = 10.0) -> Method:
     def transfer(glance: Glance) -> Outcome:
         weight = reversal_weight(glance.progress, gamma)
         judge = lambda seen: glance.beside("discriminator", reverse_gradient(seen.features, weight))
-        return Outcome(domain_loss(judge(glance.source), judge(glance.target)), glance.memory)
+        return Outcome(domain_loss(judge(glance.source), judge(glance.target)), glance.loss_state)
 
-    return Method(transfer, auxiliary=lambda size: {"discriminator": (Discriminator(), size.features)})
+    return Method(transfer, loss_params=lambda size: {"discriminator": (Discriminator(), size.features)})

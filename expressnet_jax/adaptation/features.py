@@ -11,7 +11,7 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
 from expressnet_jax.training.checkpoint import Checkpoint
-from expressnet_jax.training.step import make_features
+from expressnet_jax.training.step import make_predict_fn
 
 MOST, BATCH = 600, 200  # pictures of each domain, and at once
 # Okabe & Ito 2008: told apart with every common colour vision.
@@ -50,9 +50,9 @@ def _some(split: Split) -> Split:
 
 def _features(checkpoint: Checkpoint, split: Split) -> np.ndarray:
     height, _, channels = checkpoint.image_shape
-    look = make_features(checkpoint.model)
+    embed = make_predict_fn(checkpoint.model, apply="features")
     batches = ordered_batches(split, min(BATCH, len(split)), size=height, channels=channels).batches()
-    return collect_arrays(lambda images: (look(checkpoint.variables, images),), batches)[0]
+    return collect_arrays(lambda images: (embed(checkpoint.variables, images),), batches)[0]
 
 
 def _scatter(axes: Axes, points: np.ndarray, kind: np.ndarray, names: tuple[str, ...], title: str) -> None:

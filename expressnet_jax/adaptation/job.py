@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,18 +21,20 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.validators import Sample, validate
+from expressnet_jax.models.network import Network
 from expressnet_jax.training.job import Evaluate, Job
 from expressnet_jax.training.mesh import on_devices, whole
-from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
-from expressnet_jax.training.program import assemble, class_objective
+from expressnet_jax.training.network import image_shape, load_pretrained, make_model, pretrained_variables
+from expressnet_jax.training.program import build_program
 from expressnet_jax.training.setup import Plan, check, evaluation_batches, make_plan
 from expressnet_jax.training.state import TrainState
+from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
 
 METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")
 SAMPLE = 1024  # pictures of each domain that the criteria are computed on
 
 
-def prepare(config: ConfigDict, mesh: Mesh) -> Job:
+def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     """A run of adaptation.
 
     Raises:
@@ -42,26 +43,34 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
     check(config, METRICS)
     method = make_method(config.adapt.method, **config.adapt.options.to_dict())
     _check(config, method)
-    origin = find_origin(config)
+    origin = load_pretrained(config)
     domains = load_domains(config, origin)
     labelled = domains.train
     if method.labelled == "target":
         labelled = labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
     plan = _plan(config, method, domains)
     plan = plan._replace(total=-(-plan.total // plan.per_dispatch) * plan.per_dispatch)  # settling begins a dispatch
-    model = make_model(config, len(domains.classes))
-    warm = warm_start(config, model, domains.classes, origin)
-    if not method.trains and not warm["batch_stats"]:
+    fields = split_fields(labelled)
+    learned = learned_fields(config, fields)
+    model = make_model(config, make_heads(config, learned))
+    pretrained = pretrained_variables(config, model, domains.classes, origin)
+    if not method.trains and not pretrained["batch_stats"]:
         raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
-    settle = _settling_steps(config, method, domains) if warm["batch_stats"] else 0
+    settle = _settling_steps(config, method, domains) if pretrained["batch_stats"] else 0
     shape = image_shape(config)
-    features = warm["params"]["head"]["kernel"].shape[0]
+    features = pretrained["params"]["head"]["kernel"].shape[0]
     size = Size(len(domains.seen), features, len(domains.classes))
     options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.statistics, "size": size}
-    objective = class_objective(config, labelled)
-    task = lambda augmentation: adaptation(model, method, objective, augmentation, **options)
-    program = assemble(
-        config, plan, model, begin_adaptation(model, shape, method, size), warm, task, learns=method.learns
+    losses = build_losses(config, fields, labelled.labels, features)
+    loss_program = lambda augmentation: adaptation(model, method, losses, augmentation, **options)
+    program = build_program(
+        config,
+        plan,
+        model,
+        begin_adaptation(model, shape, method, size),
+        pretrained,
+        loss_program,
+        learns=method.learns,
     )
     if settle:
         trained = program.phases if method.trains else ()
@@ -71,6 +80,7 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
         plan,
         program,
         domains.classes,
+        learned,
         origin.lineage,
         partial(_open, config, mesh, domains, labelled, method, plan, model),
         _lines(config, domains, labelled, method),
@@ -92,8 +102,10 @@ def _check(config: ConfigDict, method: Method) -> None:
         raise UserError(f"adapt.labels_per_class: {adapt.method} sees no target labels; use adapt.method=supervised")
     if method.teacher and not config.optimizer.ema:
         raise UserError(f"optimizer.ema: {adapt.method} learns from the averaged network; use 0.99 or so")
-    if config.loss.targets != "label":
-        raise UserError("loss.targets: an adaptation learns from labels; use loss.targets=label")
+    if config.losses.expression.soft_targets != "label":
+        raise UserError(
+            "losses.expression.soft_targets: an adaptation learns from labels; use losses.expression.soft_targets=label"
+        )
     if config.model.head != "linear":
         raise UserError("model.head: an adaptation is of expressions; use model.head=linear")
     if config.augment.alternate or config.data.balance:
@@ -133,7 +145,7 @@ def _open(
     labelled: Split,
     method: Method,
     plan: Plan,
-    model: nn.Module,
+    model: Network,
 ) -> tuple[JoinedFeeds, Evaluate]:
     pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
     options = {"num_steps": plan.total, "steps_per_dispatch": plan.per_dispatch, "reader": config.data.reader}
@@ -150,7 +162,7 @@ def _open(
     return JoinedFeeds(feeds), make_evaluate(model, domains, config, mesh)
 
 
-def make_evaluate(model: nn.Module, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:
+def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:
     """The criteria on up to SAMPLE pictures of either domain, drawn once; "last" is the step, so the last one wins."""
     rng = np.random.default_rng(0)
     draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
@@ -158,12 +170,12 @@ def make_evaluate(model: nn.Module, domains: Domains, config: ConfigDict, mesh: 
     batches = [evaluation_batches(config, split, mesh) for split in (source, target)]
 
     @partial(jax.jit, out_shardings=whole(mesh))
-    def look(variables, images):
-        features, logits = model.apply(variables, images.astype(jnp.float32), method="look")
-        return features, jax.nn.softmax(logits)
+    def embed(variables, images):
+        outputs = model.apply(variables, images.astype(jnp.float32))
+        return outputs.features, jax.nn.softmax(outputs.heads[model.main])
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        on_mesh = lambda images: look(state.variables, on_devices(images, mesh))
+        on_mesh = lambda images: embed(state.variables, on_devices(images, mesh))
         seen = [Sample(*collect_arrays(on_mesh, each.batches())) for each in batches]
         return {"last": float(state.step), **validate(seen[0], source.labels, seen[1])}
 

@@ -30,7 +30,7 @@ class Glance(NamedTuple):
       targets: float32[B,K], the source's labels.
       classify: features float[B,D] -> logits float32[B,K], by the network's own head.
       beside: (name, float[B,...]) -> what the auxiliary network of that name gives.
-      memory: what the method remembers.
+      loss_state: what the method remembers.
       progress: float32[], the part of the run that is over.
       key: for what is drawn.
     """
@@ -42,7 +42,7 @@ class Glance(NamedTuple):
     targets: Array | None
     classify: Callable[[Array], Array]
     beside: Callable[[str, Array], Array]
-    memory: Any
+    loss_state: Any
     progress: Array
     key: Array
 
@@ -51,7 +51,7 @@ class Outcome(NamedTuple):
     """A method's own loss float32[], and what it remembers from now on."""
 
     loss: Array | float
-    memory: Any
+    loss_state: Any
 
 
 class Size(NamedTuple):
@@ -69,8 +69,8 @@ class Method(NamedTuple):
       transfer: its own loss; it is added, `weight` times, to the loss on labelled pictures.
       labelled: whose labels it learns from: "source", "target", or "" for a method that sees none.
       unlabelled: whether it sees target pictures without their labels.
-      auxiliary: size -> networks beside the model, each with the width of its input.
-      memory: size -> a pytree of arrays.
+      loss_params: size -> networks beside the model, each with the width of its input.
+      loss_state: size -> a pytree of arrays.
       learns: which parameters learn; None is all.
       strong: augmentation of target pictures on top of the config's.
       still: target pictures are not augmented at all.
@@ -84,8 +84,8 @@ class Method(NamedTuple):
     weight: float = 1.0
     labelled: str = "source"
     unlabelled: bool = True
-    auxiliary: Callable[[Size], Mapping[str, tuple[nn.Module, int]]] = lambda size: {}
-    memory: Callable[[Size], Any] = lambda size: {}
+    loss_params: Callable[[Size], Mapping[str, tuple[nn.Module, int]]] = lambda size: {}
+    loss_state: Callable[[Size], Any] = lambda size: {}
     learns: Learns | None = None
     strong: Mapping[str, float] | None = None
     still: bool = False

@@ -50,6 +50,6 @@ def method(octaves: Sequence[int] = (-2, -1, 0, 1, 2)) -> Method:
     """Features of the two domains under one kernel."""
 
     def transfer(glance: Glance) -> Outcome:
-        return Outcome(mmd(glance.source.features, glance.target.features, octaves), glance.memory)
+        return Outcome(mmd(glance.source.features, glance.target.features, octaves), glance.loss_state)
 
     return Method(transfer)

@@ -22,7 +22,7 @@ def adaptation_config(source: str, target: str, method: str, size: int = 48) -> 
     config.adapt.classes = FREQUENT.get(target, FREQUENT.get(source, ()))
     config.model.name = "expressnet_small"
     if method == "supervised":  # the target's own frequencies would teach it to forget rare classes
-        config.loss.rebalance = "logit_adjustment"
+        config.losses.expression.class_weighting = "logit_adjustment"
     config.train.batch_size = 64  # of either domain
     config.train.epochs = 1.0
     config.optimizer.learning_rate = 0.005 * RATES.get(method, 1.0)

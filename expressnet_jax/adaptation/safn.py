@@ -29,6 +29,6 @@ def method(step: float = 1.0) -> Method:
 
     def transfer(glance: Glance) -> Outcome:
         both = jnp.concatenate([glance.source.features, glance.target.features])
-        return Outcome(stepwise_feature_norm(both, step), glance.memory)
+        return Outcome(stepwise_feature_norm(both, step), glance.loss_state)
 
     return Method(transfer, weight=0.05)

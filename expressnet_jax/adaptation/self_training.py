@@ -72,14 +72,14 @@ def method(threshold: float = 0.95, flexible: bool = True, rate: float = 0.05) -
     by shares that follow the last 1 / `rate` batches."""
 
     def transfer(glance: Glance) -> Outcome:
-        shares = update_shares(glance.memory["shares"], glance.teacher, rate, threshold)
+        shares = update_shares(glance.loss_state["shares"], glance.teacher, rate, threshold)
         thresholds = flexible_thresholds(shares, threshold) if flexible else threshold
         loss = self_training_loss(glance.target.logits, glance.teacher, thresholds)
         return Outcome(loss, {"shares": shares})
 
     return Method(
         transfer,
-        memory=lambda size: {"shares": jnp.full(size.classes, 1 / size.classes)},
+        loss_state=lambda size: {"shares": jnp.full(size.classes, 1 / size.classes)},
         strong={"erase": 0.5, "brightness": 0.2, "contrast": 0.4, "rotate": 15.0},
         teacher=True,
     )

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from expressnet_jax.adaptation.entropy import entropy
 from expressnet_jax.adaptation.method import Glance, Method, Outcome
-from expressnet_jax.training.objectives import cross_entropy
+from expressnet_jax.training.losses.classification import cross_entropy
 
 
 def information_maximisation(logits: Array) -> Array:
@@ -59,7 +59,7 @@ def method(labels: float = 0.3) -> Method:
 
     def transfer(glance: Glance) -> Outcome:
         features, logits = glance.target
-        known = glance.memory["features"].at[glance.index].set(jax.lax.stop_gradient(features))
+        known = glance.loss_state["features"].at[glance.index].set(jax.lax.stop_gradient(features))
         come = known.any(-1)  # the others have not been in a batch yet
         nearest = centroid_labels(known, jax.lax.stop_gradient(glance.classify(known)), come)[glance.index]
         taught = cross_entropy(logits, jax.nn.one_hot(nearest, logits.shape[-1])).mean()
@@ -68,6 +68,6 @@ def method(labels: float = 0.3) -> Method:
     return Method(
         transfer,
         labelled="",
-        memory=lambda size: {"features": jnp.zeros((size.examples, size.features))},
+        loss_state=lambda size: {"features": jnp.zeros((size.examples, size.features))},
         learns=lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[0].key != "head", params),
     )

@@ -12,7 +12,7 @@ from jax import Array
 
 from expressnet_jax.adaptation.dann import reverse_gradient
 from expressnet_jax.adaptation.method import Glance, Method, Outcome
-from expressnet_jax.training.objectives import cross_entropy
+from expressnet_jax.training.losses.classification import cross_entropy
 
 
 def classifier_discrepancy(first: Array, second: Array) -> Array:
@@ -49,14 +49,14 @@ def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable
         on_source = cross_entropy(second(glance.source.features), glance.targets).mean()
         features = reverse_gradient(glance.target.features, 1.0)
         apart = discrepancy(jax.nn.softmax(glance.classify(features)), jax.nn.softmax(second(features)), glance.key)
-        return Outcome(on_source - apart, glance.memory)
+        return Outcome(on_source - apart, glance.loss_state)
 
     return transfer
 
 
 def _with_second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Method:
     head = lambda size: {"second_head": (nn.Dense(size.classes), size.features)}
-    return Method(second_head(discrepancy), auxiliary=head)
+    return Method(second_head(discrepancy), loss_params=head)
 
 
 def mcd_method() -> Method:

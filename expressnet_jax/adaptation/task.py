@@ -7,63 +7,65 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.adaptation.method import Glance, Method, Outcome, Seen, Size
 from expressnet_jax.data.augment import augment, mix
-from expressnet_jax.training.objectives import Objective
-from expressnet_jax.training.state import Beginning, TrainState, begin
-from expressnet_jax.training.task import Batch, Carried, Task
+from expressnet_jax.models.network import Network, Outputs
+from expressnet_jax.training.losses.base import Loss, total_loss
+from expressnet_jax.training.state import InitialVariables, TrainState, make_init_fn
+from expressnet_jax.training.supervised import Batch, LossProgram, ModelState
 
 
 def adaptation(
-    model: nn.Module,
+    model: Network,
     method: Method,
-    objective: Objective,
+    losses: Mapping[str, Loss],
     augmentation: Mapping[str, Any],
     *,
     total: int,
     weight: float = 1.0,
     statistics: str = "separate",
     size: Size,
-) -> Task:
+) -> LossProgram:
     """The task of a method. A batch holds "source" and "target" as the method needs them, each with image
     uint8[B,H,W,C], label int32[B] and index int32[B]; nothing reads the target's label.
 
     `total` are the steps of the run. Batch normalisation takes the statistics of both domains together, or, with
     `statistics` "separate", of each by itself, of which the target's are kept for evaluation.
     """
-    networks = method.auxiliary(size)
+    networks = method.loss_params(size)
 
-    def loss(params, carried: Carried, views: dict[str, Any], key: Array, state: TrainState):
+    def loss(params, model_state: ModelState, views: dict[str, Any], key: Array, state: TrainState):
         own = {name: params[name] for name in state.params}
         head_key, method_key = jax.random.split(key)
         look = partial(_look, model, own, key=head_key)
-        (source, target), stats = _both(look, views, carried.batch_stats, statistics)
+        (source, target), stats = _both(look, views, model_state.batch_stats, statistics)
         glance = Glance(
             source=source,
             target=target,
             teacher=_teacher(model, state, views["plain"], method_key) if method.teacher else None,
             index=views.get("index"),
             targets=views.get("targets"),
-            classify=lambda features: model.apply({"params": own}, features, method="classify"),
+            classify=lambda features: model.apply({"params": own}, features, method="head_logits"),
             beside=lambda name, x: networks[name][0].apply({"params": params[name]}, x),
-            memory=carried.memory,
+            loss_state=model_state.loss_state,
             progress=state.step.astype(jnp.float32) / total,
             key=method_key,
         )
-        outcome = method.transfer(glance) if method.transfer else Outcome(jnp.zeros(()), carried.memory)
+        outcome = method.transfer(glance) if method.transfer else Outcome(jnp.zeros(()), model_state.loss_state)
         metrics = {"transfer": jnp.asarray(outcome.loss, jnp.float32)}
         whole = weight * method.weight * outcome.loss
         if source is not None:
-            whole += objective(source.logits, views["targets"])
-            metrics["accuracy"] = (source.logits.argmax(-1) == views["targets"].argmax(-1)).mean()
-        return whole, (Carried(stats, outcome.memory), metrics)
+            outputs = Outputs(source.features, {model.main: source.logits})
+            labelled = total_loss(losses, outputs, {model.main: views["targets"]}, own, {})
+            whole += labelled.value
+            metrics |= labelled.metrics
+        return whole, (ModelState(stats, outcome.loss_state), metrics)
 
-    return Task(make_views(method, augmentation, model.num_classes), loss)
+    return LossProgram(make_views(method, augmentation, model.num_classes), loss)
 
 
 def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int) -> Callable[..., dict[str, Any]]:
@@ -75,7 +77,7 @@ def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int
         seen: dict[str, Any] = {}
         if "source" in batch:
             images = augment(source_key, batch["source"]["image"], augmentation)
-            targets = jax.nn.one_hot(batch["source"]["label"], num_classes)
+            targets = jax.nn.one_hot(batch["source"]["expression"], num_classes)
             seen["source"], seen["targets"] = mix(
                 keys[1], images, targets, augmentation["mixup"], augmentation["cutmix"]
             )
@@ -90,31 +92,30 @@ def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int
     return views
 
 
-def begin_adaptation(model: nn.Module, image_shape: tuple[int, int, int], method: Method, size: Size):
+def begin_adaptation(model: Network, image_shape: tuple[int, int, int], method: Method, size: Size):
     """key -> the network's parameters, the method's auxiliary ones, and its empty memory."""
 
-    def create(key: Array) -> Beginning:
-        networks = method.auxiliary(size)
+    def create(key: Array) -> InitialVariables:
+        networks = method.loss_params(size)
         keys = jax.random.split(jax.random.fold_in(key, 1), max(len(networks), 1))
         drawn = {
             name: network.init(each, jnp.zeros((1, width)))["params"]
             for each, (name, (network, width)) in zip(keys, networks.items(), strict=False)
         }
-        return begin(model, image_shape)(key)._replace(auxiliary=drawn, memory=method.memory(size))
+        return make_init_fn(model, image_shape)(key)._replace(loss_params=drawn, loss_state=method.loss_state(size))
 
     return create
 
 
-def _look(model: nn.Module, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[Seen, Any]:
+def _look(model: Network, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[Seen, Any]:
     seen, updated = model.apply(
         {"params": params, "batch_stats": stats},
         images,
         True,
         mutable=["batch_stats"],
         rngs={"dropout": key},
-        method="look",
     )
-    return Seen(*seen), updated.get("batch_stats", {})
+    return Seen(seen.features, seen.heads[model.main]), updated.get("batch_stats", {})
 
 
 def _both(look, views: Mapping[str, Any], stats: Any, statistics: str) -> tuple[tuple[Seen | None, Seen | None], Any]:
@@ -134,8 +135,8 @@ def _both(look, views: Mapping[str, Any], stats: Any, statistics: str) -> tuple[
     return (part(0), part(1)), stats
 
 
-def _teacher(model: nn.Module, state: TrainState, images: Array, key: Array) -> Array:
+def _teacher(model: Network, state: TrainState, images: Array, key: Array) -> Array:
     """Logits of the averaged network, normalised by the batch itself: running statistics are of changed pictures."""
     seen = {"mutable": ["batch_stats"], "rngs": {"dropout": key}, "method": "features"}
     features, _ = model.apply(state.ema, images, True, **seen)
-    return jax.lax.stop_gradient(model.apply(state.ema, features, method="classify"))
+    return jax.lax.stop_gradient(model.apply(state.ema, features, method="head_logits"))

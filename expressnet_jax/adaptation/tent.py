@@ -32,6 +32,6 @@ def method() -> Method:
     """Once through the target, without any label or source picture."""
 
     def transfer(glance: Glance) -> Outcome:
-        return Outcome(mean_entropy(glance.target.logits), glance.memory)
+        return Outcome(mean_entropy(glance.target.logits), glance.loss_state)
 
     return Method(transfer, labelled="", learns=affine_mask, still=True, passes=1.0)

@@ -17,11 +17,11 @@ from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.machine import machine
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import make_model
-from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.setup import check_model
 from expressnet_jax.training.state import init_state
-from expressnet_jax.training.step import make_dispatch, make_train_step
+from expressnet_jax.training.step import make_multi_step, make_train_step
+from expressnet_jax.training.targets import class_losses
 
 CLASSES, EXAMPLES = 7, 8192
 PLAIN = "source_only"
@@ -38,22 +38,22 @@ class AdaptationStep:
         model = make_model(config, CLASSES)
         features = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *shape), np.float32))["params"]["head"]
         domains = Size(EXAMPLES, features["kernel"].shape[0], CLASSES)
-        objective = make_objective(rebalance=rebalance("none", np.ones(CLASSES)))
-        task = adaptation(model, method, objective, config.augment.to_dict(), total=1000, size=domains)
+        losses = class_losses(CLASSES)
+        loss_program = adaptation(model, method, losses, config.augment.to_dict(), total=1000, size=domains)
         schedule = make_schedule("constant", 1e-3, 1)
         optimizer = make_optimizer("sgd", schedule, weight_decay=5e-4)
-        step = make_train_step(task, optimizer, schedule, ema=config.optimizer.ema, learns=method.learns)
+        step = make_train_step(loss_program, optimizer, schedule, ema=config.optimizer.ema, learns=method.learns)
         self.state = init_state(begin_adaptation(model, shape, method, domains), optimizer, mesh, ema=True)
         rng = np.random.default_rng(0)
         sharding = jax.NamedSharding(mesh, jax.P(None, "data"))
         batch = {
             "image": rng.integers(0, 256, (1, batch_size, *shape), np.uint8),
-            "label": rng.integers(0, CLASSES, (1, batch_size)).astype(np.int32),
+            "expression": rng.integers(0, CLASSES, (1, batch_size)).astype(np.int32),
             "index": np.arange(batch_size, dtype=np.int32)[None],
         }
         parts = {"source": bool(method.labelled), "target": method.unlabelled}
         self.batches = jax.device_put({part: batch for part, used in parts.items() if used}, sharding)
-        self.dispatch = make_dispatch(step)
+        self.dispatch = make_multi_step(step)
         self(1)
 
     def __call__(self, steps: int) -> float:

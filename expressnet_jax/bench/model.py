@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from expressnet_jax.machine import machine
 from expressnet_jax.models.inspect import forward_flops, parameter_count
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint import Checkpoint, describe
-from expressnet_jax.training.step import make_predict
+from expressnet_jax.training.step import make_predict_fn
 
 
 def bench_model(
@@ -45,7 +46,7 @@ def bench_model(
     for name in names:
         checkpoint = untrained(name, shape)
         model = as_onnx(checkpoint)
-        compiled = make_predict(checkpoint.model, checkpoint.variables)
+        compiled = partial(make_predict_fn(checkpoint.model), checkpoint.variables)
         jitted = lambda images, compiled=compiled: jax.block_until_ready(compiled(images))
         blocks |= {
             f"{name}|onnx_latency_ms": timed(OnnxPredictor(model, name, threads=1), one),

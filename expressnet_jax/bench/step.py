@@ -22,11 +22,11 @@ from expressnet_jax.models.form import convolution_form
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype
-from expressnet_jax.training.objectives import make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.state import begin, init_state
-from expressnet_jax.training.step import make_dispatch, make_train_step
-from expressnet_jax.training.task import supervised
+from expressnet_jax.training.state import init_state, make_init_fn
+from expressnet_jax.training.step import make_multi_step, make_train_step
+from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.targets import class_fields, class_losses
 
 CLASSES = 7
 
@@ -56,22 +56,21 @@ class Step:
         check_batch(batch_size, 1, mesh)
         schedule = make_schedule("constant", self.recipe["learning_rate"], 1)
         optimizer = make_optimizer("sgd", schedule, weight_decay=self.recipe["weight_decay"])
-        equal = rebalance("none", np.ones(CLASSES))
-        objective = make_objective("cross_entropy", label_smoothing=self.recipe["label_smoothing"], rebalance=equal)
+        losses = class_losses(CLASSES, label_smoothing=self.recipe["label_smoothing"])
         options = dict(augment or {}) | {"mixup": 0.0, "cutmix": 0.0}
-        step = make_train_step(supervised(self.model, objective, options), optimizer, schedule)
+        step = make_train_step(supervised(self.model, losses, options, class_fields(CLASSES)), optimizer, schedule)
         crop = options.get("crop") or size
-        self.state = init_state(begin(self.model, (crop, crop, channels)), optimizer, mesh)
+        self.state = init_state(make_init_fn(self.model, (crop, crop, channels)), optimizer, mesh)
         rng = np.random.default_rng(0)
         self.images = rng.integers(0, 256, (batch_size, size, size, channels), np.uint8)
         self.labels = rng.integers(0, CLASSES, batch_size).astype(np.int32)
         sharding = jax.NamedSharding(mesh, jax.P(None, "data"))
         repeated = lambda x: jax.device_put(np.broadcast_to(x, (steps_per_dispatch, *x.shape)), sharding)
-        self.batches = {"image": repeated(self.images), "label": repeated(self.labels)}
+        self.batches = {"image": repeated(self.images), "expression": repeated(self.labels)}
         one = jax.tree.map(lambda x: x[0], self.batches)
         with convolution_form("primitive"):
             self.flops = jax.jit(lambda *args: step(*args)).lower(self.state, one).cost_analysis()["flops"]
-        lowered = make_dispatch(step).lower(self.state, None, self.batches)
+        lowered = make_multi_step(step).lower(self.state, None, self.batches)
         start = time.perf_counter()
         self.compiled = lowered.compile()
         self.compile_seconds = time.perf_counter() - start

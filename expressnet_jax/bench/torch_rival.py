@@ -59,7 +59,7 @@ def _write(folder: Path, step, augment: Mapping[str, float] | None) -> None:
     flat = jax.tree_util.tree_leaves_with_path(jax.device_get(variables))
     arrays = {"/".join(key.key for key in path): leaf for path, leaf in flat}
     np.savez(folder / "arrays.npz", images=step.images, labels=step.labels, **arrays)
-    backbone = step.model.backbone
+    backbone = step.model.encoders["image"]()
     spec = {
         "backbone": type(backbone).__name__,
         "options": _options(backbone, step.images.shape),

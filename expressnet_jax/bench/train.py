@@ -21,7 +21,7 @@ from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import make_program
 from expressnet_jax.training.setup import check, load_data, make_feeds, make_plan
 from expressnet_jax.training.state import init_state
-from expressnet_jax.training.step import make_dispatch
+from expressnet_jax.training.step import make_multi_step
 
 
 def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6.0) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     program = make_program(config, data.chosen.train, plan)
     feed, _ = make_feeds(config, data, plan, mesh)
     state = init_state(program.beginning, program.optimizer, mesh, ema=config.optimizer.ema > 0, warm=program.warm)
-    loop = _Loop(make_dispatch(program.phases[-1][1]), state, feed)
+    loop = _Loop(make_multi_step(program.phases[-1][1]), state, feed)
     images = plan.per_dispatch * config.train.batch_size
     count = max(round(block_seconds / (loop.bare(2) / 2)), 1)
     blocks: dict[str, Callable[[], float]] = {

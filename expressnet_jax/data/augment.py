@@ -2,46 +2,102 @@
 
 Every draw is made for one example from the batch's key, so a result depends neither on the other examples nor on
 how many devices share the batch. An option at its neutral value, 0, costs nothing: it is left out of the trace.
+One matrix an example moves its image, every frame of its clip and its points alike; light is drawn once a clip.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.data.geometry import GEOMETRIES, WHOLE_PIXEL, compose, warp, warp_whole_pixels
+from expressnet_jax.data.fields import INPUT_KINDS, Field
+from expressnet_jax.data.geometry import GEOMETRIES, WHOLE_PIXEL, affine, compose, move_points, warp, warp_whole_pixels
 from expressnet_jax.data.mixing import mix
 from expressnet_jax.data.occlusion import OCCLUSIONS
 from expressnet_jax.data.photometric import PHOTOMETRICS
 from expressnet_jax.errors import UserError
 
-__all__ = ["AUGMENTATIONS", "MIXES", "augment", "mix"]
+__all__ = ["AUGMENTATIONS", "MIXES", "augment", "augment_batch", "mix"]
 
 MIXES = ("mixup", "cutmix")  # options of `mix`, which changes targets as well
 
 
-def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
-    """Geometry, then light, then occlusion, each as strong as its option says; 0 or absent leaves it out.
+def augment_batch(
+    keys: tuple[Array, Array],
+    batch: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    options: Mapping[str, Any],
+    step: Array,
+    num_examples: int = 1,
+) -> dict[str, Any]:
+    """Return the batch with its images or clips augmented, its points moved along, and examples mixed.
 
-    images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255. `options` are those of the config's section `augment`;
-    `mixup` and `cutmix` belong to `mix`, `alternate` to `mirror_alternately`; they are passed over. `crop` > 0 cuts the
-    middle out, float32[B,crop,crop,C]: after shifts of up to `pad` = (H - crop) / 2 this is a random crop, without
-    invented borders. `resize` > 0 then scales that to so many pixels a side.
+    batch: `image` uint8[B,H,W,C] or `clip` uint8[B,T,H,W,C], and the targets of `fields`: points float32[B,...,P,2]
+    from -1 to 1 over the image, and classes int32[B], which leave as float32[B,K]: all zero where the class is missing.
+    keys: for `augment` and for `mix`. With `alternate`, step int32[] and the number of examples in an epoch say whose
+    turn to be mirrored it is.
+    """
+    batch = dict(batch)
+    visual = next(name for name in INPUT_KINDS if name in batch)
+    images, shape = batch[visual], batch[visual].shape
+    moved = []
+    if options.get("alternate"):
+        position = step * shape[0] + jnp.arange(shape[0])
+        mirrored = mirrored_in(batch["index"], position // num_examples)
+        images = jnp.where(mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[..., ::-1, :], images)
+        moved.append(affine(horizontal=jnp.where(mirrored, -1.0, 1.0)))
+    targets = {name: batch[name] for name in fields if name in batch}
+    if points := [name for name in targets if fields[name].kind == "points"]:
+        matrices = draw_matrices(_keys(keys[0], options), (shape[0], *shape[-3:]), options)
+        for each in moved if matrices is None else [*moved, matrices]:
+            targets |= {name: move_points(targets[name], each, fields[name].mirror, shape[-3:-1]) for name in points}
+    images = augment(keys[0], images, options)
+    targets = {name: one_hot(value, fields[name]) for name, value in targets.items()}
+    batch[visual], mixed = mix(keys[1], images, targets, options.get("mixup", 0), options.get("cutmix", 0))
+    return batch | mixed
+
+
+def one_hot(values: Array, field: Field) -> Array:
+    """Return a class int32[B] as float32[B,K], all zero where it is missing; other targets as they are."""
+    return jax.nn.one_hot(values, field.shape[0]) if field.kind == "class" and values.ndim == 1 else values
+
+
+def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
+    """Apply geometry, then light, then occlusion, each as strong as its option says; 0 or absent leaves it out.
+
+    images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255; a clip uint8[B,T,H,W,C] has one draw for all its frames.
+    `options` are those of the config's section `augment`; `mixup` and `cutmix` belong to `mix`, `alternate` to
+    `augment_batch`; they are passed over. `crop` > 0 cuts the middle out, float32[B,crop,crop,C]: after shifts of up to
+    `pad` = (H - crop) / 2 this is a random crop, without invented borders. `resize` > 0 then scales that to so many
+    pixels a side.
 
     Raises:
       UserError: an unknown option, or a crop larger than the images.
     """
+    if images.ndim == 5:
+        return jax.vmap(lambda frames: augment(key, frames, options), in_axes=1, out_axes=1)(images)
     _check(options, images.shape)
-    active = {name: options[name] for name in AUGMENTATIONS if options.get(name)}
-    # A stream for each name, not for each place in the list: switching one on leaves the draws of the others alone.
-    keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(AUGMENTATIONS) if name in active}
-    images = _move(keys, images, {name: active[name] for name in GEOMETRIES if name in active})
+    keys = _keys(key, options)
+    images = _move(keys, images, {name: options[name] for name in GEOMETRIES if name in keys})
     images = resize(centre_crop(images, options.get("crop", 0)), options.get("resize", 0))
     for name, change in (PHOTOMETRICS | OCCLUSIONS).items():
-        if name in active:
-            images = change(keys[name], images, active[name])
+        if name in keys:
+            images = change(keys[name], images, options[name])
     return images
+
+
+def _keys(key: Array, options: Mapping[str, Any]) -> dict[str, Array]:
+    """A stream for each name, not for each place in the list: switching one on leaves the draws of the others alone."""
+    return {name: jax.random.fold_in(key, i) for i, name in enumerate(AUGMENTATIONS) if options.get(name)}
+
+
+def draw_matrices(keys: Mapping[str, Array], shape: tuple[int, ...], options: Mapping[str, Any]) -> Array | None:
+    """Return float32[B,3,3], all geometries that have a key composed, for images of `shape` [B,H,W,C]; None if none
+    has."""
+    drawn = [GEOMETRIES[name](keys[name], shape, options[name]) for name in GEOMETRIES if name in keys]
+    return compose(drawn) if drawn else None
 
 
 def centre_crop(images: Array, size: int) -> Array:
@@ -59,23 +115,23 @@ def resize(images: Array, size: int) -> Array:
     return jax.image.resize(images, (images.shape[0], size, size, images.shape[3]), "linear")
 
 
-def mirror_alternately(images: Array, index: Array, epoch: Array) -> Array:
-    """Mirrors every example in every second epoch, a fixed random half of them in the even ones (Jordan 2024, section
-    3.6): two epochs show each picture both ways, where independent draws show half of the pictures twice the same.
+def mirrored_in(index: Array, epoch: Array) -> Array:
+    """Return which examples are mirrored in an epoch, bool[B]: every example in every second one, a fixed random half
+    of them in the even ones (Jordan 2024, section 3.6). Two epochs show each image both ways, where independent draws
+    show half of the images twice the same.
 
-    images [B,H,W,C], index int32[B] of the examples, epoch int32[B] -> images.
+    index int32[B] of the examples, epoch int32[B].
     """
     # A multiplicative hash (Knuth): the top bit of the product is as good as random, and the same on every device.
     half = (index.astype(jnp.uint32) * jnp.uint32(2654435769)) >> 31
-    mirrored = (half + epoch.astype(jnp.uint32)) % 2 == 1
-    return jnp.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
+    return (half + epoch.astype(jnp.uint32)) % 2 == 1
 
 
 def _move(keys: Mapping[str, Array], images: Array, strengths: Mapping[str, float]) -> Array:
     """All geometries of `strengths` in one reading of the pixels. -> float32[B,H,W,C]."""
     if not strengths:
         return images.astype(jnp.float32)
-    matrices = compose([GEOMETRIES[name](keys[name], images.shape, strengths[name]) for name in strengths])
+    matrices = draw_matrices(keys, images.shape, strengths)
     return warp_whole_pixels(images, matrices) if WHOLE_PIXEL.issuperset(strengths) else warp(images, matrices)
 
 

@@ -16,14 +16,14 @@ from jax import Array
 def flip(key: Array, shape: Sequence[int], strength: float) -> Array:
     """Mirrors left and right with probability `strength`. shape (B, H, W, C) -> float32[B,3,3]."""
     mirrored = jax.random.bernoulli(key, strength, shape[:1])
-    return _affine(horizontal=jnp.where(mirrored, -1.0, 1.0))
+    return affine(horizontal=jnp.where(mirrored, -1.0, 1.0))
 
 
 def pad(key: Array, shape: Sequence[int], strength: int) -> Array:
     """Pads by `strength` pixels and crops back: a whole-pixel shift up to it both ways. -> float32[B,3,3]."""
     limit = jnp.asarray(strength, jnp.int32)
     shifts = jax.random.randint(key, (shape[0], 2), -limit, limit + 1).astype(jnp.float32)
-    return _affine(shift_x=shifts[:, 0], shift_y=shifts[:, 1])
+    return affine(shift_x=shifts[:, 0], shift_y=shifts[:, 1])
 
 
 def scale(key: Array, shape: Sequence[int], strength: float) -> Array:
@@ -32,7 +32,7 @@ def scale(key: Array, shape: Sequence[int], strength: float) -> Array:
     key_side, key_place = jax.random.split(key)
     side = jax.random.uniform(key_side, (batch,), minval=1.0 - strength, maxval=1.0)
     place = jax.random.uniform(key_place, (batch, 2), minval=-0.5, maxval=0.5) * (1.0 - side)[:, None]
-    return _affine(horizontal=side, vertical=side, shift_x=place[:, 0] * width, shift_y=place[:, 1] * height)
+    return affine(horizontal=side, vertical=side, shift_x=place[:, 0] * width, shift_y=place[:, 1] * height)
 
 
 def rotate(key: Array, shape: Sequence[int], strength: float) -> Array:
@@ -40,13 +40,13 @@ def rotate(key: Array, shape: Sequence[int], strength: float) -> Array:
     limit = jnp.deg2rad(strength)
     angle = jax.random.uniform(key, shape[:1], minval=-limit, maxval=limit)
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
-    return _affine(horizontal=cosine, vertical=cosine, shear_x=-sine, shear_y=sine)
+    return affine(horizontal=cosine, vertical=cosine, shear_x=-sine, shear_y=sine)
 
 
 def zoom(key: Array, shape: Sequence[int], strength: float) -> Array:
     """Magnifies or shrinks about the centre by a factor in [1 - strength, 1 + strength]. -> float32[B,3,3]."""
     factor = jax.random.uniform(key, shape[:1], minval=1.0 - strength, maxval=1.0 + strength)
-    return _affine(horizontal=1.0 / factor, vertical=1.0 / factor)
+    return affine(horizontal=1.0 / factor, vertical=1.0 / factor)
 
 
 GEOMETRIES = {"flip": flip, "pad": pad, "scale": scale, "rotate": rotate, "zoom": zoom}
@@ -60,6 +60,24 @@ def compose(matrices: Sequence[Array]) -> Array:
         # The default precision of accelerators (TF32, bfloat16) would be off by pixels' fractions.
         product = jnp.matmul(product, matrix, precision=jax.lax.Precision.HIGHEST)
     return product
+
+
+def move_points(points: Array, matrices: Array, mirror: Sequence[int], size: Sequence[int]) -> Array:
+    """Return where points lie in images that were read through `matrices`.
+
+    points float32[B,...,P,2], x and y from -1 to 1 over an image of `size` (height, width); matrices float32[B,3,3] in
+    pixels, from output to source, so points go through the inverse. Where a matrix mirrors, each point takes the place
+    that `mirror` says: the left eye of a mirrored face is what was the right one. Without `mirror` points keep theirs.
+    """
+    half = jnp.array([size[1], size[0]]) / 2
+    linear, shift = matrices[:, :2, :2], matrices[:, :2, 2]
+    extra = (1,) * (points.ndim - 2)
+    source = points * half - shift.reshape(-1, *extra, 2)
+    moved = jnp.einsum("bij,b...j->b...i", jnp.linalg.inv(linear), source, precision=jax.lax.Precision.HIGHEST) / half
+    if not mirror:
+        return moved
+    mirrored = (jnp.linalg.det(linear) < 0).reshape(-1, *extra, 1)
+    return jnp.where(mirrored, moved[..., jnp.array(mirror), :], moved)
 
 
 def warp(images: Array, matrices: Array) -> Array:
@@ -78,8 +96,8 @@ def warp_whole_pixels(images: Array, matrices: Array) -> Array:
     return jax.vmap(_pick)(images, matrices)
 
 
-def _affine(horizontal=1.0, vertical=1.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, shift_y=0.0) -> Array:
-    """float32[B,3,3] whose entries are numbers or float[B]."""
+def affine(horizontal=1.0, vertical=1.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, shift_y=0.0) -> Array:
+    """Return float32[B,3,3] whose entries are numbers or float[B]."""
     entries = (horizontal, shear_x, shift_x, shear_y, vertical, shift_y, 0.0, 0.0, 1.0)
     columns = jnp.broadcast_arrays(*(jnp.asarray(entry, jnp.float32) for entry in entries))
     return jnp.stack(columns, axis=-1).reshape(-1, 3, 3)

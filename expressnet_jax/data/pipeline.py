@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from expressnet_jax.data.decode import decode, decode_all
+from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
 from expressnet_jax.errors import UserError
@@ -59,8 +60,7 @@ class DispatchSource:
     """
 
     sampler: Sampler
-    labels: np.ndarray
-    votes: np.ndarray | None
+    targets: Mapping[str, np.ndarray]
     pictures: Pictures | None
     num_steps: int
     steps_per_dispatch: int = 1
@@ -76,9 +76,7 @@ class DispatchSource:
         steps = range(first, min(first + self.steps_per_dispatch, self.num_steps))
         share = partial(process_slice, process_index=self.process_index, process_count=self.process_count)
         index = np.stack([share(self.sampler.indices(step)) for step in steps])
-        batch = {"index": index.astype(np.int32), "label": self.labels[index]}
-        if self.votes is not None:
-            batch["votes"] = self.votes[index]
+        batch = {"index": index.astype(np.int32)} | {name: values[index] for name, values in self.targets.items()}
         if self.pictures is not None:
             pictures = self.pictures(index.ravel())
             batch["image"] = pictures.reshape(*index.shape, *pictures.shape[1:])
@@ -219,10 +217,10 @@ def make_feed(
     steps_per_dispatch: int = 1,
     reader: str = "auto",
     threads: int = 2,
-    votes: np.ndarray | None = None,
+    targets: Mapping[str, np.ndarray] | None = None,
 ) -> Feed:
-    """A feed over a split by the reader asked for; all three give the same batches, with `votes` float32[N,K] as soft
-    targets.
+    """A feed over a split by the reader asked for; all three give the same batches, with `targets` [N,...] by name, by
+    default the class as `expression`.
 
     Raises:
       UserError: an unknown reader.
@@ -239,8 +237,7 @@ def make_feed(
             table = jax.device_put(decoded, NamedSharding(mesh, P()))
     source = DispatchSource(
         sampler,
-        split.labels.astype(np.int32),
-        votes,
+        {EXPRESSION: split.labels.astype(np.int32)} if targets is None else targets,
         pictures,
         num_steps,
         steps_per_dispatch,

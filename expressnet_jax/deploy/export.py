@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cv2
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +26,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
 from expressnet_jax.models.form import convolution_form
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoint import Checkpoint
 
 INSTALL = "pip install jax2onnx onnx"
@@ -67,7 +67,7 @@ def export_onnx(
             f"{checkpoint.path}: it tells people apart and has no expressions to export; begin an expression run with"
             " it (--config.init_from)"
         )
-    if attention and checkpoint.model.head_kind != "linear":
+    if attention and checkpoint.model.heads[checkpoint.model.main].kind != "linear":
         raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
     images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
     metadata = describe(checkpoint, dtypes[input], temperature) | ({"mirror": "true"} if mirror else {})
@@ -167,11 +167,11 @@ def _checked(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return images
 
 
-def _classify(model: nn.Module, variables: dict[str, Any], images: Array, temperature: float, mirror: bool) -> Array:
+def _classify(model: Network, variables: dict[str, Any], images: Array, temperature: float, mirror: bool) -> Array:
     images = images.astype(jnp.float32)
-    logits = model.apply(variables, images)
+    logits = model.apply(variables, images).heads[model.main]
     if mirror:
-        logits = _log_mean(logits, model.apply(variables, images[:, :, ::-1]))
+        logits = _log_mean(logits, model.apply(variables, images[:, :, ::-1]).heads[model.main])
     return jax.nn.softmax(logits / temperature, axis=-1)
 
 
@@ -181,17 +181,18 @@ def _log_mean(*logits: Array) -> Array:
 
 
 def _classify_and_explain(
-    model: nn.Module, variables: dict[str, Any], images: Array, temperature: float, mirror: bool
+    model: Network, variables: dict[str, Any], images: Array, temperature: float, mirror: bool
 ) -> tuple[Array, Array]:
     """The map is that of the picture as it is, also with `mirror`."""
     images = images.astype(jnp.float32)
-    logits, seen = model.apply(variables, images, mutable=["intermediates"])
+    outputs, seen = model.apply(variables, images, mutable=["intermediates"])
+    logits = outputs.heads[model.main]
     maps = seen.get("intermediates", {}).get("backbone", {}).get("activation_map")
     if not maps:
         raise UserError("attention: the features of this network are no averages of maps; export it without")
     activation = class_activation(maps, variables["params"]["head"], logits)
     if mirror:
-        logits = _log_mean(logits, model.apply(variables, images[:, :, ::-1]))
+        logits = _log_mean(logits, model.apply(variables, images[:, :, ::-1]).heads[model.main])
     return jax.nn.softmax(logits / temperature, axis=-1), activation
 
 

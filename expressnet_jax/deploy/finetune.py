@@ -145,7 +145,7 @@ def learn(
     from expressnet_jax.training import classification
     from expressnet_jax.training.loop import train
 
-    job = train(config, folder, classification.prepare)
+    job = train(config, folder, classification.build_experiment)
     tuned, _ = job.finish(folder)
     proof = export_onnx(tuned, output / "model.onnx", images=job.pictures(tuned.image_shape))
     has_test = "test" in data.prepared.splits

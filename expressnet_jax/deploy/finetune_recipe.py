@@ -58,6 +58,6 @@ def scale(config: ConfigDict, train: Split) -> None:
     steps = min(max(EPOCHS * count / batch, FEWEST_STEPS), MOST_STEPS)
     config.train.update(batch_size=batch, epochs=steps * batch / count)
     if len(np.unique(train.labels)) == len(train.classes):
-        config.loss.rebalance = "logit_adjustment"
+        config.losses.expression.class_weighting = "logit_adjustment"
     else:
         config.data.balance = 1.0

@@ -1,15 +1,16 @@
 """MODELS: name -> backbone factory. A new model is one file and one line here."""
 
 import inspect
+from collections.abc import Mapping
 from functools import partial
 
 import jax.numpy as jnp
+from flax.core import FrozenDict
 from jax.typing import DTypeLike
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.alexnet import AlexNet
 from expressnet_jax.models.attention import check_attention
-from expressnet_jax.models.classifier import HEADS, Classifier
 from expressnet_jax.models.csam_vgg import CSAMVGG
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.explainable_cnn import ExplainableCNN
@@ -17,6 +18,7 @@ from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.ghost_resnet import GhostResNet
 from expressnet_jax.models.mini_xception import MiniXception
 from expressnet_jax.models.mobilenet import MobileNetV2
+from expressnet_jax.models.network import MAIN, Head, Network, check_heads
 from expressnet_jax.models.occlusion_aware import OcclusionAware
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.models.resnet import ResNet
@@ -49,28 +51,29 @@ _NOT_OPTIONS = {"parent", "name", "dtype"}
 
 def create_model(
     name: str,
-    num_classes: int,
+    heads: int | Mapping[str, Head],
     /,
     *,
     dropout: float = 0.0,
-    head: str = "linear",
-    head_scale: float = 1.0,
     dtype: DTypeLike = jnp.float32,
     **options,
-) -> Classifier:
-    """A model by name: backbone with its options, head of `num_classes`. Parameters are float32, arithmetic `dtype`.
+) -> Network:
+    """Return a network by name: the backbone with its options, and heads; a number is one head of so many classes.
+
+    Parameters are float32, arithmetic `dtype`.
 
     Raises:
       UserError: an unknown name, head, option or attention; the message lists the valid ones.
     """
     if name not in MODELS:
         raise UserError(f"model.name: no model {name!r}; one of {', '.join(MODELS)}")
-    if head not in HEADS:
-        raise UserError(f"model.head: no head {head!r}; one of {', '.join(HEADS)}")
+    heads = {MAIN: Head((heads,))} if isinstance(heads, int) else heads
+    check_heads(heads)
     factory = MODELS[name]
     valid = set(inspect.signature(factory).parameters) - _NOT_OPTIONS
     if wrong := sorted(set(options) - valid):
         raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
     if "attention" in options:
         check_attention(options["attention"])
-    return Classifier(factory(dtype=dtype, **options), num_classes, dropout, head, head_scale)
+    encoders = FrozenDict({"image": partial(factory, dtype=dtype, **options)})
+    return Network(encoders, FrozenDict(heads), dropout)

@@ -4,6 +4,7 @@ Shapes: N examples, H height, W width, C channels, K classes of the model.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.evaluate import Predict, collect, summarise
 from expressnet_jax.evaluation.tta import with_tta
 from expressnet_jax.training.checkpoint import Checkpoint
-from expressnet_jax.training.step import make_predict
+from expressnet_jax.training.step import make_predict_fn
 
 
 class Assessment(NamedTuple):
@@ -39,7 +40,7 @@ def assess(
 ) -> Assessment:
     """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split."""
     height, _, channels = checkpoint.image_shape
-    predict = with_tta(make_predict(checkpoint.model, checkpoint.variables), tta)
+    predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
     known, labels = match_labels(split, checkpoint.classes)
     batches = ordered_batches(known, min(batch_size, max(len(known), 1)), size=height, channels=channels)
     probabilities, _, index = collect(np_predict(predict), batches.batches())

@@ -7,12 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.models.network import MAIN, Head, Network
 from expressnet_jax.models.registry import create_model
 
 LATEST, BEST = "checkpoints", "best"  # the folders of a run
@@ -25,13 +26,20 @@ class Checkpoint(NamedTuple):
 
     path: Path
     step: int
-    model: nn.Module
+    model: Network
     variables: dict[str, Any]
     metadata: dict[str, Any]
 
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.metadata["classes"])
+
+    @property
+    def outputs(self) -> dict[str, Field]:
+        """What each head gives, the main one first."""
+        found = self.metadata.get("outputs") or {}
+        fields = {name: Field.from_json(field) for name, field in found.items()}
+        return fields or {self.model.main: Field("class", (len(self.classes),), self.classes)}
 
     @property
     def lineage(self) -> list[dict[str, Any]]:
@@ -52,12 +60,22 @@ def describe(
     classes: tuple[str, ...],
     image_shape: tuple[int, int, int],
     lineage: Sequence[Mapping[str, Any]] = (),
+    model: Network | None = None,
+    outputs: Mapping[str, Field] | None = None,
 ) -> dict[str, Any]:
-    """The metadata of a run's checkpoints. `config` is plain JSON-able values, `lineage` what came before this run."""
+    """Return the metadata of a run's checkpoints.
+
+    `config` is plain JSON-able values, `lineage` what came before this run, `outputs` the fields of the model's heads.
+    """
+    heads = {name: head._asdict() for name, head in model.heads.items()} if model else None
+    fields = {name: field.to_json() for name, field in (outputs or {}).items()}
     return {
         "model": config["model"],
         "classes": list(classes),
         "image_shape": list(image_shape),
+        "inputs": {name: Field("image", image_shape).to_json() for name in (model.encoders if model else ())},
+        "outputs": fields,
+        "heads": heads,
         "lineage": list(lineage),
         "config": config,
         "versions": {name: version(name) for name in PACKAGES},
@@ -102,13 +120,12 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
             options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
             averaged = metadata.get("averaged", averaged)
-            head = metadata["model"].get("head", "linear")
-            scale = metadata["config"]["loss"]["scale"] if head == "cosine" else 1.0
+            heads = heads_of(metadata)
         except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
             raise UserError(
                 f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)}){way_out}"
             ) from error
-        model = create_model(name, len(classes), head=head, head_scale=scale, **options)
+        model = create_model(name, heads, **options)
         target = _model_target(model, shape, averaged)
         try:
             saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]
@@ -121,7 +138,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(folder, int(folder.name) if folder.name.isdigit() else 0, model, variables, metadata)
 
 
-def _model_target(model: nn.Module, image_shape: tuple[int, int, int], ema: bool) -> dict[str, Any]:
+def heads_of(metadata: Mapping[str, Any]) -> dict[str, Head]:
+    """Return the heads of a checkpoint's model; those of before there were several have one, for `classes`."""
+    if heads := metadata.get("heads"):
+        return {name: Head(tuple(head["shape"]), head["kind"], head["scale"]) for name, head in heads.items()}
+    kind = metadata["model"].get("head", "linear")
+    scale = float(metadata["config"]["loss"]["scale"]) if kind == "cosine" else 1.0
+    return {MAIN: Head((len(metadata["classes"]),), kind, scale)}
+
+
+def _model_target(model: Network, image_shape: tuple[int, int, int], ema: bool) -> dict[str, Any]:
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -1,75 +1,152 @@
-"""The common task: labelled pictures, cross-entropy or its kin, accuracy on a split that selects."""
+"""The common run: labelled images, classes and further targets, metrics on a split that selects."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
-import flax.linen as nn
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from expressnet_jax.data.audit import one_line
+from expressnet_jax.data.fields import Field, target_column
 from expressnet_jax.data.pipeline import Feed, OrderedBatches
-from expressnet_jax.evaluation.evaluate import collect, summarise
+from expressnet_jax.evaluation.evaluate import collect_arrays, summarise
+from expressnet_jax.evaluation.evaluators import evaluate_output
+from expressnet_jax.models.network import Network
+from expressnet_jax.training.assess import match_labels
 from expressnet_jax.training.finish import finish
 from expressnet_jax.training.job import Evaluate, Job
 from expressnet_jax.training.mesh import on_devices, whole
-from expressnet_jax.training.network import find_origin
+from expressnet_jax.training.network import load_pretrained, make_model
 from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import METRICS, Data, Plan, check, load_data, make_feeds, make_plan
+from expressnet_jax.training.setup import (
+    METRICS,
+    Data,
+    Plan,
+    check,
+    evaluation_batches,
+    find_prepared,
+    load_data,
+    make_feeds,
+    make_plan,
+)
 from expressnet_jax.training.state import TrainState
-from expressnet_jax.training.step import make_classify
+from expressnet_jax.training.step import make_predict_fn
+from expressnet_jax.training.targets import learned_fields, main_target, make_heads
+
+FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
 
-def prepare(config: ConfigDict, mesh: Mesh) -> Job:
-    """A run of the classification task.
+def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
+    """Return a run that learns the targets of a data set.
 
     Raises:
       UserError: anything that a user can mend.
     """
     check(config, METRICS)
-    data, origin = load_data(config), find_origin(config)
+    data, origin = load_data(config), load_pretrained(config)
+    fields = data.fields(main_target(config))
+    learned = learned_fields(config, fields)
     plan = make_plan(config, len(data.chosen.train))
-    program = make_program(config, data.chosen.train, plan, origin)
+    model = make_model(config, make_heads(config, learned))
+    program = make_program(config, model, fields, data.chosen.train, plan, origin)
     return Job(
         plan,
         program,
         data.prepared.classes,
+        learned,
         origin.lineage if origin else [],
-        partial(_open, config, mesh, data, plan, program.model),
-        lines(config, data),
+        partial(_open, config, mesh, data, plan, model, learned),
+        lines(config, data, learned),
         partial(finish, config, data=data),
         data.pictures,
     )
 
 
-def _open(config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: nn.Module) -> tuple[Feed, Evaluate]:
+def _open(
+    config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: Network, learned: Mapping[str, Field]
+) -> tuple[Feed, Evaluate]:
     feed, select = make_feeds(config, data, plan, mesh)
-    return feed, make_evaluate(model, select, data, mesh)
+    evaluate = make_evaluate(model, select, data, learned, mesh)
+    others = [make_other_evaluate(name, config, model, data, mesh) for name in config.evals]
+
+    def evaluate_all(state: TrainState) -> dict[str, float]:
+        figures = evaluate(state)
+        for other in others:
+            figures |= other(state)
+        return figures
+
+    return feed, evaluate_all
 
 
-def lines(config: ConfigDict, data: Data) -> list[str]:
-    """What a run learns from, in a few lines."""
+def lines(config: ConfigDict, data: Data, learned: Mapping[str, Field]) -> list[str]:
+    """Return what a run learns from, in a few lines."""
     train, select = data.chosen.train, data.chosen.select
-    told = [
-        f"{config.data.name}: {len(train):,} training pictures, {len(select):,} of {data.chosen.select_name} select"
-    ]
+    told = [f"{config.data.name}: {len(train):,} training images, {len(select):,} of {data.chosen.select_name} select"]
+    if len(learned) > 1:
+        told.append(f"learns {', '.join(learned)}")
     if data.audit is not None:
         told.append(one_line(data.audit))
     if data.chosen.dropped:
-        told.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training pictures left out")
+        told.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training images left out")
     return told
 
 
-def make_evaluate(model: nn.Module, select: OrderedBatches, data: Data, mesh: Mesh) -> Evaluate:
-    """The figures that a run follows, on the selection split; the averaged weights where the run averages."""
-    predict = make_classify(model, whole(mesh))  # compiled once for all evaluations of the run
-    names = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
+def make_evaluate(
+    model: Network, select: OrderedBatches, data: Data, learned: Mapping[str, Field], mesh: Mesh
+) -> Evaluate:
+    """Return the metrics that a run follows, on the selection split, by the averaged weights where the run averages.
+
+    Those of the class keep their names, of every other output they are OUTPUT/METRIC.
+    """
+    split = data.chosen.select
+    others = {name: field for name, field in learned.items() if field.kind != "class"}
+    targets = {name: target_column(name, split.columns, data.stored_size) for name in others}
+    predict = head_outputs(model, select, mesh)
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        on_mesh = lambda images: predict(state.variables, on_devices(images, mesh))
-        figures = summarise(*collect(on_mesh, select.batches()), data.prepared.classes, data.leaked)
-        followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in names}
+        outputs = predict(state)
+        figures = summarise(
+            outputs[model.main], split.labels, np.arange(len(split)), data.prepared.classes, data.leaked
+        )
+        followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in FOLLOWED}
         if figures.get("deduplicated"):
             followed["deduplicated_accuracy"] = float(figures["deduplicated"]["accuracy"])
+        for name, field in others.items():
+            found = evaluate_output(outputs[name], targets[name], field)
+            followed |= {f"{name}/{metric}": value for metric, value in found.items()}
         return followed
+
+    return evaluate
+
+
+def head_outputs(model: Network, batches: OrderedBatches, mesh: Mesh) -> Any:
+    """Return state -> every head's output over a split, {name: [N,...]}; the main head's are probabilities."""
+    predict = make_predict_fn(model, whole(mesh), "all")  # compiled once for all evaluations of the run
+    names = sorted(model.heads)
+
+    def outputs(state: TrainState) -> dict[str, np.ndarray]:
+        on_mesh = lambda images: [predict(state.variables, on_devices(images, mesh))[name] for name in names]
+        return dict(zip(names, collect_arrays(on_mesh, batches.batches()), strict=True))
+
+    return outputs
+
+
+def make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Data, mesh: Mesh) -> Evaluate:
+    """Return the metrics of the class on a further data set, `config.evals.NAME`, as NAME/METRIC.
+
+    Classes are matched by name; examples of classes that the network does not know are left out.
+    """
+    wanted = config.evals[name]
+    prepared = find_prepared(config, wanted.get("data", name), key=f"evals.{name}.data")
+    splits = [split for split in ("validation", "all", "train") if split in prepared.splits]
+    known, labels = match_labels(prepared.split(wanted.get("split", splits[0])), data.prepared.classes)
+    predict = head_outputs(model, evaluation_batches(config, known, mesh), mesh)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        probabilities = predict(state)[model.main]
+        figures = summarise(probabilities, labels, np.arange(len(labels)), data.prepared.classes)
+        return {f"{name}/{key.replace('log_loss', 'loss')}": float(figures[key]) for key in FOLLOWED}
 
     return evaluate

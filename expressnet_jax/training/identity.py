@@ -3,12 +3,13 @@
 Shapes: B batch, D features, K people.
 """
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import flax.linen as nn
 import jax
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
@@ -21,29 +22,29 @@ from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pairs, similarities, verification
 from expressnet_jax.machine import machine
+from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.job import Evaluate, Job
 from expressnet_jax.training.mesh import on_devices, spread_over, whole
-from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
-from expressnet_jax.training.objectives import Objective
-from expressnet_jax.training.program import assemble, class_objective
+from expressnet_jax.training.network import load_pretrained, make_model
+from expressnet_jax.training.program import make_program
 from expressnet_jax.training.setup import Data, Plan, check, load_data, make_feeds, make_plan
-from expressnet_jax.training.state import TrainState, begin
-from expressnet_jax.training.step import make_features
-from expressnet_jax.training.task import supervised
+from expressnet_jax.training.state import TrainState
+from expressnet_jax.training.step import make_predict_fn
+from expressnet_jax.training.targets import learned_fields, main_target, make_heads, split_fields
 from expressnet_jax.training.writers import read_history
 
 METRICS = ("verification",)
 
 
-def prepare(config: ConfigDict, mesh: Mesh) -> Job:
+def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     """A run of the identity task on a data set prepared by `expressnet prepare identity`.
 
     Raises:
       UserError: anything that a user can mend.
     """
     check(config, METRICS)
-    data, origin = load_data(config), find_origin(config)
+    data, origin = load_data(config), load_pretrained(config)
     train, select = data.chosen.train, data.chosen.select
     if not set(train.labels).isdisjoint(select.labels) or train.subjects is None:
         raise UserError(
@@ -53,16 +54,16 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
     people = train.classes[: int(train.labels.max()) + 1]
     pairs = find_pairs(data, select)
     plan = make_plan(config, len(train))
-    model = make_model(config, len(people))
     known = train.relabelled(people, train.labels)
-    objective = over_all_devices(class_objective(config, known), mesh, len(people))
-    task = lambda augmentation: supervised(model, objective, augmentation, len(train))
-    beginning = begin(model, image_shape(config))
-    program = assemble(config, plan, model, beginning, warm_start(config, model, people, origin), task)
+    fields = split_fields(known, main=main_target(config))
+    learned = learned_fields(config, fields)
+    model = make_model(config, make_heads(config, learned))
+    program = make_program(config, model, fields, known, plan, origin, spread_classes(mesh, len(people)))
     return Job(
         plan,
         program,
         people,
+        learned,
         origin.lineage if origin else [],
         partial(_open, config, mesh, data, plan, model, pairs),
         [
@@ -81,28 +82,27 @@ def find_pairs(data: Data, select: Split) -> Pairs:
     return listed_pairs(rows, select.keys) if rows else make_pairs(select.labels)
 
 
-def over_all_devices(objective: Objective, mesh: Mesh, num_classes: int) -> Objective:
-    """The same loss with the classes of the logits spread over all devices, where they are many.
+def spread_classes(mesh: Mesh, num_classes: int) -> Callable[[Array], Array] | None:
+    """Return what puts the classes of [B,K] arrays on all devices, where there are many; None where there are few.
 
-    Then no device ever holds more than its part of the class centres, of their gradient, or of the logits; features
+    Then no device ever holds more than its part of the class centers, of their gradient, or of the logits; features
     travel instead, which are small (An et al. 2021, Partial FC, section 3.1, without its sampling).
     """
     if not spread_over(mesh, num_classes):
-        return objective
+        return None
     spread = NamedSharding(mesh, P(None, ("data", "model")))
-    place = lambda x: jax.lax.with_sharding_constraint(x, spread)
-    return lambda logits, targets: objective(place(logits), place(targets))
+    return lambda x: jax.lax.with_sharding_constraint(x, spread)
 
 
 def _open(
-    config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: nn.Module, pairs: Pairs
+    config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: Network, pairs: Pairs
 ) -> tuple[Feed, Evaluate]:
     feed, select = make_feeds(config, data, plan, mesh)
-    look = make_features(model, whole(mesh))
+    embed = make_predict_fn(model, whole(mesh), "features")
 
     def evaluate(state: TrainState) -> dict[str, float]:
         variables = {**state.variables}
-        figures = verify(lambda images: look(variables, on_devices(images, mesh)), select, pairs)
+        figures = verify(lambda images: embed(variables, on_devices(images, mesh)), select, pairs)
         return {name: float(value) for name, value in figures.items()}
 
     return feed, evaluate

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.pipeline import Feed
 from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.program import Program
@@ -20,6 +21,7 @@ class Job(NamedTuple):
 
     Attributes:
       classes: the names of the model's classes.
+      outputs: what each head gives, the main one first.
       lineage: what the checkpoint that it begins with came from.
       open: decodes what has to be in memory -> the training batches, and the figures that the run follows.
       lines: what the user is told at the start.
@@ -30,6 +32,7 @@ class Job(NamedTuple):
     plan: Plan
     program: Program
     classes: tuple[str, ...]
+    outputs: Mapping[str, Field]
     lineage: Sequence[Mapping[str, Any]]
     open: Callable[[], tuple[Feed, Evaluate]]
     lines: Sequence[str]

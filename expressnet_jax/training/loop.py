@@ -28,7 +28,7 @@ from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import last_before
 from expressnet_jax.training.run_folder import OF_A_HOST, RunFolder, differences, disk_errors
 from expressnet_jax.training.state import TrainState, init_state
-from expressnet_jax.training.step import make_dispatch, steps_of
+from expressnet_jax.training.step import make_multi_step, num_steps
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
 
 
@@ -52,7 +52,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         feed, evaluate = job.open()
 
         state = new_state(config, job, mesh)
-        metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage)
+        metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage, program.model, job.outputs)
         kept = {"keep": config.checkpoint.keep, "metric": config.eval.metric}
         tell = say if leads() else lambda line: None
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=tell, **kept))
@@ -63,13 +63,13 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
         introduce(config, job, state, tell)
 
-        dispatches = [(first, make_dispatch(phase)) for first, phase in program.phases]
+        calls = [(first, make_multi_step(phase)) for first, phase in program.phases]
         meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
         with StopSignal() as stop:
             for batches in feed.start(step):
-                dispatch = last_before(dispatches, step)
-                state, metrics = dispatch(state, feed.table, batches, config.seed)
-                before, step = step, step + steps_of(batches)
+                multi_step = last_before(calls, step)
+                state, metrics = multi_step(state, feed.table, batches, config.seed)
+                before, step = step, step + num_steps(batches)
                 meter.add(step, metrics)
                 console.advance(step)
                 stopping = stop.at(step)  # looked at once: what stops the run is what was saved for
@@ -106,7 +106,9 @@ def set_up(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> tu
 def new_state(config: ConfigDict, job: Job, mesh: Mesh) -> TrainState:
     """The state that a run begins with."""
     program, averaged = job.program, config.optimizer.ema > 0
-    return init_state(program.beginning, program.optimizer, mesh, seed=config.seed, ema=averaged, warm=program.warm)
+    return init_state(
+        program.init_fn, program.optimizer, mesh, seed=config.seed, ema=averaged, pretrained=program.pretrained
+    )
 
 
 def open_writers(config: ConfigDict, folder: RunFolder, console: Console, step: int) -> Writers:

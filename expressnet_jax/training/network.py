@@ -1,14 +1,14 @@
 """The network of a config: its pictures, its arithmetic, and what it begins with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
 from expressnet_jax.config import LARGEST, SMALLEST
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.network import Head, Network
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.transfer import transplant
@@ -32,35 +32,31 @@ def compute_dtype(dtype: str) -> str:
     return dtype
 
 
-def make_model(config: ConfigDict, num_classes: int) -> nn.Module:
+def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
     """The network of a config in its arithmetic."""
     options = config.model.options.to_dict()
     for name, key in (
         ("dropout", "model.dropout"),
-        ("head", "model.head"),
-        ("head_scale", "loss.scale"),
         ("dtype", "train.dtype"),
     ):
         if name in options:
             raise UserError(f"model.options: {name} is set by {key}")
     return create_model(
         config.model.name,
-        num_classes,
+        heads,
         dropout=config.model.dropout,
-        head=config.model.head,
-        head_scale=config.loss.scale if config.model.head == "cosine" else 1.0,
         dtype=compute_dtype(config.train.dtype),
         **options,
     )
 
 
-def find_origin(config: ConfigDict) -> Checkpoint | None:
+def load_pretrained(config: ConfigDict) -> Checkpoint | None:
     """The checkpoint that a run begins with, where `init_from` names one."""
     return load_checkpoint(config.init_from) if config.init_from else None
 
 
-def warm_start(
-    config: ConfigDict, model: nn.Module, classes: Sequence[str], origin: Checkpoint | None
+def pretrained_variables(
+    config: ConfigDict, model: Network, classes: Sequence[str], origin: Checkpoint | None
 ) -> dict[str, Any] | None:
     """The variables that a run begins with in place of drawn ones."""
     if origin is None:

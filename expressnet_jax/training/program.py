@@ -1,82 +1,87 @@
 """From a config to the functions of a run: objective, optimizer, and a training step for each of its phases."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
-import numpy as np
+import jax.numpy as jnp
 import optax
+from jax import Array
 from ml_collections import ConfigDict
 
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.fields import Field
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.inspect import layer_order
+from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.freezing import Learns, all_but, both, thawing
-from expressnet_jax.training.network import image_shape, make_model, warm_start
-from expressnet_jax.training.objectives import Objective, make_objective, rebalance
+from expressnet_jax.training.losses.base import init_losses
+from expressnet_jax.training.network import image_shape, pretrained_variables
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import Plan, joint_loss, soft_targets
-from expressnet_jax.training.state import Beginning, begin
+from expressnet_jax.training.setup import Plan
+from expressnet_jax.training.state import InitialVariables, make_init_fn
 from expressnet_jax.training.step import TrainStep, make_train_step
-from expressnet_jax.training.task import Task, supervised
+from expressnet_jax.training.supervised import LossProgram, supervised
+from expressnet_jax.training.targets import build_losses
 
 
 class Program(NamedTuple):
     """The functions of a run.
 
     Attributes:
-      beginning: key -> what the state is born with; `warm` are the variables that take the drawn ones' place, or None.
+      init_fn: key -> what the state is born with.
+      pretrained: the variables that take the drawn ones' place, or None.
       phases: training steps, each with the number of the step from which on it serves.
     """
 
-    model: nn.Module
+    model: Network
     optimizer: optax.GradientTransformationExtraArgs
-    beginning: Callable[[jax.Array], Beginning]
-    warm: dict[str, Any] | None
+    init_fn: Callable[[jax.Array], InitialVariables]
+    pretrained: dict[str, Any] | None
     phases: tuple[tuple[int, TrainStep], ...]
 
 
-def make_program(config: ConfigDict, train: Split, plan: Plan, origin: Checkpoint | None = None) -> Program:
-    """Model, optimizer and step of a config, for the classes and the class counts of the training split. The state
+def make_program(
+    config: ConfigDict,
+    model: Network,
+    fields: Mapping[str, Field],
+    train: Split,
+    plan: Plan,
+    origin: Checkpoint | None = None,
+    constrain: Callable[[Array], Array] | None = None,
+) -> Program:
+    """Return model, optimizer and steps of a config whose losses learn `fields` from a training split. The state
     begins with what `origin` knows."""
-    soft_targets(config, train)  # refused here, before anything compiles
     if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
         raise UserError("augment.alternate: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
-    model, shape = make_model(config, len(train.classes)), image_shape(config)
-    objective, joint = class_objective(config, train), joint_loss(config)
-    task = lambda augmentation: supervised(model, objective, augmentation, len(train), joint)
-    beginning = joint.begin(model, shape) if joint else begin(model, shape)
-    return assemble(config, plan, model, beginning, warm_start(config, model, train.classes, origin), task)
+    shape = image_shape(config)
+    losses = build_losses(config, fields, train.labels, feature_size(model, shape), constrain)
+    loss_program = lambda augmentation: supervised(model, losses, augmentation, fields, len(train))
+    init_fn = make_init_fn(model, shape, partial(init_losses, losses))
+    pretrained = pretrained_variables(config, model, train.classes, origin)
+    return build_program(config, plan, model, init_fn, pretrained, loss_program)
 
 
-def class_objective(config: ConfigDict, train: Split) -> Objective:
-    """The loss of a config, rebalanced by the class counts of what it trains on."""
-    counts = np.bincount(train.labels, minlength=len(train.classes))
-    loss = config.loss
-    return make_objective(
-        loss.name,
-        label_smoothing=loss.label_smoothing,
-        focal_gamma=loss.focal_gamma,
-        margin=loss.margin,
-        scale=loss.scale,
-        rebalance=rebalance(loss.rebalance, counts, beta=loss.effective_beta, tau=loss.logit_adjustment),
-    )
+def feature_size(model: Network, shape: tuple[int, ...]) -> int:
+    """Return D of a network."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    return shapes["params"]["head"]["kernel"].shape[0]
 
 
-def assemble(
+def build_program(
     config: ConfigDict,
     plan: Plan,
-    model: nn.Module,
-    beginning: Callable[[jax.Array], Beginning],
-    warm: dict[str, Any] | None,
-    task: Callable[[dict[str, Any]], Task],
+    model: Network,
+    init_fn: Callable[[jax.Array], InitialVariables],
+    pretrained: dict[str, Any] | None,
+    loss_program: Callable[[dict[str, Any]], LossProgram],
     learns: Learns | None = None,
 ) -> Program:
-    """Optimizer and phases around a task, which is made for each phase's augmentation. `learns` limits what learns at
-    all; the config's freezing comes on top."""
+    """Return optimizer and phases around a loss program, which is made for each phase's augmentation. `learns` limits
+    what learns at all; the config's freezing comes on top."""
     opt, layers = config.optimizer, layer_order(model, image_shape(config))
     steps = lambda epochs: round(epochs * plan.per_epoch)
     boundaries = [steps(epochs) for epochs in opt.step_epochs]
@@ -105,9 +110,9 @@ def assemble(
     for first in sorted({start for start, _ in (*sizes, *frozen) if start < plan.total}):
         size, held = (last_before(schedule, first) for schedule in (sizes, frozen))
         free = both(learns, all_but(held))
-        step = make_train_step(task(augment | {"resize": size}), optimizer, schedule, learns=free, **options)
+        step = make_train_step(loss_program(augment | {"resize": size}), optimizer, schedule, learns=free, **options)
         phases.append((first, step))
-    return Program(model, optimizer, beginning, warm, tuple(phases))
+    return Program(model, optimizer, init_fn, pretrained, tuple(phases))
 
 
 def last_before(starts: Sequence[tuple[int, Any]], step: int) -> Any:

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.cluster import leads
 from expressnet_jax.training.job import Job
 from expressnet_jax.training.loop import new_state, set_up
-from expressnet_jax.training.step import make_dispatch, steps_of
+from expressnet_jax.training.step import make_multi_step, num_steps
 
 TIMED = 3  # dispatches, after a first one that is not
 
@@ -29,12 +29,12 @@ def rehearse(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> 
     stream = feed.start(0)
     batches = next(stream)
     start = time.perf_counter()
-    lowered = make_dispatch(job.program.phases[0][1]).lower(state, feed.table, batches, config.seed)
+    lowered = make_multi_step(job.program.phases[0][1]).lower(state, feed.table, batches, config.seed)
     compiled = lowered.compile()
     compiling = time.perf_counter() - start
-    steps = steps_of(batches)
+    steps = num_steps(batches)
     state, _ = jax.block_until_ready(compiled(state, feed.table, batches, config.seed))
-    more = [each for each in islice(stream, TIMED) if steps_of(each) == steps]  # a run's last dispatch may be shorter
+    more = [each for each in islice(stream, TIMED) if num_steps(each) == steps]  # a run's last dispatch may be shorter
     start = time.perf_counter()
     for each in more:
         state, _ = compiled(state, feed.table, each, config.seed)

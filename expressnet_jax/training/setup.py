@@ -16,16 +16,15 @@ from expressnet_jax.config import SMALLEST_SEEN, check_values
 from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
-from expressnet_jax.training.feature_losses import JointLoss, make_distance
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
-from expressnet_jax.training.objectives import MARGINS, make_objective, rebalance
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.targets import check_losses, split_fields, target_arrays
 
-TARGETS = ("label", "votes", "both")
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
 
@@ -53,6 +52,16 @@ class Data(NamedTuple):
         return decode_all(first, image_shape[0], image_shape[2])
 
     @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) of the stored images, the largest where they differ."""
+        facts = self.prepared.facts["splits"][self.chosen.train_name]
+        return facts["height"][1], facts["width"][1]
+
+    def fields(self, main: str) -> dict[str, Field]:
+        """Every target of the training split by name; its class is called `main`."""
+        return split_fields(self.chosen.train, self.prepared.facts.get("notes"), main)
+
+    @property
     def leaked(self) -> list[int] | None:
         """Selection examples with a near-duplicate in train; None without an audit or an official selection split."""
         known = self.audit is not None and self.chosen.select_name in self.audit["leaked"]
@@ -67,20 +76,13 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     check_values(config)
     shape = image_shape(config)
     compute_dtype(config.train.dtype)
-    check_targets(config)
     choose_reader(config.data.reader, 0)
     make_schedule(config.optimizer.schedule, 0.1, 10)
     make_optimizer(config.optimizer.name, optax.constant_schedule(0.1))
-    make_objective(config.loss.name, rebalance=rebalance(config.loss.rebalance, np.ones(2)))
+    check_losses(config)
     if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
         raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
     check_model(config, shape)
-    if (config.loss.name in MARGINS) != (config.model.head == "cosine"):
-        raise UserError(
-            f"loss.name: {config.loss.name} with model.head {config.model.head}; {' and '.join(MARGINS)} go with"
-            " model.head=cosine, the others with linear"
-        )
-    joint_loss(config)
     if config.augment.alternate and (config.augment.flip or config.data.balance):
         raise UserError("augment.alternate: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
     for key, valid in (("metric", metrics), ("tta", TTA)):
@@ -190,7 +192,7 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
         num_steps=plan.total,
         steps_per_dispatch=plan.per_dispatch,
         reader=config.data.reader,
-        votes=soft_targets(config, train),
+        targets=target_arrays(config, train, data.stored_size),
         **pictures,
     )
     return feed, evaluation_batches(config, data.chosen.select, mesh)
@@ -202,49 +204,3 @@ def evaluation_batches(config: ConfigDict, split: Split, mesh: Mesh) -> OrderedB
     rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
     pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
     return ordered_batches(split, rounded, shared=True, **pictures)
-
-
-def soft_targets(config: ConfigDict, split: Split) -> np.ndarray | None:
-    """float32[N,K]: the votes, or the mean of them and the label; None where the label alone is learned.
-
-    Raises:
-      UserError: votes of a split that has none.
-    """
-    targets = check_targets(config)
-    if targets == "label":
-        return None
-    if split.votes is None:
-        raise UserError(f"loss.targets: {config.data.name} has no votes; use loss.targets=label")
-    labels = np.eye(len(split.classes), dtype=np.float32)[split.labels]
-    return split.votes if targets == "votes" else (split.votes + labels) / 2
-
-
-def joint_loss(config: ConfigDict) -> JointLoss | None:
-    """The terms beside the classification loss and their weights; None where there are none.
-
-    Raises:
-      UserError: an unknown distance, or terms that the task or the head has no use for.
-    """
-    loss, plain = config.loss, {"distance": "none", "regularisation_weight": 0.0, "classification_weight": 1.0}
-    options = {"center_rate": loss.center_rate, "island_weight": loss.island_weight, "margin": loss.distance_margin}
-    distance = make_distance(loss.distance, **options)
-    changed = [key for key, value in plain.items() if loss[key] != value]
-    if not changed:
-        return None
-    if config.task != "classification":
-        raise UserError(
-            f"loss.{changed[0]}: belongs to classification, not to {config.task}; leave it at {plain[changed[0]]}"
-        )
-    if loss.distance in ("center", "island") and config.model.head == "cosine":
-        raise UserError(
-            f"loss.distance: {loss.distance} would shrink features whose length model.head=cosine does not see; use"
-            " joint or none"
-        )
-    return JointLoss(distance, loss.classification_weight, loss.regularisation_weight, loss.distance_weight)
-
-
-def check_targets(config: ConfigDict) -> str:
-    """loss.targets, if it is one of those there are."""
-    if config.loss.targets not in TARGETS:
-        raise UserError(f"loss.targets: no {config.loss.targets!r}; one of {', '.join(TARGETS)}")
-    return config.loss.targets

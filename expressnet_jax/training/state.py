@@ -18,8 +18,8 @@ from expressnet_jax.training.mesh import state_shardings
 class TrainState:
     """step int32[], parameters, running batch statistics, optimizer state, and the averaged weights.
 
-    `ema` is {"params": ..., "batch_stats": ...} or, without averaging, empty. `auxiliary` are parameters that learn
-    beside the network and never leave with it (a discriminator, a second head), `memory` is what a task remembers from
+    `ema` is {"params": ..., "batch_stats": ...} or, without averaging, empty. `loss_params` are parameters that learn
+    with the network and never leave with it (a discriminator, a second head), `loss_state` is what the losses keep from
     step to step without learning it; most tasks have neither.
     """
 
@@ -28,8 +28,8 @@ class TrainState:
     batch_stats: Any
     opt_state: Any
     ema: Any
-    auxiliary: Any = flax.struct.field(default_factory=dict)
-    memory: Any = flax.struct.field(default_factory=dict)
+    loss_params: Any = flax.struct.field(default_factory=dict)
+    loss_state: Any = flax.struct.field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -37,44 +37,46 @@ class TrainState:
         return self.ema or {"params": self.params, "batch_stats": self.batch_stats}
 
 
-class Beginning(NamedTuple):
+class InitialVariables(NamedTuple):
     """What a state is born with, as TrainState names it."""
 
     params: Any
     batch_stats: Any
-    auxiliary: Any
-    memory: Any
+    loss_params: Any
+    loss_state: Any
 
 
-def begin(model: nn.Module, image_shape: tuple[int, int, int]) -> Callable[[Array], Beginning]:
+def make_init_fn(
+    model: nn.Module, image_shape: tuple[int, ...], loss_state: Callable[[], Any] = dict
+) -> Callable[[Array], InitialVariables]:
     """key -> the freshly drawn parameters of a network, and nothing beside them."""
 
-    def create(key: Array) -> Beginning:
+    def create(key: Array) -> InitialVariables:
         variables = model.init(key, jnp.zeros((1, *image_shape)))
-        return Beginning(variables["params"], variables.get("batch_stats", {}), {}, {})
+        return InitialVariables(variables["params"], variables.get("batch_stats", {}), {}, loss_state())
 
     return create
 
 
 def init_state(
-    beginning: Callable[[Array], Beginning],
+    init_fn: Callable[[Array], InitialVariables],
     optimizer: optax.GradientTransformation,
     mesh: Mesh,
     *,
     seed: int = 0,
     ema: bool = False,
-    warm: Mapping[str, Any] | None = None,
+    pretrained: Mapping[str, Any] | None = None,
 ) -> TrainState:
     """A new state, born on the mesh with its final sharding: no device ever holds more than its part.
 
-    `warm` holds params and batch_stats in place of those that `beginning` draws.
+    `pretrained` holds params and batch_stats in place of those that `init_fn` draws.
     """
 
-    def create(seed: Array | int, warm: Mapping[str, Any] | None) -> TrainState:
-        params, batch_stats, auxiliary, memory = beginning(jax.random.key(seed))._replace(**(warm or {}))
+    def create(seed: Array | int, pretrained: Mapping[str, Any] | None) -> TrainState:
+        params, batch_stats, loss_params, loss_state = init_fn(jax.random.key(seed))._replace(**(pretrained or {}))
         average = {"params": params, "batch_stats": batch_stats} if ema else {}
-        opt_state = optimizer.init({**params, **auxiliary})
-        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, average, auxiliary, memory)
+        opt_state = optimizer.init({**params, **loss_params})
+        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, average, loss_params, loss_state)
 
-    shardings = state_shardings(jax.eval_shape(create, seed, warm), mesh)
-    return jax.jit(create, out_shardings=shardings)(seed, warm)
+    shardings = state_shardings(jax.eval_shape(create, seed, pretrained), mesh)
+    return jax.jit(create, out_shardings=shardings)(seed, pretrained)

@@ -7,22 +7,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
 from expressnet_jax.data.pipeline import fetch
+from expressnet_jax.models.network import Network
 from expressnet_jax.training.optimizers import Schedule, current_rate
 from expressnet_jax.training.state import TrainState
-from expressnet_jax.training.task import Batch, Carried, Metrics, Task
+from expressnet_jax.training.supervised import Batch, LossProgram, Metrics, ModelState
 
 TrainStep = Callable[[TrainState, Batch, Array | int], tuple[TrainState, Metrics]]
 
 
 def make_train_step(
-    task: Task,
+    program: LossProgram,
     optimizer: optax.GradientTransformationExtraArgs,
     schedule: Schedule,
     *,
@@ -31,31 +31,31 @@ def make_train_step(
     ema: float = 0.0,
     learns: Callable[[Any], Any] | None = None,
 ) -> TrainStep:
-    """(state, batch, seed) -> (state, metrics): the task's views of the batch, gradient, update, average.
+    """(state, batch, seed) -> (state, metrics): the program's augmented batch, gradient, update, average.
 
     Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint, and all seeds are one program.
-    Metrics are float32[]: the task's, loss, gradient_norm, learning_rate. `learns` gives a bool for every parameter;
+    Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `learns` gives a bool for every parameter;
     what does not learn costs no gradient and stays as it is, while its running statistics follow the pictures.
     """
 
-    def loss_fn(params, carried, views, key, state):
+    def loss_fn(params, model_state, views, key, state):
         if learns is not None:
             params = jax.tree.map(lambda p, free: p if free else jax.lax.stop_gradient(p), params, learns(params))
-        return task.loss(params, carried, views, key, state)
+        return program.loss(params, model_state, views, key, state)
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     slices = partial(_sliced_gradient, gradient, accumulate) if accumulate > 1 else gradient
 
     def step(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
         *view_keys, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
-        views = task.views(tuple(view_keys), batch, state.step)
-        trained, carried = {**state.params, **state.auxiliary}, Carried(state.batch_stats, state.memory)
+        views = program.augmented(tuple(view_keys), batch, state.step)
+        trained, model_state = {**state.params, **state.loss_params}, ModelState(state.batch_stats, state.loss_state)
 
-        (loss, (after, metrics)), grads = slices(trained, carried, views, key, state)
+        (loss, (after, metrics)), grads = slices(trained, model_state, views, key, state)
         norm = optax.tree.norm(grads)
         if sam:
             climbed = jax.tree.map(lambda p, g: p + sam * g / (norm + 1e-12), trained, grads)
-            _, grads = slices(climbed, carried, views, key, state)
+            _, grads = slices(climbed, model_state, views, key, state)
         updates, opt_state = optimizer.update(grads, state.opt_state, trained, value=loss)
         if learns is not None:  # weight decay and momentum would move it all the same
             updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, learns(trained))
@@ -65,15 +65,15 @@ def make_train_step(
             "gradient_norm": norm,
             "learning_rate": jnp.asarray(current_rate(schedule, state.step, opt_state), jnp.float32),
         }
-        params, auxiliary = ({name: trained[name] for name in part} for part in (state.params, state.auxiliary))
-        stats, memory = after
+        params, loss_params = ({name: trained[name] for name in part} for part in (state.params, state.loss_params))
+        stats, loss_state = after
         average = _average(state.ema, {"params": params, "batch_stats": stats}, state.step, ema) if ema else state.ema
-        return TrainState(state.step + 1, params, stats, opt_state, average, auxiliary, memory), metrics
+        return TrainState(state.step + 1, params, stats, opt_state, average, loss_params, loss_state), metrics
 
     return step
 
 
-def _sliced_gradient(gradient, count, params, carried, views, key, state):
+def _sliced_gradient(gradient, count, params, model_state, views, key, state):
     """The mean gradient over `count` slices of the batch, one after the other; the statistics follow each slice.
 
     A slice is every count-th example, so that each device works on its own examples of every slice.
@@ -81,17 +81,17 @@ def _sliced_gradient(gradient, count, params, carried, views, key, state):
     cut = lambda x: x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
 
     def one(so_far, part):
-        carried, total = so_far
+        model_state, total = so_far
         slice_views, number = part
-        (loss, (carried, metrics)), grads = gradient(
-            params, carried, slice_views, jax.random.fold_in(key, number), state
+        (loss, (model_state, metrics)), grads = gradient(
+            params, model_state, slice_views, jax.random.fold_in(key, number), state
         )
-        return (carried, jax.tree.map(jnp.add, total, grads)), (loss, metrics)
+        return (model_state, jax.tree.map(jnp.add, total, grads)), (loss, metrics)
 
-    start = (carried, jax.tree.map(jnp.zeros_like, params))
-    (carried, total), scores = jax.lax.scan(one, start, (jax.tree.map(cut, views), jnp.arange(count)))
+    start = (model_state, jax.tree.map(jnp.zeros_like, params))
+    (model_state, total), scores = jax.lax.scan(one, start, (jax.tree.map(cut, views), jnp.arange(count)))
     loss, metrics = jax.tree.map(lambda x: x.mean(0), scores)
-    return (loss, (carried, metrics)), jax.tree.map(lambda g: g / count, total)
+    return (loss, (model_state, metrics)), jax.tree.map(lambda g: g / count, total)
 
 
 def _average(average, new, step, decay):
@@ -100,52 +100,54 @@ def _average(average, new, step, decay):
     return jax.tree.map(lambda a, b: a + rate * (b - a), average, new)
 
 
-def steps_of(batches: Batch) -> int:
+def num_steps(batches: Batch) -> int:
     """S of a dispatch's arrays [S,B,...]."""
     return jax.tree.leaves(batches)[0].shape[0]
 
 
-def make_dispatch(
+def make_multi_step(
     step, shardings: Any = None
 ) -> Callable[[TrainState, Array | None, Batch, Array | int], tuple[TrainState, Metrics]]:
-    """Compiles `step` over a dispatch of arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
+    """Compiles `step` over a call's arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
 
     `table` is the data set on the device, or None where the batch carries its pictures. `shardings` say where the state
     lies, before and after; left to itself, XLA may spread it in another way, and the next call compiles again.
     """
 
-    def dispatch(
+    def multi_step(
         state: TrainState, table: Array | None, batches: Batch, seed: Array | int = 0
     ) -> tuple[TrainState, Metrics]:
         one = lambda state, batch: step(state, fetch(table, batch), seed)
-        if steps_of(batches) == 1:  # a loop of one round would cost a CPU its multi-threaded convolutions
+        if num_steps(batches) == 1:  # a loop of one round would cost a CPU its multi-threaded convolutions
             state, metrics = one(state, jax.tree.map(lambda x: x[0], batches))
             return state, jax.tree.map(lambda x: x[None], metrics)
         return jax.lax.scan(one, state, batches)
 
-    return jax.jit(dispatch, donate_argnums=0, out_shardings=(shardings, None))
+    return jax.jit(multi_step, donate_argnums=0, out_shardings=(shardings, None))
 
 
-def make_classify(model: nn.Module, sharding: Any = None) -> Callable[[Any, Array], Array]:
-    """(variables, uint8[B,H,W,C]) -> probabilities float32[B,K] that lie as `sharding` says, compiled once a shape."""
+def make_predict_fn(model: Network, sharding: Any = None, apply: str = "main") -> Callable[[Any, Any], Any]:
+    """Return (variables, inputs) -> what the network gives, compiled once a shape, lying as `sharding` says.
 
-    @partial(jax.jit, out_shardings=sharding)
-    def classify(variables, images):
-        return jax.nn.softmax(model.apply(variables, images.astype(jnp.float32)))
+    inputs: uint8[B,H,W,C], or a dict of arrays by name. `apply` chooses the result: "main" the probabilities
+    float32[B,K] of the main head; "all" a dict of all heads, of which the main one gives probabilities; "features"
+    float32[B,D].
+    """
 
-    return classify
+    def main(variables, inputs):
+        return jax.nn.softmax(model.apply(variables, as_float(inputs)).heads[model.main])
+
+    def every(variables, inputs):
+        heads = model.apply(variables, as_float(inputs)).heads
+        return heads | {model.main: jax.nn.softmax(heads[model.main])}
+
+    def features(variables, inputs):
+        return model.apply(variables, as_float(inputs), method="features")
+
+    chosen = {"main": main, "all": every, "features": features}[apply]
+    return jax.jit(chosen, out_shardings=sharding)
 
 
-def make_features(model: nn.Module, sharding: Any = None) -> Callable[[Any, Array], Array]:
-    """(variables, uint8[B,H,W,C]) -> features float32[B,D] that lie as `sharding` says, compiled once a shape."""
-
-    @partial(jax.jit, out_shardings=sharding)
-    def features(variables, images):
-        return model.apply(variables, images.astype(jnp.float32), method="features")
-
-    return features
-
-
-def make_predict(model: nn.Module, variables: Any) -> Callable[[Array], Array]:
-    """The same with its variables: uint8[B,H,W,C] -> probabilities float32[B,K]."""
-    return partial(make_classify(model), variables)
+def as_float(inputs: Any) -> Any:
+    """Return every array of the inputs as float32."""
+    return jax.tree.map(lambda x: x.astype(jnp.float32), inputs)

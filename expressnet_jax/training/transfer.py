@@ -38,9 +38,15 @@ def transplant(
     key, old = jax.random.key(seed), jax.device_get(checkpoint.variables)
     shapes = jax.eval_shape(create, key)["backbone"]
     backbone = jax.tree_util.tree_map_with_path(_fit(checkpoint), shapes, old["params"]["backbone"])
-    fresh = jax.device_get(jax.jit(lambda key: create(key)["head"])(key))  # of the backbone nothing is drawn
-    head = _move_columns(fresh, old["params"]["head"], classes, checkpoint.classes)
-    return {"params": {"backbone": backbone, "head": head}, "batch_stats": old.get("batch_stats", {})}
+    others = lambda key: {name: part for name, part in create(key).items() if name != "backbone"}
+    drawn = jax.device_get(jax.jit(others)(key))  # of the backbone nothing is drawn
+    kept = {name: old["params"][name] for name in drawn if _same_shapes(drawn[name], old["params"].get(name))}
+    head = _move_columns(drawn["head"], old["params"]["head"], classes, checkpoint.classes)
+    return {"params": {"backbone": backbone} | drawn | kept | {"head": head}, "batch_stats": old.get("batch_stats", {})}
+
+
+def _same_shapes(first: Any, second: Any) -> bool:
+    return jax.tree.map(np.shape, first) == jax.tree.map(np.shape, second)
 
 
 def _check_same_network(checkpoint: Checkpoint, wanted: Mapping[str, Any]) -> None:

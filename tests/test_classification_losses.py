@@ -7,16 +7,17 @@ import pytest
 from sklearn.metrics import log_loss
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.objectives import (
+from expressnet_jax.training.losses import check_loss_name
+from expressnet_jax.training.losses.classification import (
     arcface,
     cross_entropy,
     effective_number_weights,
     focal,
     inverse_weights,
     log_prior,
-    make_objective,
-    rebalance,
-    smooth,
+    make_loss_fn,
+    smooth_labels,
+    weight_classes,
 )
 
 RNG = np.random.default_rng(0)
@@ -25,7 +26,7 @@ LABELS = RNG.integers(0, 7, 50)
 HARD = np.eye(7, dtype=np.float32)[LABELS]
 SOFT = RNG.dirichlet(np.ones(7), 50).astype(np.float32)
 COUNTS = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])
-NONE = rebalance("none", COUNTS)
+NONE = weight_classes("none", COUNTS)
 
 
 def softmax(x):
@@ -34,7 +35,7 @@ def softmax(x):
 
 
 def test_cross_entropy_is_the_log_loss_of_scikit_learn():
-    ours = make_objective(rebalance=NONE)(LOGITS, HARD)
+    ours = make_loss_fn(weighting=NONE)(LOGITS, HARD)
     np.testing.assert_allclose(ours, log_loss(LABELS, softmax(LOGITS.astype(np.float64)), labels=range(7)), rtol=1e-5)
 
 
@@ -66,8 +67,8 @@ def test_losses_of_certain_predictions_have_finite_gradients(gamma):
 def test_label_smoothing_mixes_in_the_uniform_distribution():
     p = softmax(LOGITS.astype(np.float64))
     expected = np.mean(0.9 * -np.log(p[np.arange(50), LABELS]) + 0.1 * -np.log(p).mean(-1))
-    np.testing.assert_allclose(make_objective(label_smoothing=0.1, rebalance=NONE)(LOGITS, HARD), expected, rtol=1e-5)
-    np.testing.assert_allclose(smooth(SOFT, 0.3, SOFT[0]).sum(-1), 1, rtol=1e-6)
+    np.testing.assert_allclose(make_loss_fn(label_smoothing=0.1, weighting=NONE)(LOGITS, HARD), expected, rtol=1e-5)
+    np.testing.assert_allclose(smooth_labels(SOFT, 0.3, SOFT[0]).sum(-1), 1, rtol=1e-6)
 
 
 def test_inverse_weights_give_every_class_the_same_sum():
@@ -98,17 +99,17 @@ def test_a_class_without_examples_weighs_nothing():
 
 @pytest.mark.parametrize("name", ["inverse", "effective_number"])
 def test_weights_multiply_each_example_by_those_of_its_class(name):
-    balance = rebalance(name, COUNTS)
+    balance = weight_classes(name, COUNTS)
     each = -np.log(softmax(LOGITS.astype(np.float64))[np.arange(50), LABELS])
     expected = np.mean(balance.weights[LABELS] * each)
-    np.testing.assert_allclose(make_objective(rebalance=balance)(LOGITS, HARD), expected, rtol=1e-5)
+    np.testing.assert_allclose(make_loss_fn(weighting=balance)(LOGITS, HARD), expected, rtol=1e-5)
 
 
 def test_the_weight_of_a_soft_target_is_its_expectation():
-    balance = rebalance("inverse", COUNTS)
+    balance = weight_classes("inverse", COUNTS)
     each = -(SOFT * np.log(softmax(LOGITS.astype(np.float64)))).sum(-1)
     expected = np.mean(SOFT @ balance.weights * each)
-    np.testing.assert_allclose(make_objective(rebalance=balance)(LOGITS, SOFT), expected, rtol=1e-5)
+    np.testing.assert_allclose(make_loss_fn(weighting=balance)(LOGITS, SOFT), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("tau", [1.0, 0.5])
@@ -119,8 +120,8 @@ def test_logit_adjustment_is_equation_10_of_menon(tau):
     for f, y in zip(LOGITS.astype(np.float64), LABELS, strict=True):
         others = [(prior[k] / prior[y]) ** tau * np.exp(f[k] - f[y]) for k in range(7) if k != y]
         expected.append(np.log1p(sum(others)))
-    objective = make_objective(rebalance=rebalance("logit_adjustment", COUNTS, tau=tau))
-    np.testing.assert_allclose(objective(LOGITS, HARD), np.mean(expected), rtol=1e-5)
+    loss_fn = make_loss_fn(weighting=weight_classes("logit_adjustment", COUNTS, tau=tau))
+    np.testing.assert_allclose(loss_fn(LOGITS, HARD), np.mean(expected), rtol=1e-5)
 
 
 @pytest.mark.parametrize("tau", [1.0, 0.5])
@@ -131,27 +132,27 @@ def test_smoothed_targets_leave_logit_adjustment_the_class_that_menon_asks_for(a
     p = np.random.default_rng(1).dirichlet(prior, 40)
     best = np.log((1 - amount) * p / prior**tau + amount / (prior**tau).sum())
     assert (best.argmax(1) == (p / prior**tau).argmax(1)).all()
-    objective = make_objective(label_smoothing=amount, rebalance=rebalance("logit_adjustment", COUNTS, tau=tau))
+    loss_fn = make_loss_fn(label_smoothing=amount, weighting=weight_classes("logit_adjustment", COUNTS, tau=tau))
 
     def expected(logits, p):
-        losses = jax.vmap(lambda target: objective(logits[None], target[None]))(jnp.eye(7))
+        losses = jax.vmap(lambda target: loss_fn(logits[None], target[None]))(jnp.eye(7))
         return p @ losses
 
     gradient = jax.jit(jax.vmap(jax.grad(expected)))(best.astype(np.float32), p.astype(np.float32))
     np.testing.assert_allclose(gradient, 0, atol=1e-6)
 
 
-def test_objectives_compile_and_stay_in_float32():
-    objective = make_objective("focal", label_smoothing=0.1, rebalance=rebalance("inverse", COUNTS))
-    value = jax.jit(objective)(jnp.asarray(LOGITS), jnp.asarray(HARD))
+def test_loss_fns_compile_and_stay_in_float32():
+    loss_fn = make_loss_fn("focal", label_smoothing=0.1, weighting=weight_classes("inverse", COUNTS))
+    value = jax.jit(loss_fn)(jnp.asarray(LOGITS), jnp.asarray(HARD))
     assert (value.dtype, value.shape) == (jnp.float32, ())
 
 
 def test_wrong_names_name_the_right_ones():
-    with pytest.raises(UserError, match=r"loss.name: no loss 'hinge'; one of cross_entropy, focal"):
-        make_objective("hinge", rebalance=NONE)
+    with pytest.raises(UserError, match=r"losses.x: no loss 'hinge'; one of cross_entropy, focal"):
+        check_loss_name("hinge", "losses.x")
     with pytest.raises(UserError, match="no 'class'; one of none, inverse, effective_number, logit_adjustment"):
-        rebalance("class", COUNTS)
+        weight_classes("class", COUNTS)
 
 
 def test_margins_are_the_formulas_of_their_papers():
@@ -165,8 +166,8 @@ def test_margins_are_the_formulas_of_their_papers():
         logits[own] = expected
         scaled = 16 * logits
         losses = np.log(np.exp(scaled).sum(1)) - scaled[own]
-        objective = make_objective(name, margin=0.5, scale=16.0, rebalance=rebalance("none", np.ones(5)))
-        np.testing.assert_allclose(objective(cosines, targets), losses.mean(), rtol=1e-4)
+        loss_fn = make_loss_fn(name, margin=0.5, scale=16.0, weighting=weight_classes("none", np.ones(5)))
+        np.testing.assert_allclose(loss_fn(cosines, targets), losses.mean(), rtol=1e-4)
 
 
 def test_a_margin_has_a_finite_gradient_at_the_ends():

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +12,10 @@ from jax import Array
 from scipy.special import softmax
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.network import Outputs
+from expressnet_jax.training.losses.base import Batch, Loss, LossContext, LossOutput, masked_mean, select_output
 
-Objective = Callable[[Array, Array], Array]
+LossFn = Callable[[Array, Array], Array]
 
 
 def cross_entropy(logits: Array, targets: Array) -> Array:
@@ -48,7 +50,7 @@ def cosface(cosines: Array, targets: Array, margin: float = 0.35) -> Array:
 MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
-def smooth(targets: Array, amount: float, towards: Array | float) -> Array:
+def smooth_labels(targets: Array, amount: float, towards: Array | float) -> Array:
     """(1 - amount) t + amount u, u `towards`, float[K] that sums to 1: float[B,K] -> float[B,K] (Szegedy et al. 2016,
     section 7, where u is 1 / K)."""
     return (1 - amount) * targets + amount * towards
@@ -76,14 +78,14 @@ def log_prior(counts: np.ndarray) -> np.ndarray:
     return np.log(counts / counts.sum()).astype(np.float32)
 
 
-class Rebalance(NamedTuple):
+class ClassWeighting(NamedTuple):
     """Class weights of the loss float32[K] and what is added to the logits in training float32[K]."""
 
     weights: np.ndarray
     logit_shift: np.ndarray
 
 
-def rebalance(name: str, counts: np.ndarray, *, beta: float = 0.999, tau: float = 1.0) -> Rebalance:
+def weight_classes(name: str, counts: np.ndarray, *, beta: float = 0.999, tau: float = 1.0) -> ClassWeighting:
     """`none`, `inverse`, `effective_number`, or `logit_adjustment` (Menon et al. 2021, eq. 10: logits + tau log prior).
 
     Raises:
@@ -91,48 +93,78 @@ def rebalance(name: str, counts: np.ndarray, *, beta: float = 0.999, tau: float 
     """
     ones, zeros = np.ones(len(counts), np.float32), np.zeros(len(counts), np.float32)
     choices = {
-        "none": lambda: Rebalance(ones, zeros),
-        "inverse": lambda: Rebalance(inverse_weights(counts), zeros),
-        "effective_number": lambda: Rebalance(effective_number_weights(counts, beta), zeros),
-        "logit_adjustment": lambda: Rebalance(ones, tau * log_prior(counts)),
+        "none": lambda: ClassWeighting(ones, zeros),
+        "inverse": lambda: ClassWeighting(inverse_weights(counts), zeros),
+        "effective_number": lambda: ClassWeighting(effective_number_weights(counts, beta), zeros),
+        "logit_adjustment": lambda: ClassWeighting(ones, tau * log_prior(counts)),
     }
     if name not in choices:
-        raise UserError(f"loss.rebalance: no {name!r}; one of {', '.join(choices)}")
+        raise UserError(f"class_weighting: no {name!r}; one of {', '.join(choices)}")
     return choices[name]()
 
 
-def make_objective(
+def make_loss_fn(
     name: str = "cross_entropy",
     *,
     label_smoothing: float = 0.0,
     focal_gamma: float = 2.0,
     margin: float = 0.5,
     scale: float = 64.0,
-    rebalance: Rebalance,
-) -> Objective:
-    """The mean loss of a batch: (logits float[B,K], targets float[B,K]) -> float32[].
+    weighting: ClassWeighting,
+    partial_labels: bool = False,
+) -> LossFn:
+    """Return the mean loss of a batch: (logits float[B,K], targets float[B,K]) -> float32[].
+
+    With `partial_labels`, examples whose targets are all zero have no label and are left out of the mean.
 
     A soft target's class weight is its expectation, so mixing and smoothing go together with rebalancing. Where logits
     are shifted by tau log prior, targets are smoothed towards prior^tau: with u the loss is least where
     exp f_k ~ ((1 - amount) p_k + amount u_k) / prior_k^tau, and only with this u does the largest f remain that of the
     largest p_k / prior_k^tau. Towards 1 / K the rarest class would win wherever the network is unsure. `arcface` and
     `cosface` take cosines for logits and are cross-entropy of `scale` times what the margin leaves of them.
-
-    Raises:
-      UserError: an unknown loss.
     """
     losses = {"cross_entropy": cross_entropy, "focal": partial(focal, gamma=focal_gamma)}
     losses |= dict.fromkeys(MARGINS, cross_entropy)
-    if name not in losses:
-        raise UserError(f"loss.name: no loss {name!r}; one of {', '.join(losses)}")
+    towards = softmax(weighting.logit_shift)
 
-    towards = softmax(rebalance.logit_shift)
-
-    def objective(logits: Array, targets: Array) -> Array:
-        weights = targets @ rebalance.weights
+    def loss_fn(logits: Array, targets: Array) -> Array:
+        weights = targets @ weighting.weights
         if name in MARGINS:
             logits = scale * MARGINS[name](logits, targets, margin)
-        smoothed = smooth(targets, label_smoothing, towards)
-        return (weights * losses[name](logits + rebalance.logit_shift, smoothed)).mean()
+        smoothed = smooth_labels(targets, label_smoothing, towards)
+        values = weights * losses[name](logits + weighting.logit_shift, smoothed)
+        return masked_mean(values, targets.sum(-1) > 0) if partial_labels else values.mean()
 
-    return objective
+    return loss_fn
+
+
+def classification_loss(
+    context: LossContext,
+    *,
+    loss: str = "cross_entropy",
+    label_smoothing: float = 0.0,
+    class_weighting: str = "none",
+    effective_beta: float = 0.999,
+    logit_adjustment: float = 1.0,
+    focal_gamma: float = 2.0,
+    margin: float = 0.5,
+    scale: float = 64.0,
+) -> Loss:
+    """Compare the logits of a head with a class: `make_loss_fn`, weighted by the class counts of the training split."""
+    loss_fn = make_loss_fn(
+        loss,
+        label_smoothing=label_smoothing,
+        focal_gamma=focal_gamma,
+        margin=margin,
+        scale=scale,
+        weighting=weight_classes(class_weighting, context.counts, beta=effective_beta, tau=logit_adjustment),
+        partial_labels=context.partial,
+    )
+
+    def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
+        logits, targets = select_output(outputs, context.output), batch[context.target]
+        accuracy = (logits.argmax(-1) == targets.argmax(-1)).mean()
+        value = loss_fn(context.constrain(logits), context.constrain(targets))
+        return LossOutput(value, {"accuracy": accuracy}, state)
+
+    return Loss(apply)

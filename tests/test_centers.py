@@ -1,4 +1,4 @@
-"""Distances between features and class centres against their papers' formulas in NumPy, and runs that learn by them."""
+"""Distances between features and class centers against their papers' formulas in NumPy, and runs that learn by them."""
 
 import os
 import signal
@@ -15,28 +15,31 @@ from sklearn.metrics import log_loss
 
 from expressnet_jax.config import default, set_key
 from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.fields import Field
 from expressnet_jax.deploy.export import export_onnx
 from expressnet_jax.errors import Interrupted, UserError
-from expressnet_jax.models.classifier import Classifier
+from expressnet_jax.models.network import Outputs, image_classifier
 from expressnet_jax.training.checkpoint import load_checkpoint
-from expressnet_jax.training.feature_losses import JointLoss, make_distance, regularisation
 from expressnet_jax.training.loop import Meter
-from expressnet_jax.training.objectives import make_objective, rebalance
+from expressnet_jax.training.losses import make_loss
+from expressnet_jax.training.losses.base import LossContext, init_losses, total_loss
+from expressnet_jax.training.losses.centers import kernel_l2
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import check, joint_loss
-from expressnet_jax.training.state import init_state
-from expressnet_jax.training.step import make_dispatch, make_predict, make_train_step
-from expressnet_jax.training.task import supervised
+from expressnet_jax.training.setup import check
+from expressnet_jax.training.state import init_state, make_init_fn
+from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step
+from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.targets import class_fields, class_losses
 from runs import arrays, history, train
 from weights import drawn_weights
 
 pytest_plugins = ["run_fixtures"]
 
-DISTANCES = ("center", "island", "joint")
+DISTANCES = ("center", "island", "triplet_center")
 RNG = np.random.default_rng(0)
 B, D, K = 12, 5, 4
 FEATURES = RNG.normal(0.5, 1, (B, D)).astype(np.float32)
-CENTRES = RNG.normal(0, 1, (K, D)).astype(np.float32)
+CENTERS = RNG.normal(0, 1, (K, D)).astype(np.float32)
 LABELS = np.array([0, 0, 1, 3, 1, 0, 3, 3, 1, 0, 1, 0])  # the third class is absent
 HARD = np.eye(K, dtype=np.float32)[LABELS]
 SOFT = RNG.dirichlet(np.ones(K), B).astype(np.float32)
@@ -46,10 +49,10 @@ def cosine(a, b):
     return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
 
 
-def pairs(centres):
+def pairs(centers):
     """Cai et al. 2018, eq. 7, second term without its weight."""
-    every = range(len(centres))
-    return sum(cosine(centres[j], centres[k]) + 1 for j in every for k in every if k != j)
+    every = range(len(centers))
+    return sum(cosine(centers[j], centers[k]) + 1 for j in every for k in every if k != j)
 
 
 def slopes(function, x, width=1e-5):
@@ -62,36 +65,44 @@ def slopes(function, x, width=1e-5):
     return found
 
 
-def center_loss(x, labels, centres):
-    return np.mean([np.sum((x[i] - centres[labels[i]]) ** 2) / 2 for i in range(len(x))])
+def center_loss(x, labels, centers):
+    return np.mean([np.sum((x[i] - centers[labels[i]]) ** 2) / 2 for i in range(len(x))])
 
 
-def triplet_center_loss(x, labels, centres, margin):
-    distance = lambda i, k: 1 - cosine(x[i], centres[k])
-    nearest = [min(distance(i, k) for k in range(len(centres)) if k != y) for i, y in enumerate(labels)]
+def triplet_center_loss(x, labels, centers, margin):
+    distance = lambda i, k: 1 - cosine(x[i], centers[k])
+    nearest = [min(distance(i, k) for k in range(len(centers)) if k != y) for i, y in enumerate(labels)]
     return np.mean([max(0, margin + distance(i, y) - nearest[i]) for i, y in enumerate(labels)])
 
 
-def followed(centres, x, labels, rate):
+def followed(centers, x, labels, rate):
     """Wen et al. 2016, eq. 4: c_j <- c_j - alpha * sum_i [y_i = j] (c_j - x_i) / (1 + sum_i [y_i = j])."""
-    moved = centres.astype(np.float64)
-    for j in range(len(centres)):
+    moved = centers.astype(np.float64)
+    for j in range(len(centers)):
         own = x[labels == j]
-        moved[j] -= rate * (centres[j] - own).sum(0) / (1 + len(own))
+        moved[j] -= rate * (centers[j] - own).sum(0) / (1 + len(own))
     return moved
 
 
 FORMULAS = {
-    "center": lambda x: center_loss(x, LABELS, CENTRES),
-    "island": lambda x: center_loss(x, LABELS, CENTRES) + 3.0 * pairs(CENTRES.astype(np.float64)),
-    "joint": lambda x: triplet_center_loss(x, LABELS, CENTRES, 0.3),
+    "center": lambda x: center_loss(x, LABELS, CENTERS),
+    "island": lambda x: center_loss(x, LABELS, CENTERS) + 3.0 * pairs(CENTERS.astype(np.float64)),
+    "triplet_center": lambda x: triplet_center_loss(x, LABELS, CENTERS, 0.3),
 }
+
+
+def term(name, features, targets, centers, **options):
+    """The loss by its name: value, metrics and the centers after the batch."""
+    context = LossContext("features", "expression", Field("class", (len(centers),)), np.ones(len(centers)), D)
+    loss = make_loss(name, options, context, "losses.center")
+    found = loss.apply(Outputs(jnp.asarray(features), {}), {"expression": targets}, {}, {"centers": centers})
+    return found.value, found.metrics, found.state["centers"]
 
 
 @pytest.mark.parametrize("name", DISTANCES)
 def test_a_distance_and_its_gradient_are_the_formula(name):
-    distance = make_distance(name, island_weight=3.0, margin=0.3)
-    value, gradient = jax.jit(jax.value_and_grad(lambda x: distance.loss(x, HARD, CENTRES)))(FEATURES)
+    options = {"island": {"island_weight": 3.0}, "triplet_center": {"margin": 0.3}}.get(name, {})
+    value, gradient = jax.jit(jax.value_and_grad(lambda x: term(name, x, HARD, CENTERS, **options)[0]))(FEATURES)
     x = FEATURES.astype(np.float64)
     np.testing.assert_allclose(value, FORMULAS[name](x), rtol=1e-5)
     np.testing.assert_allclose(gradient, slopes(FORMULAS[name], x), rtol=1e-4, atol=1e-6)
@@ -100,15 +111,14 @@ def test_a_distance_and_its_gradient_are_the_formula(name):
 
 @pytest.mark.parametrize("name", DISTANCES)
 def test_a_soft_target_counts_by_its_expectation(name):
-    distance = make_distance(name)
-    one = lambda x, target: distance.loss(x[None], target[None], CENTRES)
+    one = lambda x, target: term(name, x[None], target[None], CENTERS)[0]
     of_classes = jax.jit(jax.vmap(jax.vmap(one, (None, 0)), (0, None)))(FEATURES, np.eye(K))
     expected = (SOFT * of_classes).sum(1).mean()
-    np.testing.assert_allclose(distance.loss(FEATURES, SOFT, CENTRES), expected, rtol=1e-5)
+    np.testing.assert_allclose(term(name, FEATURES, SOFT, CENTERS)[0], expected, rtol=1e-5)
 
 
-def test_the_triplet_center_loss_is_zero_behind_the_margin_and_flat_at_unseen_centres():
-    loss = make_distance("joint", margin=0.5).loss
+def test_the_triplet_center_loss_is_zero_behind_the_margin_and_flat_at_unseen_centers():
+    loss = lambda x, targets, centers: term("triplet_center", x, targets, centers, margin=0.5)[0]
     axes = np.eye(K, D, dtype=np.float32)
     assert loss(3 * axes, np.eye(K), axes) == 0
     np.testing.assert_allclose(loss(3 * axes, np.eye(K)[::-1], axes), 1.5, rtol=1e-6)
@@ -116,59 +126,65 @@ def test_the_triplet_center_loss_is_zero_behind_the_margin_and_flat_at_unseen_ce
     assert value == 0.5 and not gradient.any()
 
 
-@pytest.mark.parametrize("name", ["center", "joint"])
-def test_centres_follow_by_equation_4_of_wen_over_two_batches(name):
-    joint = JointLoss(make_distance(name, center_rate=0.3))
-    memory, expected = {"centres": CENTRES}, CENTRES
+@pytest.mark.parametrize("name", ["center", "triplet_center"])
+def test_centers_follow_by_equation_4_of_wen_over_two_batches(name):
+    centers, expected = CENTERS, CENTERS
     for x, labels in ((FEATURES, LABELS), (FEATURES[:7] - 1, LABELS[:7])):
-        _, memory, _ = joint(jnp.zeros(()), x, np.eye(K, dtype=np.float32)[labels], {}, memory)
+        _, _, centers = term(name, x, np.eye(K, dtype=np.float32)[labels], centers, rate=0.3)
         expected = followed(expected, x, labels, 0.3)
-        np.testing.assert_allclose(memory["centres"], expected, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(memory["centres"][2], CENTRES[2])
+        np.testing.assert_allclose(centers, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(centers[2], CENTERS[2])
 
 
-def test_shares_of_soft_targets_move_every_centre():
-    move = make_distance("center", center_rate=1.0).move
+def test_shares_of_soft_targets_move_every_center():
     count = SOFT.sum(0)[:, None]
-    expected = (CENTRES + SOFT.T @ FEATURES) / (1 + count)  # eq. 4 with alpha 1, solved for the new centre
-    np.testing.assert_allclose(move(FEATURES, SOFT, CENTRES), expected, rtol=1e-5, atol=1e-6)
+    expected = (CENTERS + SOFT.T @ FEATURES) / (1 + count)  # eq. 4 with alpha 1, solved for the new center
+    np.testing.assert_allclose(term("center", FEATURES, SOFT, CENTERS, rate=1.0)[2], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_islands_drift_apart_down_the_slope_of_their_cosines():
-    centres = CENTRES.astype(np.float64)
-    slope = slopes(pairs, centres) / 2  # the sum has every pair twice
-    expected = followed(CENTRES, FEATURES, LABELS, 0.3) - 0.3 * 2.0 / (K - 1) * slope
-    moved = make_distance("island", center_rate=0.3, island_weight=2.0).move(FEATURES, HARD, CENTRES)
+    centers = CENTERS.astype(np.float64)
+    slope = slopes(pairs, centers) / 2  # the sum has every pair twice
+    expected = followed(CENTERS, FEATURES, LABELS, 0.3) - 0.3 * 2.0 / (K - 1) * slope
+    moved = term("island", FEATURES, HARD, CENTERS, rate=0.3, island_weight=2.0)[2]
     present = [0, 1, 3]
     np.testing.assert_allclose(moved[np.array(present)], expected[present], rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(moved[2], CENTRES[2])
+    np.testing.assert_array_equal(moved[2], CENTERS[2])
 
 
 def test_islands_begin_at_zero_without_a_leap():
-    begun = make_distance("island", center_rate=0.3).move(FEATURES, HARD, np.zeros((K, D), np.float32))
+    begun = term("island", FEATURES, HARD, np.zeros((K, D), np.float32), rate=0.3)[2]
     np.testing.assert_allclose(begun, followed(np.zeros((K, D)), FEATURES, LABELS, 0.3), rtol=1e-5, atol=1e-6)
 
 
 def test_the_whole_loss_is_equation_1_of_he():
     params = {
-        "head": {"kernel": CENTRES, "bias": np.ones(K)},
+        "head": {"kernel": CENTERS, "bias": np.ones(K)},
         "backbone": {"conv": {"kernel": np.full((3, 3, 1, 2), 2.0)}},
     }
-    squares = (np.sum(CENTRES.astype(np.float64) ** 2) + 18 * 4) / 2
-    np.testing.assert_allclose(regularisation(params), squares, rtol=1e-6)
-    joint = JointLoss(make_distance("center"), 0.7, 0.1, 0.2)
-    loss, _, metrics = joint(jnp.float32(1.5), FEATURES, HARD, params, {"centres": CENTRES})
-    distance = center_loss(FEATURES, LABELS, CENTRES)
-    np.testing.assert_allclose(loss, 0.7 * 1.5 + 0.1 * squares + 0.2 * distance, rtol=1e-5)
-    np.testing.assert_allclose(metrics["distance"], distance, rtol=1e-5)
-    assert JointLoss(None, 2.0)(jnp.float32(1.5), FEATURES, HARD, params, {}) == (3.0, {}, {})
+    squares = (np.sum(CENTERS.astype(np.float64) ** 2) + 18 * 4) / 2
+    np.testing.assert_allclose(kernel_l2(params), squares, rtol=1e-6)
+    context = LossContext("features", "expression", Field("class", (K,)), np.ones(K), D)
+    on_logits = context._replace(output="expression")
+    losses = {
+        "expression": make_loss("cross_entropy", {"weight": 0.7}, on_logits, "losses.expression"),
+        "kernels": make_loss("kernel_l2", {"weight": 0.1}, context, "losses.kernels"),
+        "center": make_loss("center", {"weight": 0.2}, context, "losses.center"),
+    }
+    outputs = Outputs(FEATURES, {"expression": CENTERS[LABELS] @ np.ones((D, K), np.float32)})  # equal logits
+    found = total_loss(losses, outputs, {"expression": HARD}, params, {"center": {"centers": CENTERS}})
+    distance = center_loss(FEATURES, LABELS, CENTERS)
+    np.testing.assert_allclose(found.value, 0.7 * np.log(K) + 0.1 * squares + 0.2 * distance, rtol=1e-5)
+    np.testing.assert_allclose(found.metrics["center/distance"], distance, rtol=1e-5)
+    np.testing.assert_allclose(found.metrics["kernels/loss"], squares, rtol=1e-6)
+    assert found.state.keys() == {"center"}
 
 
 def test_short_numbers_are_compared_in_long_ones():
-    short, joint = jnp.asarray(FEATURES, jnp.bfloat16), JointLoss(make_distance("island"))
-    of = lambda x: joint(jnp.zeros(()), x, HARD, {}, {"centres": CENTRES})
+    short = jnp.asarray(FEATURES, jnp.bfloat16)
+    of = lambda x: term("island", x, HARD, CENTERS)
     jax.tree.map(np.testing.assert_array_equal, of(short), of(short.astype(jnp.float32)))
-    assert of(short)[1]["centres"].dtype == jnp.float32
+    assert of(short)[2].dtype == jnp.float32
 
 
 # The same inside a training step: a network of one dense layer with ReLU, on blobs of three classes.
@@ -187,7 +203,7 @@ SHAPE, COUNT, STEPS = (1, 2, 1), 48, 40
 PIXELS = RNG.normal([[90, 110], [150, 100], [120, 160]], 12, (COUNT // 3, 3, 2)).clip(0, 255).astype(np.uint8)
 BLOBS = {
     "image": PIXELS.reshape(COUNT, *SHAPE),
-    "label": np.arange(COUNT, dtype=np.int32) % 3,
+    "expression": np.arange(COUNT, dtype=np.int32) % 3,
 }
 
 
@@ -195,17 +211,21 @@ BLOBS = {
 def program(distance, name, mesh, steps, sam=0.0, accumulate=1):
     """A network, its dispatch of equal batches and its first state."""
     cosines = name == "arcface"
-    model = Classifier(Dense(), 3, head_kind="cosine" if cosines else "linear")
+    model = image_classifier(Dense(), 3, kind="cosine" if cosines else "linear")
     schedule = make_schedule("constant", 0.05, 1)
     optimizer = make_optimizer("sgd", schedule, momentum=0.5)
-    objective = make_objective(name, scale=8.0, margin=0.2, rebalance=rebalance("none", np.ones(3)))
-    joint = JointLoss(make_distance(distance, island_weight=1.0), distance_weight=1.0)
-    task = supervised(model, objective, default().augment.to_dict(), joint=joint)
-    step = make_train_step(task, optimizer, schedule, sam=sam, accumulate=accumulate)
-    warm = {"params": drawn_weights(model, (1, *SHAPE))["params"]}
-    state = init_state(joint.begin(model, SHAPE), optimizer, mesh, warm=warm)
+    losses = class_losses(3, name, scale=8.0, margin=0.2)
+    if distance != "none":
+        options = {"island_weight": 1.0} if distance == "island" else {}
+        context = LossContext("features", "expression", Field("class", (3,)), np.ones(3), 8)
+        losses["center"] = make_loss(distance, options, context, "losses.center")
+    loss_program = supervised(model, losses, default().augment.to_dict(), class_fields(3))
+    step = make_train_step(loss_program, optimizer, schedule, sam=sam, accumulate=accumulate)
+    pretrained = {"params": drawn_weights(model, (1, *SHAPE))["params"]}
+    init_fn = make_init_fn(model, SHAPE, partial(init_losses, losses))
+    state = init_state(init_fn, optimizer, mesh, pretrained=pretrained)
     batches = jax.tree.map(lambda x: np.stack([x] * steps), BLOBS)
-    return model, make_dispatch(step), state, jax.device_put(batches, NamedSharding(mesh, P(None, "data")))
+    return model, make_multi_step(step), state, jax.device_put(batches, NamedSharding(mesh, P(None, "data")))
 
 
 def run(distance, name, mesh, steps, **options):
@@ -222,18 +242,18 @@ def features_of(model, state):
 
 
 def disorder(distance, x):
-    """Of features float[B,D] about the means of their classes: the triplet-center loss for "joint", else the scatter
+    """Of features float[B,D] about the means of their classes: the triplet-center loss for that loss, else the scatter
     within the classes as a share of that between them."""
-    means = np.stack([x[BLOBS["label"] == k].mean(0) for k in range(3)])
-    if distance == "joint":
-        return triplet_center_loss(x, BLOBS["label"], means, 0.5)
-    within = np.square(x - means[BLOBS["label"]]).sum(-1).mean()
+    means = np.stack([x[BLOBS["expression"] == k].mean(0) for k in range(3)])
+    if distance == "triplet_center":
+        return triplet_center_loss(x, BLOBS["expression"], means, 0.5)
+    within = np.square(x - means[BLOBS["expression"]]).sum(-1).mean()
     return within / np.square(means - means.mean(0)).sum(-1).mean()
 
 
 @pytest.mark.parametrize(
     ("distance", "name"),
-    [(name, "cross_entropy") for name in DISTANCES] + [("none", "focal"), ("joint", "arcface")],
+    [(name, "cross_entropy") for name in DISTANCES] + [("none", "focal"), ("triplet_center", "arcface")],
 )
 def test_every_loss_falls_and_a_distance_gathers_the_classes(mesh_of, distance, name):
     model, _, after, metrics = run(distance, name, mesh_of(1), STEPS)
@@ -245,21 +265,21 @@ def test_every_loss_falls_and_a_distance_gathers_the_classes(mesh_of, distance, 
         assert gathered < 0.95 * scattered
 
 
-def test_four_devices_move_the_centres_as_one_does(mesh_of):
+def test_four_devices_move_the_centers_as_one_does(mesh_of):
     (_, _, one, seen), (_, _, four, metrics) = (run("island", "cross_entropy", mesh_of(n), 2) for n in (1, 4))
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), (one, seen), (four, metrics))
-    assert np.abs(one.memory["centres"]).min(0).max() > 0
+    assert np.abs(one.loss_state["center"]["centers"]).min(0).max() > 0
 
 
 @pytest.mark.parametrize("options", [{"sam": 0.5}, {"accumulate": 2}], ids=str)
-def test_centres_move_once_for_every_slice_by_the_weights_before_the_step(mesh_of, options):
+def test_centers_move_once_for_every_slice_by_the_weights_before_the_step(mesh_of, options):
     """Sharpness-aware minimisation looks twice, its second look at other weights; the first one counts."""
     model, before, after, _ = run("center", "cross_entropy", mesh_of(4), 1, **options)
     x, expected = features_of(model, before), np.zeros((3, 8))
     slices = options.get("accumulate", 1)
     for first in range(slices):
-        expected = followed(expected, x[first::slices], BLOBS["label"][first::slices], 0.5)
-    np.testing.assert_allclose(after.memory["centres"], expected, rtol=1e-5, atol=1e-6)
+        expected = followed(expected, x[first::slices], BLOBS["expression"][first::slices], 0.5)
+    np.testing.assert_allclose(after.loss_state["center"]["centers"], expected, rtol=1e-5, atol=1e-6)
 
 
 # And of a config.
@@ -268,10 +288,10 @@ RUN = {  # of four steps, with one evaluation after the last
     "train__epochs": 1.0,
     "optimizer__ema": 0.0,
     "model__head": "cosine",
-    "loss__name": "arcface",
-    "loss__scale": 12.0,
-    "loss__distance": "joint",
-    "loss__distance_weight": 1.0,
+    "losses__expression__loss": "arcface",
+    "losses__expression__scale": 12.0,
+    "losses__center__loss": "triplet_center",
+    "losses__center__target": "expression",
 }
 
 
@@ -283,7 +303,7 @@ def straight(tmp_path_factory, tiny_config, compile_once):
     return folder
 
 
-def test_a_stopped_run_goes_on_with_its_centres(tmp_path, straight, tiny_config, tiny, monkeypatch):
+def test_a_stopped_run_goes_on_with_its_centers(tmp_path, straight, tiny_config, tiny, monkeypatch):
     add = Meter.add
 
     def stop_at_two(self, step, metrics):
@@ -299,8 +319,8 @@ def test_a_stopped_run_goes_on_with_its_centres(tmp_path, straight, tiny_config,
     one, other = arrays(tmp_path), arrays(straight)
     assert one.keys() == other.keys()
     assert [name for name in other if one[name].tobytes() != other[name].tobytes()] == []
-    (centres,) = (x for name, x in other.items() if "centres" in name)
-    assert centres.shape == (7, 64) and (centres.any(1) == np.isin(range(7), tiny.split("train").labels)).all()
+    (centers,) = (x for name, x in other.items() if "centers" in name)
+    assert centers.shape == (7, 64) and (centers.any(1) == np.isin(range(7), tiny.split("train").labels)).all()
 
 
 def test_a_margin_loss_predicts_by_scaled_cosines(tmp_path, straight, tiny):
@@ -309,12 +329,12 @@ def test_a_margin_loss_predicts_by_scaled_cosines(tmp_path, straight, tiny):
     split = tiny.split("validation")
     images = decode_all(split, 32, 1)
     apply = checkpoint.model.apply
-    look = jax.jit(lambda variables, x: (apply(variables, x, method="features"), apply(variables, x, True)))
+    look = jax.jit(lambda variables, x: (apply(variables, x).features, apply(variables, x, True).heads["expression"]))
     features, bare = look(checkpoint.variables, images.astype(np.float32))
     kernel = np.asarray(checkpoint.variables["params"]["head"]["kernel"], np.float64)
     cosines = np.array([[cosine(np.asarray(x, np.float64), c) for c in kernel.T] for x in features])
     expected = np.exp(12 * cosines) / np.exp(12 * cosines).sum(1, keepdims=True)
-    predict = make_predict(checkpoint.model, checkpoint.variables)
+    predict = partial(make_predict_fn(checkpoint.model), checkpoint.variables)
     np.testing.assert_allclose(predict(images), expected, rtol=1e-3, atol=1e-5)
     told = [entry["loss"] for entry in history(straight) if (entry["step"], entry["split"]) == (4, "validation")]
     np.testing.assert_allclose(told, log_loss(split.labels, expected, labels=range(7)), rtol=1e-4)
@@ -330,23 +350,26 @@ def test_a_margin_loss_predicts_by_scaled_cosines(tmp_path, straight, tiny):
 
 
 REFUSED = {
-    "loss.distance: no 'centre'; one of none, center, island, joint": {"loss.distance": "centre"},
-    "loss.distance: island would shrink features": {
-        "loss.distance": "island",
-        "loss.name": "arcface",
+    "losses.center.loss: no loss 'centre'; one of": {"losses.center.loss": "centre"},
+    "losses.center: name its loss": {"losses.center.weight": 0.1},
+    "losses.center.loss: island would shrink features": {
+        "losses.center.loss": "island",
+        "losses.center.target": "expression",
+        "losses.expression.loss": "arcface",
         "model.head": "cosine",
     },
-    "loss.distance: belongs to classification, not to adaptation; leave it at none": {
-        "loss.distance": "joint",
+    "losses.center: belongs to task=classification, not to adaptation": {
+        "losses.center.loss": "triplet_center",
+        "losses.center.target": "expression",
         "task": "adaptation",
     },
-    "loss.regularisation_weight: belongs to classification, not to identity; leave it at 0.0": {
-        "loss.regularisation_weight": 0.1,
-        "task": "identity",
+    "losses.center: center has no 'margin'; it has rate": {
+        "losses.center.loss": "center",
+        "losses.center.target": "expression",
+        "losses.center.margin": 0.1,
     },
-    "loss.center_rate: 2.0; it must be at least 0 and at most 1": {"loss.center_rate": 2.0},
-    "loss.classification_weight: 0.0; it must be above 0": {"loss.classification_weight": 0.0},
-    "model.options: head_scale is set by loss.scale": {"model.options.head_scale": 3.0},
+    "losses.expression: cross_entropy has no 'smoothing'": {"losses.expression.smoothing": 0.1},
+    "losses.expression.soft_targets: no 'vote'; one of label, votes, both": {"losses.expression.soft_targets": "vote"},
 }
 
 
@@ -358,7 +381,3 @@ def test_what_makes_no_sense_is_refused_in_a_line(line):
     with pytest.raises(UserError) as refused:
         check(config)
     assert str(refused.value).startswith(line) and "\n" not in str(refused.value)
-
-
-def test_by_default_there_are_no_other_terms():
-    assert joint_loss(default()) is None

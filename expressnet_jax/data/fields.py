@@ -1,0 +1,116 @@
+"""What an example holds: named inputs and named targets, each described by a `Field`.
+
+A batch is a dict of arrays [B,...] by these names, with `index` int32[B], the example's place in its split. A target
+that an example does not have is -1 (classes) or NaN (everything else), and counts nothing in losses and metrics; so
+data sets with different labels can be mixed.
+Shapes: H height, W width, C channels, T frames, K classes, P points, D values.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from expressnet_jax.errors import UserError
+
+# image uint8[H,W,C], clip uint8[T,H,W,C]; class int32[] or float32[K] where annotators' votes are the target; points
+# float32[P,2], in pixels from the top left (x right, y down) as stored, from -1 to 1 over the image as a target;
+# vector float32[D]; multilabel float32[D] in 0..1, labels that don't exclude one another.
+KINDS = ("image", "clip", "class", "points", "vector", "multilabel")
+INPUT_KINDS = ("image", "clip")
+
+EXPRESSION = "expression"
+
+
+class Field(NamedTuple):
+    """One named value of an example.
+
+    Attributes:
+      kind: one of KINDS.
+      shape: of one example; of a class (K,), which is what a head gives for it.
+      names: of the K classes or the D values, where they have names.
+      mirror: for points, which point each one becomes in the mirror: left and right are exchanged.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    mirror: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as checkpoints and ONNX files carry them."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Field":
+        """Return the field that `to_json` wrote."""
+        return cls(value["kind"], *(tuple(value.get(name, ())) for name in ("shape", "names", "mirror")))
+
+
+# The columns of prepared data sets that are targets, by their standard names.
+STANDARD = {
+    "valence_arousal": ("vector", ("valence", "arousal")),
+    "action_units": ("multilabel", ()),
+    "landmarks": ("points", ()),
+    "intensity": ("vector", ("intensity",)),
+    "pose": ("vector", ("pitch", "yaw", "roll")),
+    "blendshapes": ("vector", ()),
+}
+
+# Which of the 68 points of the iBUG layout (Sagonas et al. 2013) each becomes in the mirror.
+MIRROR_68 = (
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *range(27, 31),
+    *range(35, 30, -1),
+    *(45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40),
+    *(54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55),
+    *(64, 63, 62, 61, 60, 67, 66, 65),
+)
+
+
+def target_fields(
+    classes: Sequence[str], columns: Mapping[str, np.ndarray], notes: Mapping[str, Any] | None = None
+) -> dict[str, Field]:
+    """Return the targets of a split by name: `expression`, whatever its classes are, and its columns of standard names.
+
+    `columns` are [N,...] arrays, `notes` what the data set says of itself: names of the action units, for one.
+    """
+    fields = {EXPRESSION: Field("class", (len(classes),), tuple(classes))}
+    if {"valence", "arousal"} <= set(columns):
+        fields["valence_arousal"] = Field("vector", (2,), STANDARD["valence_arousal"][1])
+    for name, (kind, names) in STANDARD.items():
+        if name not in columns:
+            continue
+        shape = tuple(columns[name].shape[1:]) or (1,)
+        names = tuple((notes or {}).get(name, names))
+        mirror = MIRROR_68 if kind == "points" and shape[0] == len(MIRROR_68) else ()
+        fields[name] = Field(kind, shape, names if len(names) == shape[0] else (), mirror)
+    return fields
+
+
+def target_column(name: str, columns: Mapping[str, np.ndarray], size: Sequence[int] | None = None) -> np.ndarray:
+    """Return a target's values, float32[N,...], as the losses take them.
+
+    Points come as positions in the stored image of `size` (height, width) and leave from -1 to 1 over it, measured
+    from its center: so neither a crop of the middle nor a resized image changes them.
+    """
+    if name == "valence_arousal" and name not in columns:
+        return np.stack([columns["valence"], columns["arousal"]], axis=-1).astype(np.float32)
+    values = np.asarray(columns[name], np.float32)
+    if STANDARD[name][0] == "points":
+        height, width = size
+        center, half = np.array([width - 1, height - 1]) / 2, np.array([width, height]) / 2
+        return ((values[..., :2] - center) / half).astype(np.float32)
+    return values if values.ndim > 1 else values[:, None]
+
+
+def check_target(name: str, fields: Mapping[str, Field], key: str) -> Field:
+    """Return the field of a target.
+
+    Raises:
+      UserError: the data set has no such target; the line begins with `key`.
+    """
+    if name not in fields:
+        raise UserError(f"{key}: the data set has no target {name!r}; it has {', '.join(fields)}")
+    return fields[name]
