@@ -1,12 +1,14 @@
 """The first 60 steps of four recipes, against the losses that were recorded before the network had several heads.
 
-`python tests/test_golden.py` records them again: only where another order of random draws is worth it, and the commit
-says so. The last digits depend on the processor and on jaxlib, so elsewhere only the first steps are compared, loosely.
+`python -c "import conftest, test_golden; test_golden.record()"` in this folder records them again: only where another
+order of random draws is worth it, and the commit says so. The last digits depend on the processor and on jaxlib, so
+elsewhere only the first steps are compared, loosely.
 """
 
 import importlib.util
 import io
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -130,14 +132,10 @@ def test_the_first_steps_are_those_recorded(name, tmp_path):
         np.testing.assert_allclose(found[:5], recorded[name][:5], rtol=1e-2)
 
 
-if __name__ == "__main__":
-    import tempfile
-
-    import conftest  # noqa: F401  the settings of the tests, before JAX starts
-
+def record() -> None:
+    """Write what the first steps are now."""
     result = {"machine": machine()}
     for each in NAMES:
         with tempfile.TemporaryDirectory() as place:
             result[each] = losses(each, Path(place))
-            print(each, result[each][0], result[each][-1])
     RECORDED.write_text(json.dumps(result, indent=1))
