@@ -17,7 +17,7 @@ import pytest
 from scipy.stats import binomtest
 
 from expressnet_jax.config import default
-from expressnet_jax.data import faces
+from expressnet_jax.data import synthetic
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.prepare import load, prepare
@@ -64,7 +64,7 @@ class Marker:
 
 
 def face(index, side, style="a"):
-    return faces.generate(index, size=side, style=style).image[..., 0]
+    return synthetic.generate(index, size=side, style=style).image[..., 0]
 
 
 def photograph(path, *pasted):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from expressnet_jax.cli import main
-from expressnet_jax.data.faces.generator import generate
+from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.deploy.predictor import WEIGHTS
 from test_predictor import CLASSES, light_model
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from expressnet_jax import Predictor
-from expressnet_jax.data.faces.generator import generate
+from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.deploy.detector import Found
 from expressnet_jax.deploy.onnx_predict import onnx_predict
 from expressnet_jax.deploy.predictor import MOST_FACES, SHIPPED, WEIGHTS, load_model

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from expressnet_jax.data import faces
+from expressnet_jax.data import synthetic
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.data.parallel import InOrder
@@ -37,7 +37,7 @@ class Synthetic(FaceBuilder, skip_registration=True):
     NEEDS_SOURCE = False
     COLUMNS: ClassVar = {
         "subject": ((), str),
-        "action_units": ((len(faces.AU_NAMES),), np.float32),
+        "action_units": ((len(synthetic.AU_NAMES),), np.float32),
         "landmarks": ((68, 2), np.float32),
         "pose": ((3,), np.float32),
         "intensity": ((), np.float32),
@@ -74,7 +74,7 @@ class Synthetic(FaceBuilder, skip_registration=True):
 
     def read(self, source: None) -> dict[str, "Faces"]:
         """The three splits; a split of no pictures is left out."""
-        self.notes["action_units"] = list(faces.AU_NAMES)
+        self.notes["action_units"] = list(synthetic.AU_NAMES)
         splits = {split: Faces(split, self.CLASSES, self.options) for split in FIRST_PERSON}
         return {split: records for split, records in splits.items() if len(records)}
 
@@ -96,11 +96,11 @@ class Faces(InOrder[Record]):
         if length < 0:
             raise UserError(f"synthetic: num_{self.split} is {length}; it must not be negative")
         for style in self.styles:
-            faces.check(self.options["seed"], self.options["size"], self.options["channels"], style)
+            synthetic.check(self.options["seed"], self.options["size"], self.options["channels"], style)
 
     def _record(self, i: int) -> Record:
         options, first = self.options, FIRST_PERSON[self.split]
-        face = faces.generate(
+        face = synthetic.generate(
             (first << 16) + i,
             seed=options["seed"],
             size=options["size"],

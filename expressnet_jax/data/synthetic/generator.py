@@ -13,16 +13,16 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from expressnet_jax.data.faces import ink, shaded
-from expressnet_jax.data.faces.anatomy import AU_NAMES
-from expressnet_jax.data.faces.camera import background, blank, paper, photograph, scan
-from expressnet_jax.data.faces.canvas import Canvas
-from expressnet_jax.data.faces.expression import draw_expression
-from expressnet_jax.data.faces.features import Scene
-from expressnet_jax.data.faces.geometry import LANDMARK_INDEX, express, project
-from expressnet_jax.data.faces.occluders import OCCLUDERS, SHARES, Cover, draw_cover
-from expressnet_jax.data.faces.person import Person, draw_person
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
+from expressnet_jax.data.synthetic import ink, shaded
+from expressnet_jax.data.synthetic.anatomy import AU_NAMES
+from expressnet_jax.data.synthetic.camera import background, blank, paper, photograph, scan
+from expressnet_jax.data.synthetic.canvas import Canvas
+from expressnet_jax.data.synthetic.expression import draw_expression
+from expressnet_jax.data.synthetic.features import Scene
+from expressnet_jax.data.synthetic.geometry import LANDMARK_INDEX, express, project
+from expressnet_jax.data.synthetic.occluders import OCCLUDERS, SHARES, Cover, draw_cover
+from expressnet_jax.data.synthetic.person import Person, draw_person
 from expressnet_jax.errors import UserError
 
 __all__ = ["AU_NAMES", "OCCLUDERS", "STYLES", "Face", "check", "generate"]

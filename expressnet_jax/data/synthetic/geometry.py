@@ -7,8 +7,8 @@ numbers, x to the right and y down, so that turning, scaling and shifting are on
 
 import numpy as np
 
-from expressnet_jax.data.faces.anatomy import ACTION_UNITS, OUTLINE, ROUNDNESS, SURFACE
-from expressnet_jax.data.faces.traits import TRAITS
+from expressnet_jax.data.synthetic.anatomy import ACTION_UNITS, OUTLINE, ROUNDNESS, SURFACE
+from expressnet_jax.data.synthetic.traits import TRAITS
 
 _HALVES = OUTLINE | SURFACE
 _MIDDLE = tuple(name for name, (x, *_) in _HALVES.items() if x == 0)

@@ -5,14 +5,14 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from expressnet_jax.data.faces import features as parts
-from expressnet_jax.data.faces import shaded
-from expressnet_jax.data.faces.canvas import Canvas, Colour
-from expressnet_jax.data.faces.features import Scene
-from expressnet_jax.data.faces.geometry import closed, ribbon
-from expressnet_jax.data.faces.occluders import Cover
-from expressnet_jax.data.faces.relief import shade
-from expressnet_jax.data.faces.strokes import TAPER, TAPER25, Pen, Strokes, all_strokes
+from expressnet_jax.data.synthetic import features as parts
+from expressnet_jax.data.synthetic import shaded
+from expressnet_jax.data.synthetic.canvas import Canvas, Colour
+from expressnet_jax.data.synthetic.features import Scene
+from expressnet_jax.data.synthetic.geometry import closed, ribbon
+from expressnet_jax.data.synthetic.occluders import Cover
+from expressnet_jax.data.synthetic.relief import shade
+from expressnet_jax.data.synthetic.strokes import TAPER, TAPER25, Pen, Strokes, all_strokes
 
 INK = np.array((26, 22, 30), np.float32)
 WHITE = np.array((252, 251, 248), np.float32)

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expressnet_jax.data.faces.anatomy import AU_NAMES, LINES
-from expressnet_jax.data.faces.features import Scene
-from expressnet_jax.data.faces.geometry import STROKE_SAMPLES, ribbon
-from expressnet_jax.data.faces.hair import HAIR
+from expressnet_jax.data.synthetic.anatomy import AU_NAMES, LINES
+from expressnet_jax.data.synthetic.features import Scene
+from expressnet_jax.data.synthetic.geometry import STROKE_SAMPLES, ribbon
+from expressnet_jax.data.synthetic.hair import HAIR
 
 
 def taper(samples: int, blunt: float = 0.12) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The ways in which one person's face differs from another's: how each trait moves the points of the template."""
 
-from expressnet_jax.data.faces.anatomy import MOUTH_HALF, OUTLINE
+from expressnet_jax.data.synthetic.anatomy import MOUTH_HALF, OUTLINE
 
 _EYE = ("eye_in", "eye_out", "lid_up1", "lid_up2", "lid_lo1", "lid_lo2")
 _LIDS = (*_EYE, "eye", "crease1", "crease2", "crease3", "crease4", "bag1", "bag2", "bag3")

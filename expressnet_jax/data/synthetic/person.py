@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from expressnet_jax.data.faces.anatomy import LINE_NAMES
-from expressnet_jax.data.faces.canvas import Colour, luma
-from expressnet_jax.data.faces.geometry import HAIR_SAMPLES, neutral
-from expressnet_jax.data.faces.hair import BEARDS, HAIR, dress
-from expressnet_jax.data.faces.traits import TRAIT_NAMES
+from expressnet_jax.data.synthetic.anatomy import LINE_NAMES
+from expressnet_jax.data.synthetic.canvas import Colour, luma
+from expressnet_jax.data.synthetic.geometry import HAIR_SAMPLES, neutral
+from expressnet_jax.data.synthetic.hair import BEARDS, HAIR, dress
+from expressnet_jax.data.synthetic.traits import TRAIT_NAMES
 
 # Colours in R, G, B from light to dark; people lie anywhere between two neighbours.
 SKIN = np.array(

@@ -4,6 +4,6 @@ From the skull outwards: anatomy and traits (who), expression (what the muscles 
 features, hair, relief and strokes (what is drawn), shaded and ink (how), occluders and camera (what comes between).
 """
 
-from expressnet_jax.data.faces.generator import AU_NAMES, OCCLUDERS, STYLES, Face, check, generate
+from expressnet_jax.data.synthetic.generator import AU_NAMES, OCCLUDERS, STYLES, Face, check, generate
 
 __all__ = ["AU_NAMES", "OCCLUDERS", "STYLES", "Face", "check", "generate"]

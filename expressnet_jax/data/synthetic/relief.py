@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from expressnet_jax.data.faces.anatomy import AU_NAMES
-from expressnet_jax.data.faces.canvas import GRID_EXTENT, GRID_ORIGIN
-from expressnet_jax.data.faces.features import Scene
-from expressnet_jax.data.faces.geometry import INDEX
+from expressnet_jax.data.synthetic.anatomy import AU_NAMES
+from expressnet_jax.data.synthetic.canvas import GRID_EXTENT, GRID_ORIGIN
+from expressnet_jax.data.synthetic.features import Scene
+from expressnet_jax.data.synthetic.geometry import INDEX
 
 # point -> bumps there: (offset down, breadth, height, how far it stands out, darkness, redness)
 BUMPS = {

@@ -8,8 +8,8 @@ from bisect import bisect
 
 import numpy as np
 
-from expressnet_jax.data.faces.anatomy import AU_NAMES
 from expressnet_jax.data.labels import WITH_CONTEMPT
+from expressnet_jax.data.synthetic.anatomy import AU_NAMES
 
 # emotion -> variants: (share, action unit -> strength of a full-blown expression)
 PROTOTYPES: dict[str, list[tuple[float, dict[int, float]]]] = {

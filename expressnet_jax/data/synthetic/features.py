@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expressnet_jax.data.faces.anatomy import AU_NAMES
-from expressnet_jax.data.faces.geometry import INDEX, Curves, loop
-from expressnet_jax.data.faces.hair import BEARDS, HAIR
-from expressnet_jax.data.faces.person import Person
+from expressnet_jax.data.synthetic.anatomy import AU_NAMES
+from expressnet_jax.data.synthetic.geometry import INDEX, Curves, loop
+from expressnet_jax.data.synthetic.hair import BEARDS, HAIR
+from expressnet_jax.data.synthetic.person import Person
 
 CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 18, endpoint=False)).astype(np.complex64)
 _BOW = np.linspace(-1, 1, 25, dtype=np.float32) ** 2

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from expressnet_jax.data.faces.geometry import INDEX
+from expressnet_jax.data.synthetic.geometry import INDEX
 
 
 @dataclass(frozen=True)

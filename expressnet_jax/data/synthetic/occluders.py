@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expressnet_jax.data.faces.canvas import Canvas
-from expressnet_jax.data.faces.features import Scene
-from expressnet_jax.data.faces.geometry import INDEX, loop, ribbon
-from expressnet_jax.data.faces.strokes import TAPER
+from expressnet_jax.data.synthetic.canvas import Canvas
+from expressnet_jax.data.synthetic.features import Scene
+from expressnet_jax.data.synthetic.geometry import INDEX, loop, ribbon
+from expressnet_jax.data.synthetic.strokes import TAPER
 
 OCCLUDERS = ("none", "glasses", "sunglasses", "mask", "hand")
 SHARES = (0.82, 0.10, 0.03, 0.025, 0.025)

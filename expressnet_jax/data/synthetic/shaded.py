@@ -3,14 +3,14 @@
 import cv2
 import numpy as np
 
-from expressnet_jax.data.faces import features as parts
-from expressnet_jax.data.faces.canvas import Canvas
-from expressnet_jax.data.faces.features import Scene
-from expressnet_jax.data.faces.geometry import ribbon
-from expressnet_jax.data.faces.hair import BEARDS
-from expressnet_jax.data.faces.occluders import Cover
-from expressnet_jax.data.faces.relief import shade
-from expressnet_jax.data.faces.strokes import TAPER25, Pen, Strokes, all_strokes
+from expressnet_jax.data.synthetic import features as parts
+from expressnet_jax.data.synthetic.canvas import Canvas
+from expressnet_jax.data.synthetic.features import Scene
+from expressnet_jax.data.synthetic.geometry import ribbon
+from expressnet_jax.data.synthetic.hair import BEARDS
+from expressnet_jax.data.synthetic.occluders import Cover
+from expressnet_jax.data.synthetic.relief import shade
+from expressnet_jax.data.synthetic.strokes import TAPER25, Pen, Strokes, all_strokes
 
 PEN = Pen(0.052, 0.024, 0.009, crease=0.02, shadow=0.02, nostril=0.026, fold=0.026, line=0.03, strand=0.025, least=0.1)
 NEUTRAL = 200  # on the layer of soft marks, what leaves the colour below as it is
