@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expressnet_jax import __version__
 from expressnet_jax.adaptation import commands as adaptation_commands
@@ -18,6 +19,9 @@ from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.deploy import commands as deploy_commands
 from expressnet_jax.deploy import export_command, finetune, web
 from expressnet_jax.errors import UserError, hush_libraries
+
+if TYPE_CHECKING:
+    from expressnet_jax.data.prepared import Split
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -109,7 +113,7 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("name")
     data_dir(sub)
 
-    sub = command("show", show, "Write a labelled grid of pictures to look at before training.")
+    sub = command("show", show, "Write a labelled grid of images, or of clips, to look at before training.")
     sub.add_argument("name")
     sub.add_argument("--split", help="default: train, or all")
     sub.add_argument("--augment", action="store_true", help="as a training on real data sees them")
@@ -149,7 +153,9 @@ def show(arguments: argparse.Namespace) -> None:
 
     prepared = load_named(arguments, arguments.name)
     split = prepared.split(arguments.split or ("train" if "train" in prepared.splits else "all"))
-    if arguments.effects:
+    if frames := prepared.facts["notes"].get("frames"):
+        path = _show_clips(arguments, split, frames)
+    elif arguments.effects:
         path = room.show_augmentations(split, arguments.output)
     else:
         config = default()
@@ -157,6 +163,14 @@ def show(arguments: argparse.Namespace) -> None:
         options = config.augment.to_dict() if arguments.augment else None
         path = room.show(split, arguments.output, augment_options=options, size=config.data.size)
     print(f"wrote {path}")
+
+
+def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> Path:
+    from expressnet_jax.data.show_clips import show_clips
+
+    if arguments.augment or arguments.effects:
+        raise UserError(f"{arguments.name} holds clips; --augment and --effects are shown of still images")
+    return show_clips(split, frames, arguments.output)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from expressnet_jax.data import synthetic
 from expressnet_jax.data.labels import WITH_CONTEMPT
-from expressnet_jax.data.synthetic import AU_NAMES, STYLES, generate, generator
+from expressnet_jax.data.synthetic import AU_NAMES, STYLES, generate, shot
 from expressnet_jax.data.synthetic.anatomy import ROUNDNESS
 from expressnet_jax.data.synthetic.expression import draw_expression
 from expressnet_jax.data.synthetic.features import Scene
@@ -157,7 +157,7 @@ def test_light_from_a_side_falls_on_that_side():
 @pytest.mark.parametrize("style", STYLES)
 def test_a_face_is_a_function_of_its_arguments(style):
     first = generate(5, seed=3, size=48, channels=1, style=style, emotion=2, identity=17)
-    generator._person.cache_clear()
+    shot.person_of.cache_clear()
     generate(6, seed=3, style=style)
     assert same(first, generate(5, seed=3, size=48, channels=1, style=style, emotion=2, identity=17))
     for other in ({"index": 6}, {"seed": 4}, {"identity": 18}, {"emotion": 3}):

@@ -45,6 +45,7 @@ class Record:
 
 
 SHAPE, DIGEST = "shape", "digest"
+NUMBERS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 class Ledger:
@@ -162,14 +163,19 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @classmethod
     def all_options(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The given options, and the defaults of all others.
+        """Return the given options, and the defaults of all others.
 
         Raises:
-          UserError: an option that the data set does not have.
+          UserError: an option that the data set does not have, or text where it needs a number or true or false.
         """
         if unknown := given.keys() - cls.OPTIONS.keys():
             valid = ", ".join(cls.OPTIONS) or "none"
             raise UserError(f"{cls.name}: unknown option {', '.join(sorted(unknown))}; the options are: {valid}")
+        for option, value in given.items():
+            kind = type(cls.OPTIONS[option])
+            fits = (int, float) if kind is float else kind
+            if kind in NUMBERS and (not isinstance(value, fits) or isinstance(value, bool) != (kind is bool)):
+                raise UserError(f"{cls.name}: {option} is {value}; it must be {NUMBERS[kind]}")
         return {**cls.OPTIONS, **given}
 
     @abc.abstractmethod

@@ -50,22 +50,26 @@ def paper(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if channels == 1 else pixels
 
 
-def photograph(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """Exposure, contrast and colour cast, then lens blur, sensor noise and JPEG; uint8[H,H] or uint8[H,H,3] -> same."""
+def photograph(rng: np.random.Generator, pixels: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """Apply exposure, contrast and colour cast, then lens blur, sensor noise and JPEG.
+
+    uint8[H,H] or uint8[H,H,3] -> same. `rng` decides the camera, `noise` (it may be the same) each pixel's noise: the
+    frames of a clip have one camera, but its noise is new in every frame.
+    """
     pixels = cv2.LUT(pixels, _response(rng, 1 if pixels.ndim == 2 else 3))
     side = pixels.shape[0]
     if rng.random() < 0.25:
         small = round(side * rng.uniform(0.7, 0.95))
         pixels = cv2.resize(pixels, (small, small), interpolation=cv2.INTER_AREA)
         pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_CUBIC)
-    pixels = _grain(rng, pixels, rng.uniform(0.5, 5))
+    pixels = _grain(noise, pixels, rng.uniform(0.5, 5))
     return _jpeg(pixels, int(rng.integers(35, 92))) if rng.random() < 0.35 else pixels
 
 
-def scan(rng: np.random.Generator, pixels: np.ndarray) -> np.ndarray:
-    """A scanner's contrast and the grain of the paper; uint8[H,H] or uint8[H,H,3] -> same."""
+def scan(rng: np.random.Generator, pixels: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """Apply a scanner's contrast and the grain of the paper, arguments as of `photograph`."""
     pixels = cv2.convertScaleAbs(pixels, alpha=rng.uniform(0.85, 1.1), beta=rng.uniform(-15, 10))
-    return _grain(rng, pixels, rng.uniform(0.5, 4))
+    return _grain(noise, pixels, rng.uniform(0.5, 4))
 
 
 def _response(rng: np.random.Generator, channels: int) -> np.ndarray:

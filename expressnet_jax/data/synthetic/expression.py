@@ -5,6 +5,7 @@ common in photographs. U action units; sides are 0 = image left, 1 = image right
 """
 
 from bisect import bisect
+from typing import NamedTuple
 
 import numpy as np
 
@@ -67,6 +68,8 @@ BYSTANDERS = {1: (0.04, 0.25), 2: (0.06, 0.3), 4: (0.05, 0.25), 5: (0.04, 0.25),
 BYSTANDERS |= {14: (0.03, 0.3), 15: (0.03, 0.2), 17: (0.04, 0.3), 18: (0.04, 0.5), 23: (0.04, 0.4)}
 BYSTANDERS |= {24: (0.04, 0.4), 25: (0.10, 0.6), 26: (0.05, 0.4), 43: (0.05, 0.7)}
 
+MOST_AT_REST = 0.4  # how intense an expression the face of a person at rest resembles at most
+
 _COLUMN = {int(name[2:]): i for i, name in enumerate(AU_NAMES)}
 
 
@@ -87,23 +90,63 @@ _IS_CORE = np.array([[int(name[2:]) in CORE[emotion] for name in AU_NAMES] for e
 _OFTEN, _STRONG = np.array([BYSTANDERS.get(int(name[2:]), (0.0, 0.0)) for name in AU_NAMES]).T
 
 
-def draw_expression(rng: np.random.Generator, emotion: int) -> tuple[np.ndarray, float]:
-    """Active muscles for an emotion (its index in WITH_CONTEMPT): activation float[2,U] in 0..1, and the intensity.
+class Expression(NamedTuple):
+    """What the muscles do in a face.
 
-    A variant of the prototype, scaled by one intensity; each unit then scatters by itself, may be missing unless it is
-    a core one, and differs a little between the sides. Contempt is on one side only.
+    Attributes:
+      emotional, habitual: float[2,U] in 0..1, what the emotion moves, and what speech, blinks and habits do.
+      intensity: of the emotion, 0 (neutral) to 1.
+    """
+
+    emotional: np.ndarray
+    habitual: np.ndarray
+    intensity: float
+
+
+def draw_parts(rng: np.random.Generator, emotion: int, intensity: tuple[float, float]) -> Expression:
+    """Draw an expression of an emotion (its index in WITH_CONTEMPT), apart from what else moves in the face.
+
+    A variant of the prototype is scaled by one intensity from the given range; each unit then scatters by itself, may
+    be missing unless it is a core one, and differs a little between the sides. Contempt is on one side only.
     """
     shares, strengths = _VARIANTS[emotion]
     units = len(AU_NAMES)
-    intensity = 0.4 + 0.6 * rng.beta(2.2, 1.4)
+    low, high = intensity
+    drawn = low + (high - low) * rng.beta(2.2, 1.4)
     variant = strengths[bisect(shares, rng.random())]
     scatter = np.clip(1 + 0.22 * rng.standard_normal(units), 0.5, 1.5)
     uniform = rng.random((3, units))
     kept = _IS_CORE[emotion] | (uniform[0] > 0.1)
-    strength = variant * scatter * kept * intensity
-    strength = np.maximum(strength, (uniform[1] < _OFTEN) * uniform[2] * _STRONG)
+    emotional = variant * scatter * kept * drawn
+    habitual = (uniform[1] < _OFTEN) * uniform[2] * _STRONG
     sides = 1 + 0.1 * rng.standard_normal((2, units))
     if WITH_CONTEMPT[emotion] == "contempt":
         lazy = int(rng.integers(2))
         sides[lazy, [_COLUMN[10], _COLUMN[12], _COLUMN[14]]] = 0.08
-    return np.clip(strength * np.clip(sides, 0, 1.25), 0, 1), float(intensity * bool(variant.any()))
+    sides = np.clip(sides, 0, 1.25)
+    return Expression(
+        np.clip(emotional * sides, 0, 1), np.clip(habitual * sides, 0, 1), float(drawn * bool(variant.any()))
+    )
+
+
+def draw_expression(
+    rng: np.random.Generator, emotion: int, intensity: tuple[float, float] = (0.4, 1.0)
+) -> tuple[np.ndarray, float]:
+    """Return the active muscles for an emotion, activation float[2,U] in 0..1, and the intensity (see `draw_parts`)."""
+    parts = draw_parts(rng, emotion, intensity)
+    return np.maximum(parts.emotional, parts.habitual), parts.intensity
+
+
+def draw_resting(rng: np.random.Generator) -> np.ndarray:
+    """Draw the tone of a person's muscles at rest, float[2,U]: every face resembles some expression a little.
+
+    Raters and classifiers see emotion in faces at rest, by their shape (Said, Sebe and Todorov 2009, "Structural
+    resemblance to emotional expressions predicts evaluation of emotionally neutral faces"). A slight frown may be
+    somebody's anger or how somebody else always looks; only how the face changes tells which. The jaw stays
+    shut and the eyes open.
+    """
+    resembled = int(rng.choice([i for i, name in enumerate(WITH_CONTEMPT) if PROTOTYPES[name][0][1]]))
+    strength = rng.uniform(0, MOST_AT_REST)
+    resting = draw_parts(rng, resembled, (strength, strength)).emotional
+    resting[:, [_COLUMN[26], _COLUMN[27], _COLUMN[43]]] = 0
+    return resting
