@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from expressnet_jax import cli
 from expressnet_jax.data.datasets.synthetic import Faces, Synthetic
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
@@ -262,3 +263,11 @@ def test_show_writes_a_row_per_clip_with_every_frame_in_order(prepared, tmp_path
         rows.append(places[0][0])
         assert len({y for y, _ in places}) == 1 and places[0][1] + 3 * 144 <= places[1][1] <= places[2][1] - 4 * 144
     assert abs(rows[0] - rows[1]) > 144
+
+
+def test_the_command_shows_clips_and_refuses_what_is_for_still_images(prepared, tmp_path, capsys):
+    command = ["show", "clips", "--data_dir", str(prepared.directory.parents[1]), "--output", str(tmp_path / "p.png")]
+    assert cli.main(command) == 0 and Image.open(tmp_path / "p.png").width > FRAMES * 128
+    for option in ("--augment", "--effects"):
+        assert cli.main([*command, option]) == 2
+        assert "clips holds clips; --augment and --effects" in capsys.readouterr().err

@@ -94,13 +94,19 @@ class Expression(NamedTuple):
     """What the muscles do in a face.
 
     Attributes:
-      emotional, habitual: float[2,U] in 0..1, what the emotion moves, and what speech, blinks and habits do.
+      emotional, habitual: float[U], what the emotion moves, and what speech, blinks and habits do.
+      sides: float[2,U], how strongly each side takes part.
       intensity: of the emotion, 0 (neutral) to 1.
     """
 
     emotional: np.ndarray
     habitual: np.ndarray
+    sides: np.ndarray
     intensity: float
+
+    def activation(self, strength: np.ndarray) -> np.ndarray:
+        """Return the strength float[U] of each unit on both sides, float[2,U] in 0..1."""
+        return np.clip(strength * self.sides, 0, 1)
 
 
 def draw_parts(rng: np.random.Generator, emotion: int, intensity: tuple[float, float]) -> Expression:
@@ -123,10 +129,7 @@ def draw_parts(rng: np.random.Generator, emotion: int, intensity: tuple[float, f
     if WITH_CONTEMPT[emotion] == "contempt":
         lazy = int(rng.integers(2))
         sides[lazy, [_COLUMN[10], _COLUMN[12], _COLUMN[14]]] = 0.08
-    sides = np.clip(sides, 0, 1.25)
-    return Expression(
-        np.clip(emotional * sides, 0, 1), np.clip(habitual * sides, 0, 1), float(drawn * bool(variant.any()))
-    )
+    return Expression(emotional, habitual, np.clip(sides, 0, 1.25), float(drawn * bool(variant.any())))
 
 
 def draw_expression(
@@ -134,7 +137,7 @@ def draw_expression(
 ) -> tuple[np.ndarray, float]:
     """Return the active muscles for an emotion, activation float[2,U] in 0..1, and the intensity (see `draw_parts`)."""
     parts = draw_parts(rng, emotion, intensity)
-    return np.maximum(parts.emotional, parts.habitual), parts.intensity
+    return parts.activation(np.maximum(parts.emotional, parts.habitual)), parts.intensity
 
 
 def draw_resting(rng: np.random.Generator) -> np.ndarray:
@@ -147,6 +150,7 @@ def draw_resting(rng: np.random.Generator) -> np.ndarray:
     """
     resembled = int(rng.choice([i for i, name in enumerate(WITH_CONTEMPT) if PROTOTYPES[name][0][1]]))
     strength = rng.uniform(0, MOST_AT_REST)
-    resting = draw_parts(rng, resembled, (strength, strength)).emotional
+    parts = draw_parts(rng, resembled, (strength, strength))
+    resting = parts.activation(parts.emotional)
     resting[:, [_COLUMN[26], _COLUMN[27], _COLUMN[43]]] = 0
     return resting

@@ -63,8 +63,8 @@ def draw_movement(
     parts = draw_parts(rng, emotion, intensity)
     phases, others = _draw_phases(rng, frames), _draw_phases(rng, frames)
     course = phases.course(frames)
-    activation = np.clip(resting + course[:, None, None] * parts.emotional, 0, 1)
-    habits = others.course(frames)[:, None, None] * parts.habitual * intensity[1]
+    activation = np.clip(resting + course[:, None, None] * parts.activation(parts.emotional), 0, 1)
+    habits = others.course(frames)[:, None, None] * parts.activation(parts.habitual) * intensity[1]
     activation = np.maximum(activation, habits)
     activation[..., _AU43] = np.maximum(activation[..., _AU43], _draw_blinks(rng, frames)[:, None])
     strength = (parts.intensity * course).astype(np.float32)
