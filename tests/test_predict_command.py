@@ -174,7 +174,7 @@ def test_a_name_that_is_no_text_passes_through_and_a_terminal_of_letters_only_do
 def test_a_run_that_fails_leaves_the_table_of_the_one_before(predict, here, monkeypatch):
     predict("face.png", "--csv", "faces.csv")
     before = (here / "faces.csv").read_bytes()
-    monkeypatch.setattr("expressnet_jax.deploy.listing.Csv.write", lambda *_: 1 / 0)
+    monkeypatch.setattr("expressnet_jax.deploy.outputs.Csv.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predict("face.png", "--csv", "faces.csv")
     assert (here / "faces.csv").read_bytes() == before and not (here / "faces.csv.new").exists()

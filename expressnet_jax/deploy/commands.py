@@ -14,16 +14,16 @@ NO_FACE, UNREADABLE = 1, 2  # exit statuses; 0: every picture was read and had a
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
-    text = "Find faces in pictures or a film and predict the label annotators would give to each expression."
+    text = "Find faces in pictures or a video and predict the label annotators would give to each expression."
     sub = command("predict", predict, text, uses_jax=False)
     sub.add_argument(
-        "pictures", nargs="+", help="files, folders, patterns, - for one picture on standard input, or one film"
+        "pictures", nargs="+", help="files, folders, patterns, - for one picture on standard input, or one video"
     )
     _prediction(sub)
     sub.add_argument("--json", action="store_true", help="a line of JSON a picture instead of the table")
-    sub.add_argument("--csv", type=Path, help="write a row a face; of a film, an interrupted one is continued")
+    sub.add_argument("--csv", type=Path, help="write a row a face; of a video, an interrupted one is continued")
     sub.add_argument("--save", type=Path, help="write the picture with boxes: a file, or a folder for several")
-    sub.add_argument("--annotate", type=Path, metavar="FILE.mp4", help="write the film with boxes, without its sound")
+    sub.add_argument("--annotate", type=Path, metavar="FILE.mp4", help="write the video with boxes, without its sound")
 
     text = "Show what a camera's faces are predicted as, in the terminal, until Ctrl-C."
     sub = command("webcam", webcam, text, uses_jax=False)
@@ -38,7 +38,7 @@ def _prediction(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--size",
         type=int,
-        help="pixels that the detector looks at; more finds smaller faces; default: 960, of films and cameras 320",
+        help="pixels that the detector looks at; more finds smaller faces; default: 960, of videos and cameras 320",
     )
     sub.add_argument(
         "--no-align", dest="align", action="store_false", help="do not turn faces until the eyes are level"
@@ -57,20 +57,20 @@ def make_predictor(arguments: argparse.Namespace):
 
 def predict(arguments: argparse.Namespace) -> int:
     """Exit status 0, NO_FACE or UNREADABLE, the gravest that came up."""
-    from expressnet_jax.deploy.film import SUFFIXES as FILMS
+    from expressnet_jax.deploy.video_reader import SUFFIXES as VIDEOS
 
-    if any(Path(word).suffix.lower() in FILMS for word in arguments.pictures):
-        from expressnet_jax.deploy.video_commands import predict_film
+    if any(Path(word).suffix.lower() in VIDEOS for word in arguments.pictures):
+        from expressnet_jax.deploy.video_commands import predict_video
 
-        return predict_film(arguments)
+        return predict_video(arguments)
     if arguments.annotate:
-        raise UserError("--annotate is for films; --save writes pictures with boxes")
+        raise UserError("--annotate is for videos; --save writes pictures with boxes")
     return predict_pictures(arguments)
 
 
 def predict_pictures(arguments: argparse.Namespace) -> int:
     """As `predict`; what can't be read or saved is told, and the others go on."""
-    from expressnet_jax.deploy import listing
+    from expressnet_jax.deploy import outputs
     from expressnet_jax.deploy.pictures import read_picture
     from expressnet_jax.deploy.saving import Saver
 
@@ -81,7 +81,7 @@ def predict_pictures(arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         table = None
         if arguments.csv:
-            table = listing.Csv(stack.enter_context(new_file(arguments.csv)), predictor.classes)
+            table = outputs.Csv(stack.enter_context(new_file(arguments.csv)), predictor.classes)
         for source in sources:
             name = "standard input" if source == "-" else source
             faces, reason = None, ""
@@ -95,9 +95,9 @@ def predict_pictures(arguments: argparse.Namespace) -> int:
                 status, reason = UNREADABLE, str(error)
             if faces is not None:
                 status = max(status, 0 if faces else NO_FACE)
-                print(listing.json_line(name, faces) if arguments.json else listing.table(name, faces), flush=True)
+                print(outputs.json_line(name, faces) if arguments.json else outputs.table(name, faces), flush=True)
             elif arguments.json:
-                print(listing.json_error(name, reason), flush=True)
+                print(outputs.json_error(name, reason), flush=True)
             if table:
                 table.write(name, faces)
     return status

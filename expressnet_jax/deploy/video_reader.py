@@ -1,4 +1,4 @@
-"""Films and cameras -> frames in order; annotated frames -> a film. H, W pixels."""
+"""Videos and cameras -> frames in order; annotated frames -> a video. H, W pixels."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ SHORT = 0.5, 0.02  # seconds, and share, that may miss of what a container promi
 
 
 class Frame(NamedTuple):
-    """A picture of a film: its number from 0, its time in seconds, and its pixels uint8[H,W,3] in red, green, blue;
+    """A picture of a video: its number from 0, its time in seconds, and its pixels uint8[H,W,3] in red, green, blue;
     None once nobody needs them."""
 
     number: int
@@ -26,7 +26,7 @@ class Frame(NamedTuple):
     image: np.ndarray | None
 
 
-class Film:
+class Video:
     """A video file, read from its beginning. Close it when no thread reads it any more.
 
     Raises:
@@ -41,11 +41,11 @@ class Film:
     def __init__(self, path: Path | str):
         self.path = Path(path)
         if not self.path.is_file():
-            raise UserError(f"{path}: {'a folder, not a film' if self.path.is_dir() else 'no such file'}")
+            raise UserError(f"{path}: {'a folder, not a video' if self.path.is_dir() else 'no such file'}")
         silence_opencv()
         self.capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
         if not self.capture.isOpened():
-            raise UserError(f"{path}: not a film that can be read: no video, truncated or damaged; fetch it again")
+            raise UserError(f"{path}: not a video that can be read: no video, truncated or damaged; fetch it again")
         told = lambda name: max(self.capture.get(name), 0.0)
         rate = told(cv2.CAP_PROP_FPS)
         self.rate = rate if 0 < rate <= 1000 else USUAL_RATE
@@ -77,7 +77,7 @@ class Film:
         """Call it when `frames` were read and no more came.
 
         Raises:
-          UserError: far fewer than the container promises, and sooner; a film's last frame may stand for long.
+          UserError: far fewer than the container promises, and sooner; a video's last frame may stand for long.
         """
         seconds = self.length / self.rate
         least, share = SHORT
@@ -87,7 +87,7 @@ class Film:
                 " frames: truncated or damaged; fetch it again for the rest"
             )
         if not frames:
-            raise UserError(f"{self.path}: a film without a frame that can be read; fetch it again")
+            raise UserError(f"{self.path}: a video without a frame that can be read; fetch it again")
 
     def close(self) -> None:
         self.capture.release()
@@ -120,10 +120,10 @@ class Camera:
         self.capture.release()
 
 
-class FilmWriter:
+class VideoWriter:
     """Writes an MP4 without sound, at an even `rate`.
 
-    It has another name until it is closed, which makes what was written a whole film; one without a frame is no film
+    It has another name until it is closed, which makes what was written a whole video; one without a frame is no video
     and goes away.
 
     Raises:
@@ -132,7 +132,7 @@ class FilmWriter:
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int]):
         if path.suffix.lower() != ".mp4":
-            raise UserError(f"{path}: annotated films are MP4; give a name that ends in .mp4")
+            raise UserError(f"{path}: annotated videos are MP4; give a name that ends in .mp4")
         self.path, self.size, self.frames = path, size, 0
         self.partial = path.with_name(f"{path.stem}.partial.mp4")
         silence_opencv()
@@ -144,14 +144,14 @@ class FilmWriter:
             raise UserError(f"{path}: no MP4 of {size[0]}x{size[1]} pixels can be written here")
 
     def write(self, image: np.ndarray) -> None:
-        """uint8[H,W,3] in red, green, blue; of another size, as some films change to, it is made to fit."""
+        """uint8[H,W,3] in red, green, blue; of another size, as some videos change to, it is made to fit."""
         if image.shape[1::-1] != self.size:
             image = cv2.resize(image, self.size)
         self.writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         self.frames += 1
 
     def close(self) -> None:
-        """Ends the film and gives it its name.
+        """Ends the video and gives it its name.
 
         Raises:
           UserError: fewer frames arrived in the file than were written; OpenCV itself is silent about a full disk.
@@ -178,6 +178,6 @@ def _can_write(path: Path) -> bool:
 
 def silence_opencv() -> None:
     """OpenCV and FFmpeg print pages about a damaged file; here it is one line. A user's own setting stays."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when the first film is opened
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when the first video is opened
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
