@@ -4,6 +4,7 @@ A run keeps a small JSON beside its CSV until it is done: how far the CSV is goo
 smoothers knew at that point. Batch by batch, first the rows are written, then the JSON takes its place at one stroke.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -139,7 +140,7 @@ class VideoTable:
         elif not self.beside.exists():
             self._refuse_to_lose(video)
         try:
-            self.file = path.open("r+b" if self.good else "wb")
+            self.file = path.open("r+b" if self.good else "wb", buffering=0)
         except OSError as error:
             raise UserError(f"{path}: can't be written ({error.strerror}); give another name") from error
         self.file.truncate(self.good)
@@ -157,14 +158,15 @@ class VideoTable:
 
     def __exit__(self, *error: Any) -> None:
         """Whatever happened, the file ends with a whole batch; a run without an error is done."""
-        self.file.truncate(self.good)
-        self.file.close()
+        with contextlib.suppress(OSError):  # of a disk that is gone, which a write has said already
+            self.file.truncate(self.good)
+            self.file.close()
         if error == (None, None, None):
             self.beside.unlink(missing_ok=True)
 
     def past(self) -> Iterator[Row]:
         """The rows that an interrupted run left."""
-        with self.path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             yield from csv.DictReader(file)
 
     def write(self, some: Iterable[Row], tracks: TrackState, frame: int) -> None:
@@ -181,12 +183,16 @@ class VideoTable:
         csv.writer(text, lineterminator="\n").writerows(lines)
         try:
             self.file.seek(self.good)
-            self.file.write(text.getvalue().encode())
-            self.file.flush()
-            self.good = self.file.tell()
+            self._write(text.getvalue().encode(errors="surrogateescape"))
             self._keep()
         except OSError as error:
             raise UserError(f"{self.path}: can't be written on ({error.strerror})") from error
+
+    def _write(self, content: bytes) -> None:
+        """All of it, or OSError: without a buffer nothing is left over that would be written later."""
+        while content:
+            content = content[self.file.write(content) :]
+        self.good = self.file.tell()
 
     def _keep(self) -> None:
         if self.settings is None:
@@ -219,7 +225,7 @@ class VideoTable:
         if not self.path.exists():
             return
         try:
-            with self.path.open(newline="", encoding="utf-8") as file:
+            with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
                 lines = csv.reader(file)
                 head, first = next(lines, None), next(lines, None)
         except (OSError, ValueError, csv.Error) as error:

@@ -1,0 +1,147 @@
+"""Write the files of a prediction: never over an input or over each other, and whole or not at all."""
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from expressnet_jax.deploy.annotate import annotate
+from expressnet_jax.deploy.predictor import Face
+from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.evaluation.files import write_bytes
+
+Identity = tuple[int, int]  # device and inode of a file
+
+
+def identity(path: Path | str) -> Identity | None:
+    """Return what tells a file from every other one, whatever it is called; None where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+class OutputNames:
+    """Give each input the name of its output: one file; in a folder STEM and a suffix, or STEM-2 where that is taken."""
+
+    def __init__(self, option: str, where: Path, *, suffix: str, folder: bool, inputs: Sequence[str]):
+        """`inputs` are all files of the run, none of which may be written over."""
+        self.option, self.where, self.suffix, self.folder = option, where, suffix, folder
+        self.inputs = {identity(name) for name in inputs} - {None}
+        self.taken: set[Path] = set()
+
+    def name(self, source: str) -> Path:
+        """Return the output's path, with its folder made.
+
+        Raises:
+          UserError: it is one of the inputs, or its folder can't be made.
+        """
+        path = self._free(Path(source).stem) if self.folder else self.where
+        if identity(path) in self.inputs:
+            whose = "the input itself" if identity(path) == identity(source) else "one of the inputs"
+            raise UserError(f"{self.option}: {path}: {whose}; give another name or folder")
+        if self.folder:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UserError(f"{self.option}: {path.parent}: can't be made ({error.strerror})") from error
+        return path
+
+    def _free(self, stem: str) -> Path:
+        tries = range(1, len(self.taken) + 2)
+        names = (self.where / f"{stem}{f'-{i}' if i > 1 else ''}{self.suffix}" for i in tries)
+        path = next(name for name in names if name not in self.taken)
+        self.taken.add(path)
+        return path
+
+
+class Saver:
+    """Write one image with boxes to a file, or several into a folder, each under a name of its own."""
+
+    def __init__(self, where: Path, *, several: bool, inputs: Sequence[str] = ()):
+        """Raises UserError for a name whose ending tells no format of images."""
+        folder = several or where.is_dir()
+        if not folder and where.suffix.lower() not in Image.registered_extensions():
+            raise UserError(f"--save: {where}: give a name that ends in .png or .jpg, or a folder")
+        self.names = OutputNames("--save", where, suffix=".png", folder=folder, inputs=inputs)
+
+    def save(self, name: str, image: np.ndarray, faces: Sequence[Face]) -> Path:
+        """uint8[H,W,3] and its faces -> where they are.
+
+        Raises:
+          UserError: that is one of the inputs, or can't be written.
+        """
+        path = self.names.name(name)
+        drawn = annotate(image, [face.box for face in faces], [face.probabilities for face in faces])
+        encoded = io.BytesIO()
+        try:
+            Image.fromarray(drawn).save(encoded, Image.registered_extensions()[path.suffix.lower()])
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"--save: {path}: can't be written ({one_line(error)})") from error
+        return write_bytes(path, encoded.getvalue())
+
+
+class OutputError(UserError):
+    """What all inputs are written to can't be written any more, which ends the run."""
+
+
+class NewFile:
+    """A text file that is being written under another name; what goes wrong is one line."""
+
+    def __init__(self, path: Path):
+        self.path, self.partial = path, path.with_name(path.name + ".new")
+        with self._errors():
+            if path.is_dir():
+                raise IsADirectoryError(None, "a folder")
+            # Names of files may hold bytes that are no text; they go out as they came in.
+            self.file = self.partial.open("w", newline="", encoding="utf-8", errors="surrogateescape")
+
+    def write(self, text: str) -> int:
+        with self._errors():
+            return self.file.write(text)
+
+    def finish(self, path: Path) -> None:
+        """Close it under the name `path`."""
+        with self._errors():
+            self.file.close()
+            self.partial.replace(path)
+
+    def discard(self) -> None:
+        """Close it and take it away."""
+        with contextlib.suppress(OSError):
+            self.file.close()
+        with contextlib.suppress(OSError):
+            self.partial.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(f"{self.path}: can't be written ({error.strerror}); give another name") from error
+
+
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[NewFile]:
+    """A text file that takes its name when it is whole; after Ctrl-C what there is stays as NAME.partial.
+
+    Raises:
+      UserError: it can't be written.
+    """
+    file = NewFile(path)
+    try:
+        yield file
+        file.finish(path)
+    except KeyboardInterrupt:
+        kept = path.with_name(path.name + ".partial")
+        file.finish(kept)
+        print(f"what was predicted so far is in {kept}", file=sys.stderr)
+        raise
+    finally:
+        file.discard()
