@@ -8,7 +8,8 @@ import numpy as np
 
 from expressnet_jax.deploy.detector import Detector, Found
 from expressnet_jax.deploy.video_pipeline import FACES, TrackState, VideoPipeline
-from expressnet_jax.deploy.video_reader import Frame, VideoWriter
+from expressnet_jax.deploy.video_reader import Frame
+from expressnet_jax.deploy.video_writer import VideoWriter
 
 CLASSES = ("calm", "loud", "odd")
 RATE = 20.0

@@ -18,6 +18,7 @@ import pytest
 from expressnet_jax import cli
 from expressnet_jax.deploy import video_commands
 from expressnet_jax.deploy.detector import Detector
+from expressnet_jax.deploy.predict_inputs import predict_inputs
 from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.deploy.video_pipeline import VideoPipeline
 from expressnet_jax.deploy.video_reader import Camera, Video
@@ -41,7 +42,7 @@ def test_videos_need_no_jax():
 
 
 def predict_arguments(video, **given):
-    options = {"pictures": [str(video)], "model": "small", "detector": "none", "size": None, "align": True}
+    options = {"inputs": [str(video)], "model": "small", "detector": "none", "size": None, "align": True}
     options |= {"equalize": False, "threads": 2, "csv": None, "annotate": None, "save": None, "json": False}
     return argparse.Namespace(**(options | given))
 
@@ -268,7 +269,7 @@ def test_a_video_that_is_cut_short_says_where(tmp_path):
     with pytest.raises(
         UserError, match=r"^.*cut.avi: ends at 1.\d s of 3.0 s, after \d\d of 60 frames: truncated"
     ) as error:
-        video_commands.predict_video(predict_arguments(cut, csv=table))
+        predict_inputs(predict_arguments(cut, csv=table))
     there = int(str(error.value).split("after ")[1].split()[0])
     assert [int(row["frame"]) for row in read_rows(table)] == list(range(there))
 
@@ -302,14 +303,13 @@ def test_a_torn_video_is_one_line(tmp_path, capfd, video):
     [
         ({"annotate": "out.avi"}, "MP4"),
         ({"annotate": "nowhere/out.mp4"}, "can't be written"),
-        ({"annotate": "video.mp4"}, "the video itself"),
+        ({"annotate": "video.mp4"}, "the input itself"),
         ({"csv": "nowhere/out.csv"}, "can't be written"),
-        ({"csv": "video.mp4"}, "something else is there"),
+        ({"csv": "video.mp4"}, "one of the inputs"),
         ({"csv": "notes.csv"}, "something else is there"),
         ({"save": "out.png"}, "--annotate"),
-        ({"json": True}, "--csv"),
         ({"threads": -1}, "threads"),
-        ({"pictures": ["video.mp4", "video.mp4"]}, "one video"),
+        ({"inputs": ["video.mp4", "video.mp4"], "annotate": "out.mp4"}, "several videos; give a folder"),
     ],
 )
 def test_what_can_not_be_done_is_one_line_before_anything_is_written(tmp_path, monkeypatch, video, options, told):
@@ -318,7 +318,7 @@ def test_what_can_not_be_done_is_one_line_before_anything_is_written(tmp_path, m
     Path("notes.csv").write_text("a,b\n1,2\n")
     options = {k: Path(v) if k in ("csv", "annotate", "save") else v for k, v in options.items()}
     with pytest.raises(UserError, match=told) as error:
-        video_commands.predict_video(predict_arguments("video.mp4", **options))
+        predict_inputs(predict_arguments("video.mp4", **options))
     assert "\n" not in str(error.value)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.csv", "video.mp4"]
     assert Path("video.mp4").read_bytes() == video.read_bytes()

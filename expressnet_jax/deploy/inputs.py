@@ -77,15 +77,20 @@ def find_inputs(words: Sequence[str], streams: Path) -> Inputs:
     inputs = Inputs([], {}, 0, [])
     for word in words:
         inputs = _add(inputs, word, streams)
-    if inputs.searched and not inputs.sources:
-        print(*inputs.describe_left_out(), sep="\n", file=sys.stderr)
     if not any(source.kind != "missing" for source in inputs.sources):
-        raise UserError(f"{words[0]}: no image or video there; give files, a folder or a pattern{_hint(words[0])}")
+        for line in inputs.describe_left_out():
+            print(line, file=sys.stderr)
+        raise UserError(f"{words[0]}: {_nothing_there(words[0])}")
     return inputs._replace(sources=[_guessed(source) for source in inputs.sources])
 
 
-def _hint(word: str) -> str:
-    return " such as 'frames*.png' (in quotes)" if "%" in word else ""
+def _nothing_there(word: str) -> str:
+    if Path(word).is_dir():
+        return "no image or video in this folder"
+    if glob.has_magic(word):
+        return "no image or video that fits this pattern"
+    hint = " such as 'frame*.png', in quotes" if "%" in word else ""
+    return f"no such file; give files, a folder or a pattern{hint}"
 
 
 def _guessed(source: Source) -> Source:

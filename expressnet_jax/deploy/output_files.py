@@ -28,7 +28,7 @@ def identity(path: Path | str) -> Identity | None:
 
 
 class OutputNames:
-    """Give each input the name of its output: one file; in a folder STEM and a suffix, or STEM-2 where that is taken."""
+    """Give each input the name of its output: one file; in a folder STEM.png, or STEM-2.png where that is taken."""
 
     def __init__(self, option: str, where: Path, *, suffix: str, folder: bool, inputs: Sequence[str]):
         """`inputs` are all files of the run, none of which may be written over."""
