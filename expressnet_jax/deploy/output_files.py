@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from expressnet_jax.deploy.annotate import annotate
 from expressnet_jax.deploy.predictor import Face
 from expressnet_jax.errors import UserError, one_line
 from expressnet_jax.evaluation.files import write_bytes
+
+
+class OutputError(UserError):
+    """What is written of one input can't be written."""
+
+
+class TableError(OutputError):
+    """What all inputs are written to can't be written any more, which ends the run."""
+
 
 Identity = tuple[int, int]  # device and inode of a file
 
@@ -31,27 +41,37 @@ class OutputNames:
     """Give each input the name of its output: one file; in a folder STEM.png, or STEM-2.png where that is taken."""
 
     def __init__(self, option: str, where: Path, *, suffix: str, folder: bool, inputs: Sequence[str]):
-        """`inputs` are all files of the run, none of which may be written over."""
+        """`inputs` are all files of the run, none of which may be written over.
+
+        Raises:
+          UserError: nothing can be written into the folder.
+        """
         self.option, self.where, self.suffix, self.folder = option, where, suffix, folder
         self.inputs = {identity(name) for name in inputs} - {None}
         self.taken: set[Path] = set()
+        if folder:
+            self._make_folder()
 
     def name(self, source: str) -> Path:
-        """Return the output's path, with its folder made.
+        """Return the output's path.
 
         Raises:
-          UserError: it is one of the inputs, or its folder can't be made.
+          OutputError: it is one of the inputs.
         """
         path = self._free(Path(source).stem) if self.folder else self.where
         if identity(path) in self.inputs:
             whose = "the input itself" if identity(path) == identity(source) else "one of the inputs"
-            raise UserError(f"{self.option}: {path}: {whose}; give another name or folder")
-        if self.folder:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"{self.option}: {path.parent}: can't be made ({error.strerror})") from error
+            raise OutputError(f"{self.option}: {path}: {whose}; give another name or folder")
         return path
+
+    def _make_folder(self) -> None:
+        """Find out before the work whether files can be written into the folder."""
+        try:
+            self.where.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.where).close()
+        except OSError as error:
+            reason = f"can't be written into ({error.strerror}); give a folder where you may write"
+            raise UserError(f"{self.option}: {self.where}: {reason}") from error
 
     def _free(self, stem: str) -> Path:
         tries = range(1, len(self.taken) + 2)
@@ -87,10 +107,6 @@ class Saver:
         return write_bytes(path, encoded.getvalue())
 
 
-class OutputError(UserError):
-    """What all inputs are written to can't be written any more, which ends the run."""
-
-
 class NewFile:
     """A text file that is being written under another name; what goes wrong is one line."""
 
@@ -124,7 +140,7 @@ class NewFile:
         try:
             yield
         except OSError as error:
-            raise OutputError(f"{self.path}: can't be written ({error.strerror}); give another name") from error
+            raise TableError(f"{self.path}: can't be written ({error.strerror}); give another name") from error
 
 
 @contextlib.contextmanager

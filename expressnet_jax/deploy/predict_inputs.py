@@ -12,7 +12,7 @@ from PIL import Image
 
 from expressnet_jax.deploy import outputs
 from expressnet_jax.deploy.inputs import Inputs, Source, find_inputs
-from expressnet_jax.deploy.output_files import OutputError, OutputNames, Saver, identity, new_file
+from expressnet_jax.deploy.output_files import OutputError, OutputNames, Saver, TableError, identity, new_file
 from expressnet_jax.deploy.pictures import read_picture
 from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.errors import UserError, printable
@@ -66,9 +66,10 @@ def _annotated_names(arguments: argparse.Namespace, inputs: Inputs) -> OutputNam
         return None
     where, files = arguments.annotate, [source.name for source in inputs.sources]
     several = sum(source.kind == "video" for source in inputs.sources) > 1
-    if several and (where.suffix.lower() == ".mp4" or where.is_file()):
+    folder = where.is_dir() or not where.suffix
+    if several and not folder:
         raise UserError(f"--annotate: {where}: several videos; give a folder")
-    return OutputNames("--annotate", where, suffix=".mp4", folder=several or where.is_dir(), inputs=files)
+    return OutputNames("--annotate", where, suffix=".mp4", folder=folder, inputs=files)
 
 
 class InputRun:
@@ -79,7 +80,9 @@ class InputRun:
         names = [source.name for source in inputs.sources]
         images = sum(source.kind == "image" for source in inputs.sources)
         self.only_images = images == len(names)
-        self.saver = Saver(arguments.save, several=images > 1, inputs=names) if arguments.save else None
+        self.saver = (
+            Saver(arguments.save, several=images > 1 or bool(inputs.searched), inputs=names) if arguments.save else None
+        )
         self.annotated = _annotated_names(arguments, inputs)
         self.table: outputs.Csv | outputs.MediaCsv | None = None
         self.counts: Counter[str] = Counter()
@@ -116,8 +119,12 @@ class InputRun:
             return self._predict_image(source)
         try:
             return self._predict_video(source)
-        except OutputError:
+        except TableError:
             raise
+        except OutputError as error:
+            self._say(source, error)
+            self.counts["video"] += 1
+            return UNREADABLE
         except UserError as error:
             return self._unreadable(source, error)
 

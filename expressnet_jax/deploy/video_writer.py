@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.deploy.opencv_files import opencv_name, silence_opencv
-from expressnet_jax.errors import UserError
+from expressnet_jax.deploy.output_files import OutputError
 
 
 class VideoWriter:
@@ -17,22 +17,22 @@ class VideoWriter:
     and goes away.
 
     Raises:
-      UserError: no .mp4, or no place to write it.
+      OutputError: no .mp4, or no place to write it.
     """
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int]):
         if path.suffix.lower() != ".mp4":
-            raise UserError(f"{path}: annotated videos are MP4; give a name that ends in .mp4")
+            raise OutputError(f"{path}: annotated videos are MP4; give a name that ends in .mp4")
         self.path, self.size, self.frames = path, size, 0
         self.partial = path.with_name(f"{path.stem}.partial.mp4")
         silence_opencv()
         if reason := _unwritable(self.partial, path):
-            raise UserError(f"{path}: can't be written ({reason}); give a name in a folder where you may write")
+            raise OutputError(f"{path}: can't be written ({reason}); give a name in a folder where you may write")
         with opencv_name(self.partial) as name:
             self.writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
         if not self.writer.isOpened():
             self.partial.unlink(missing_ok=True)
-            raise UserError(f"{path}: no MP4 of {size[0]}x{size[1]} pixels can be written here")
+            raise OutputError(f"{path}: no MP4 of {size[0]}x{size[1]} pixels can be written here")
 
     def write(self, image: np.ndarray) -> None:
         """Append uint8[H,W,3] in red, green, blue; of another size, as some videos change to, it is made to fit."""
@@ -45,7 +45,7 @@ class VideoWriter:
         """End the video and give it its name.
 
         Raises:
-          UserError: fewer frames arrived in the file than were written; OpenCV itself is silent about a full disk.
+          OutputError: fewer frames arrived in the file than were written; OpenCV itself is silent about a full disk.
         """
         self.writer.release()
         arrived = self._arrived() if self.frames else 0
@@ -55,9 +55,9 @@ class VideoWriter:
                 return
             self.partial.unlink(missing_ok=True)
         except OSError as error:
-            raise UserError(f"{self.path}: can't be written ({error.strerror})") from error
+            raise OutputError(f"{self.path}: can't be written ({error.strerror})") from error
         if self.frames:
-            raise UserError(
+            raise OutputError(
                 f"{self.path}: only {arrived:,} of {self.frames:,} frames could be written; the disk is probably full:"
                 " free some of it, or give a name on another one"
             )
