@@ -87,6 +87,8 @@ class Saver:
     def __init__(self, where: Path, *, several: bool, inputs: Sequence[str] = ()):
         """Raises UserError for a name whose ending tells no format of images."""
         folder = several or where.is_dir()
+        if several and where.suffix.lower() in Image.registered_extensions() and not where.is_dir():
+            raise UserError(f"--save: {where}: several images; give a folder")
         if not folder and where.suffix.lower() not in Image.registered_extensions():
             raise UserError(f"--save: {where}: give a name that ends in .png or .jpg, or a folder")
         self.names = OutputNames("--save", where, suffix=".png", folder=folder, inputs=inputs)
@@ -105,6 +107,20 @@ class Saver:
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"--save: {path}: can't be written ({one_line(error)})") from error
         return write_bytes(path, encoded.getvalue())
+
+
+def print_result(text: str) -> None:
+    """Print lines on stdout at once.
+
+    Raises:
+      TableError: the disk that stdout goes to is full. That nobody reads it any more stays a BrokenPipeError.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise TableError(f"standard output: can't be written ({error.strerror})") from error
 
 
 class NewFile:
@@ -145,7 +161,8 @@ class NewFile:
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[NewFile]:
-    """A text file that takes its name when it is whole; after Ctrl-C what there is stays as NAME.partial.
+    """A text file that takes its name when it is whole; after Ctrl-C, or when nobody reads what is
+    printed, what there is stays as NAME.partial.
 
     Raises:
       UserError: it can't be written.
@@ -154,7 +171,7 @@ def new_file(path: Path) -> Iterator[NewFile]:
     try:
         yield file
         file.finish(path)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError):
         kept = path.with_name(path.name + ".partial")
         file.finish(kept)
         print(f"what was predicted so far is in {kept}", file=sys.stderr)

@@ -12,7 +12,15 @@ from PIL import Image
 
 from expressnet_jax.deploy import outputs
 from expressnet_jax.deploy.inputs import Inputs, Source, find_inputs
-from expressnet_jax.deploy.output_files import OutputError, OutputNames, Saver, TableError, identity, new_file
+from expressnet_jax.deploy.output_files import (
+    OutputError,
+    OutputNames,
+    Saver,
+    TableError,
+    identity,
+    new_file,
+    print_result,
+)
 from expressnet_jax.deploy.pictures import read_picture
 from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.errors import UserError, printable
@@ -158,7 +166,7 @@ class InputRun:
                 status = UNREADABLE
         _remark_animation(source)
         form = outputs.json_line if self.arguments.json else outputs.table
-        print(form(source.shown, faces), flush=True)
+        print_result(form(source.shown, faces))
         if self.table:
             self.table.write(source.shown, faces)
         self.counts["image"] += 1
@@ -170,7 +178,7 @@ class InputRun:
         self.counts["unreadable"] += 1
         if self.arguments.json:
             kind = "video" if source.kind == "video" else "picture"
-            print(outputs.json_error(source.shown, str(error), kind), flush=True)
+            print_result(outputs.json_error(source.shown, str(error), kind))
         if self.table:
             self.table.write(source.shown, None)
         return UNREADABLE

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from expressnet_jax import __version__
+from expressnet_jax.deploy.output_files import print_result
 from expressnet_jax.deploy.outputs import MediaCsv, json_summary
 from expressnet_jax.deploy.video_damage import Damage
 from expressnet_jax.deploy.video_outputs import VideoOutputs
@@ -86,9 +87,9 @@ def _report(name: str, summary: Summary, damage: Damage, as_json: bool, several:
     """The summary on stdout; what is damaged there and on stderr."""
     head = f"{printable(name)}: " if several else ""
     if as_json:
-        print(json_summary(name, summary, damage), flush=True)
+        print_result(json_summary(name, summary, damage))
     else:
-        print(f"{head}{summary.text()}" + (f"\n{damage.text()}" if damage.lost else ""), flush=True)
+        print_result(f"{head}{summary.text()}" + (f"\n{damage.text()}" if damage.lost else ""))
     if damage.text() and not damage.truncated:
         print(f"{printable(name)}: {damage.text()}", file=sys.stderr)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from expressnet_jax.deploy.annotate import annotate
+from expressnet_jax.deploy.output_files import print_result
 from expressnet_jax.deploy.outputs import MediaCsv, json_frame
 from expressnet_jax.deploy.video_pipeline import FrameResult, TrackState
 from expressnet_jax.deploy.video_table import Summary, VideoTable, rows
@@ -36,7 +37,7 @@ class VideoOutputs:
         for result in batch if self.writer else ():
             self.writer.write(drawn(result, self.summary.classes, self.sides))
         if self.as_json:
-            print("\n".join(json_frame(self.name, result, self.summary.classes) for result in batch), flush=True)
+            print_result("\n".join(json_frame(self.name, result, self.summary.classes) for result in batch))
 
 
 def drawn(result: FrameResult, classes: Sequence[str], sides: dict[str, int]) -> np.ndarray:

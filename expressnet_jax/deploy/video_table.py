@@ -134,6 +134,7 @@ class VideoTable:
         """
         self.path, self.names, self.settings = path, columns(classes), settings
         self.beside = path.with_name(path.name + ".state.json")
+        self._new_state = path.with_name(path.name + ".state.json.new")
         self.start, self.known, self.good = 0, None, 0
         if kept := self._kept():
             self.start, self.known, self.good = kept["frame"], kept["tracks"], kept["bytes"]
@@ -186,7 +187,10 @@ class VideoTable:
             self._write(text.getvalue().encode(errors="surrogateescape"))
             self._keep()
         except OSError as error:
-            raise UserError(f"{self.path}: can't be written on ({error.strerror})") from error
+            with contextlib.suppress(OSError):
+                self._new_state.unlink(missing_ok=True)
+            way = "free the disk, and the same command goes on" if self.settings else "give another name"
+            raise UserError(f"{self.path}: can't be written on ({error.strerror}); {way}") from error
 
     def _write(self, content: bytes) -> None:
         """All of it, or OSError: without a buffer nothing is left over that would be written later."""
@@ -198,9 +202,8 @@ class VideoTable:
         if self.settings is None:
             return
         state = {"settings": self.settings, "frame": self.start, "bytes": self.good, "tracks": self.known}
-        new = self.beside.with_name(self.beside.name + ".new")
-        new.write_text(json.dumps(state))
-        os.replace(new, self.beside)
+        self._new_state.write_text(json.dumps(state))
+        os.replace(self._new_state, self.beside)
 
     def _kept(self) -> dict[str, Any] | None:
         """What an interrupted run of the same settings left, if its CSV is all there."""
