@@ -61,9 +61,8 @@ def _check_options(arguments: argparse.Namespace, inputs: Inputs) -> None:
         raise UserError("--annotate is for videos; --save writes images with boxes")
     if arguments.save and kinds == {"video"}:
         raise UserError("--save is for images; --annotate writes videos with boxes")
-    written = [path for path in (arguments.csv, arguments.save, arguments.annotate) if path]
-    if len(set(written)) < len(written):
-        raise UserError(f"{written[0]}: the name of two outputs; give each one of its own")
+    if arguments.csv and arguments.csv in (arguments.save, arguments.annotate):
+        raise UserError(f"--csv: {arguments.csv}: the name of another output, too; give one of its own")
     if arguments.csv and identity(arguments.csv) in {identity(source.name) for source in inputs.sources} - {None}:
         raise UserError(f"--csv: {arguments.csv}: one of the inputs, or something else is there; give another name")
 
