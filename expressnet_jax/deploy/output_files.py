@@ -116,7 +116,8 @@ def print_result(text: str) -> None:
       TableError: the disk that stdout goes to is full. That nobody reads it any more stays a BrokenPipeError.
     """
     try:
-        print(text, flush=True)
+        sys.stdout.write(text + "\n")  # at one stroke, where print may be interrupted before the end of the line
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -87,9 +87,10 @@ class InputRun:
         names = [source.name for source in inputs.sources]
         images = sum(source.kind == "image" for source in inputs.sources)
         self.only_images = images == len(names)
-        self.saver = (
-            Saver(arguments.save, several=images > 1 or bool(inputs.searched), inputs=names) if arguments.save else None
-        )
+        self.saver = None
+        if arguments.save:
+            several = images > 1 or bool(inputs.searched) or (len(names) > 1 and not arguments.save.suffix)
+            self.saver = Saver(arguments.save, several=several, inputs=names)
         self.annotated = _annotated_names(arguments, inputs)
         self.table: outputs.Csv | outputs.MediaCsv | None = None
         self.counts: Counter[str] = Counter()
