@@ -6,16 +6,17 @@ FILE.csv                        path (or image, file) and label (or emotion, cla
 """
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.trees import SPLIT_WORDS, class_tree, split_of
-from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT, canonical
-from expressnet_jax.errors import UserError
+from expressnet_jax.data.labels import BASIC, LABELS, WITH_CONTEMPT, canonical
+from expressnet_jax.data.remarks import KEPT_APART, MERGED
+from expressnet_jax.errors import UserError, printable
 
 CSV_COLUMNS = {
     "path": ("path", "image", "file", "filename"),
@@ -40,13 +41,14 @@ class Folder(FaceBuilder, skip_registration=True):
     """Pictures of any size and format with labels of the user's own.
 
     If every class name means an emotion of the taxonomy (`Happy`, `1_sad`), the classes are the taxonomy's: the seven
-    basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted.
+    basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted. With the option
+    `labels=own` they always are; labels that come to the same class (`joy` and `smile`) stand in the notes.
     """
 
     name = "folder"
     LICENSE = "The user's own pictures; whoever prepares them knows their terms."
     HOW_TO_GET = "Give a folder with one folder for each class, or a CSV with the columns path and label, with --source"
-    OPTIONS: ClassVar = {"name": "folder"}
+    OPTIONS: ClassVar = {"name": "folder", "labels": "auto"}
 
     def __init__(self, *, options: dict | None = None, **kwargs) -> None:
         self.name = (options or {}).get("name", "folder")
@@ -54,7 +56,7 @@ class Folder(FaceBuilder, skip_registration=True):
 
     @cached_property
     def CLASSES(self) -> tuple[str, ...]:
-        return class_names(sample.word for sample in self._samples)
+        return class_names((sample.word for sample in self._samples), self.options["labels"])
 
     @cached_property
     def COLUMNS(self) -> dict:
@@ -62,10 +64,11 @@ class Folder(FaceBuilder, skip_registration=True):
 
     @cached_property
     def _samples(self) -> list[Sample]:
-        return list(list_samples(self.source))
+        return list(list_samples(self.source, self.notes))
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The splits that are named, in the order train, validation, test; "all" where none is."""
+        self.notes |= shared_meanings((sample.word for sample in self._samples), self.CLASSES)
         splits: dict[str, list[Record]] = {split: [] for split in (*SPLIT_WORDS, "all")}
         for sample in self._samples:
             label = self.CLASSES.index(canonical(sample.word) if sample.word not in self.CLASSES else sample.word)
@@ -73,24 +76,47 @@ class Folder(FaceBuilder, skip_registration=True):
         return {split: records for split, records in splits.items() if records}
 
 
-def class_names(words: Iterable[str]) -> tuple[str, ...]:
-    """The classes that these labels, as people write them, stand for."""
+def class_names(words: Iterable[str], labels: str = "auto") -> tuple[str, ...]:
+    """The classes that these labels, as people write them, stand for; with labels "own" they stand for themselves.
+
+    So do labels of one meaning where there is no other, as it would be the only class.
+    """
+    if labels not in LABELS:
+        raise UserError(f"labels: {labels!r} is not one of {', '.join(LABELS)}")
     found = set(words)
     known = {canonical(word) for word in found}
-    if None in known:
+    if None in known or labels == "own" or (len(known) == 1 and len({_plain(word) for word in found}) > 1):
         return tuple(sorted(found))
     return BASIC if known <= set(BASIC) else WITH_CONTEMPT
 
 
-def list_samples(source: Path) -> Iterator[Sample]:
-    """Every picture of a tree of class folders, or of a CSV, in order."""
+def shared_meanings(words: Iterable[str], classes: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the notes on labels of one meaning: MERGED if `classes` have it as one, KEPT_APART if it is the only one.
+
+    Each is meaning -> labels. `Happy` and `happy` are the same label.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for word in sorted(set(words)):
+        groups.setdefault(canonical(word) or word, {}).setdefault(_plain(word), word)
+    several = {meaning: [*group.values()] for meaning, group in groups.items() if len(group) > 1}
+    if not several or not (set(groups) <= set(classes) or len(groups) == 1):
+        return {}
+    return {MERGED if set(groups) <= set(classes) else KEPT_APART: several}
+
+
+def _plain(word: str) -> str:
+    return word.strip().lower()
+
+
+def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[Sample]:
+    """Every image of a tree of class folders, or of a CSV, in order; what takes no part goes into the notes."""
     if source.is_file():
         yield from _csv_samples(source)
         return
-    for split, classes in class_tree(source).items():
+    for split, classes in class_tree(source, notes).items():
         for word, paths in classes.items():
             for path in paths:
-                yield Sample(path.relative_to(source).as_posix(), path, word, split)
+                yield Sample(printable(path.relative_to(source).as_posix()), path, printable(word), split)
 
 
 def _csv_samples(path: Path) -> Iterator[Sample]:

@@ -4,20 +4,22 @@ import cv2
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy.film import Film, FilmWriter
-from painted_films import RATE, noise, write_film
+from expressnet_jax.deploy.video_damage import Damage
+from expressnet_jax.deploy.video_reader import Video
+from expressnet_jax.deploy.video_writer import VideoWriter
+from painted_videos import RATE, noise, write_video
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("film") / "noise.mp4")
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "noise.mp4")
 
 
-def test_a_film_gives_its_frames_with_their_times(film):
-    read = Film(film)
+def test_a_video_gives_its_frames_with_their_times(video):
+    read = Video(video)
     assert (read.rate, read.length, read.size) == (RATE, 30, (64, 48))
     frames = list(read.frames())
-    read.check_end(len(frames))
+    assert read.damage == Damage(decoded=30)
     read.close()
     assert [frame.number for frame in frames] == list(range(30))
     np.testing.assert_allclose([frame.time for frame in frames], np.arange(30) / RATE, atol=1e-6)
@@ -25,8 +27,8 @@ def test_a_film_gives_its_frames_with_their_times(film):
         assert np.abs(frame.image.astype(int) - image).mean() < 12  # red, green and blue in their places
 
 
-def test_a_film_read_from_a_later_frame_is_the_same(film):
-    first, second = Film(film), Film(film)
+def test_a_video_read_from_a_later_frame_is_the_same(video):
+    first, second = Video(video), Video(video)
     straight, later = list(first.frames())[11:], list(second.frames(11))
     assert [f.number for f in later] == list(range(11, 30))
     for a, b in zip(straight, later, strict=True):
@@ -65,19 +67,19 @@ class Clock:
         ([0, 0.3, 0.2, 0.4], [0, 0.3, 0.35, 0.4]),  # one that goes back
     ],
 )
-def test_times_are_the_containers_where_it_tells_them_and_never_stand_still(film, told, times):
-    read = Film(film)
+def test_times_are_the_containers_where_it_tells_them_and_never_stand_still(video, told, times):
+    read = Video(video)
     read.close()
     read.capture = Clock(told)
     np.testing.assert_allclose([frame.time for frame in read.frames()], times)
 
 
-def test_an_annotated_film_has_its_name_when_it_is_whole(tmp_path):
+def test_an_annotated_video_has_its_name_when_it_is_whole(tmp_path):
     path = tmp_path / "out.mp4"
-    writer = FilmWriter(path, RATE, (64, 48))
+    writer = VideoWriter(path, RATE, (64, 48))
     writer.write(next(noise(1)))
     assert not path.exists()
     writer.close()
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
-    FilmWriter(tmp_path / "none.mp4", RATE, (64, 48)).close()
+    VideoWriter(tmp_path / "none.mp4", RATE, (64, 48)).close()
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]

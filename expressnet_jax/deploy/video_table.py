@@ -1,9 +1,10 @@
-"""The CSV of a film's faces, which a killed run continues, and the summary that is told from its rows.
+"""The CSV of a video's faces, which a killed run continues, and the summary that is told from its rows.
 
 A run keeps a small JSON beside its CSV until it is done: how far the CSV is good, and what the tracker and the
 smoothers knew at that point. Batch by batch, first the rows are written, then the JSON takes its place at one stroke.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.deploy.video import Follower, Watched
+from expressnet_jax.deploy.video_pipeline import FrameResult, TrackState
 from expressnet_jax.errors import UserError
 
 WHERE = ("frame", "seconds", "track", "left", "top", "width", "height", "score")
@@ -30,13 +31,13 @@ def columns(classes: Sequence[str]) -> list[str]:
     return [*WHERE, *(f"raw_{c}" for c in classes), *(f"smoothed_{c}" for c in classes), "label", "video"]
 
 
-def rows(watched: Watched, classes: Sequence[str], video: str) -> list[Row]:
+def rows(result: FrameResult, classes: Sequence[str], video: str) -> list[Row]:
     """A frame -> a row a face; one with an empty track, box and label if there is none.
 
     A face without a number yet has an empty track, too, and its own box.
     """
-    frame = {"frame": watched.frame.number, "seconds": round(watched.frame.time, 4), "video": video}
-    if not watched.faces:
+    frame = {"frame": result.frame.number, "seconds": round(result.frame.time, 4), "video": video}
+    if not result.faces:
         return [dict.fromkeys(columns(classes), "") | frame]
     return [
         frame
@@ -44,7 +45,7 @@ def rows(watched: Watched, classes: Sequence[str], video: str) -> list[Row]:
         | dict(zip(WHERE[3:7], (round(x, 1) for x in face.found.box), strict=True))
         | {f"raw_{c}": round(float(p), 5) for c, p in zip(classes, face.raw, strict=True)}
         | {f"smoothed_{c}": round(float(p), 5) for c, p in zip(classes, face.smoothed, strict=True)}
-        for face in watched.faces
+        for face in result.faces
     ]
 
 
@@ -69,7 +70,7 @@ class TrackSummary:
 
 
 class Summary:
-    """What a film's rows say in all. It takes rows as they are written or as they are read again."""
+    """What a video's rows say in all. It takes rows as they are written or as they are read again."""
 
     def __init__(self, classes: Sequence[str]):
         self.classes = classes
@@ -116,12 +117,12 @@ def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-class FilmTable:
+class VideoTable:
     """The CSV that is being written; use it in a `with`.
 
     Attributes:
       start: the frame to go on with.
-      known: the follower's state there; None at the beginning.
+      known: the tracks' state there; None at the beginning.
     """
 
     def __init__(self, path: Path, classes: Sequence[str], video: str, settings: Mapping[str, Any] | None):
@@ -133,13 +134,14 @@ class FilmTable:
         """
         self.path, self.names, self.settings = path, columns(classes), settings
         self.beside = path.with_name(path.name + ".state.json")
+        self._new_state = path.with_name(path.name + ".state.json.new")
         self.start, self.known, self.good = 0, None, 0
         if kept := self._kept():
-            self.start, self.known, self.good = kept["frame"], kept["follower"], kept["bytes"]
+            self.start, self.known, self.good = kept["frame"], kept["tracks"], kept["bytes"]
         elif not self.beside.exists():
             self._refuse_to_lose(video)
         try:
-            self.file = path.open("r+b" if self.good else "wb")
+            self.file = path.open("r+b" if self.good else "wb", buffering=0)
         except OSError as error:
             raise UserError(f"{path}: can't be written ({error.strerror}); give another name") from error
         self.file.truncate(self.good)
@@ -152,28 +154,29 @@ class FilmTable:
         self._append([self.names])
         self.file.truncate(self.good)
 
-    def __enter__(self) -> "FilmTable":
+    def __enter__(self) -> "VideoTable":
         return self
 
     def __exit__(self, *error: Any) -> None:
         """Whatever happened, the file ends with a whole batch; a run without an error is done."""
-        self.file.truncate(self.good)
-        self.file.close()
+        with contextlib.suppress(OSError):  # of a disk that is gone, which a write has said already
+            self.file.truncate(self.good)
+            self.file.close()
         if error == (None, None, None):
             self.beside.unlink(missing_ok=True)
 
     def past(self) -> Iterator[Row]:
         """The rows that an interrupted run left."""
-        with self.path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             yield from csv.DictReader(file)
 
-    def write(self, some: Iterable[Row], follower: Follower, frame: int) -> None:
-        """A batch's rows; the follower as it is after them, and the frame to come next.
+    def write(self, some: Iterable[Row], tracks: TrackState, frame: int) -> None:
+        """A batch's rows; the tracks as it is after them, and the frame to come next.
 
         Raises:
           UserError: the disk is full, or gone.
         """
-        self.start, self.known = frame, follower.state()
+        self.start, self.known = frame, tracks.state()
         self._append([row[name] for name in self.names] for row in some)
 
     def _append(self, lines: Iterable[Sequence[Any]]) -> None:
@@ -181,20 +184,26 @@ class FilmTable:
         csv.writer(text, lineterminator="\n").writerows(lines)
         try:
             self.file.seek(self.good)
-            self.file.write(text.getvalue().encode())
-            self.file.flush()
-            self.good = self.file.tell()
+            self._write(text.getvalue().encode(errors="surrogateescape"))
             self._keep()
         except OSError as error:
-            raise UserError(f"{self.path}: can't be written on ({error.strerror})") from error
+            with contextlib.suppress(OSError):
+                self._new_state.unlink(missing_ok=True)
+            way = "free the disk, and the same command goes on" if self.settings else "give another name"
+            raise UserError(f"{self.path}: can't be written on ({error.strerror}); {way}") from error
+
+    def _write(self, content: bytes) -> None:
+        """All of it, or OSError: without a buffer nothing is left over that would be written later."""
+        while content:
+            content = content[self.file.write(content) :]
+        self.good = self.file.tell()
 
     def _keep(self) -> None:
         if self.settings is None:
             return
-        state = {"settings": self.settings, "frame": self.start, "bytes": self.good, "follower": self.known}
-        new = self.beside.with_name(self.beside.name + ".new")
-        new.write_text(json.dumps(state))
-        os.replace(new, self.beside)
+        state = {"settings": self.settings, "frame": self.start, "bytes": self.good, "tracks": self.known}
+        self._new_state.write_text(json.dumps(state))
+        os.replace(self._new_state, self.beside)
 
     def _kept(self) -> dict[str, Any] | None:
         """What an interrupted run of the same settings left, if its CSV is all there."""
@@ -206,7 +215,7 @@ class FilmTable:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.beside}: not the state of an interrupted run; remove it") from error
         if before != self.settings:
-            other = [name for name in before if before[name] != self.settings[name]] if self.settings else ["video"]
+            other = [name for name in before if before[name] != self.settings.get(name)] if self.settings else ["video"]
             raise UserError(
                 f"{self.path}: belongs to an interrupted run with another {', '.join(other)}; give what was given then,"
                 f" or remove it and {self.beside.name}"
@@ -215,11 +224,11 @@ class FilmTable:
         return kept if 0 < size <= there else None
 
     def _refuse_to_lose(self, video: str) -> None:
-        """A CSV of the same film is written anew; any other one is somebody's."""
+        """A CSV of the same video is written anew; any other one is somebody's."""
         if not self.path.exists():
             return
         try:
-            with self.path.open(newline="", encoding="utf-8") as file:
+            with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
                 lines = csv.reader(file)
                 head, first = next(lines, None), next(lines, None)
         except (OSError, ValueError, csv.Error) as error:
@@ -231,7 +240,7 @@ class FilmTable:
 
 
 def digest(path: Path) -> str:
-    """Tells files apart by their length, beginning and end: a film may be larger than one wants to read twice."""
+    """Tells files apart by their length, beginning and end: a video may be larger than one wants to read twice."""
     size = path.stat().st_size
     with path.open("rb") as file:
         ends = file.read(SAMPLE)

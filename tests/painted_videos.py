@@ -1,4 +1,4 @@
-"""Films that tests paint, and a predictor that sees in them what was painted."""
+"""Videos that tests paint, and a predictor that sees in them what was painted."""
 
 import csv
 import itertools
@@ -7,23 +7,24 @@ import cv2
 import numpy as np
 
 from expressnet_jax.deploy.detector import Detector, Found
-from expressnet_jax.deploy.film import FilmWriter, Frame
-from expressnet_jax.deploy.video import FACES, Follower, Watcher
+from expressnet_jax.deploy.video_pipeline import FACES, TrackState, VideoPipeline
+from expressnet_jax.deploy.video_reader import Frame
+from expressnet_jax.deploy.video_writer import VideoWriter
 
 CLASSES = ("calm", "loud", "odd")
 RATE = 20.0
 
 
 def noise(frames, width=64, height=48, seed=0):
-    """Reddish, and blurred, so that the film keeps it."""
+    """Reddish, and blurred, so that the video keeps it."""
     rng = np.random.default_rng(seed)
     for _ in range(frames):
         gray = cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 3)
         yield cv2.add(gray, np.full_like(gray, (60, 0, 0)))
 
 
-def write_film(path, frames=30, **options):
-    writer = FilmWriter(path, RATE, (options.get("width", 64), options.get("height", 48)))
+def write_video(path, frames=30, **options):
+    writer = VideoWriter(path, RATE, (options.get("width", 64), options.get("height", 48)))
     for image in noise(frames, **options):
         writer.write(image)
     writer.close()
@@ -67,6 +68,6 @@ def painted_frames(frames, positions):
         yield Frame(number, number / RATE, image)
 
 
-def watch(frames, follower=None, workers=2, **options):
-    watcher = Watcher(Painted(), [Detector(patches, None)] * workers)
-    return itertools.chain.from_iterable(watcher.watch(frames, follower or Follower(), **options))
+def run_pipeline(frames, tracks=None, workers=2, **options):
+    pipeline = VideoPipeline(Painted(), [Detector(patches, None)] * workers)
+    return itertools.chain.from_iterable(pipeline.run(frames, tracks or TrackState(), **options))

@@ -1,7 +1,7 @@
-"""Frames -> faces with numbers and smoothed probabilities: the pipeline that films and cameras share.
+"""Frames -> faces with numbers and smoothed probabilities: the pipeline that videos and cameras share.
 
 Reading, finding and cutting faces, and predicting run in threads of their own, with short queues between them: OpenCV,
-FFmpeg and ONNX Runtime work without Python's lock, and however long a film is, few of its frames are in memory.
+FFmpeg and ONNX Runtime work without Python's lock, and however long a video is, few of its frames are in memory.
 
 Shapes: N faces, S pixels a side of a face, C channels, K classes.
 """
@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from expressnet_jax.deploy.detector import Detector, Found, make_detector
-from expressnet_jax.deploy.film import Frame
 from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.deploy.smoothing import Smoother
 from expressnet_jax.deploy.tracking import Tracker
+from expressnet_jax.deploy.video_reader import Frame
 from expressnet_jax.errors import UserError, one_line
 
 BATCH, PIXELS = 8, 16_000_000  # frames of a batch, and pixels of all of them together, at most
@@ -32,7 +32,7 @@ PAUSE = 0.1  # seconds until a waiting thread looks whether it is to stop
 T = TypeVar("T")
 
 
-class Sighting(NamedTuple):
+class TrackedFace(NamedTuple):
     """A face in a frame.
 
     Attributes:
@@ -49,7 +49,7 @@ class Sighting(NamedTuple):
     label: int
 
 
-class Seen(NamedTuple):
+class FrameFaces(NamedTuple):
     """A frame with what was found in it: faces uint8[N,S,S,C] until there are their probabilities float32[N,K]."""
 
     frame: Frame
@@ -58,14 +58,14 @@ class Seen(NamedTuple):
     probabilities: np.ndarray | None = None
 
 
-class Watched(NamedTuple):
+class FrameResult(NamedTuple):
     """A frame and its faces."""
 
     frame: Frame
-    faces: list[Sighting]
+    faces: list[TrackedFace]
 
 
-class Follower:
+class TrackState:
     """What is known of the faces so far: the tracker, and a smoother for each track."""
 
     def __init__(self) -> None:
@@ -73,17 +73,17 @@ class Follower:
         self.smoothers: dict[int, Smoother] = {}
         self.time = 0.0
 
-    def follow(self, seen: Seen) -> Watched:
+    def update(self, seen: FrameFaces) -> FrameResult:
         """The next frame; call it in the order of time."""
         elapsed = max(seen.frame.time - self.time, 1e-3)  # the first frame has none before it
         self.time = seen.frame.time
         numbers = self.tracker.update([found.box for found in seen.found], elapsed)
         faces = [
-            Sighting(number, found, row, *self._smooth(number, row))
+            TrackedFace(number, found, row, *self._smooth(number, row))
             for number, found, row in zip(numbers, seen.found, seen.probabilities, strict=True)
         ]
         self.smoothers = {number: self.smoothers[number] for number in sorted(self.tracker.numbers)}
-        return Watched(seen.frame, faces)
+        return FrameResult(seen.frame, faces)
 
     def _smooth(self, number: int, row: np.ndarray) -> tuple[np.ndarray, int]:
         smoother = self.smoothers.setdefault(number, Smoother()) if number else Smoother()
@@ -95,16 +95,16 @@ class Follower:
         return {"tracker": self.tracker.state(), "smoothers": smoothers, "time": self.time}
 
     @classmethod
-    def restored(cls, state: dict[str, Any]) -> "Follower":
+    def restored(cls, state: dict[str, Any]) -> "TrackState":
         """One that goes on from `state`."""
-        follower = cls()
-        follower.tracker = Tracker.restored(state["tracker"])
-        follower.smoothers = {int(n): Smoother.restored(known) for n, known in state["smoothers"].items()}
-        follower.time = state["time"]
-        return follower
+        tracks = cls()
+        tracks.tracker = Tracker.restored(state["tracker"])
+        tracks.smoothers = {int(n): Smoother.restored(known) for n, known in state["smoothers"].items()}
+        tracks.time = state["time"]
+        return tracks
 
 
-class Watcher:
+class VideoPipeline:
     """Finds, cuts and predicts the faces of frames; as many at once as there are detectors."""
 
     def __init__(self, predictor: Predictor, detectors: Sequence[Detector]):
@@ -114,21 +114,21 @@ class Watcher:
         for detector in detectors:
             self.detectors.put(detector)
 
-    def watch(
-        self, frames: Iterable[Frame], follower: Follower, batch: int = BATCH, keep_images: bool = False
-    ) -> Iterator[list[Watched]]:
+    def run(
+        self, frames: Iterable[Frame], tracks: TrackState, batch: int = BATCH, keep_images: bool = False
+    ) -> Iterator[list[FrameResult]]:
         """Frames -> the same with their faces, a batch at a time, in order. Images are dropped unless `keep_images`.
 
-        `follower` has seen what is yielded, and no more. Batches depend on the frames' order alone.
+        `tracks` has seen what is yielded, and no more. Batches depend on the frames' order alone.
         """
         with ThreadPoolExecutor(self.workers) as pool:
             find = lambda some: list(pool.map(lambda frame: self.find(frame, keep_images), some))
             predict = lambda some: self.predict(some, pool)
             with contextlib.closing(overlapped(batches(frames, batch), find, predict)) as stream:
                 for seen in stream:
-                    yield [follower.follow(each) for each in seen]
+                    yield [tracks.update(each) for each in seen]
 
-    def find(self, frame: Frame, keep_image: bool = False) -> Seen:
+    def find(self, frame: Frame, keep_image: bool = False) -> FrameFaces:
         """Finds the faces and cuts them out."""
         detector = self.detectors.get()
         try:
@@ -136,9 +136,9 @@ class Watcher:
         finally:
             self.detectors.put(detector)
         faces = self.predictor.cut(frame.image, found)
-        return Seen(frame if keep_image else frame._replace(image=None), found, faces)
+        return FrameFaces(frame if keep_image else frame._replace(image=None), found, faces)
 
-    def predict(self, batch: list[Seen], pool: Executor) -> list[Seen]:
+    def predict(self, batch: list[FrameFaces], pool: Executor) -> list[FrameFaces]:
         """The faces of several frames, FACES of them at a time."""
         faces = np.concatenate([seen.faces for seen in batch])
         parts = [faces[i : i + FACES] for i in range(0, len(faces), FACES)] or [faces]
@@ -148,7 +148,7 @@ class Watcher:
         return [seen._replace(faces=None, probabilities=own) for seen, own in each]
 
 
-def make_watcher(model: str, *, detector: str, threads: int = 0, **options: Any) -> Watcher:
+def make_pipeline(model: str, *, detector: str, threads: int = 0, **options: Any) -> VideoPipeline:
     """`options` are the Predictor's. threads 0: one for each core.
 
     Raises:
@@ -159,7 +159,7 @@ def make_watcher(model: str, *, detector: str, threads: int = 0, **options: Any)
     predictor = Predictor(model, detector=detector, threads=1, **options)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     more = [make_detector(detector, size=options["size"], threads=1) for _ in range((threads or cores) - 1)]
-    return Watcher(predictor, [predictor.detector, *more])
+    return VideoPipeline(predictor, [predictor.detector, *more])
 
 
 def batch_size(size: tuple[int, int]) -> int:

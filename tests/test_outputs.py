@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy.listing import Csv, as_dict, json_line, table
+from expressnet_jax.deploy.outputs import Csv, as_dict, json_line, table
 from expressnet_jax.deploy.predictor import Face
 from expressnet_jax.evaluation.bars import bar
 

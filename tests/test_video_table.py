@@ -1,13 +1,13 @@
-"""The CSV of a film: interrupted anywhere it ends with the same bytes, and nobody's file is lost to it."""
+"""The CSV of a video: interrupted anywhere it ends with the same bytes, and nobody's file is lost to it."""
 
 import itertools
 
 import pytest
 
-from expressnet_jax.deploy.film_table import FilmTable, Summary, rows
-from expressnet_jax.deploy.video import Follower, batches
+from expressnet_jax.deploy.video_pipeline import TrackState, batches
+from expressnet_jax.deploy.video_table import Summary, VideoTable, rows
 from expressnet_jax.errors import UserError
-from painted_films import CLASSES, painted_frames, watch
+from painted_videos import CLASSES, painted_frames, run_pipeline
 
 
 def test_summary_counts_what_the_rows_say():
@@ -38,19 +38,19 @@ class Power(Exception):
 
 
 def record(path, frames, fail_at=None, settings=("same",)):
-    """Watches a painted film of `frames` into a CSV, as the command does."""
+    """Watches a painted video of `frames` into a CSV, as the command does."""
     positions = lambda n: [(20 + 5 * n, 150 + 3 * (n % 30)), (350 - 5 * n, 90)] if n % 11 else []
     settings = {"settings": list(settings)}
-    with FilmTable(path, CLASSES, "painted.mp4", settings) as table:
+    with VideoTable(path, CLASSES, "painted.mp4", settings) as table:
         assert {int(row["frame"]) for row in table.past()} == set(range(table.start))
-        follower = Follower.restored(table.known) if table.start else Follower()
+        tracks = TrackState.restored(table.known) if table.start else TrackState()
         some = itertools.islice(painted_frames(frames, positions), table.start, None)
-        for batch in batches(watch(some, follower, batch=8), 8):
+        for batch in batches(run_pipeline(some, tracks, batch=8), 8):
             if fail_at is not None and batch[0].frame.number >= fail_at:
                 raise Power
             table.write(
                 [row for each in batch for row in rows(each, CLASSES, "painted.mp4")],
-                follower,
+                tracks,
                 batch[-1].frame.number + 1,
             )
     return path.read_bytes()
@@ -87,12 +87,12 @@ def test_a_state_whose_csv_was_cut_begins_again(tmp_path):
     assert record(tmp_path / "out.csv", 60) == whole
 
 
-def test_a_finished_csv_is_written_again_for_its_film_only(tmp_path):
+def test_a_finished_csv_is_written_again_for_its_video_only(tmp_path):
     whole = record(tmp_path / "out.csv", 60)
     assert record(tmp_path / "out.csv", 60) == whole
     with pytest.raises(UserError, match=r"holds the rows of painted.mp4"):
-        FilmTable(tmp_path / "out.csv", CLASSES, "other.mp4", {})
+        VideoTable(tmp_path / "out.csv", CLASSES, "other.mp4", {})
     with pytest.raises(UserError, match=r"holds the rows of painted.mp4"):
-        FilmTable(tmp_path / "out.csv", CLASSES, "camera 0", None)
+        VideoTable(tmp_path / "out.csv", CLASSES, "camera 0", None)
     assert (tmp_path / "out.csv").read_bytes() == whole
     assert [p.name for p in tmp_path.iterdir()] == ["out.csv"]

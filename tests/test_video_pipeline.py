@@ -1,4 +1,4 @@
-"""The pipeline: threads with short queues, faces that keep their numbers, and a real film."""
+"""The pipeline: threads with short queues, faces that keep their numbers, and a real video."""
 
 import itertools
 import threading
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from expressnet_jax.deploy import video_commands
-from expressnet_jax.deploy.film import Film
-from expressnet_jax.deploy.film_table import rows
 from expressnet_jax.deploy.smoothing import LEAST, TIME_CONSTANT
-from expressnet_jax.deploy.video import BATCH, Follower, batch_size, batches, overlapped
+from expressnet_jax.deploy.video_pipeline import BATCH, TrackState, batch_size, batches, overlapped
+from expressnet_jax.deploy.video_reader import Video
+from expressnet_jax.deploy.video_table import rows
 from expressnet_jax.errors import UserError
-from painted_films import CLASSES, painted_frames, watch
+from painted_videos import CLASSES, painted_frames, run_pipeline
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
@@ -58,9 +58,9 @@ def test_an_error_in_a_thread_comes_after_what_was_before_it(where):
 
 def test_an_error_for_users_stays_as_it_is():
     def broken(x):
-        raise UserError("film.mp4: bad luck")
+        raise UserError("video.mp4: bad luck")
 
-    with pytest.raises(UserError, match=r"^film.mp4: bad luck$"):
+    with pytest.raises(UserError, match=r"^video.mp4: bad luck$"):
         list(overlapped([1], broken))
 
 
@@ -86,11 +86,11 @@ def test_faces_keep_their_numbers_and_each_its_own_smoothed_probabilities():
     positions = lambda n: (
         [(20 + 7 * n, grays(n)[0]), (340 - 5 * n, grays(n)[1])] if abs(12 * n - 320) > 60 else [(340 - 5 * n, 180)]
     )
-    told = list(watch(painted_frames(50, positions)))
+    told = list(run_pipeline(painted_frames(50, positions)))
     tracks = {1: [], 2: []}
-    for watched in told[2:]:
-        for face in watched.faces:
-            tracks[face.track].append((watched.frame.time, face))
+    for result in told[2:]:
+        for face in result.faces:
+            tracks[face.track].append((result.frame.time, face))
     assert [round(255 * face.raw[0]) for _, face in tracks[2]] == [180] * 48
     assert {round(255 * face.raw[0]) for _, face in tracks[1]} == {250, 100}
     level, before = None, 0.0
@@ -102,15 +102,18 @@ def test_faces_keep_their_numbers_and_each_its_own_smoothed_probabilities():
 
 
 def test_frames_without_a_face_are_told_too():
-    told = list(watch(painted_frames(20, lambda n: [(30, 200)] if n % 5 else [])))
-    assert [len(watched.faces) for watched in told] == [int(n % 5 > 0) for n in range(20)]
-    assert [watched.frame.number for watched in told] == list(range(20))
+    told = list(run_pipeline(painted_frames(20, lambda n: [(30, 200)] if n % 5 else [])))
+    assert [len(result.faces) for result in told] == [int(n % 5 > 0) for n in range(20)]
+    assert [result.frame.number for result in told] == list(range(20))
 
 
 def test_batches_and_threads_change_nothing():
     positions = lambda n: [(10 + 60 * i, 100 + 20 * i) for i in range(n % 7)]
     told = [
-        [rows(watched, CLASSES, "") for watched in watch(painted_frames(30, positions), workers=workers, batch=batch)]
+        [
+            rows(result, CLASSES, "")
+            for result in run_pipeline(painted_frames(30, positions), workers=workers, batch=batch)
+        ]
         for workers, batch in ((1, 1), (2, 8), (3, 30))
     ]
     assert told[0] == told[1] == told[2]
@@ -118,31 +121,31 @@ def test_batches_and_threads_change_nothing():
 
 def test_images_are_dropped_when_nobody_needs_them():
     frames = lambda: painted_frames(3, lambda n: [])
-    assert all(watched.frame.image is None for watched in watch(frames()))
-    assert all(watched.frame.image.shape == (80, 400, 3) for watched in watch(frames(), keep_images=True))
+    assert all(result.frame.image is None for result in run_pipeline(frames()))
+    assert all(result.frame.image.shape == (80, 400, 3) for result in run_pipeline(frames(), keep_images=True))
 
 
 def test_only_tracks_that_are_waited_for_are_kept():
-    follower = Follower()
-    list(watch(painted_frames(100, lambda n: [(30, 200)] if n < 10 else []), follower))
-    assert follower.smoothers == {} and follower.tracker.tracks == []
+    tracks = TrackState()
+    list(run_pipeline(painted_frames(100, lambda n: [(30, 200)] if n < 10 else []), tracks))
+    assert tracks.smoothers == {} and tracks.tracker.tracks == []
 
 
-@pytest.mark.skipif(not (MEDIA / "cries_then_laughs.mp4").exists(), reason="no film in ../shared/media")
-def test_real_film_is_one_track_and_its_lasting_labels_come_in_time():
+@pytest.mark.skipif(not (MEDIA / "cries_then_laughs.mp4").exists(), reason="no video in ../shared/media")
+def test_real_video_is_one_track_and_its_lasting_labels_come_in_time():
     """From crying to laughing, 3.5 s: what lasts for a second in the raw labels is shown within 0.3 s of its onset, and
     no change is shown that does not last."""
-    read = Film(MEDIA / "cries_then_laughs.mp4")
-    watcher = video_commands.make_watcher("small", detector="centerface", threads=2, size=320)
+    read = Video(MEDIA / "cries_then_laughs.mp4")
+    pipeline = video_commands.make_pipeline("small", detector="centerface", threads=2, size=320)
     frames = itertools.islice(read.frames(), 180, 265)
-    told = list(itertools.chain.from_iterable(watcher.watch(frames, Follower())))[2:]
+    told = list(itertools.chain.from_iterable(pipeline.run(frames, TrackState())))[2:]
     read.close()
-    assert [[face.track for face in watched.faces] for watched in told] == [[1]] * 83
-    times = np.array([watched.frame.time for watched in told])
-    raw = np.array([watched.faces[0].raw.argmax() for watched in told])
-    shown = np.array([watched.faces[0].label for watched in told])
+    assert [[face.track for face in result.faces] for result in told] == [[1]] * 83
+    times = np.array([result.frame.time for result in told])
+    raw = np.array([result.faces[0].raw.argmax() for result in told])
+    shown = np.array([result.faces[0].label for result in told])
     onsets = lasting(raw, times)
-    assert len(onsets) >= 2  # the film ends with another expression than it began with
+    assert len(onsets) >= 2  # the video ends with another expression than it began with
     for label, onset in onsets[1:]:
         assert any(other == label and -0.5 <= at - onset <= 0.3 for other, at in lasting(shown, times))
     assert np.count_nonzero(np.diff(shown)) <= max(np.count_nonzero(np.diff(raw)) / 3, len(onsets) - 1)
