@@ -123,6 +123,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 
     from expressnet_jax.data import prepare as room
     from expressnet_jax.data.labels import some
+    from expressnet_jax.data.prepared import notes_for_a_person
 
     options = dict(arguments.option)
     if arguments.stored_as:
@@ -132,6 +133,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     prepared = room.prepare(arguments.name, arguments.source, folder, arguments.overwrite, beam, **options)
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
     print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {some(prepared.classes)}")
+    for line in notes_for_a_person(prepared.facts["notes"]):
+        print(line)
     print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
 
 

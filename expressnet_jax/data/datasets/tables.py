@@ -67,6 +67,19 @@ class Table:
         return self.path.open(newline="", encoding=self.encoding, errors="replace")
 
 
+def header_of(path: Path, known: Collection[str]) -> set[str]:
+    """Return the fields of a file's first line in lower case, without reading on; empty where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(CHUNK >> 6)
+    except OSError:
+        return set()
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+    lines = start.decode(encoding, "replace").splitlines()[:1]
+    fields = next(csv.reader(lines, delimiter=delimiter_of(lines, known), skipinitialspace=True), [])
+    return {field.strip().lower() for field in fields}
+
+
 def encoding_of(path: Path) -> str:
     """Return the codec that a text file is written in: by its byte order mark, else UTF-8 if all of it is valid."""
     decoder = codecs.getincrementaldecoder("utf-8")()
@@ -104,7 +117,8 @@ def delimiter_of(lines: list[str], known: Collection[str]) -> str:
     """Return what separates the fields of these lines: most known column names, then most lines of equal width."""
 
     def score(delimiter: str) -> tuple[bool, int, int]:
-        rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+        each = (csv.reader([line], delimiter=delimiter, skipinitialspace=True) for line in lines)
+        rows = [next(reader, []) for reader in each]  # one by one: a torn quote would swallow the rest
         if not rows or len(rows[0]) < 2:
             return False, 0, 0
         names = {value.strip().lower() for value in rows[0]}
