@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.folder_layout import class_root, list_files
-from expressnet_jax.data.datasets.locate import has_class_folders
+from expressnet_jax.data.datasets.locate import has_class_folders, refuse_wrong_file
 from expressnet_jax.data.datasets.numbered import name_numbers
 from expressnet_jax.data.datasets.parquet import ParquetFaces, parquet_files
 from expressnet_jax.data.datasets.sample_list import Sample, listed_samples
@@ -97,6 +97,8 @@ def class_names(words: Iterable[str]) -> tuple[str, ...]:
 def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[Sample]:
     """Every image of a tree of class folders, or of a list, in order."""
     notes = {} if notes is None else notes
+    if source.is_file():
+        refuse_wrong_file("folder", source, ("table",), Folder.HOW_TO_GET)
     lists = {"all": source} if source.is_file() else list_files(source)
     if lists:
         for split, path in lists.items():

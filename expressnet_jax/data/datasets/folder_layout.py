@@ -37,7 +37,7 @@ def list_files(folder: Path) -> dict[str, Path]:
     if len(tables) > 1:
         names = some([path.name for path in tables])
         raise UserError(f"{folder}: several lists; give one of them with --source: {names}")
-    return {"all": table for table in tables}
+    return {"all": tables[0]} if tables else {}
 
 
 def class_root(folder: Path, notes: dict[str, Any]) -> Path:

@@ -1,7 +1,7 @@
 """Where a data set is, given a place near it; and what is there if it isn't."""
 
+import os
 from collections.abc import Collection, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,10 @@ from expressnet_jax.errors import UserError, printable
 if TYPE_CHECKING:
     from expressnet_jax.data.datasets.base import FaceBuilder
 
-DEPTH = 2  # folders that archives and downloads put around a data set
-SHOWN = 200  # entries of a folder that are looked at for a message
+DEPTH = 3  # folders that archives and downloads put around a data set
+MOST = 1000  # entries of a folder, and folders of a level, that are looked at
 ARCHIVE = "archive"
+UNKNOWN = "not an image or video"  # as `identify` calls it
 REMEDIES = {
     "an Excel workbook": "export the sheet as CSV",
     ARCHIVE: "unpack it and give the folder that comes out",
@@ -26,7 +27,7 @@ REMEDIES = {
 
 
 def locate(builder: "FaceBuilder", source: Path, expected: str) -> Path:
-    """Return `source`, or the one folder up to two levels below it that is laid out as the data set is.
+    """Return `source`, or the one folder up to DEPTH levels below it that is laid out as the data set is.
 
     Raises:
       UserError: none is, or several are; it says what is there, and where the data set is if that can be seen.
@@ -95,15 +96,15 @@ def file_kind(path: Path) -> str:
     if found.kind in ("image", "video", "audio"):
         article = {"image": "an image", "video": "a video", "audio": "sound"}[found.kind]
         return f"{article} ({found.name}), not a data set"
-    utf16 = found.kind == "other" and 0 in head[:4] and head[:4].replace(b"\0", b"").isalnum()
+    utf16 = found.name == UNKNOWN and 0 in head[:4] and head[:4].replace(b"\0", b"").isalnum()
     return "text" if utf16 else found.name
 
 
 def class_words(folder: Path) -> set[str]:
     """Return the names of the folders in `folder`, or in its split folders if it has any."""
-    children = [path for path in _entries(folder) if path.is_dir()]
+    children = _folders(folder)
     splits = [path for path in children if split_of(path.name)]
-    nested = [path for split in splits for path in _entries(split) if path.is_dir()] if splits else children
+    nested = [path for split in splits for path in _folders(split)] if splits else children
     return {path.name for path in nested}
 
 
@@ -112,7 +113,7 @@ def has_class_folders(folder: Path, codes: Collection[int] = (), splits: bool = 
 
     splits: whether they must be in split folders.
     """
-    if splits and not any(split_of(path.name) for path in _entries(folder)):
+    if splits and not any(split_of(path.name) for path in _folders(folder)):
         return False
     words = class_words(folder)
     numbers = {int(word) for word in words if word.isdecimal()}
@@ -123,16 +124,22 @@ def has_class_folders(folder: Path, codes: Collection[int] = (), splits: bool = 
 def _levels(source: Path) -> Iterator[list[Path]]:
     level = [source]
     for _ in range(DEPTH):
-        level = [path for folder in level for path in _entries(folder) if path.is_dir()]
+        level = [path for folder in level for path in _folders(folder)][:MOST]
         yield level
 
 
-def _entries(folder: Path) -> list[Path]:
-    """The first entries of a folder that aren't litter, sorted; none where it isn't a folder."""
+def _folders(folder: Path) -> list[Path]:
+    return _entries(folder, folders=True)
+
+
+def _entries(folder: Path, folders: bool = False) -> list[Path]:
+    """What lies in a folder and isn't litter, sorted; nothing where it isn't a folder."""
     try:
-        return sorted(islice((path for path in folder.iterdir() if not is_litter_name(path.name)), SHOWN))
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries if not folders or entry.is_dir()]
     except OSError:
         return []
+    return [folder / name for name in sorted(names)[:MOST] if not is_litter_name(name)]
 
 
 def _archives(source: Path) -> str:

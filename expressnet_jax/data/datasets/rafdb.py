@@ -10,7 +10,7 @@ from pathlib import Path
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.class_folders import Filed, filed_images
 from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, require_files, text_rows
-from expressnet_jax.data.datasets.locate import has_class_folders, locate
+from expressnet_jax.data.datasets.locate import class_words, has_class_folders, locate
 from expressnet_jax.data.datasets.trees import split_folders
 from expressnet_jax.data.labels import BASIC, RAFDB_CODES
 from expressnet_jax.errors import UserError
@@ -40,6 +40,11 @@ class RafDb(FaceBuilder, skip_registration=True):
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The official parts, in the order of the list, or of the file names where there is none."""
+        if {"0", "6"} <= (words := class_words(source)) and "7" not in words:
+            raise UserError(
+                f"{self.name}: the class folders in {source} are numbered from 0, RAF-DB's from 1 (surprise) to 7 "
+                "(neutral); rename them by the classes that they hold"
+            )
         root = locate(self, source, f"neither EmoLabel/{LIST} nor train/1")
         splits = self._official(root) if _list(root) else self._folders(root)
         if "test" not in splits and "validation" in splits:

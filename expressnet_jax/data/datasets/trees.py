@@ -5,9 +5,9 @@ from pathlib import Path
 from expressnet_jax.errors import UserError
 
 SPLIT_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "publictest", "dev"),
-    "test": ("test", "testing", "privatetest"),
+    "train": ("train", "training", "train_set", "trainset"),
+    "validation": ("validation", "val", "valid", "publictest", "dev", "val_set", "valset", "valid_set"),
+    "test": ("test", "testing", "privatetest", "test_set", "testset"),
 }
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"}
 
