@@ -100,9 +100,8 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("name", help=", ".join(SOURCES))
     sub.add_argument("--source", type=Path, help="the file or folder that you have, or a folder above it")
     sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
-    sub.add_argument(
-        "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
-    )
+    options = "of the data set, such as classes=7 of affectnet or label_names=anger,fear,... of folder (for 0, 1, ...)"
+    sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help=options)
     text = "through Apache Beam, with these options of its pipeline, such as --beam='--runner=DirectRunner'"
     sub.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
     sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")

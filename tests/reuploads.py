@@ -125,7 +125,8 @@ def ferplus_generated_with_one_table(root: Path) -> dict[str, int]:
             rows.append([usage, f"fer{number:07d}.png", *votes(name)])
             rows.append([usage, "", *votes("NF")])  # no image is made of what isn't a face
             number += 1
-    write_rows(root / "data/fer2013new.csv", rows)
+    write_rows(root / "fer2013new.csv", rows)
+    (root / "data").rename(root / "images")
     return {"train": 8, "validation": 8, "test": 8}
 
 
@@ -180,6 +181,13 @@ def rafdb_by_name(root: Path) -> dict[str, int]:
     return {"train": 7, "test": 7}
 
 
+def rafdb_aligned_again(root: Path) -> dict[str, int]:
+    for split in ("train", "test"):
+        for code, name in enumerate(RAF_CODES, start=1):
+            image(root / f"{split}_set" / str(code) / f"{code}.jpg", name, 112, "RGB")
+    return {"train": 7, "test": 7}
+
+
 def rafdb_official_as_png(root: Path) -> dict[str, int]:
     lines = []
     for split in ("train", "test"):
@@ -189,6 +197,12 @@ def rafdb_official_as_png(root: Path) -> dict[str, int]:
     (root / "RAF/basic/EmoLabel").mkdir()
     (root / "RAF/basic/EmoLabel/list_patition_label.txt").write_text("".join(lines))
     return {"train": 7, "test": 7}
+
+
+def jaffe_in_class_folders(root: Path) -> dict[str, int]:
+    for code, name in (("AN", "anger"), ("HA", "happiness"), ("SU", "surprise")):
+        image(root / "JAFFE" / WORDS.get(name, name) / f"KA.{code}1.39.tiff", name, 256)
+    return {"all": 3}
 
 
 def jaffe_as_png(root: Path) -> dict[str, int]:
@@ -213,7 +227,7 @@ REUPLOADS = [
     Reupload("affectnet", affectnet_with_list, ("2 of 8 differ", "not in labels.csv 1")),
     Reupload("affectnet", affectnet_numbered, ("read from AffectNet/",)),
     Reupload("affectnet", affectnet_yolo, ("read from YOLO_format/",)),
-    Reupload("ferplus", ferplus_generated, ("read from data/",)),
+    Reupload("ferplus", ferplus_generated),
     Reupload("ferplus", ferplus_generated, options={"mode": "majority"}),
     Reupload("ferplus", ferplus_generated_with_one_table),
     Reupload("ferplus", ferplus_folders, ("the uploader's",)),
@@ -223,6 +237,8 @@ REUPLOADS = [
     Reupload("rafdb", rafdb_png),
     Reupload("rafdb", rafdb_with_lists),
     Reupload("rafdb", rafdb_by_name),
+    Reupload("rafdb", rafdb_aligned_again),
     Reupload("rafdb", rafdb_official_as_png),
     Reupload("jaffe", jaffe_as_png),
+    Reupload("jaffe", jaffe_in_class_folders),
 ]

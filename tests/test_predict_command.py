@@ -65,7 +65,7 @@ def test_no_face_is_status_1(predict):
 def test_what_cannot_be_read_is_status_2_and_the_others_go_on(predict, order):
     status, lines, errors = predict(*order)
     assert status == 2
-    assert errors == ["error: text.jpg: not a picture that can be read; give a PNG or a JPEG"]
+    assert errors == ["error: text.jpg: text, not an image; give a JPEG or PNG"]
     assert [line for line in lines if not line.startswith(" ")] == [
         {"face.png": "face.png: 1 face", "wall.jpg": "wall.jpg: no face found"}[name]
         for name in order
@@ -151,7 +151,7 @@ def test_what_is_not_there_does_not_stop_the_others(predict, here):
     status, lines, errors = predict("missing.jpg", "face.png", "text.jpg", "--json", "--csv", "faces.csv")
     assert status == 2 and len(errors) == 2
     assert [line["picture"] for line in map(json.loads, lines)] == ["missing.jpg", "face.png", "text.jpg"]
-    assert "not a picture" in json.loads(lines[2])["error"]
+    assert "not an image" in json.loads(lines[2])["error"]
     with (here / "faces.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["face"], row["flags"]) for row in rows] == [
@@ -229,7 +229,5 @@ sys.exit(f"imported {sorted(heavy)}" if heavy else status)
 
 def test_the_command_imports_no_jax(here, model):
     ran = subprocess.run([sys.executable, "-c", ALONE, str(model)], capture_output=True, text=True, check=False)
-    assert ran.returncode == 2 and ran.stderr == (
-        "error: text.jpg: not a picture that can be read; give a PNG or a JPEG\n"
-    )
+    assert ran.returncode == 2 and ran.stderr == ("error: text.jpg: text, not an image; give a JPEG or PNG\n")
     assert "wall.jpg: no face found" in ran.stdout

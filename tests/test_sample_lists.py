@@ -110,6 +110,19 @@ def test_a_table_without_header_and_one_of_words_with_spaces(tmp_path):
     assert_right(prepare("folder", tmp_path / "faces/list.txt", tmp_path / "data", name="spaces"))
 
 
+def test_a_column_for_each_class(tmp_path):
+    """Roboflow's _classes.csv."""
+    faces(tmp_path / "faces")
+    words = [label for _, label in rows(tmp_path / "faces")]
+    lines = [(path, *(int(name == label) for name in NAMES)) for path, label in rows(tmp_path / "faces")]
+    prepared = prepare_list(tmp_path, ("filename", *NAMES), lines)
+    assert_right(prepared)
+    assert [prepared.classes[label] for label in prepared.split("all").labels] == words
+    lines[2] = (lines[2][0], 1, 1, 0)
+    with pytest.raises(UserError, match="row 4: 2 classes are marked, not one: happiness, sadness"):
+        prepare_list(tmp_path, ("filename", *NAMES), lines)
+
+
 def test_the_first_line_of_excel_is_understood(tmp_path):
     faces(tmp_path / "faces")
     body = "".join(f"{path};{label}\n" for path, label in rows(tmp_path / "faces"))

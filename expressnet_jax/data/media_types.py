@@ -13,6 +13,7 @@ class MediaType(NamedTuple):
     name: str
 
 
+UNKNOWN = MediaType("other", "not an image or video")
 # (offset, bytes, type); the first match counts.
 _MAGIC: tuple[tuple[int, bytes, MediaType], ...] = (
     (0, b"\xff\xd8\xff", MediaType("image", "JPEG")),
@@ -172,4 +173,4 @@ def _transport_stream(head: bytes) -> MediaType | None:
 def _unknown(head: bytes) -> MediaType:
     if not head.strip(b"\0") and len(head) >= _ZERO_SHOWN:
         return MediaType("other", "nothing but zeros; fetch it again")
-    return MediaType("other", "not an image or video")
+    return UNKNOWN

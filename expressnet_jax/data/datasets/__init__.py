@@ -26,7 +26,7 @@ SOURCES: dict[str, str] = {
     "fer2013": "fer2013.csv, icml_face_data.csv, train.csv (+ test.csv), or train/ and test/ with class folders",
     "ferplus": "fer2013.csv + fer2013new.csv, FER2013Train/ ... with label.csv, or split and class folders",
     "rafdb": "EmoLabel/ + Image/aligned/, or train/ and test/ (or valid/) with classes 1..7 or by name, JPEG or PNG",
-    "affectnet": "training.csv + validation.csv, train_set/ + val_set/, class folders (names or 0..7; labels.csv), YOLO",
+    "affectnet": "training.csv + validation.csv, train_set/ + val_set/, class folders (names, 0..7; labels.csv), YOLO",
     "ckplus": "cohn-kanade-images/ + Emotion/, class folders (CK+48/), or ckextended.csv",
     "jaffe": "files like KA.AN1.39.tiff (or .png, .jpg)",
     "expw": "label/label.lst + image/origin/",

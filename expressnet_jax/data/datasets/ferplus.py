@@ -19,6 +19,7 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.class_folders import filed_images
 from expressnet_jax.data.datasets.fer2013 import CSV_NAMES, Fer2013, coverage, find_csv, read_csv
 from expressnet_jax.data.datasets.folder_votes import folder_votes, vote_folders
+from expressnet_jax.data.datasets.listed import first_file
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.votes import VOTES_NAME, check_rows, read_votes
 from expressnet_jax.data.labels import FERPLUS_COLUMNS, WITH_CONTEMPT
@@ -91,7 +92,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
         table = find_csv(source if source.is_file() and source.name != VOTES_NAME else self._root)
         votes = self._root / VOTES_NAME
         if table is None and vote_folders(self._root):
-            return self._generated(votes if votes.is_file() else None)
+            return self._generated()
         if table is None:
             raise self.missing(f"no {' or '.join(CSV_NAMES)} in {self._root}")
         if not votes.is_file():
@@ -102,9 +103,10 @@ class FerPlus(FaceBuilder, skip_registration=True):
             check_rows(split, records, counts[split])
         return {split: self._voted(split, records, counts[split]) for split, records in pictures.items()}
 
-    def _generated(self, table: Path | None) -> dict[str, list[Record]]:
+    def _generated(self) -> dict[str, list[Record]]:
         splits = {}
         for split, folder in vote_folders(self._root).items():
+            table = first_file(*(base / VOTES_NAME for base in (self._root, folder.parent)))
             rows = folder_votes(folder, table)
             records = [Record(f"{folder.name}/{path.name}", path, UNLABELLED) for path, _ in rows]
             splits[split] = self._voted(split, records, np.array([votes for _, votes in rows]))

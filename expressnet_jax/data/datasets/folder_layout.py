@@ -58,6 +58,10 @@ def class_root(folder: Path, notes: dict[str, Any]) -> Path:
     if not children:
         if _has_image(root) and len([path for path in _children(root.parent) if path.is_dir()]) > 1:
             raise UserError(f"{root}: its images are not in class folders; did you mean --source {root.parent}?")
+        if (root / "dataset_info.json").is_file() or (root / "state.json").is_file():
+            raise UserError(
+                f"{root} was written by save_to_disk of `datasets`; write Parquet instead: to_parquet(FILE)"
+            )
         where = f"put them into {root.name}/CLASS/" if _has_image(root) else "give the folder that holds them"
         raise UserError(f"{root}: no class folders with images; {where}{contents(root)}")
     if root != folder:

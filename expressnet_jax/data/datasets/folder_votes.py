@@ -19,8 +19,10 @@ WHOLE = "(0, 0, 48, 48)"  # the box of the face, which label.csv states in its s
 
 
 def vote_folders(root: Path) -> dict[str, Path]:
-    """Return split -> its folder, for those of the generator's folders that are in `root`."""
-    return {split: root / name for split, name in VOTE_FOLDERS.items() if (root / name).is_dir()}
+    """Return split -> its folder, for those of the generator's folders that are in `root`, or in its data/ or
+    images/."""
+    bases = [base for base in (root, root / "data", root / "images") if (base / VOTE_FOLDERS["train"]).is_dir()]
+    return {split: bases[0] / name for split, name in VOTE_FOLDERS.items() if bases and (bases[0] / name).is_dir()}
 
 
 def folder_votes(folder: Path, table: Path | None) -> list[tuple[Path, np.ndarray]]:

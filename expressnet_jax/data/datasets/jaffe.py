@@ -1,7 +1,7 @@
 """JAFFE (Lyons et al. 1998): 213 gray pictures of 256x256 pixels, 10 Japanese women, seven posed expressions.
 
-Layout: files like KA.AN1.39.tiff (in re-uploads .png or .jpg) in one folder: person KA, expression AN, its first take,
-picture 39. There is no official split: hold people out.
+Layout: files like KA.AN1.39.tiff (in re-uploads .png or .jpg) in one folder or in class folders: person KA, expression
+AN, its first take, picture 39. There is no official split: hold people out.
 """
 
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.locate import locate
+from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.labels import BASIC, JAFFE_CODES
 from expressnet_jax.errors import UserError
 
@@ -34,12 +34,13 @@ class Jaffe(FaceBuilder, skip_registration=True):
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether a file with one of the data set's names is there."""
-        return folder.is_dir() and any(map(_fits, folder.iterdir()))
+        pattern = "*/*.*" if has_class_folders(folder) else "*.*"
+        return any(map(_fits, folder.glob(pattern)))
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """All pictures by name, in the one split "all"."""
         folder = locate(self, source, "no files like KA.AN1.39.tiff")
-        files = sorted(folder.glob("*.*"))
+        files = sorted(folder.glob("*/*.*" if has_class_folders(folder) else "*.*"), key=lambda path: path.name)
         records = [self._record(path) for path in files if path.suffix.lower().startswith(".tif") or _fits(path)]
         if len(records) != OFFICIAL_COUNT:
             self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} pictures"

@@ -5,17 +5,19 @@ class folders (train/1..7 and test/1..7, or by name, with or without train_label
 others call the official test part valid/. Files may be JPEG or PNG, with or without _aligned in their names.
 """
 
+from functools import cached_property
 from pathlib import Path
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.class_folders import Filed, filed_images
 from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, require_files, text_rows
-from expressnet_jax.data.datasets.locate import class_words, has_class_folders, locate
+from expressnet_jax.data.datasets.locate import class_words, contents, has_class_folders, locate
 from expressnet_jax.data.datasets.trees import split_folders
 from expressnet_jax.data.labels import BASIC, RAFDB_CODES
 from expressnet_jax.errors import UserError
 
 LIST = "list_patition_label.txt"
+LISTS = (f"EmoLabel/{LIST}", LIST, "EmoLabel/list_partition_label.txt", "list_partition_label.txt")
 ALIGNED = ("Image/aligned", "aligned", "Image", "images")
 OFFICIAL_COUNTS = {"train": 12_271, "test": 3_068}
 
@@ -26,26 +28,34 @@ class RafDb(FaceBuilder, skip_registration=True):
     name = "rafdb"
     CLASSES = BASIC
     CHANNELS = 3
-    SIZE = (100, 100)
     LICENSE = "Non-commercial research only, under RAF-DB's agreement; pictures may not be passed on."
     HOW_TO_GET = (
         "Ask its authors for access at http://www.whdeng.cn/RAF/model1.html, unpack Image/aligned.zip, and give the "
         "folder that holds EmoLabel/ and Image/ (or train/1..7 and test/1..7) with --source"
     )
 
+    @property
+    def SIZE(self) -> tuple[int, int] | None:
+        """That of the official aligned faces; class folders are often of faces that were aligned again."""
+        return (100, 100) if self.source is None or _list(self._root) else None
+
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether the list, or split folders with classes by code or name, are there."""
         return _list(folder) is not None or has_class_folders(folder, RAFDB_CODES, splits=True)
 
-    def read(self, source: Path) -> dict[str, list[Record]]:
-        """The official parts, in the order of the list, or of the file names where there is none."""
-        if {"0", "6"} <= (words := class_words(source)) and "7" not in words:
+    @cached_property
+    def _root(self) -> Path:
+        if {"0", "6"} <= (words := class_words(self.source)) and "7" not in words:
             raise UserError(
-                f"{self.name}: the class folders in {source} are numbered from 0, RAF-DB's from 1 (surprise) to 7 "
+                f"{self.name}: the class folders in {self.source} are numbered from 0, RAF-DB's from 1 (surprise) to 7 "
                 "(neutral); rename them by the classes that they hold"
             )
-        root = locate(self, source, f"neither EmoLabel/{LIST} nor train/1")
+        return locate(self, self.source, f"neither EmoLabel/{LIST} nor train/1")
+
+    def read(self, source: Path) -> dict[str, list[Record]]:
+        """The official parts, in the order of the list, or of the file names where there is none."""
+        root = self._root
         splits = self._official(root) if _list(root) else self._folders(root)
         if "test" not in splits and "validation" in splits:
             splits["test"] = splits.pop("validation")
@@ -60,7 +70,7 @@ class RafDb(FaceBuilder, skip_registration=True):
     def _official(self, root: Path) -> dict[str, list[Record]]:
         aligned = first_dir(*(root / name for name in ALIGNED))
         if aligned is None:
-            raise self.missing(f"no {ALIGNED[0]} in {root}")
+            raise self.missing(f"no {ALIGNED[0]} in {root}{contents(root)}")
         files, found = _by_stem(aligned), []
         for place, (picture, code) in text_rows(_list(root), words=2):
             split, stem = picture.partition("_")[0], Path(picture).stem
@@ -97,7 +107,7 @@ class RafDb(FaceBuilder, skip_registration=True):
 
 
 def _list(root: Path) -> Path | None:
-    return first_file(root / "EmoLabel" / LIST, root / LIST)
+    return first_file(*(root / name for name in LISTS))
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

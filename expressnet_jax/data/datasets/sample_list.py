@@ -15,7 +15,7 @@ from expressnet_jax.data.datasets.listed_files import ListedFiles
 from expressnet_jax.data.datasets.pixel_table import PIXELS
 from expressnet_jax.data.datasets.tables import Table
 from expressnet_jax.data.datasets.trees import SPLIT_WORDS, split_of
-from expressnet_jax.data.labels import some
+from expressnet_jax.data.labels import canonical, some
 from expressnet_jax.errors import UserError
 
 # The first match counts: words come before numbers, and what is surely a path before what may be a person's name.
@@ -84,7 +84,10 @@ def listed_samples(path: Path, notes: dict[str, Any], split: str = "all") -> lis
 def _table_rows(table: Table) -> Iterator[Row]:
     rows = table.rows()
     line, header = next(rows, (1, []))
-    columns = columns_of(header)
+    columns, choices = columns_of(header), one_hot(header)
+    if "path" in columns and "label" not in columns and choices:
+        yield from _one_hot_rows(table.path.name, rows, columns, choices)
+        return
     if not {"path", "label"} & columns.keys() and (columns := _without_header(table, header)):
         yield line, {name: header[at] for name, at in columns.items()}
     for name, examples in EXAMPLES.items():
@@ -96,6 +99,23 @@ def _table_rows(table: Table) -> Iterator[Row]:
             raise UserError(f"{table.path.name} row {line}: no column for the {name}; {found}; {remedy}")
     for line, values in rows:
         yield line, {name: values[at] if at < len(values) else "" for name, at in columns.items()}
+
+
+def one_hot(header: Sequence[str]) -> dict[int, str]:
+    """Return position -> name of the columns that are named after expressions; empty unless there are several."""
+    found = {at: word for at, word in enumerate(header) if canonical(word)}
+    return found if len(found) > 1 else {}
+
+
+def _one_hot_rows(
+    file: str, rows: Iterator[tuple[int, list[str]]], columns: dict[str, int], choices: dict[int, str]
+) -> Iterator[Row]:
+    """Rows with a column for each class, as Roboflow's _classes.csv: the only one that isn't 0 is the label."""
+    for line, values in rows:
+        chosen = [name for at, name in choices.items() if at < len(values) and values[at] not in ("", "0", "0.0")]
+        if len(chosen) != 1:
+            raise UserError(f"{file} row {line}: {len(chosen)} classes are marked, not one: {some(chosen) or 'none'}")
+        yield line, {name: values[at] for name, at in columns.items()} | {"label": chosen[0]}
 
 
 def columns_of(header: Sequence[str]) -> dict[str, int]:
