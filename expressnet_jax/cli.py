@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
     sub.add_argument("--data", required=True, help="a prepared data set, or a folder of class-named folders")
     sub.add_argument("--split", help="default: test, validation or all, the first that exists")
+    sub.add_argument("--skip_bad", action="store_true", help="of a folder, leave out images that can't be used")
     sub.add_argument("--tta", default="none", help="none, flip or ten_crop")
     sub.add_argument("--json", type=Path, help="write the figures here")
     sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
@@ -104,6 +105,7 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help=options)
     text = "through Apache Beam, with these options of its pipeline, such as --beam='--runner=DirectRunner'"
     sub.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
+    sub.add_argument("--skip_bad", action="store_true", help="leave out images that can't be used, and name them")
     sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
     data_dir(sub)
 
@@ -125,18 +127,20 @@ def prepare(arguments: argparse.Namespace) -> None:
 
     from expressnet_jax.data import prepare as room
     from expressnet_jax.data.labels import some
-    from expressnet_jax.data.prepared import notes_for_a_person
+    from expressnet_jax.data.remarks import remarks
 
     options = dict(arguments.option)
     if arguments.stored_as:
         options["name"] = arguments.stored_as
     folder = arguments.data_dir or room.default_data_dir()
     beam = None if arguments.beam is None else shlex.split(arguments.beam)
-    prepared = room.prepare(arguments.name, arguments.source, folder, arguments.overwrite, beam, **options)
+    prepared = room.prepare(
+        arguments.name, arguments.source, folder, arguments.overwrite, beam, skip_bad=arguments.skip_bad, **options
+    )
+    for line in remarks(prepared.name, prepared.facts["notes"]):
+        print(line)
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
     print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {some(prepared.classes)}")
-    for line in notes_for_a_person(prepared.facts["notes"]):
-        print(line)
     print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
 
 
@@ -218,6 +222,7 @@ def _data(arguments: argparse.Namespace):
 
     from expressnet_jax.data.prepare import default_data_dir
     from expressnet_jax.data.prepare import prepare as prepare_folder
+    from expressnet_jax.data.remarks import remarks
 
     stored = (arguments.data_dir or default_data_dir()) / arguments.data
     if not Path(arguments.data).exists() or (Path(arguments.data).name == arguments.data and stored.is_dir()):
@@ -226,7 +231,10 @@ def _data(arguments: argparse.Namespace):
     @contextlib.contextmanager
     def for_the_moment():
         with tempfile.TemporaryDirectory() as folder:
-            yield prepare_folder("folder", Path(arguments.data), Path(folder))
+            prepared = prepare_folder("folder", Path(arguments.data), Path(folder), skip_bad=arguments.skip_bad)
+            for line in remarks(arguments.data, prepared.facts["notes"]):
+                print(line, file=sys.stderr)
+            yield prepared
 
     return for_the_moment()
 

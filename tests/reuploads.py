@@ -224,7 +224,7 @@ class Reupload:
 REUPLOADS = [
     Reupload("ckplus", ckextended, ("splits share people",)),
     Reupload("ckplus", ck_in_splits),
-    Reupload("affectnet", affectnet_with_list, ("2 of 8 differ", "not in labels.csv 1")),
+    Reupload("affectnet", affectnet_with_list, ("2 of 8 differ", "1 images that are not in labels.csv are left out")),
     Reupload("affectnet", affectnet_numbered, ("read from AffectNet/",)),
     Reupload("affectnet", affectnet_yolo, ("read from YOLO_format/",)),
     Reupload("ferplus", ferplus_generated),

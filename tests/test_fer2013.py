@@ -181,7 +181,7 @@ def test_gray_stored_as_three_equal_channels_is_gray(tmp_path):
 def test_an_empty_split_is_refused(tmp_path):
     root = folders(tmp_path / "tree", splits={"train": SPLITS["train"]})
     (root / "test" / "happy").mkdir(parents=True)
-    with pytest.raises(UserError, match="test: no class folders with pictures"):
+    with pytest.raises(UserError, match="test: no class folders with images"):
         prepare("fer2013", root, tmp_path / "data")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.prepare import prepare
-from expressnet_jax.data.prepared import notes_for_a_person
+from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
 from reuploads import (
     REUPLOADS,
@@ -37,8 +37,9 @@ def test_every_image_has_the_label_that_it_shows(layout, tmp_path):
         found = pairs(prepared, split)
         assert all(seen == said for seen, said in found), found
         assert len({said for _, said in found}) >= count // 2  # they don't all show the same
-    said = "\n".join(notes_for_a_person(prepared.facts["notes"]))
+    said = "\n".join(remarks(layout.name, prepared.facts["notes"]))
     assert all(words in said for words in layout.notes), said
+    assert "left out 1 file" not in said  # a list that is read isn't called left out
 
 
 def test_ckplus_reads_its_table_of_pixels_by_itself_and_has_no_people(tmp_path):

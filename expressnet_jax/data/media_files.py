@@ -170,6 +170,13 @@ def describe_left_out(left_out: dict[Path, str], litter: int, root: Path, most: 
     return lines + ([f"passed over {_files(litter)} of litter (hidden, thumbnails, unfinished)"] if litter else [])
 
 
+def name_some(left_out: dict[Path, str], root: Path, most: int = 3) -> str:
+    """Return "notes.txt (text), clip.mp4 (a video), and 4 more" for the end of a message."""
+    named = [f"{printable(_relative(path, root))} ({reason})" for path, reason in list(left_out.items())[:most]]
+    more = [f"and {len(left_out) - most} more"] if len(left_out) > most else []
+    return ", ".join(named + more)
+
+
 def _files(count: int) -> str:
     return f"{count} file{'' if count == 1 else 's'}"
 

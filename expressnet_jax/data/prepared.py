@@ -195,14 +195,6 @@ class Prepared:
         return Split(files, self.classes, columns, np.arange(self.splits[name]), self.splits[name])
 
 
-def notes_for_a_person(notes: Mapping[str, Any]) -> list[str]:
-    """Return a line for each note of facts.json; what is longer than a line, as a list of pairs, is not shown."""
-    texts = {name: note for name, note in notes.items() if isinstance(note, str)}
-    counts = {name: note for name, note in notes.items() if isinstance(note, dict) and note}
-    texts |= {name: ", ".join(f"{key} {value}" for key, value in note.items()) for name, note in counts.items()}
-    return [f"note: {name}: {text}" for name, text in texts.items()]
-
-
 def stored_split(name: str) -> str:
     """The split's name in the file names: TFDS keeps the word "all" for itself."""
     return "everything" if name == "all" else name

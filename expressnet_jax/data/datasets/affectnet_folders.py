@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from expressnet_jax.data.datasets.base import Record
-from expressnet_jax.data.datasets.class_folders import Filed, filed_images
+from expressnet_jax.data.datasets.class_folders import Filed, filed_images, note_used
 from expressnet_jax.data.datasets.face_box import as_jpeg, face
 from expressnet_jax.data.datasets.listed import first_file, number
 from expressnet_jax.data.datasets.sample_list import listed_samples
@@ -35,10 +35,11 @@ def class_images(root: Path, notes: dict[str, Any]) -> dict[str, list[Filed]]:
 
     The list is what its uploader means: it was made later, to correct the folders.
     """
-    filed = filed_images("affectnet", root, AFFECTNET_CODES)
+    filed = filed_images("affectnet", root, notes, AFFECTNET_CODES)
     table = first_file(*(root / name for name in LABELS))
     if table is None:
         return filed
+    note_used(notes, root, table)
     listed = {sample.path.resolve(): _expression(sample.word, table) for sample in listed_samples(table, notes)}
     differing, absent = 0, 0
     for split, images in filed.items():
@@ -49,7 +50,7 @@ def class_images(root: Path, notes: dict[str, Any]) -> dict[str, list[Filed]]:
     total = len(listed)
     notes[table.name] = f"its labels are taken; {differing} of {total} differ from the image's folder"
     if absent:
-        notes["left out"] = {f"not in {table.name}": absent}
+        notes["unlisted"] = f"{absent} images that are not in {table.name} are left out"
     return filed
 
 

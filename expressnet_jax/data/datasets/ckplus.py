@@ -115,7 +115,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
         return Record("/".join(frame.parts[-3:]), image, label, subject=subject)
 
     def _class_folders(self) -> dict[str, list[Record]]:
-        filed = filed_images(self.name, self._root)
+        filed = filed_images(self.name, self._root, self.notes)
         return {split: [self._face(image) for image in images] for split, images in filed.items()}
 
     def _face(self, image: Filed) -> Record:

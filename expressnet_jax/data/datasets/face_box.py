@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from expressnet_jax.data.datasets.bad_images import BadImage
 from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
 
@@ -23,7 +24,7 @@ def face(path: Path, box: tuple[float, float, float, float], side: int | None, p
     try:
         pixels = read_image(path.read_bytes(), as_stored=True).pixels
     except (UserError, OSError) as error:
-        raise UserError(f"{place}: {path}: {error}") from error
+        raise BadImage(f"{place}: {path}", path.name, str(error)) from error
     height, width = pixels.shape[:2]
     left, top = max(0, round(box[0])), max(0, round(box[1]))
     right, bottom = min(width, round(box[2])), min(height, round(box[3]))

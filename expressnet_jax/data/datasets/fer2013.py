@@ -7,7 +7,7 @@ below train/ and test/, or train/, validation/ and test/.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Fer2013(FaceBuilder, skip_registration=True):
         elif is_pixel_table(source / SPLIT_TABLES["train"]):
             splits = self._split_tables(source)
         else:
-            splits = read_folders(source)
+            splits = read_folders(source, self.notes)
         self.notes |= coverage(splits)
         return self._with_votes(table, splits) if self.options["votes"] else splits
 
@@ -123,11 +123,11 @@ def read_csv(path: Path, usage: str = "") -> dict[str, list[Record]]:
     return present
 
 
-def read_folders(root: Path) -> dict[str, list[Record]]:
+def read_folders(root: Path, notes: dict[str, Any] | None = None) -> dict[str, list[Record]]:
     """train/, validation/ and test/ with class folders -> the records of each split, in the order of their names."""
     return {
         split: [Record(image.key, image.path, BASIC.index(image.expression)) for image in images]
-        for split, images in filed_images("fer2013", root, FER2013_CODES).items()
+        for split, images in filed_images("fer2013", root, {} if notes is None else notes, FER2013_CODES).items()
     }
 
 

@@ -116,7 +116,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
         self.notes["votes"] = "none in class folders: the labels are the uploader's, not the rule of `mode`"
         return {
             split: [Record(image.key, image.path, WITH_CONTEMPT.index(image.expression)) for image in images]
-            for split, images in filed_images(self.name, self._root).items()
+            for split, images in filed_images(self.name, self._root, self.notes).items()
         }
 
     def _voted(self, split: str, records: list[Record], votes: np.ndarray) -> list[Record]:

@@ -7,7 +7,7 @@ ROOT/[SPLIT/]metadata.csv|jsonl file_name and label, next to the images: `imagef
 FILE.parquet, ROOT/[data/]train-00000-of-00003.parquet
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,15 +19,18 @@ from expressnet_jax.data.datasets.numbered import name_numbers
 from expressnet_jax.data.datasets.parquet import ParquetFaces, parquet_files
 from expressnet_jax.data.datasets.sample_list import Sample, listed_samples
 from expressnet_jax.data.datasets.trees import SPLIT_WORDS, class_tree
-from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT, canonical
+from expressnet_jax.data.labels import BASIC, LABELS, WITH_CONTEMPT, canonical
+from expressnet_jax.data.remarks import KEPT_APART, MERGED
+from expressnet_jax.errors import UserError, printable
 
 
 class Folder(FaceBuilder, skip_registration=True):
     """Pictures of any size and format with labels of the user's own.
 
     If every class name means an emotion of the taxonomy (`Happy`, `1_sad`), the classes are the taxonomy's: the seven
-    basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted. Labels that are
-    numbers are named by the option `label_names` ("anger,disgust,..." for 0, 1, ...), or stay numbers.
+    basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted. With the option
+    `labels=own` they always are; labels that come to the same class (`joy` and `smile`) stand in the notes. Labels that
+    are numbers are named by the option `label_names` ("anger,disgust,..." for 0, 1, ...), or stay numbers.
     """
 
     name = "folder"
@@ -37,7 +40,7 @@ class Folder(FaceBuilder, skip_registration=True):
         "with --source"
     )
     FILES: ClassVar = ("table", "a Parquet table")
-    OPTIONS: ClassVar = {"name": "folder", "label_names": ""}
+    OPTIONS: ClassVar = {"name": "folder", "labels": "auto", "label_names": ""}
 
     def __init__(self, *, options: dict | None = None, **kwargs) -> None:
         self.name = (options or {}).get("name", "folder")
@@ -50,7 +53,7 @@ class Folder(FaceBuilder, skip_registration=True):
 
     @cached_property
     def CLASSES(self) -> tuple[str, ...]:
-        return class_names(self._named.values())
+        return class_names(self._named.values(), self.options["labels"])
 
     @cached_property
     def COLUMNS(self) -> dict:
@@ -74,6 +77,7 @@ class Folder(FaceBuilder, skip_registration=True):
 
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
         """The splits that are named, in the order train, validation, test; "all" where none is."""
+        self.notes |= shared_meanings(self._named.values(), self.CLASSES)
         names = {word: name if name in self.CLASSES else canonical(name) for word, name in self._named.items()}
         labels = {word: self.CLASSES.index(name) for word, name in names.items()}
         if self._tables:
@@ -85,17 +89,40 @@ class Folder(FaceBuilder, skip_registration=True):
         return {split: records for split, records in splits.items() if records}
 
 
-def class_names(words: Iterable[str]) -> tuple[str, ...]:
-    """The classes that these labels, as people write them, stand for."""
+def class_names(words: Iterable[str], labels: str = "auto") -> tuple[str, ...]:
+    """The classes that these labels, as people write them, stand for; with labels "own" they stand for themselves.
+
+    So do labels of one meaning where there is no other, as it would be the only class.
+    """
+    if labels not in LABELS:
+        raise UserError(f"labels: {labels!r} is not one of {', '.join(LABELS)}")
     found = set(words)
     known = {canonical(word) for word in found}
-    if None in known:
+    if None in known or labels == "own" or (len(known) == 1 and len({_plain(word) for word in found}) > 1):
         return tuple(sorted(found, key=lambda word: (int(word) if word.isdecimal() else -1, word)))
     return BASIC if known <= set(BASIC) else WITH_CONTEMPT
 
 
+def shared_meanings(words: Iterable[str], classes: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the notes on labels of one meaning: MERGED if `classes` have it as one, KEPT_APART if it is the only one.
+
+    Each is meaning -> labels. `Happy` and `happy` are the same label.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for word in sorted(set(words)):
+        groups.setdefault(canonical(word) or word, {}).setdefault(_plain(word), word)
+    several = {meaning: [*group.values()] for meaning, group in groups.items() if len(group) > 1}
+    if not several or not (set(groups) <= set(classes) or len(groups) == 1):
+        return {}
+    return {MERGED if set(groups) <= set(classes) else KEPT_APART: several}
+
+
+def _plain(word: str) -> str:
+    return word.strip().lower()
+
+
 def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[Sample]:
-    """Every image of a tree of class folders, or of a list, in order."""
+    """Every image of a tree of class folders, or of a list, in order; what takes no part goes into the notes."""
     notes = {} if notes is None else notes
     if source.is_file():
         refuse_wrong_file("folder", source, ("table",), Folder.HOW_TO_GET)
@@ -105,7 +132,7 @@ def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[
             yield from listed_samples(path, notes, split)
         return
     root = class_root(source, notes)
-    for split, classes in class_tree(root).items():
+    for split, classes in class_tree(root, notes).items():
         for word, paths in classes.items():
             for path in paths:
-                yield Sample(path.relative_to(source).as_posix(), path, word, split)
+                yield Sample(printable(path.relative_to(source).as_posix()), path, printable(word), split)

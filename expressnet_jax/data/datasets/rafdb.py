@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.class_folders import Filed, filed_images
+from expressnet_jax.data.datasets.class_folders import Filed, filed_images, note_used
 from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, require_files, text_rows
 from expressnet_jax.data.datasets.locate import class_words, contents, has_class_folders, locate
 from expressnet_jax.data.datasets.trees import split_folders
@@ -86,7 +86,7 @@ class RafDb(FaceBuilder, skip_registration=True):
         folders = split_folders(root)
         if empty := [split for split, folder in folders.items() if not any(folder.glob("*/*"))]:
             raise self.missing(f"no {empty[0]} pictures in {root}: half of the data set is missing")
-        filed = filed_images(self.name, root, RAFDB_CODES)
+        filed = filed_images(self.name, root, self.notes, RAFDB_CODES)
         return {split: self._split(root, folders[split].name, images) for split, images in filed.items()}
 
     def _split(self, root: Path, folder: str, images: list[Filed]) -> list[Record]:
@@ -94,6 +94,7 @@ class RafDb(FaceBuilder, skip_registration=True):
         if table is None:
             images = sorted(images, key=lambda image: image.path.name)
             return [Record(image.path.name, image.path, BASIC.index(image.expression)) for image in images]
+        note_used(self.notes, root, table)
         files = {(image.expression, image.path.stem.removesuffix("_aligned")): image.path for image in images}
         records, places = [], []
         for row_place, row in csv_rows(table, ("image", "label")):
