@@ -16,6 +16,7 @@ from expressnet_jax.arguments import Parser, data_dir, key_and_value, load_named
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
+from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.deploy import commands as deploy_commands
 from expressnet_jax.deploy import export_command, finetune, web
 from expressnet_jax.errors import UserError, hush_libraries
@@ -99,12 +100,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub = command("prepare", prepare, "Check a data set's files once and store them for training.", uses_jax=False)
-    sub.add_argument("name", help="fer2013, ferplus, rafdb, affectnet, ckplus, jaffe, expw, folder, synthetic, ...")
-    sub.add_argument("--source", type=Path, help="the file or folder that you have")
+    sub.formatter_class = argparse.RawDescriptionHelpFormatter
+    sub.epilog = "what is read as --source:\n" + "\n".join(f"  {name:<15} {text}" for name, text in SOURCES.items())
+    sub.add_argument("name", help=", ".join(SOURCES))
+    sub.add_argument("--source", type=Path, help="the file or folder that you have, or a folder above it")
     sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
-    sub.add_argument(
-        "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
-    )
+    options = "of the data set, such as classes=7 of affectnet or label_names=anger,fear,... of folder (for 0, 1, ...)"
+    sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help=options)
     text = "through Apache Beam, with these options of its pipeline, such as --beam='--runner=DirectRunner'"
     sub.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
     sub.add_argument("--skip_bad", action="store_true", help="leave out images that can't be used, and name them")

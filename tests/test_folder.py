@@ -242,7 +242,7 @@ def test_csv_with_splits_and_subjects(tmp_path):
 
 
 BROKEN_ROWS = [
-    (("nowhere.png", "sad"), "row 3: no file .*nowhere.png"),
+    (("nowhere.png", "sad"), r"row 3: no .*nowhere.png \(1 of 2 listed files are missing\)"),
     (("sad/0.png", ""), "row 3: the label is empty"),
     (("", "sad"), "row 3: the path is empty"),
     (("sad/0.png",), "row 3: the label is empty"),
@@ -260,13 +260,13 @@ def test_broken_tables_are_named(tmp_path):
     tree(tmp_path)
     for rows, header, message in (
         ([], ("path", "label"), "no rows below the header"),
-        ([("a", "b")], ("path", "mood"), "no column for the label; name it label or emotion or class"),
+        ([("a", "b")], ("path", "mood"), "no column for the label; it has path, mood; name it label, emotion or class"),
         ([("sad/0.png", "sad", "third")], ("path", "label", "split"), "row 2: split 'third' is not one of train"),
     ):
         with pytest.raises(UserError, match=message):
             prepare("folder", table(tmp_path / "list.csv", rows, header), tmp_path / "data")
     (tmp_path / "list.csv").write_bytes(b"path,label\n\xff\xfe,sad\n")
-    with pytest.raises(UserError, match="plain UTF-8"):
+    with pytest.raises(UserError, match="not UTF-8 and was read as cp1252"):
         prepare("folder", tmp_path / "list.csv", tmp_path / "data")
 
 

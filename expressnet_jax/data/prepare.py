@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
+from expressnet_jax.data.datasets.locate import refuse_wrong_file
 from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
 from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError, one_line
@@ -94,6 +95,8 @@ def _checked_class(dataset: str, source: Path | None) -> type[FaceBuilder]:
         raise UserError(f"{dataset}: no source given. {cls.HOW_TO_GET}")
     if source is not None and not source.exists():
         raise UserError(f"{dataset}: {source} does not exist. {cls.HOW_TO_GET}")
+    if source is not None and source.is_file():
+        refuse_wrong_file(dataset, source, cls.FILES, cls.HOW_TO_GET)
     return cls
 
 

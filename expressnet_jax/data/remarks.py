@@ -34,7 +34,17 @@ def remarks(name: str, notes: Mapping[str, Any], choose: str = CHOOSE) -> list[s
     ]
     left_out = {Path(key): reason for key, reason in notes.get(LEFT_OUT, {}).items()}
     told = describe_left_out(left_out, notes.get(LITTER, 0), Path())
-    return lines + ([f"{name}: {told[0]}", *told[1:]] if told else [])
+    lines += [f"{name}: {told[0]}", *told[1:]] if told else []
+    return lines + [f"{name}: {line}" for line in _other_notes(notes)]
+
+
+def _other_notes(notes: Mapping[str, Any]) -> list[str]:
+    """A line for each note of a data set's own that is text or counts; longer ones, as lists of pairs, aren't shown."""
+    others = {key: note for key, note in notes.items() if key not in (LEFT_OUT, LITTER, MERGED, KEPT_APART)}
+    counts = {key: note for key, note in others.items() if isinstance(note, dict)}
+    texts = {key: ", ".join(f"{what} {count}" for what, count in note.items()) for key, note in counts.items()}
+    texts |= {key: note for key, note in others.items() if isinstance(note, str)}
+    return [f"{key}: {text}" for key, text in texts.items() if text]
 
 
 def _listed(words: Sequence[str]) -> str:

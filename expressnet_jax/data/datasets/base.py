@@ -156,6 +156,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       COLUMNS: what a record carries beside picture and label, name -> (shape, dtype); `votes`, `subject`, `valence`
         and `arousal` are fields of `Record`, every other name is looked up in its `extras`. dtype `str` is text.
       OPTIONS: the options that `prepare` accepts, with their defaults.
+      FILES: which files may be given instead of a folder: "table" for text, and names of `media_types.identify`.
       NEEDS_SOURCE: False when the pictures are made, not read.
     """
 
@@ -172,6 +173,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     HOW_TO_GET: ClassVar[str]
     COLUMNS: ClassVar[dict[str, tuple[tuple[int, ...], Any]]] = {}
     OPTIONS: ClassVar[dict[str, Any]] = {}
+    FILES: ClassVar[tuple[str, ...]] = ()
     NEEDS_SOURCE: ClassVar[bool] = True
 
     def __init__(self, *, source: Path | None = None, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -208,6 +210,11 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
         Only splits that exist are keys. `source` is the file or folder that the user named (None if not NEEDS_SOURCE).
         """
+
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell by names alone whether a folder is laid out as this data set is."""
+        return False
 
     def missing(self, what: str) -> UserError:
         """The error for a source that is not there: what was looked for, and where to get it."""

@@ -8,9 +8,9 @@ from expressnet_jax.data.remarks import note_found
 from expressnet_jax.errors import UserError
 
 SPLIT_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "publictest", "dev"),
-    "test": ("test", "testing", "privatetest"),
+    "train": ("train", "training", "train_set", "trainset"),
+    "validation": ("validation", "val", "valid", "publictest", "dev", "val_set", "valset", "valid_set"),
+    "test": ("test", "testing", "privatetest", "test_set", "testset"),
 }
 
 Tree = dict[str, dict[str, list[Path]]]
