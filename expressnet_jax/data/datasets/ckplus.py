@@ -17,6 +17,7 @@ from expressnet_jax.data.datasets.face_box import face
 from expressnet_jax.data.datasets.listed import first_dir, label_of
 from expressnet_jax.data.datasets.trees import class_tree
 from expressnet_jax.data.labels import CKPLUS_CODES, WITH_CONTEMPT, canonical
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
 FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.png", re.IGNORECASE)
@@ -54,7 +55,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
         last = str(self.options["last"])
         if not last.isdecimal() or int(last) < 1:
             raise UserError(f"{self.name}: last is {last}, not a number of frames")
-        files = sorted(emotions.glob("*/*/*_emotion.txt"))
+        files = sorted(no_litter(emotions.glob("*/*/*_emotion.txt")))
         if not files:
             raise self.missing(f"no *_emotion.txt below {emotions}")
         return self._frames(images, files, landmarks, int(last))
@@ -66,7 +67,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
             peak = images / subject / sequence / f"{file.name.removesuffix('_emotion.txt')}.png"
             if not peak.is_file():
                 raise UserError(f"{place}: no {peak}; unpack cohn-kanade-images again")
-            frames = sorted(path for path in peak.parent.glob("*.png") if path.name <= peak.name)
+            frames = sorted(path for path in no_litter(peak.parent.glob("*.png")) if path.name <= peak.name)
             label = label_of(file.read_text().strip(), CKPLUS_CODES, WITH_CONTEMPT, place)
             if self.options["neutral"] and len(frames) > last:
                 yield self._record(frames[0], WITH_CONTEMPT.index("neutral"), subject, landmarks)

@@ -11,6 +11,7 @@ from typing import ClassVar
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.listed import first_dir
 from expressnet_jax.data.labels import BASIC, JAFFE_CODES
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
 NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.+(\d+)\.+tiff?", re.IGNORECASE)
@@ -34,10 +35,10 @@ class Jaffe(FaceBuilder, skip_registration=True):
     def read(self, source: Path) -> dict[str, list[Record]]:
         """All pictures by name, in the one split "all"."""
         folders = (source / "jaffe", source / "jaffedbase", source / "jaffeimages" / "jaffe", source)
-        folder = first_dir(*(path for path in folders if path.is_dir() and any(path.glob("*.tif*"))))
+        folder = first_dir(*(path for path in folders if path.is_dir() and any(no_litter(path.glob("*.tif*")))))
         if folder is None:
             raise self.missing(f"no *.tiff in {source}")
-        records = [self._record(path) for path in sorted(folder.glob("*.tif*"))]
+        records = [self._record(path) for path in sorted(no_litter(folder.glob("*.tif*")))]
         if len(records) != OFFICIAL_COUNT:
             self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} pictures"
         return {"all": records}

@@ -9,6 +9,7 @@ from pathlib import Path
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, require_files, text_rows
 from expressnet_jax.data.labels import BASIC, RAFDB_CODES
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
 LIST = "list_patition_label.txt"
@@ -64,7 +65,7 @@ class RafDb(FaceBuilder, skip_registration=True):
     def _numbered(self, root: Path, split: str) -> list[Record]:
         table = first_file(root / f"{split}_labels.csv", root.parent / f"{split}_labels.csv")
         if table is None:
-            files = sorted((root / split).glob("[1-7]/*.jpg"), key=lambda path: path.name)
+            files = sorted(no_litter((root / split).glob("[1-7]/*.jpg")), key=lambda path: path.name)
             return [Record(path.name, path, BASIC.index(RAFDB_CODES[int(path.parent.name)])) for path in files]
         records, wanted = [], []
         for place, row in csv_rows(table, ("image", "label")):
