@@ -466,8 +466,12 @@ def test_after_ctrl_c_it_says_how_to_go_on(monkeypatch, capsys, tmp_path):
         assert text in capsys.readouterr().err
 
 
+def zipped(root):
+    return Path(shutil.make_archive(str(root), "zip", album(root)))
+
+
 def one_class(root):
-    return album(root, ("happy", "joy"), 1)
+    return album(root, ("happy", "Happy"), 1)
 
 
 def empty_class(root):
@@ -490,8 +494,9 @@ def only_test(root):
 WRONG = {
     "no folder": (lambda root: root / "none", {}, "no such folder"),
     "no classes": (lambda root: photograph(root / "a.png").parent, {}, "no class folders with images"),
+    "archive": (zipped, {}, "in.zip: a zip archive; unpack it and give the folder that comes out"),
     "one class": (one_class, {}, "every picture is of one class, happiness; a classifier needs two"),
-    "empty class": (empty_class, {}, "the class folder angry/ holds no picture"),
+    "empty class": (empty_class, {}, "the class folder angry/ holds no image"),
     "only test": (only_test, {}, "there is no train/ beside test/"),
     "detector": (album, {"detector": "viola"}, "detector: no 'viola'; one of centerface"),
     "checkpoint": (album, {"init_from": "nowhere"}, "nowhere: no such folder; give a run's --workdir"),

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +70,11 @@ def is_litter_name(name: str) -> bool:
     if name in ("", ".", ".."):
         return False
     return low in LITTER or low.startswith(LITTER_BEGINNINGS) or low.endswith(LITTER_ENDINGS)
+
+
+def no_litter(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the paths whose own name is none of litter."""
+    return (path for path in paths if not is_litter_name(path.name))
 
 
 def media_kind(source: str | PathLike | bytes) -> str:

@@ -22,6 +22,7 @@ from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
 from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, number, require_files
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.labels import AFFECTNET_CODES, BASIC, WITH_CONTEMPT
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
 
@@ -135,12 +136,12 @@ class AffectNet(FaceBuilder, skip_registration=True):
 
     def _annotated(self, folder: Path, split: str) -> Iterator[Record]:
         images, annotations = folder / "images", folder / "annotations"
-        stems = sorted((path.stem for path in images.glob("*.jpg")), key=lambda stem: (len(stem), stem))
+        stems = sorted((path.stem for path in no_litter(images.glob("*.jpg"))), key=lambda stem: (len(stem), stem))
         if not stems:
             raise self.missing(f"no pictures in {images}")
         place = f"{self.name}: {folder.name}"
         files = [(place, annotations / f"{stem}_{kind}.npy") for stem in stems for kind in ("exp", "val", "aro")]
-        labelled = sorted(path.name.removesuffix("_exp.npy") for path in annotations.glob("*_exp.npy"))
+        labelled = sorted(path.name.removesuffix("_exp.npy") for path in no_litter(annotations.glob("*_exp.npy")))
         files += [(place, images / f"{stem}.jpg") for stem in labelled]
         require_files(files, "unpack the archive again")
         return self._annotated_records(folder, split, stems)

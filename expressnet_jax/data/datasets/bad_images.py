@@ -13,7 +13,11 @@ class BadImage(UserError):
 
     def __init__(self, where: str, key: str, reason: str) -> None:
         super().__init__(f"{where}: {reason}")
-        self.key, self.reason = key, reason
+        self.where, self.key, self.reason = where, key, reason
+
+    def __reduce__(self) -> tuple:
+        """Let another process raise it here."""
+        return BadImage, (self.where, self.key, self.reason)
 
 
 def refuse(name: str, bad: Sequence[tuple[str, str]]) -> None:

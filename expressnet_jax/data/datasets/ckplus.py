@@ -22,6 +22,7 @@ from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.pixel_table import is_pixel_table, parse_pixels, pixel_rows
 from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE
 from expressnet_jax.data.labels import CKPLUS_CODES, WITH_CONTEMPT
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
 FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.(?:png|jpe?g|bmp|tiff?)", re.IGNORECASE)
@@ -89,7 +90,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
         last = str(self.options["last"])
         if not last.isdecimal() or int(last) < 1:
             raise UserError(f"{self.name}: last is {last}, not a number of frames")
-        files = sorted(emotions.glob("*/*/*_emotion.txt"))
+        files = sorted(no_litter(emotions.glob("*/*/*_emotion.txt")))
         if not files:
             raise self.missing(f"no *_emotion.txt below {emotions}")
         return self._frames(images, files, landmarks, int(last))
@@ -101,7 +102,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
             peak = images / subject / sequence / f"{file.name.removesuffix('_emotion.txt')}.png"
             if not peak.is_file():
                 raise UserError(f"{place}: no {peak}; unpack cohn-kanade-images again")
-            frames = sorted(path for path in peak.parent.glob("*.png") if path.name <= peak.name)
+            frames = sorted(path for path in no_litter(peak.parent.glob("*.png")) if path.name <= peak.name)
             label = label_of(file.read_text().strip(), CKPLUS_CODES, WITH_CONTEMPT, place)
             if self.options["neutral"] and len(frames) > last:
                 yield self._record(frames[0], WITH_CONTEMPT.index("neutral"), subject, landmarks)

@@ -11,6 +11,7 @@ from typing import ClassVar
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.labels import BASIC, JAFFE_CODES
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
 NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.+(\d+)\.+(?:tiff?|png|jpe?g|bmp)", re.IGNORECASE)
@@ -40,7 +41,9 @@ class Jaffe(FaceBuilder, skip_registration=True):
     def read(self, source: Path) -> dict[str, list[Record]]:
         """All pictures by name, in the one split "all"."""
         folder = locate(self, source, "no files like KA.AN1.39.tiff")
-        files = sorted(folder.glob("*/*.*" if has_class_folders(folder) else "*.*"), key=lambda path: path.name)
+        files = sorted(
+            no_litter(folder.glob("*/*.*" if has_class_folders(folder) else "*.*")), key=lambda path: path.name
+        )
         records = [self._record(path) for path in files if path.suffix.lower().startswith(".tif") or _fits(path)]
         if len(records) != OFFICIAL_COUNT:
             self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} pictures"

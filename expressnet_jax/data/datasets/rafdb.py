@@ -14,6 +14,7 @@ from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file,
 from expressnet_jax.data.datasets.locate import class_words, contents, has_class_folders, locate
 from expressnet_jax.data.datasets.trees import split_folders
 from expressnet_jax.data.labels import BASIC, RAFDB_CODES
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
 LIST = "list_patition_label.txt"
@@ -113,4 +114,4 @@ def _list(root: Path) -> Path | None:
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The files of a folder by their names without _aligned and suffix."""
-    return {path.stem.removesuffix("_aligned"): path for path in sorted(folder.iterdir(), reverse=True)}
+    return {path.stem.removesuffix("_aligned"): path for path in sorted(no_litter(folder.iterdir()), reverse=True)}
