@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from expressnet_jax import __version__
 from expressnet_jax.adaptation import commands as adaptation_commands
@@ -15,9 +16,13 @@ from expressnet_jax.arguments import Parser, data_dir, key_and_value, load_named
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
+from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.deploy import commands as deploy_commands
 from expressnet_jax.deploy import export_command, finetune, web
 from expressnet_jax.errors import UserError, hush_libraries
+
+if TYPE_CHECKING:
+    from expressnet_jax.data.prepared import Split
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
     sub.add_argument("--data", required=True, help="a prepared data set, or a folder of class-named folders")
     sub.add_argument("--split", help="default: test, validation or all, the first that exists")
+    sub.add_argument("--skip_bad", action="store_true", help="of a folder, leave out images that can't be used")
     sub.add_argument("--tta", default="none", help="none, flip or ten_crop")
     sub.add_argument("--json", type=Path, help="write the figures here")
     sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
@@ -94,14 +100,16 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub = command("prepare", prepare, "Check a data set's files once and store them for training.", uses_jax=False)
-    sub.add_argument("name", help="fer2013, ferplus, rafdb, affectnet, ckplus, jaffe, expw, folder, synthetic, ...")
-    sub.add_argument("--source", type=Path, help="the file or folder that you have")
+    sub.formatter_class = argparse.RawDescriptionHelpFormatter
+    sub.epilog = "what is read as --source:\n" + "\n".join(f"  {name:<15} {text}" for name, text in SOURCES.items())
+    sub.add_argument("name", help=", ".join(SOURCES))
+    sub.add_argument("--source", type=Path, help="the file or folder that you have, or a folder above it")
     sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
-    sub.add_argument(
-        "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the data set"
-    )
+    options = "of the data set, such as classes=7 of affectnet or label_names=anger,fear,... of folder (for 0, 1, ...)"
+    sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help=options)
     text = "through Apache Beam, with these options of its pipeline, such as --beam='--runner=DirectRunner'"
     sub.add_argument("--beam", nargs="?", const="", metavar="OPTIONS", help=text)
+    sub.add_argument("--skip_bad", action="store_true", help="leave out images that can't be used, and name them")
     sub.add_argument("--overwrite", action="store_true", help="prepare again even if nothing seems to have changed")
     data_dir(sub)
 
@@ -109,7 +117,7 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("name")
     data_dir(sub)
 
-    sub = command("show", show, "Write a labelled grid of pictures to look at before training.")
+    sub = command("show", show, "Write a labelled grid of images, or of clips, to look at before training.")
     sub.add_argument("name")
     sub.add_argument("--split", help="default: train, or all")
     sub.add_argument("--augment", action="store_true", help="as a training on real data sees them")
@@ -123,13 +131,18 @@ def prepare(arguments: argparse.Namespace) -> None:
 
     from expressnet_jax.data import prepare as room
     from expressnet_jax.data.labels import some
+    from expressnet_jax.data.remarks import remarks
 
     options = dict(arguments.option)
     if arguments.stored_as:
         options["name"] = arguments.stored_as
     folder = arguments.data_dir or room.default_data_dir()
     beam = None if arguments.beam is None else shlex.split(arguments.beam)
-    prepared = room.prepare(arguments.name, arguments.source, folder, arguments.overwrite, beam, **options)
+    prepared = room.prepare(
+        arguments.name, arguments.source, folder, arguments.overwrite, beam, skip_bad=arguments.skip_bad, **options
+    )
+    for line in remarks(prepared.name, prepared.facts["notes"]):
+        print(line)
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
     print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {some(prepared.classes)}")
     print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
@@ -149,7 +162,9 @@ def show(arguments: argparse.Namespace) -> None:
 
     prepared = load_named(arguments, arguments.name)
     split = prepared.split(arguments.split or ("train" if "train" in prepared.splits else "all"))
-    if arguments.effects:
+    if frames := prepared.facts["notes"].get("frames"):
+        path = _show_clips(arguments, split, frames)
+    elif arguments.effects:
         path = room.show_augmentations(split, arguments.output)
     else:
         config = default()
@@ -157,6 +172,14 @@ def show(arguments: argparse.Namespace) -> None:
         options = config.augment.to_dict() if arguments.augment else None
         path = room.show(split, arguments.output, augment_options=options, size=config.data.size)
     print(f"wrote {path}")
+
+
+def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> Path:
+    from expressnet_jax.data.show_clips import show_clips
+
+    if arguments.augment or arguments.effects:
+        raise UserError(f"{arguments.name} holds clips; --augment and --effects are shown of still images")
+    return show_clips(split, frames, arguments.output)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -213,6 +236,7 @@ def _data(arguments: argparse.Namespace):
 
     from expressnet_jax.data.prepare import default_data_dir
     from expressnet_jax.data.prepare import prepare as prepare_folder
+    from expressnet_jax.data.remarks import remarks
 
     stored = (arguments.data_dir or default_data_dir()) / arguments.data
     if not Path(arguments.data).exists() or (Path(arguments.data).name == arguments.data and stored.is_dir()):
@@ -221,7 +245,10 @@ def _data(arguments: argparse.Namespace):
     @contextlib.contextmanager
     def for_the_moment():
         with tempfile.TemporaryDirectory() as folder:
-            yield prepare_folder("folder", Path(arguments.data), Path(folder))
+            prepared = prepare_folder("folder", Path(arguments.data), Path(folder), skip_bad=arguments.skip_bad)
+            for line in remarks(arguments.data, prepared.facts["notes"]):
+                print(line, file=sys.stderr)
+            yield prepared
 
     return for_the_moment()
 

@@ -60,6 +60,7 @@ def _data() -> ConfigDict:
     data.name = "synthetic"
     data.dir = ""  # where prepared data lives; empty: $EXPRESSNET_DATA or ~/expressnet_data
     data.source = ""  # prepare from here first, if that was not done yet
+    data.skip_bad = False  # leave out images that can't be used, when it is prepared from `source`
     data.options = ConfigDict()  # what `prepare` takes for this data set
     data.size = 48
     data.channels = 1

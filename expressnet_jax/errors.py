@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from unicodedata import category
 
 
 class UserError(Exception):
@@ -31,3 +32,16 @@ def hush_libraries() -> None:
     absl_logging.set_verbosity(absl_logging.WARNING)
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def printable(name: object) -> str:
+    """Return a path or name that prints in any UTF-8 stream, on one line.
+
+    Bytes of another encoding (surrogates, as `os.fsdecode` makes them) become \\xd5; control characters are escaped.
+    """
+    return "".join(_escaped(letter) if category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in str(name))
+
+
+def _escaped(letter: str) -> str:
+    code = ord(letter)
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else letter.encode("unicode_escape").decode()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from expressnet_jax.data.faces import generate
+from expressnet_jax.data.synthetic import generate
 from expressnet_jax.deploy import web, web_server
 from expressnet_jax.deploy.predictor import Predictor
 from page_helpers import serving

@@ -8,7 +8,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
-from expressnet_jax.config import default
+from expressnet_jax.config import default, set_key
 from expressnet_jax.data.prepare import Prepared, load, prepare
 from runs import CONFIG, SETTINGS, Run, one_device, write_pictures
 
@@ -34,7 +34,8 @@ def tiny_config(data_dir):
     def make(**changes):
         config = default()
         changes = {name.replace("__", "."): value for name, value in changes.items()}
-        config.update_from_flattened_dict(SETTINGS | {"data.dir": str(data_dir)} | changes)
+        for key, value in (SETTINGS | {"data.dir": str(data_dir)} | changes).items():
+            set_key(config, key, value)
         return config
 
     return make

@@ -41,6 +41,28 @@ def test_every_layout_gives_its_pictures_classes_and_people_in_order(layout, tmp
 
 
 @layouts
+def test_litter_next_to_every_file_changes_nothing(layout, tmp_path):
+    expected = layout.build(tmp_path / "source")
+    for path in [path for path in (tmp_path / "source").rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7\0\2\0\0")
+        (path.parent / "@eaDir").mkdir(exist_ok=True)
+        (path.parent / "@eaDir" / path.name).write_bytes(path.read_bytes())
+    builder, splits = records(layout.name, tmp_path / "source", tmp_path)
+    assert [(s, r.key, builder.CLASSES[r.label], r.subject) for s, rows in splits.items() for r in rows] == expected
+
+
+def test_all_bad_faces_of_a_list_are_named_or_skipped(tmp_path):
+    expw(tmp_path / "source")
+    images = sorted((tmp_path / "source").rglob("*.jpg"))
+    for path in images[:2]:
+        path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UserError, match="images are bad:") as error:
+        prepare("expw", tmp_path / "source", tmp_path / "data")
+    assert all(path.name in str(error.value) for path in images[:2])
+    assert not any(path.name in str(error.value) for path in images[2:])
+
+
+@layouts
 def test_a_truncated_picture_is_named_and_nothing_is_left_behind(layout, tmp_path):
     layout.build(tmp_path / "source")
     path = tmp_path / "source" / layout.picture

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from expressnet_jax.data.faces.generator import generate
+from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.deploy import centerface
 from expressnet_jax.deploy.centerface import CenterFace, decode
 from expressnet_jax.deploy.detector import DEFAULT, DETECTORS, make_detector

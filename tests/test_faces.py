@@ -2,12 +2,13 @@ import cv2
 import numpy as np
 import pytest
 
-from expressnet_jax.data import faces
-from expressnet_jax.data.faces import AU_NAMES, STYLES, generate, generator
-from expressnet_jax.data.faces.anatomy import ROUNDNESS
-from expressnet_jax.data.faces.expression import draw_expression
-from expressnet_jax.data.faces.features import Scene
-from expressnet_jax.data.faces.geometry import (
+from expressnet_jax.data import synthetic
+from expressnet_jax.data.labels import WITH_CONTEMPT
+from expressnet_jax.data.synthetic import AU_NAMES, STYLES, generate, shot
+from expressnet_jax.data.synthetic.anatomy import ROUNDNESS
+from expressnet_jax.data.synthetic.expression import draw_expression
+from expressnet_jax.data.synthetic.features import Scene
+from expressnet_jax.data.synthetic.geometry import (
     INDEX,
     LANDMARK_INDEX,
     TEMPLATE,
@@ -16,10 +17,9 @@ from expressnet_jax.data.faces.geometry import (
     neutral,
     project,
 )
-from expressnet_jax.data.faces.person import draw_person
-from expressnet_jax.data.faces.relief import shade
-from expressnet_jax.data.faces.traits import TRAITS
-from expressnet_jax.data.labels import WITH_CONTEMPT
+from expressnet_jax.data.synthetic.person import draw_person
+from expressnet_jax.data.synthetic.relief import shade
+from expressnet_jax.data.synthetic.traits import TRAITS
 from expressnet_jax.errors import UserError
 
 PEOPLE = [draw_person(np.random.default_rng(i)) for i in range(6)]
@@ -38,7 +38,7 @@ def marks(person, active: np.ndarray) -> np.ndarray:
     return np.stack([plane.real, plane.imag], axis=1)
 
 
-def same(a: faces.Face, b: faces.Face) -> bool:
+def same(a: synthetic.Face, b: synthetic.Face) -> bool:
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
@@ -157,7 +157,7 @@ def test_light_from_a_side_falls_on_that_side():
 @pytest.mark.parametrize("style", STYLES)
 def test_a_face_is_a_function_of_its_arguments(style):
     first = generate(5, seed=3, size=48, channels=1, style=style, emotion=2, identity=17)
-    generator._person.cache_clear()
+    shot.person_of.cache_clear()
     generate(6, seed=3, style=style)
     assert same(first, generate(5, seed=3, size=48, channels=1, style=style, emotion=2, identity=17))
     for other in ({"index": 6}, {"seed": 4}, {"identity": 18}, {"emotion": 3}):

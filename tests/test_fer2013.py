@@ -133,7 +133,7 @@ def test_a_quote_that_is_never_closed_is_found_where_it_opens(tmp_path):
 
 
 def test_a_header_without_the_columns_is_refused(tmp_path):
-    source = write(tmp_path / "train.csv", [], ("emotion", "pixels"))
+    source = write(tmp_path / "train.csv", [], ("emotion", "data"))
     with pytest.raises(UserError, match=r"row 1: .*needs emotion, Usage, pixels"):
         prepare("fer2013", source, tmp_path / "data")
 
@@ -181,7 +181,7 @@ def test_gray_stored_as_three_equal_channels_is_gray(tmp_path):
 def test_an_empty_split_is_refused(tmp_path):
     root = folders(tmp_path / "tree", splits={"train": SPLITS["train"]})
     (root / "test" / "happy").mkdir(parents=True)
-    with pytest.raises(UserError, match="test: no class folders with pictures"):
+    with pytest.raises(UserError, match="test: no class folders with images"):
         prepare("fer2013", root, tmp_path / "data")
 
 

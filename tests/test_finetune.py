@@ -17,7 +17,7 @@ import pytest
 from scipy.stats import binomtest
 
 from expressnet_jax.config import default
-from expressnet_jax.data import faces
+from expressnet_jax.data import synthetic
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.prepare import load, prepare
@@ -64,7 +64,7 @@ class Marker:
 
 
 def face(index, side, style="a"):
-    return faces.generate(index, size=side, style=style).image[..., 0]
+    return synthetic.generate(index, size=side, style=style).image[..., 0]
 
 
 def photograph(path, *pasted):
@@ -103,7 +103,7 @@ def test_the_largest_face_is_cut_and_shrinks_to_the_mean_of_its_pixels(tmp_path)
     photograph(tmp_path / "in/happy/a b.png", (small, (10, 10)), (large, (120, 60)))
     photograph(tmp_path / "in/bored/small.png", (small, (10, 10)))
     _, (other, one) = cut(tmp_path / "in", tmp_path / "out")
-    assert own_faces.summary([one, other], []) == "2 faces from 2 photographs, the largest of 1 that show several"
+    assert own_faces.summary([one, other], {}) == "2 faces from 2 photographs, the largest of 1 that show several"
     assert (one.status, one.faces, one.box, other.faces) == ("face", 2, [120, 60, 96, 96], 1)
     assert one.crop.startswith("happy/a_b-") and one.crop.endswith(".png")
     stored = cv2.imread(str(tmp_path / "out" / one.crop), cv2.IMREAD_UNCHANGED)
@@ -170,20 +170,23 @@ def test_a_run_that_is_stopped_while_it_finds_faces_goes_on(tmp_path):
 def test_what_takes_no_part_is_named(tmp_path):
     root = album(tmp_path / "in")
     photograph(root / "happy" / "empty.png")
-    (root / "happy" / "torn.jpg").write_bytes(b"\xff\xd8 no picture")
+    (root / "happy" / "torn.jpg").write_bytes(b"\xff\xd8\xff no picture")
     for name in ("happy/phone.heic", "notes.txt", "bored/.hidden", "__MACOSX/happy/x.db"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"something")
     samples, seen = cut(root, tmp_path / "out/faces")
-    others = own_faces.other_files(root)
-    assert others == ["happy/phone.heic"]
+    notes = {}
+    own_faces.list_photographs(root, notes=notes)
+    others = notes["left out"]
+    assert others == {"happy/phone.heic": "text", "notes.txt": "text"} and notes["litter"] == 2
     listed = own_faces.write_lists(samples, seen, others, tmp_path / "out")
     rows = {row["picture"]: row for row in table(tmp_path / "out/faces.csv")}
-    assert len(rows) == 13 and next(iter(rows.values()))["class"] == "bored"
+    assert len(rows) == 14 and next(iter(rows.values()))["class"] == "bored"
     assert {name: row["status"] for name, row in rows.items() if row["status"] != "face"} == {
         "happy/empty.png": "no face",
         "happy/torn.jpg": "unreadable",
         "happy/phone.heic": "other file",
+        "notes.txt": "other file",
     }
     assert "marker finds none" in rows["happy/empty.png"]["reason"] and "torn.jpg" in rows["happy/torn.jpg"]["reason"]
     assert rows["happy/0.png"]["left"] == "20.0" and rows["happy/0.png"]["width"] == "96.0"
@@ -191,7 +194,13 @@ def test_what_takes_no_part_is_named(tmp_path):
     assert list(table(listed)[0]) == ["path", "label", "sha256"]
     line = own_faces.summary(seen, others)
     assert line.startswith("10 faces from 12 photographs; left out: 1 without a face (happy/empty.png), 1 that can't")
-    assert own_faces.counts(seen, others) == {"face": 10, "no face": 1, "unreadable": 1, "other file": 1}
+    assert own_faces.counts(seen, others, 2) == {
+        "face": 10,
+        "no face": 1,
+        "unreadable": 1,
+        "other file": 2,
+        "litter": 2,
+    }
 
 
 def test_persons_of_a_csv_are_held_out_whole(tmp_path):
@@ -201,7 +210,7 @@ def test_persons_of_a_csv_are_held_out_whole(tmp_path):
     with source.open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "subject"), *rows])
     samples, seen = cut(source, tmp_path / "out/faces")
-    listed = own_faces.write_lists(samples, seen, [], tmp_path / "out")
+    listed = own_faces.write_lists(samples, seen, {}, tmp_path / "out")
     chosen = choose(prepare("folder", listed, tmp_path / "data", name="mine"), holdout=0.2)
     sides = [set(map(str, split.subjects)) for split in (chosen.train, chosen.select)]
     assert not sides[0] & sides[1] and sides[0] | sides[1] == {f"person {i}" for i in range(5)}
@@ -212,7 +221,7 @@ def test_known_words_become_the_taxonomys_classes(tmp_path):
     root = album(tmp_path / "in", ("Happy", "1_sad", "smile"), count=2)
     samples, seen = cut(root, tmp_path / "out/faces")
     assert own_faces.classes_of(samples) == {"Happy": "happiness", "1_sad": "sadness", "smile": "happiness"}
-    listed = own_faces.write_lists(samples, seen, [], tmp_path / "out")
+    listed = own_faces.write_lists(samples, seen, {}, tmp_path / "out")
     prepared = prepare("folder", listed, tmp_path / "data", name="mine")
     assert prepared.classes == BASIC
     assert np.bincount(prepared.split("all").labels, minlength=7).tolist() == [0, 0, 0, 4, 2, 0, 0]
@@ -457,8 +466,12 @@ def test_after_ctrl_c_it_says_how_to_go_on(monkeypatch, capsys, tmp_path):
         assert text in capsys.readouterr().err
 
 
+def zipped(root):
+    return Path(shutil.make_archive(str(root), "zip", album(root)))
+
+
 def one_class(root):
-    return album(root, ("happy", "joy"), 1)
+    return album(root, ("happy", "Happy"), 1)
 
 
 def empty_class(root):
@@ -480,9 +493,10 @@ def only_test(root):
 
 WRONG = {
     "no folder": (lambda root: root / "none", {}, "no such folder"),
-    "no classes": (lambda root: photograph(root / "a.png").parent, {}, "no class folders with pictures"),
+    "no classes": (lambda root: photograph(root / "a.png").parent, {}, "no class folders with images"),
+    "archive": (zipped, {}, "in.zip: a zip archive; unpack it and give the folder that comes out"),
     "one class": (one_class, {}, "every picture is of one class, happiness; a classifier needs two"),
-    "empty class": (empty_class, {}, "the class folder angry/ holds no picture"),
+    "empty class": (empty_class, {}, "the class folder angry/ holds no image"),
     "only test": (only_test, {}, "there is no train/ beside test/"),
     "detector": (album, {"detector": "viola"}, "detector: no 'viola'; one of centerface"),
     "checkpoint": (album, {"init_from": "nowhere"}, "nowhere: no such folder; give a run's --workdir"),

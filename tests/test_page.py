@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from expressnet_jax.data.faces import generate
+from expressnet_jax.data.synthetic import generate
 from expressnet_jax.deploy import annotate, centerface, web
 from expressnet_jax.deploy.crop import FINEST, cut_face
 from expressnet_jax.deploy.detector import Found

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from chromium import CHROMIUM, Browser
-from expressnet_jax.data.faces import generate
+from expressnet_jax.data.synthetic import generate
 from expressnet_jax.deploy import web
 from expressnet_jax.deploy.crop import cut_face
 from expressnet_jax.deploy.detector import Found

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from expressnet_jax.deploy.pictures import MOST_PIXELS, SUFFIXES, read_picture
-from expressnet_jax.errors import UserError
+from expressnet_jax.data.image_io import MOST_PIXELS
+from expressnet_jax.deploy.pictures import read_picture
+from expressnet_jax.errors import UserError, printable
 
 
 def smooth(height=40, width=56):
@@ -54,7 +55,6 @@ def test_formats_without_loss_give_the_pixels(kind, tmp_path):
     content = encoded(smooth(), kind)
     path = tmp_path / f"picture.{kind}"
     path.write_bytes(content)
-    assert path.suffix in SUFFIXES
     for source in (content, path, str(path), Image.open(io.BytesIO(content)), smooth()):
         pixels = read_picture(source)
         assert pixels.dtype == np.uint8
@@ -75,11 +75,6 @@ def test_printers_colours_come_out_as_seen():
 def test_of_16_bits_the_upper_8_are_taken(kind):
     gray = smooth()[..., 0].astype(np.uint16) * 256 + 77
     np.testing.assert_array_equal(read_picture(encoded(gray, kind)), np.repeat(smooth()[..., :1], 3, axis=2))
-
-
-def test_an_array_of_numbers_above_16_bits_is_clipped():
-    gray = np.array([[0, 32768, 65535, 1_000_000, -5]], np.int32)
-    assert read_picture(encoded(gray, "tiff"))[0, :, 0].tolist() == [0, 128, 255, 255, 0]
 
 
 def test_one_bit_and_gray_become_three_equal_channels():
@@ -133,15 +128,15 @@ def cut_short(content):
 
 
 NO_PICTURE = {
-    "text": (b"I am no picture\n", "not a picture"),
+    "text": (b"I am no picture\n", "text, not an image; give a JPEG or PNG"),
     "empty": (b"", "an empty file; fetch it again"),
-    "only_a_head": (encoded(smooth(), "png")[:40], "not a picture"),
+    "only_a_head": (encoded(smooth(), "png")[:40], "truncated or damaged"),
     "half_a_png": (cut_short(encoded(smooth(), "png", compress_level=0)), "truncated or damaged"),
     "half_a_jpeg": (cut_short(encoded(smooth(200, 200), "jpeg", quality=95)), "truncated or damaged"),
     "half_a_gif": (cut_short(encoded(smooth(200, 200), "gif")), "truncated or damaged"),
-    "a_program_of_postscript": (encoded(smooth(), "eps"), "not a picture"),
+    "a_program_of_postscript": (encoded(smooth(), "eps"), "a PostScript program, not an image"),
     "claims_a_million_a_side": (b"P5 1000000 1000000 255\n", f"more than {MOST_PIXELS:,} pixels; make it smaller"),
-    "nothing_on_a_side": (b"P5 0 5 255\n", "not a picture"),
+    "nothing_on_a_side": (b"P5 0 5 255\n", "truncated or damaged"),
 }
 
 
@@ -196,7 +191,7 @@ def test_files_that_are_not_there_are_named(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="can't be read") as caught:
         read_picture(name)
-    assert name in str(caught.value)
+    assert printable(name) in str(caught.value)
 
 
 def test_pictures_of_pillow_without_pixels_are_refused():

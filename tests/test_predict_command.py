@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from expressnet_jax.cli import main
-from expressnet_jax.data.faces.generator import generate
+from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.deploy.predictor import WEIGHTS
 from test_predictor import CLASSES, light_model
 
@@ -65,7 +65,7 @@ def test_no_face_is_status_1(predict):
 def test_what_cannot_be_read_is_status_2_and_the_others_go_on(predict, order):
     status, lines, errors = predict(*order)
     assert status == 2
-    assert errors == ["error: text.jpg: not a picture that can be read; give a PNG or a JPEG"]
+    assert errors == ["error: text.jpg: text, not an image; give a JPEG or PNG"]
     assert [line for line in lines if not line.startswith(" ")] == [
         {"face.png": "face.png: 1 face", "wall.jpg": "wall.jpg: no face found"}[name]
         for name in order
@@ -82,7 +82,9 @@ def test_a_batch_of_everything_that_is_broken(predict, here):
     status, lines, errors = predict(*broken, "face.png")
     assert status == 2 and lines[0] == "face.png: 1 face"
     assert [line.split(": ")[1] for line in errors] == broken
-    for line, remedy in zip(errors, ("fetch it again", "fetch it again", "make it smaller", "give a PNG"), strict=True):
+    for line, remedy in zip(
+        errors, ("fetch it again", "fetch it again", "make it smaller", "give a JPEG or PNG"), strict=True
+    ):
         assert remedy in line
 
 
@@ -114,7 +116,11 @@ def test_folders_patterns_and_standard_input(predict, here, monkeypatch):
     (here / "all" / "notes.txt").write_text("not looked at")
     names = lambda lines: [line.rsplit(": ", 1)[0] for line in lines if not line.startswith(" ")]
     status, lines, errors = predict("all")
-    assert (status, names(lines), errors) == (0, ["all/b.PNG", "all/deep/a.png"], [])
+    assert (status, names(lines), errors) == (
+        0,
+        ["all/b.PNG", "all/deep/a.png"],
+        ["left out 1 file:", "  all/notes.txt (text)", "3 files: 2 images, 1 left out (text 1)"],
+    )
     assert names(predict("all/**/*.png")[1]) == ["all/deep/a.png"]
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO((here / "face.png").read_bytes())))
     assert names(predict("-")[1]) == ["standard input"]
@@ -139,7 +145,7 @@ def test_a_picture_is_never_written_over_itself_or_another_one(predict, here):
     before = (here / "face.png").read_bytes()
     for where in ("face.png", "."):
         status, lines, errors = predict("face.png", "--save", where)
-        assert status == 2 and lines[0] == "face.png: 1 face" and "the picture itself; give another name" in errors[0]
+        assert status == 2 and lines[0] == "face.png: 1 face" and "the input itself; give another name" in errors[0]
     assert (here / "face.png").read_bytes() == before
     (here / "other").mkdir()
     (here / "other" / "face.png").write_bytes((here / "wall.jpg").read_bytes())
@@ -151,7 +157,7 @@ def test_what_is_not_there_does_not_stop_the_others(predict, here):
     status, lines, errors = predict("missing.jpg", "face.png", "text.jpg", "--json", "--csv", "faces.csv")
     assert status == 2 and len(errors) == 2
     assert [line["picture"] for line in map(json.loads, lines)] == ["missing.jpg", "face.png", "text.jpg"]
-    assert "not a picture" in json.loads(lines[2])["error"]
+    assert "not an image" in json.loads(lines[2])["error"]
     with (here / "faces.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["face"], row["flags"]) for row in rows] == [
@@ -167,14 +173,14 @@ def test_a_name_that_is_no_text_passes_through_and_a_terminal_of_letters_only_do
     words = [sys.executable, "-m", "expressnet_jax.cli", "predict", name, "--csv", "faces.csv", "--model", str(model)]
     environment = os.environ | {"PYTHONIOENCODING": "ascii"}
     ran = subprocess.run(words, capture_output=True, check=True, env=environment)
-    assert ran.stdout.startswith(b"caf?.png: 1 face")
+    assert ran.stdout.startswith(b"caf\\xe9.png: 1 face")
     assert b"caf\xe9.png,1," in (here / "faces.csv").read_bytes()
 
 
 def test_a_run_that_fails_leaves_the_table_of_the_one_before(predict, here, monkeypatch):
     predict("face.png", "--csv", "faces.csv")
     before = (here / "faces.csv").read_bytes()
-    monkeypatch.setattr("expressnet_jax.deploy.listing.Csv.write", lambda *_: 1 / 0)
+    monkeypatch.setattr("expressnet_jax.deploy.outputs.Csv.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predict("face.png", "--csv", "faces.csv")
     assert (here / "faces.csv").read_bytes() == before and not (here / "faces.csv.new").exists()
@@ -183,9 +189,9 @@ def test_a_run_that_fails_leaves_the_table_of_the_one_before(predict, here, monk
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["missing.jpg"], "missing.jpg: no picture there; give files, a folder or a pattern"),
-        (["*.tif"], "*.tif: no picture there; give files, a folder or a pattern"),
-        (["nothing"], "nothing: no picture there"),
+        (["missing.jpg"], "missing.jpg: no such file; give files, a folder or a pattern"),
+        (["*.tif"], "*.tif: no image or video that fits this pattern"),
+        (["nothing"], "nothing: no image or video in this folder"),
         (["face.png", "--detector", "retina"], "detector: no 'retina'; one of centerface"),
         (["face.png", "--detector", "yunet"], "yunet:FILE takes a file of weights"),
         (["face.png", "--detector", "yunet:text.jpg"], "text.jpg: no YuNet; fetch"),
@@ -193,9 +199,9 @@ def test_a_run_that_fails_leaves_the_table_of_the_one_before(predict, here, monk
         (["face.png", "--size", "large"], "invalid int value: 'large'"),
         (["face.png", "--csv", "missing/faces.csv"], "missing/faces.csv: can't be written"),
         (["face.png", "--save", "drawn"], "drawn: give a name that ends in .png or .jpg, or a folder"),
-        (["missing.jpg", "absent.png"], "missing.jpg: no picture there"),
+        (["missing.jpg", "absent.png"], "missing.jpg: no such file"),
         (["face.png", "--equalise"], "unrecognized arguments: --equalise"),
-        ([], "the following arguments are required: pictures"),
+        ([], "the following arguments are required: INPUT"),
     ],
 )
 def test_what_is_typed_wrongly_gives_one_line_and_status_2(predict, here, words, message):
@@ -229,7 +235,5 @@ sys.exit(f"imported {sorted(heavy)}" if heavy else status)
 
 def test_the_command_imports_no_jax(here, model):
     ran = subprocess.run([sys.executable, "-c", ALONE, str(model)], capture_output=True, text=True, check=False)
-    assert ran.returncode == 2 and ran.stderr == (
-        "error: text.jpg: not a picture that can be read; give a PNG or a JPEG\n"
-    )
+    assert ran.returncode == 2 and ran.stderr == ("error: text.jpg: text, not an image; give a JPEG or PNG\n")
     assert "wall.jpg: no face found" in ran.stdout

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from expressnet_jax import Predictor
-from expressnet_jax.data.faces.generator import generate
+from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.deploy.detector import Found
 from expressnet_jax.deploy.onnx_predict import onnx_predict
 from expressnet_jax.deploy.predictor import MOST_FACES, SHIPPED, WEIGHTS, load_model
@@ -211,7 +211,7 @@ def test_many_goes_on_after_what_cannot_be_read(model, tmp_path):
     [
         (None, r"model: .*model.onnx: no such file, nor one of the shipped small"),
         (b"I am no network", r"model.onnx: not an ONNX model"),
-        (b"", r"model.onnx: not an ONNX model"),
+        (b"", r"model.onnx: an empty file, not an ONNX file"),
         ("another", r"model.onnx: an ONNX model, but not one of expressnet export"),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_model_that_is_not_ours_is_named(content, message, tmp_path):
 
 
 def test_a_folder_is_no_model(tmp_path):
-    with pytest.raises(UserError, match="no such file, nor one of the shipped"):
+    with pytest.raises(UserError, match="a folder, not an ONNX file; give a file that expressnet export wrote"):
         load_model(tmp_path)
 
 

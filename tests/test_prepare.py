@@ -233,6 +233,28 @@ def test_the_same_call_goes_on_behind_the_files_that_are_whole(tmp_path, monkeyp
     assert capsys.readouterr().err == "faces train: going on behind 22 pictures\n"
 
 
+def test_skipped_images_are_counted_by_the_call_that_goes_on(tmp_path, monkeypatch):
+    bad, calls = {2, 13, 22, 39}, {"left": 28}
+
+    def reading(image, channels, size):
+        number = next(i for i in range(COUNT) if image is PIXELS[i] or np.array_equal(image, PIXELS[i]))
+        if number in bad:
+            raise UserError("torn")
+        if number >= calls["left"]:
+            raise KeyboardInterrupt
+        return storable(image, channels, size)
+
+    monkeypatch.setattr(base, "storable", reading)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("faces", None, tmp_path, skip_bad=True)
+    calls["left"] = COUNT
+    prepared = prepare("faces", None, tmp_path, skip_bad=True)
+    assert prepared.splits == {"train": 27, "all": 9}
+    kept = [f"face{i}" for i in range(COUNT) if i not in bad]
+    assert [*prepared.split("train").keys, *prepared.split("all").keys] == kept
+    assert prepared.facts["notes"]["left out"] == {f"face{i}": "torn" for i in sorted(bad)}
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04torn", None])
 def test_what_a_power_failure_tore_is_one_line_and_the_next_call_begins_anew(tmp_path, monkeypatch, content):
     whole = Faces.records
@@ -346,7 +368,7 @@ def test_two_preparations_of_one_name_never_meet(tmp_path):
         ({"size": 3}, "unknown option size; the options are: count, label, fail"),
         ({"label": 3}, r"face0: label 3 is not 0\.\.2"),
         ({"label": 1}, "every picture is of one class, b"),
-        ({"count": 30}, "the split all holds no pictures"),
+        ({"count": 30}, "the split all holds no images"),
     ],
 )
 def test_what_cannot_be_prepared_is_said(tmp_path, options, message):

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from expressnet_jax.data.faces.generator import generate
+from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.deploy.detector import Found
 from expressnet_jax.deploy.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
 

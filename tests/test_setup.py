@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from expressnet_jax.config import default
 from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
 from expressnet_jax.training.program import growth
-from expressnet_jax.training.setup import best_divisor, check, load_data, make_plan
+from expressnet_jax.training.setup import best_divisor, check, find_prepared, load_data, make_plan
 from expressnet_jax.training.targets import soft_targets
 from runs import train, write_pictures
 
@@ -89,6 +90,22 @@ def test_what_does_not_fit_the_data_is_refused_before_the_folder_is_made(tmp_pat
         train(config, tmp_path / "run")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_skips_bad_images_if_its_config_says_so(tmp_path, capsys):
+    for i, word in enumerate(("smile", "joy", "sad", "sad")):
+        path = tmp_path / "faces" / word / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), i).save(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    config = default()
+    config.data.dir = str(tmp_path / "data")
+    with pytest.raises(UserError, match=r"sad/3\.png: truncated.*--config\.data\.skip_bad=true"):
+        find_prepared(config, "folder", str(tmp_path / "faces"), key="data.name")
+    config.data.skip_bad = True
+    assert find_prepared(config, "folder", str(tmp_path / "faces"), key="data.name").splits == {"all": 3}
+    said = capsys.readouterr().err
+    assert "joy and smile are both read as happiness" in said and "sad/3.png (truncated" in said
 
 
 def test_a_config_of_another_kind_is_refused():

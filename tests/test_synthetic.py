@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.datasets.synthetic import FIRST_PERSON, Faces, Synthetic
-from expressnet_jax.data.faces import AU_NAMES, generate
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.synthetic import AU_NAMES, generate
 from expressnet_jax.errors import UserError
 
 SMALL = {"num_train": 32, "num_validation": 10, "num_test": 10}

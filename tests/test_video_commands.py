@@ -1,4 +1,4 @@
-"""`expressnet predict` with a film, and `expressnet webcam`: what they write, when they are stopped, and what is wrong.
+"""`expressnet predict` with a video, and `expressnet webcam`: what they write, stopped or with wrong input.
 
 A face is a frame of noise as a whole (`--detector none`), or a patch that a detector of the tests sees.
 """
@@ -18,44 +18,45 @@ import pytest
 from expressnet_jax import cli
 from expressnet_jax.deploy import video_commands
 from expressnet_jax.deploy.detector import Detector
-from expressnet_jax.deploy.film import Camera, Film
+from expressnet_jax.deploy.predict_inputs import predict_inputs
 from expressnet_jax.deploy.predictor import Predictor
-from expressnet_jax.deploy.video import Watcher
+from expressnet_jax.deploy.video_pipeline import VideoPipeline
+from expressnet_jax.deploy.video_reader import Camera, Video
 from expressnet_jax.errors import UserError
-from painted_films import RATE, Painted, noise, painted_frames, patches, read_rows, write_film
+from painted_videos import RATE, Painted, noise, painted_frames, patches, read_rows, write_video
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("film") / "noise.mp4")
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "noise.mp4")
 
 
 @pytest.fixture(scope="module")
-def long_film(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("film") / "long.mp4", 400)
+def long_video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "long.mp4", 400)
 
 
-def test_films_need_no_jax():
+def test_videos_need_no_jax():
     code = "import sys, expressnet_jax.deploy.video_commands; assert not {'jax', 'flax'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def predict_arguments(film, **given):
-    options = {"pictures": [str(film)], "model": "small", "detector": "none", "size": None, "align": True}
+def predict_arguments(video, **given):
+    options = {"inputs": [str(video)], "model": "small", "detector": "none", "size": None, "align": True}
     options |= {"equalize": False, "threads": 2, "csv": None, "annotate": None, "save": None, "json": False}
     return argparse.Namespace(**(options | given))
 
 
-def test_predict_writes_a_row_a_frame_with_the_predictors_probabilities(tmp_path, capsys, film):
+def test_predict_writes_a_row_a_frame_with_the_predictors_probabilities(tmp_path, capsys, video):
     path = tmp_path / "out.csv"
-    assert cli.main(["predict", str(film), "--detector", "none", "--csv", str(path)]) == 0
+    assert cli.main(["predict", str(video), "--detector", "none", "--csv", str(path)]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("30 frames, 30 faces found, 0 frames without a face\n1 track;") and err == f"wrote {path}\n"
-    predictor, read = Predictor(detector="none"), Film(film)
+    predictor, read = Predictor(detector="none"), Video(video)
     frames, table = list(read.frames()), read_rows(path)
     read.close()
     assert [(row["frame"], row["track"], row["video"]) for row in table] == [
-        (str(n), "1" if n > 1 else "", str(film)) for n in range(30)
+        (str(n), "1" if n > 1 else "", str(video)) for n in range(30)
     ]
     np.testing.assert_allclose([float(row["seconds"]) for row in table], np.arange(30) / RATE, atol=1e-4)
     for frame, row in zip(frames, table, strict=True):
@@ -70,10 +71,10 @@ def test_predict_writes_a_row_a_frame_with_the_predictors_probabilities(tmp_path
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.csv"]
 
 
-def test_predict_annotates_every_frame(tmp_path, capsys, film):
+def test_predict_annotates_every_frame(tmp_path, capsys, video):
     path = tmp_path / "out.mp4"
-    assert cli.main(["predict", str(film), "--detector", "none", "--annotate", str(path)]) == 0
-    before, after = Film(film), Film(path)
+    assert cli.main(["predict", str(video), "--detector", "none", "--annotate", str(path)]) == 0
+    before, after = Video(video), Video(path)
     assert (after.rate, after.length, after.size) == (before.rate, before.length, before.size)
     for a, b in zip(before.frames(), after.frames(), strict=True):
         assert a.time == pytest.approx(b.time, abs=1e-3)
@@ -82,8 +83,8 @@ def test_predict_annotates_every_frame(tmp_path, capsys, film):
     after.close()
 
 
-def test_a_film_without_a_face_is_exit_status_1(tmp_path, capsys):
-    path = write_film(tmp_path / "empty.mp4", 12)
+def test_a_video_without_a_face_is_exit_status_1(tmp_path, capsys):
+    path = write_video(tmp_path / "empty.mp4", 12)
     assert cli.main(["predict", str(path), "--csv", str(tmp_path / "out.csv"), "--size", "64"]) == 1
     out, err = capsys.readouterr()
     assert "12 frames without a face" in out and err.endswith(f"{path}: no face found\n")
@@ -92,14 +93,14 @@ def test_a_film_without_a_face_is_exit_status_1(tmp_path, capsys):
     ]
 
 
-def start(film, path, *more):
+def start(video, path, *more):
     """The command in a process of its own, stopped once it has written some batches."""
     command = [
         sys.executable,
         "-m",
         "expressnet_jax.cli",
         "predict",
-        str(film),
+        str(video),
         "--detector",
         "none",
         "--csv",
@@ -112,12 +113,12 @@ def start(film, path, *more):
     return process
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys, long_film):
-    process = start(long_film, tmp_path / "out.csv")
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys, long_video):
+    process = start(long_video, tmp_path / "out.csv")
     process.kill()
     process.communicate()
     left = (tmp_path / "out.csv").read_bytes()
-    again = lambda name: cli.main(["predict", str(long_film), "--detector", "none", "--csv", str(tmp_path / name)])
+    again = lambda name: cli.main(["predict", str(long_video), "--detector", "none", "--csv", str(tmp_path / name)])
     assert again("whole.csv") == 0
     whole = capsys.readouterr().out
     assert again("out.csv") == 0
@@ -128,24 +129,24 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys, lon
     assert out == whole
 
 
-def test_ctrl_c_leaves_whole_rows_and_a_whole_film(tmp_path, capsys, long_film):
-    process = start(long_film, tmp_path / "out.csv", "--annotate", str(tmp_path / "out.mp4"))
+def test_ctrl_c_leaves_whole_rows_and_a_whole_video(tmp_path, capsys, long_video):
+    process = start(long_video, tmp_path / "out.csv", "--annotate", str(tmp_path / "out.mp4"))
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and out == ""
     assert "the same command goes on" in err and err.endswith("stopped\n") and "Traceback" not in err
-    table, annotated = read_rows(tmp_path / "out.csv"), Film(tmp_path / "out.mp4")
+    table, annotated = read_rows(tmp_path / "out.csv"), Video(tmp_path / "out.mp4")
     assert 0 < len(table) < 400 and all(None not in row.values() for row in table)
     assert annotated.length == sum(1 for _ in annotated.frames()) <= len(table)
     annotated.close()
     assert not (tmp_path / "out.partial.mp4").exists()
 
-    short = write_film(tmp_path / "short.mp4", 8)  # an annotated film begins again
+    short = write_video(tmp_path / "short.mp4", 8)  # an annotated video begins again
     assert (
         cli.main(
             [
                 "predict",
-                str(long_film),
+                str(long_video),
                 "--detector",
                 "none",
                 "--csv",
@@ -157,7 +158,7 @@ def test_ctrl_c_leaves_whole_rows_and_a_whole_film(tmp_path, capsys, long_film):
         == 0
     )
     assert "beginning again" in capsys.readouterr().err
-    annotated = Film(short)
+    annotated = Video(short)
     assert annotated.length == 400 == len(read_rows(tmp_path / "out.csv"))
     annotated.close()
 
@@ -207,7 +208,7 @@ def painted_camera(monkeypatch):
         capture = Pictures(pictures)
         monkeypatch.setattr(video_commands, "Camera", lambda number: Camera(number, capture))
         monkeypatch.setattr(
-            video_commands, "make_watcher", lambda *_, **__: Watcher(Painted(), [Detector(patches, None)])
+            video_commands, "make_pipeline", lambda *_, **__: VideoPipeline(Painted(), [Detector(patches, None)])
         )
         return capture
 
@@ -256,7 +257,7 @@ def test_no_camera_is_one_line():
         Camera(7, Pictures(0, opened=False))
 
 
-def test_a_film_that_is_cut_short_says_where(tmp_path):
+def test_a_video_that_is_cut_short_says_where(tmp_path):
     whole = tmp_path / "whole.avi"
     writer = cv2.VideoWriter(str(whole), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), RATE, (64, 48))
     for image in noise(60):
@@ -268,7 +269,7 @@ def test_a_film_that_is_cut_short_says_where(tmp_path):
     with pytest.raises(
         UserError, match=r"^.*cut.avi: ends at 1.\d s of 3.0 s, after \d\d of 60 frames: truncated"
     ) as error:
-        video_commands.predict_film(predict_arguments(cut, csv=table))
+        predict_inputs(predict_arguments(cut, csv=table))
     there = int(str(error.value).split("after ")[1].split()[0])
     assert [int(row["frame"]) for row in read_rows(table)] == list(range(there))
 
@@ -276,12 +277,12 @@ def test_a_film_that_is_cut_short_says_where(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("text.mp4", b"no film at all\n" * 100, "not a film that can be read"),
-        ("empty.mkv", b"", "not a film that can be read"),
+        ("text.mp4", b"no video at all\n" * 100, "not a video that can be read"),
+        ("empty.mkv", b"", "not a video that can be read"),
         ("gone.mp4", None, "no such file"),
     ],
 )
-def test_what_is_no_film_is_one_line(tmp_path, capfd, name, content, told):
+def test_what_is_no_video_is_one_line(tmp_path, capfd, name, content, told):
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
@@ -290,9 +291,9 @@ def test_what_is_no_film_is_one_line(tmp_path, capfd, name, content, told):
     assert out == "" and err.startswith(f"error: {path}: {told}") and err.count("\n") == 1
 
 
-def test_a_torn_film_is_one_line(tmp_path, capfd, film):
+def test_a_torn_video_is_one_line(tmp_path, capfd, video):
     path = tmp_path / "torn.mp4"
-    path.write_bytes(film.read_bytes()[:5000])  # an MP4 of OpenCV has its index at its end
+    path.write_bytes(video.read_bytes()[:5000])  # an MP4 of OpenCV has its index at its end
     assert cli.main(["predict", str(path)]) == 2
     assert capfd.readouterr().err.count("\n") == 1
 
@@ -302,23 +303,22 @@ def test_a_torn_film_is_one_line(tmp_path, capfd, film):
     [
         ({"annotate": "out.avi"}, "MP4"),
         ({"annotate": "nowhere/out.mp4"}, "can't be written"),
-        ({"annotate": "film.mp4"}, "the film itself"),
+        ({"annotate": "video.mp4"}, "the input itself"),
         ({"csv": "nowhere/out.csv"}, "can't be written"),
-        ({"csv": "film.mp4"}, "something else is there"),
+        ({"csv": "video.mp4"}, "one of the inputs"),
         ({"csv": "notes.csv"}, "something else is there"),
         ({"save": "out.png"}, "--annotate"),
-        ({"json": True}, "--csv"),
         ({"threads": -1}, "threads"),
-        ({"pictures": ["film.mp4", "film.mp4"]}, "one film"),
+        ({"inputs": ["video.mp4", "video.mp4"], "annotate": "out.mp4"}, "several videos; give a folder"),
     ],
 )
-def test_what_can_not_be_done_is_one_line_before_anything_is_written(tmp_path, monkeypatch, film, options, told):
+def test_what_can_not_be_done_is_one_line_before_anything_is_written(tmp_path, monkeypatch, video, options, told):
     monkeypatch.chdir(tmp_path)
-    Path("film.mp4").write_bytes(film.read_bytes())
+    Path("video.mp4").write_bytes(video.read_bytes())
     Path("notes.csv").write_text("a,b\n1,2\n")
     options = {k: Path(v) if k in ("csv", "annotate", "save") else v for k, v in options.items()}
     with pytest.raises(UserError, match=told) as error:
-        video_commands.predict_film(predict_arguments("film.mp4", **options))
+        predict_inputs(predict_arguments("video.mp4", **options))
     assert "\n" not in str(error.value)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "notes.csv"]
-    assert Path("film.mp4").read_bytes() == film.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.csv", "video.mp4"]
+    assert Path("video.mp4").read_bytes() == video.read_bytes()

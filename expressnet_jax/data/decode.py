@@ -1,14 +1,13 @@
 """Encoded pictures <-> pixels. Shapes: N examples of a split, H height, W width, C channels (colour is R, G, B)."""
 
-import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
 
+from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -110,15 +109,17 @@ def storable(
 ) -> tuple[bytes, np.ndarray]:
     """A picture as it comes -> (the bytes to store, its pixels uint8[H,W,C]), or a UserError that says what is wrong.
 
-    PNG and JPEG files that hold what is declared stay as they are; everything else becomes PNG. Where gray is
-    declared (channels 1), three equal channels count as gray; where colour is declared, gray is repeated.
+    PNG and JPEG files that `decode` gives the same pixels of stay as they are; everything else becomes PNG.
+    Where gray is declared (channels 1), three equal channels count as gray; where colour is, gray is repeated.
     """
     if isinstance(image, np.ndarray):
         encoded, pixels = None, image if image.ndim == 3 else image[..., None]
         if pixels.dtype != np.uint8 or pixels.shape[2] not in (1, 3):
             raise UserError(f"pixels are {pixels.dtype}{list(pixels.shape)}, not uint8[H,W,1 or 3]")
     else:
-        encoded, pixels = _opened(image.read_bytes() if isinstance(image, Path) else image)
+        encoded = image.read_bytes() if isinstance(image, Path) else image
+        pixels, plain = read_image(encoded)
+        encoded = encoded if plain else None
     if size and pixels.shape[:2] != tuple(size):
         raise UserError(f"the picture is {pixels.shape[0]}x{pixels.shape[1]}, not {size[0]}x{size[1]}")
     declared = _with_channels(pixels, channels)
@@ -134,36 +135,6 @@ def encode_png(pixels: np.ndarray) -> bytes:
     if not ok:
         raise UserError(f"pixels of shape {pixels.shape} can't be written as PNG")
     return encoded.tobytes()
-
-
-def _opened(encoded: bytes) -> tuple[bytes | None, np.ndarray]:
-    """Bytes of any format -> (the same bytes if they may be stored as they are, pixels uint8[H,W,C]).
-
-    Pillow, for it refuses a truncated file where OpenCV fills the rest with gray.
-    """
-    try:
-        with Image.open(io.BytesIO(encoded)) as file:
-            file.load()
-            if file.format == "PNG" and b"IEND" not in encoded:  # Pillow is content once the last row is complete
-                raise OSError("the end of the PNG is missing")
-            plain = file.format in ("PNG", "JPEG") and file.mode in ("L", "RGB")
-            upright = ImageOps.exif_transpose(file)
-    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, zlib.error... for a broken file
-        raise UserError(f"the picture is truncated or unreadable ({error}); fetch the file again") from error
-    return encoded if plain else None, _eight_bits(upright)
-
-
-def _eight_bits(image: Image.Image) -> np.ndarray:
-    """A picture of any mode -> uint8[H,W,1] if it is gray, else uint8[H,W,3]; transparency is dropped."""
-    if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-        return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
-    if image.mode in ("I", "F"):
-        raise UserError("the picture has 32 bits a pixel; save it with 8")
-    if image.mode in ("L", "LA", "1"):
-        return np.asarray(image.convert("L"))[..., None]
-    if image.mode in ("P", "PA"):
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns of transparent palettes
-    return np.asarray(image.convert("RGB"))
 
 
 def _with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:

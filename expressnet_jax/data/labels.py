@@ -9,6 +9,7 @@ from expressnet_jax.errors import UserError
 
 BASIC = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 WITH_CONTEMPT = (*BASIC, "contempt")
+LABELS = ("auto", "own")  # how a user's labels become classes: by their meaning where all have one, or as they are
 
 FER2013_CODES = dict(enumerate(BASIC))
 RAFDB_CODES = dict(enumerate(("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral"), start=1))

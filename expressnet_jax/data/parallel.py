@@ -4,7 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,6 +21,11 @@ def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def work_and_items(records: Iterable[Result]) -> tuple[Callable[[Any], Result], Iterable[Any]]:
+    """Return what `InOrder` is made of; of any other iterable, its items, on which there is no work."""
+    return (records.work, records.items) if isinstance(records, InOrder) else (lambda item: item, records)
 
 
 class InOrder(Sequence[Result]):

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
+from expressnet_jax.data.datasets.locate import refuse_wrong_file
 from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
 from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError, one_line
@@ -40,6 +41,7 @@ def prepare(
     data_dir: Path,
     overwrite: bool = False,
     beam: Sequence[str] | None = None,
+    skip_bad: bool = False,
     **options: Any,
 ) -> Prepared:
     """Reads a data set's official layout, checks every picture, and stores all of it below `data_dir`.
@@ -48,11 +50,14 @@ def prepare(
     Nothing is visible under its name until everything is written. A run that was killed leaves its whole files
     of EXAMPLES_PER_FILE pictures in a hidden folder, and the same call goes on behind them.
     With `beam`, options of an Apache Beam pipeline, that writes it on its machines, and a killed run begins anew.
+    An image that can't be used ends it, after all such images are found and named; with `skip_bad` they are left out.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
     data_dir = Path(data_dir).expanduser()
     source = None if source is None else Path(source).expanduser()
     stored_as = _stored_as(dataset, options)
+    if skip_bad and beam is not None:
+        raise UserError("--skip_bad: not with --beam, whose machines don't know how many others have left out")
     cls = _checked_class(dataset, source)
     options = cls.all_options(options)
     with _disk_errors(data_dir), _stage(data_dir, stored_as) as stage:
@@ -61,6 +66,7 @@ def prepare(
             return load(stored_as, data_dir)
         _begin(stage, origin, overwrite or beam is not None)
         builder = cls(data_dir=stage, source=source, options=options)
+        builder.skip_bad = skip_bad
         if beam is None:
             _write_records(builder)
         else:
@@ -89,6 +95,8 @@ def _checked_class(dataset: str, source: Path | None) -> type[FaceBuilder]:
         raise UserError(f"{dataset}: no source given. {cls.HOW_TO_GET}")
     if source is not None and not source.exists():
         raise UserError(f"{dataset}: {source} does not exist. {cls.HOW_TO_GET}")
+    if source is not None and source.is_file():
+        refuse_wrong_file(dataset, source, cls.FILES, cls.HOW_TO_GET)
     return cls
 
 
@@ -150,6 +158,7 @@ def _write_records(builder: FaceBuilder) -> None:
     writer.initialize_splits([stored_split(split) for split in splits], fail_if_exists=False)
     for split, records in splits.items():
         _write_split(builder, writer, split, records, lengths.get(stored_split(split), ()))
+    builder.refuse_bad()
     (folder / "metadata.json").unlink(missing_ok=True)  # empty; TFDS writes one where it goes on
 
 
@@ -165,7 +174,7 @@ def _write_split(
     part = lambda number: Path(builder.data_dir).parents[1] / f"{split}_{number}.npz"
     store_part = lambda: np.savez(part(len(ledger.parts)), **ledger.close_part())
     ledger.parts += [_read_part(builder.name, part(number)) for number in range(len(files))]
-    shown = _shown(builder, split, records, sum(files))
+    shown = _shown(builder, split, records, sum(files), len(ledger.bad))
     room = EXAMPLES_PER_FILE
     while batch := list(islice(shown, min(EXAMPLES_PER_WRITE, room))):
         room -= len(batch)
@@ -176,8 +185,8 @@ def _write_split(
     if room < EXAMPLES_PER_FILE:
         store_part()
     writer.close_splits([stored_split(split)])
-    if not ledger.parts:
-        raise UserError(f"{builder.name}: the split {split} holds no pictures; check the source")
+    if not ledger.parts and not builder.refused:
+        raise UserError(f"{builder.name}: the split {split} holds no images that can be used; check the source")
 
 
 def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
@@ -196,12 +205,15 @@ def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _shown(builder: FaceBuilder, split: str, records: Iterable[Record], done: int) -> Iterator[dict[str, Any]]:
-    """The split's examples behind the first `done`, with a bar on a terminal."""
+def _shown(
+    builder: FaceBuilder, split: str, records: Iterable[Record], done: int, bad: int
+) -> Iterator[dict[str, Any]]:
+    """The split's examples behind the first `done` and as many `bad` ones, with a bar on a terminal."""
     if done:
         print(f"{builder.name} {split}: going on behind {done:,} pictures", file=sys.stderr)
     total = len(records) if hasattr(records, "__len__") else None
-    rest = records[done:] if isinstance(records, Sequence) else islice(records, done, None)
+    first = done + bad
+    rest = records[first:] if isinstance(records, Sequence) else islice(records, first, None)
     examples = builder.examples(split, rest)
     yield from tqdm(examples, f"{builder.name} {split}", total, initial=done, unit="", disable=not sys.stderr.isatty())
 

@@ -36,6 +36,7 @@ SHOWN = {
     "cutout": ("side {:g}", (0.2, 0.3, 0.4, 0.5)),
     "erase": ("p {:g}", (1.0,)),
 }
+NOTHING = "nothing to show: the split holds no pictures; name another split"
 EFFECTS = 8  # pictures beside the original
 TRIES = 32  # draws to choose from, and partners for mixup and cutmix
 
@@ -64,7 +65,7 @@ def show(
     cutmix is on, the caption gives each class's share in per cent. Without a size all take the first picture's;
     without channels they are gray if all are.
     """
-    indices = _some_of_each_class(split, columns, seed)
+    indices = some_of_each_class(split, columns, seed)
     images, labels = _decoded(split, indices, size, channels), split.labels[indices]
     captions = [f"{split.classes[label]}  #{i}" for label, i in zip(labels, indices, strict=True)]
     title = f"{len(split):,} pictures, {len(split.classes)} classes"
@@ -87,6 +88,8 @@ def show_augmentations(
     Strengths rise from left to right for each of two draws that lie far apart; flip and erase, which happen or
     don't, show several draws. The last rows mix the picture with others, each class's share above in per cent.
     """
+    if not len(split):
+        raise UserError(NOTHING)
     order = np.random.default_rng(seed).permutation(len(split))
     others = order[split.labels[order] != split.labels[order[:1]]]
     indices = np.concatenate([order[:1], (others if len(others) else order)[:TRIES]])
@@ -118,8 +121,14 @@ def write_grid(rows: Sequence[tuple[str, Sequence[Cell]]], title: str, output: P
     return _save(page, Path(output))
 
 
-def _some_of_each_class(split: "Split", count: int, seed: int) -> np.ndarray:
-    """int64[n], up to `count` random positions for each class, class by class."""
+def some_of_each_class(split: "Split", count: int, seed: int) -> np.ndarray:
+    """Draw int64[n], up to `count` random positions for each class, class by class.
+
+    Raises:
+      UserError: the split is empty.
+    """
+    if not len(split):
+        raise UserError(NOTHING)
     random = np.random.default_rng(seed)
     members = (np.flatnonzero(split.labels == k) for k in range(len(split.classes)))
     return np.concatenate([np.sort(random.permutation(positions)[:count]) for positions in members])
@@ -127,8 +136,6 @@ def _some_of_each_class(split: "Split", count: int, seed: int) -> np.ndarray:
 
 def _decoded(split: "Split", indices: np.ndarray, size: Size, channels: int | None) -> np.ndarray:
     """uint8[n,H,W,C], all of one size."""
-    if not len(indices):
-        raise UserError("nothing to show: the split holds no pictures; name another split")
     if size is None:
         size = decode(split.encoded(int(indices[0])), None, 1).shape[:2]
     images = np.stack([decode(split.encoded(int(i)), size, channels or 3) for i in indices])

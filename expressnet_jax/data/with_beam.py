@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
-from expressnet_jax.data.parallel import InOrder
+from expressnet_jax.data.parallel import work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.errors import UserError
 
@@ -42,11 +42,11 @@ def collection(check: Callable[[Record], tuple[dict[str, Any], dict[str, Any]]],
     """The checked records as Beam makes them: numbered, each on whichever machine is free."""
     import apache_beam as beam
 
-    work, items = (records.work, records.items) if isinstance(records, InOrder) else (None, records)
+    work, items = work_and_items(records)
 
     def make(numbered: tuple[int, Any]) -> tuple[int, dict[str, Any]]:
         number, item = numbered
-        return number, check(work(item) if work else item)[0]
+        return number, check(work(item))[0]
 
     return beam.Create(list(enumerate(items))) | beam.Map(make)
 

@@ -40,7 +40,7 @@ def annotate(
     Args:
       titles: what stands before the labels: numbers of tracks.
       labels: the class of each face, where it is not the likeliest one.
-      sides: title -> on which side of its face its panel was drawn in the film's last frame, and is best drawn again;
+      sides: title -> on which side of its face its panel was drawn in the video's last frame, and is best drawn again;
         brought up to date.
     """
     drawn = image.copy()

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from expressnet_jax.arguments import key_and_value
+from expressnet_jax.data.labels import LABELS
 from expressnet_jax.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--seed", type=int, help="default: 0")
     sub.add_argument("--holdout", type=float, help="share that does not train, without validation/; default: 0.2")
     sub.add_argument(
+        "--labels",
+        choices=LABELS,
+        help="own keeps labels of one meaning, such as joy and smile, as classes; default: auto",
+    )
+    sub.add_argument(
         "--set", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the run's config"
     )
 
@@ -78,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     keep_compiled()
     keys = {"epochs": "train.epochs", "learning_rate": "optimizer.learning_rate", "seed": "seed"}
-    keys |= {"holdout": "data.holdout"}
+    keys |= {"holdout": "data.holdout", "labels": "data.options.labels"}
     given = {key: getattr(arguments, name) for name, key in keys.items() if getattr(arguments, name) is not None}
     names = ("data", "output", "init_from", "detector", "size", "align")
     request = Request(*(getattr(arguments, name) for name in names), dict(arguments.set) | given)
@@ -106,22 +112,26 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
       Interrupted: the training was stopped, with a checkpoint.
     """
     from expressnet_jax.data.prepare import prepare
+    from expressnet_jax.data.remarks import LEFT_OUT, LITTER, remarks
     from expressnet_jax.deploy import detector, own_faces
     from expressnet_jax.deploy.finetune_recipe import NAME, make_config
     from expressnet_jax.training.loop import say
     from expressnet_jax.training.setup import load_data
 
     make_detector = make_detector or detector.make_detector
-    samples = own_faces.list_photographs(request.data)
+    labels, notes = request.overrides.get("data.options.labels", "auto"), {}
+    samples = own_faces.list_photographs(request.data, labels, notes)
     origin = find_origin(request.init_from)
     cutting = check(request, samples, origin, make_detector)
     with claimed(request, cutting) as output:
-        others = own_faces.other_files(request.data)
+        others, litter = notes.pop(LEFT_OUT, {}), notes.pop(LITTER, 0)
+        for line in remarks(str(request.data), notes, "--labels own"):
+            say(line)
         seen = own_faces.store_faces(samples, output / "faces", cutting, make_detector)
-        faces = own_faces.write_lists(samples, seen, others, output)
+        faces = own_faces.write_lists(samples, seen, others, output, labels)
         say(own_faces.summary(seen, others))
-        own_faces.check_classes(samples, seen, cutting)
-        prepare("folder", faces, output / "data", name=NAME)
+        own_faces.check_classes(samples, seen, cutting, labels)
+        prepare("folder", faces, output / "data", name=NAME, labels=labels)
         overrides = request.overrides | {"data.dir": str(output / "data")}
         data = load_data(make_config(origin, overrides))
         config = make_config(origin, overrides, data.chosen.train)
@@ -130,7 +140,7 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
         if done.get("run") == folder.name and (output / "model.onnx").is_file():
             say(f"finished before: {folder} holds the training on these very faces")
             return done
-        told = {"data": str(request.data), "files": own_faces.counts(seen, others), "run": folder.name}
+        told = {"data": str(request.data), "files": own_faces.counts(seen, others, litter), "run": folder.name}
         return learn(config, data, origin, folder, output, told)
 
 

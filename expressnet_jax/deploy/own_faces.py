@@ -24,19 +24,20 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from expressnet_jax.data.datasets.folder import Sample, class_names, list_samples
-from expressnet_jax.data.datasets.trees import SUFFIXES, class_tree, split_of
+from expressnet_jax.data.datasets.folder import Sample, class_names, list_samples, shared_meanings
+from expressnet_jax.data.datasets.trees import class_tree
 from expressnet_jax.data.decode import encode_png
 from expressnet_jax.data.labels import canonical, some
+from expressnet_jax.data.media_files import read_head
+from expressnet_jax.data.media_types import identify
 from expressnet_jax.data.parallel import in_order
 from expressnet_jax.deploy.crop import cut_face
 from expressnet_jax.deploy.detector import Detector, Found
 from expressnet_jax.deploy.pictures import read_picture
-from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.errors import UserError, one_line, printable
 from expressnet_jax.evaluation.files import write_bytes
 
 FACE, NO_FACE, UNREADABLE = "face", "no face", "unreadable"
-FORMATS = " ".join(sorted(SUFFIXES))
 LARGER = 2  # times the network's side, to look at and for the next network
 FEWEST = 5  # faces of a class in training: one in five is held out
 HEADER = ("picture", "class", "split", "person", "status", "faces", "left", "top", "width", "height", "score")
@@ -67,44 +68,44 @@ class Seen(NamedTuple):
     reason: str = ""
 
 
-def list_photographs(source: Path) -> list[Sample]:
+def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] | None = None) -> list[Sample]:
     """The photographs of class folders, of split folders above them, or of a CSV with path and label.
+
+    `labels` is the option of the data set `folder`; what takes no part, and why, goes into the notes.
 
     Raises:
       UserError: nothing there, no training pictures, an empty class, one class only.
     """
+    notes = {} if notes is None else notes
     if not source.exists():
         raise UserError(f"--data {source}: no such folder; give one with a folder of photographs for each class")
+    if source.is_file() and (found := identify(read_head(source))).kind != "text":
+        remedy = (
+            "unpack it and give the folder that comes out" if "archive" in found.name else "give a folder or a list"
+        )
+        raise UserError(f"--data {source}: {found.name}; {remedy}")
     for split, classes in class_tree(source).items() if source.is_dir() else ():
         if empty := [word for word, paths in classes.items() if not paths]:
             where = "" if split == "all" else f" of {split}"
             raise UserError(
-                f"--data {source}: the class folder {empty[0]}/{where} holds no picture ({FORMATS}); put some in, or"
+                f"--data {source}: the class folder {printable(empty[0])}/{where} holds no image; put some in, or"
                 " remove it"
             )
-    samples = list(list_samples(source))
+    samples = list(list_samples(source, notes))
     if not {"train", "all"} & {sample.split for sample in samples}:
         raise UserError(f"--data {source}: nothing to learn from: there is no train/ beside {samples[0].split}/")
-    if len(names := set(classes_of(samples).values())) < 2:
+    names = set(classes_of(samples, labels).values())
+    notes.update(shared_meanings((sample.word for sample in samples), names))
+    if len(names) < 2:
         raise UserError(f"--data {source}: every picture is of one class, {names.pop()}; a classifier needs two")
     return samples
 
 
-def classes_of(samples: Iterable[Sample]) -> dict[str, str]:
+def classes_of(samples: Iterable[Sample], labels: str = "auto") -> dict[str, str]:
     """Every label as people write it -> the class it stands for, as the data set `folder` will have it."""
     words = {sample.word for sample in samples}
-    classes = class_names(words)
+    classes = class_names(words, labels)
     return {word: word if word in classes else canonical(word) for word in sorted(words)}
-
-
-def other_files(source: Path) -> list[str]:
-    """What lies in class folders and is no picture by its name: it takes no part, and is named for that."""
-    if source.is_file():
-        return []
-    names = (path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file())
-    depth = lambda name: 2 if split_of(name.parts[0]) else 1
-    shown = (name for name in names if len(name.parts) > depth(name) and not name.name.startswith("."))
-    return [name.as_posix() for name in shown if name.suffix.lower() not in SUFFIXES and name.parts[0] != "__MACOSX"]
 
 
 def store_faces(
@@ -183,9 +184,9 @@ def stored_side(image: np.ndarray, found: Found, margin: float | None, side: int
     return LARGER * side if given >= LARGER * side else side
 
 
-def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutting) -> None:
+def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutting, labels: str = "auto") -> None:
     """Raises UserError for a class without a face, or with too few in training to hold any out."""
-    meaning = classes_of(samples)
+    meaning = classes_of(samples, labels)
     pictures = Counter(meaning[sample.word] for sample in samples)
     pairs = [(meaning[s.word], s.split) for s, each in zip(samples, seen, strict=True) if each.status == FACE]
     faces, learned = (
@@ -205,9 +206,14 @@ def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutt
             )
 
 
-def write_lists(samples: Sequence[Sample], seen: Sequence[Seen], others: Sequence[str], output: Path) -> Path:
-    """OUTPUT/faces.csv for people, OUTPUT/faces/list.csv for `prepare`, which is returned."""
-    meaning = classes_of(samples)
+def write_lists(
+    samples: Sequence[Sample], seen: Sequence[Seen], others: Mapping[str, str], output: Path, labels: str = "auto"
+) -> Path:
+    """OUTPUT/faces.csv for people, OUTPUT/faces/list.csv for `prepare`, which is returned.
+
+    others: the files that are no images, with the reason why each takes no part.
+    """
+    meaning = classes_of(samples, labels)
     rows, listed = [], []
     for sample, each in zip(samples, seen, strict=True):
         where = [*each.box, each.score] if each.status == FACE else [""] * 5
@@ -215,7 +221,7 @@ def write_lists(samples: Sequence[Sample], seen: Sequence[Seen], others: Sequenc
         rows.append([*who, each.status, each.faces, *where, each.crop, each.reason])
         if each.status == FACE:
             listed.append([each.crop, sample.word, sample.split, sample.subject, each.sha256])
-    rows += [[name, "", "", "", "other file", *[""] * 7, f"not read; the formats are {FORMATS}"] for name in others]
+    rows += [[name, "", "", "", "other file", *[""] * 7, why] for name, why in others.items()]
     write_bytes(output / "faces.csv", _table([(*HEADER, "crop", "reason"), *rows]))
     # A column that says nothing would make persons or splits of nothing.
     columns = {"path": 0, "label": 1, "split": 2, "subject": 3, "sha256": 4}
@@ -226,11 +232,11 @@ def write_lists(samples: Sequence[Sample], seen: Sequence[Seen], others: Sequenc
     return write_bytes(output / "faces" / "list.csv", _table(table))
 
 
-def summary(seen: Sequence[Seen], others: Sequence[str]) -> str:
+def summary(seen: Sequence[Seen], others: Mapping[str, str]) -> str:
     """One line: how many faces there are, and what takes no part."""
     by_status = {status: [each.key for each in seen if each.status == status] for status in (NO_FACE, UNREADABLE)}
     left_out = {"without a face": by_status[NO_FACE], "that can't be read": by_status[UNREADABLE]}
-    left_out["of other kinds"] = others
+    left_out["of other kinds"] = [f"{name}: {why}" for name, why in others.items()]
     told = [f"{len(names):,} {what} ({some(names, 3)})" for what, names in left_out.items() if names]
     found = f"{sum(each.status == FACE for each in seen):,} faces from {len(seen):,} photographs"
     if several := sum(each.faces > 1 for each in seen):
@@ -238,10 +244,13 @@ def summary(seen: Sequence[Seen], others: Sequence[str]) -> str:
     return f"{found}; left out: {', '.join(told)}; faces.csv names all" if told else found
 
 
-def counts(seen: Sequence[Seen], others: Sequence[str]) -> dict[str, int]:
-    """Photographs by what became of them, for a report."""
+def counts(seen: Sequence[Seen], others: Mapping[str, str], litter: int) -> dict[str, int]:
+    """Files by what became of them, for a report."""
     tally: Mapping[str, int] = Counter(each.status for each in seen)
-    return {status: tally[status] for status in (FACE, NO_FACE, UNREADABLE)} | {"other file": len(others)}
+    return {status: tally[status] for status in (FACE, NO_FACE, UNREADABLE)} | {
+        "other file": len(others),
+        "litter": litter,
+    }
 
 
 def _stamp(path: Path, cutting: Cutting) -> str:

@@ -1,30 +1,26 @@
-"""Pictures as people have them -> pixels uint8[H,W,3] in the order red, green, blue, upright."""
+"""Images as callers have them -> pixels uint8[H,W,3] in the order red, green, blue, upright."""
 
-import io
-import warnings
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.data.image_io import read_image, to_pixels
+from expressnet_jax.errors import UserError, one_line, printable
 
-MOST_PIXELS = 100_000_000  # 300 MB decoded; a file of a few kilobytes may claim any number
-NO_PICTURE = "not a picture that can be read; give a PNG or a JPEG"
 SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
 
 Picture = str | PathLike | bytes | Image.Image | np.ndarray
 
 
 def read_picture(source: Picture, name: str = "") -> np.ndarray:
-    """A path, encoded bytes, a Pillow picture, or uint8[H,W], [H,W,1], [H,W,3] or [H,W,4] -> uint8[H,W,3].
+    """Return uint8[H,W,3] from a path, encoded bytes, a Pillow image, or uint8[H,W], [H,W,1], [H,W,3] or [H,W,4].
 
-    What EXIF says of the orientation is applied, transparency is laid on white, 16 bits become 8, and of an animation
-    the first picture is taken. `name` is what errors call it; by default its path.
+    Files are decoded as in training, see `data/image_io.py`. `name` is what errors call it; by default its path.
 
     Raises:
-      UserError: no picture, a truncated one, or one of more than MOST_PIXELS.
+      UserError: no image, a truncated one, or one that is too large.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, name or "the array")
@@ -35,52 +31,31 @@ def read_picture(source: Picture, name: str = "") -> np.ndarray:
     if not isinstance(source, str | PathLike):
         kind = type(source).__name__
         raise UserError(f"{name or 'the picture'}: {kind}; give a path, bytes, a Pillow picture or uint8[H,W,3]")
+    name = printable(name or source)
     try:
         encoded = Path(source).read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        raise UserError(f"{source}: can't be read ({getattr(error, 'strerror', None) or error})") from error
-    return _decoded(encoded, name or str(source))
+        raise UserError(f"{name}: can't be read ({getattr(error, 'strerror', None) or error})") from error
+    return _decoded(encoded, name)
 
 
 def _decoded(encoded: bytes, name: str) -> np.ndarray:
-    if not encoded:
-        raise UserError(f"{name}: an empty file; fetch it again")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of broken metadata; for the number of pixels our own limit is below
-            picture = Image.open(io.BytesIO(encoded))
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{name}: more than {MOST_PIXELS:,} pixels; make it smaller") from error
-    except Exception as error:  # Pillow raises OSError, SyntaxError, struct.error, ... for what is no picture
-        raise UserError(f"{name}: {NO_PICTURE}") from error
-    with picture:
-        if picture.format == "EPS":  # a program, which Pillow would have Ghostscript run
-            raise UserError(f"{name}: {NO_PICTURE}")
-        return _from_pillow(picture, name)
+        return _three_channels(read_image(encoded).pixels)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
 
 
 def _from_pillow(picture: Image.Image, name: str) -> np.ndarray:
     width, height = picture.size
     if not width * height:
         raise UserError(f"{name}: {width}x{height}; give a picture with pixels")
-    if width * height > MOST_PIXELS:
-        raise UserError(f"{name}: {width}x{height} are more than {MOST_PIXELS:,} pixels; make it smaller")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of broken metadata beside good pixels
-            return _rgb(ImageOps.exif_transpose(picture))
-    except Exception as error:  # a truncated file shows only now, in as many kinds of error
+        return _three_channels(to_pixels(ImageOps.exif_transpose(picture)))
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error
+    except Exception as error:  # a truncated file shows only now, in as many kinds of error as there are formats
         raise UserError(f"{name}: truncated or damaged ({one_line(error, 80)}); fetch it again") from error
-
-
-def _rgb(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I;16") or picture.mode == "I":  # Pillow's own conversion would clip at 255
-        pixels = np.asarray(picture).astype(np.int64)
-        return _from_array(np.clip(pixels >> 8, 0, 255).astype(np.uint8), "")
-    if picture.has_transparency_data:
-        over = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-    return np.asarray(picture.convert("RGB"))
 
 
 def _from_array(pixels: np.ndarray, name: str) -> np.ndarray:
@@ -88,10 +63,10 @@ def _from_array(pixels: np.ndarray, name: str) -> np.ndarray:
         raise UserError(f"{name}: {pixels.dtype}{list(pixels.shape)}; give uint8[H,W], [H,W,1], [H,W,3] or [H,W,4]")
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    if pixels.shape[2] == 1:
-        return np.repeat(pixels, 3, axis=2)
-    if pixels.shape[2] == 4:
-        return _rgb(Image.fromarray(pixels))
-    if pixels.shape[2] != 3:
+    if pixels.shape[2] not in (1, 3, 4):
         raise UserError(f"{name}: {pixels.shape[2]} channels; give 1, 3 or 4")
-    return np.ascontiguousarray(pixels)
+    return _three_channels(to_pixels(Image.fromarray(pixels)) if pixels.shape[2] == 4 else pixels)
+
+
+def _three_channels(pixels: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)

@@ -15,6 +15,7 @@ import numpy as np
 
 from expressnet_jax.deploy.crop import cut_face
 from expressnet_jax.deploy.detector import DEFAULT, Found, make_detector
+from expressnet_jax.deploy.model_files import not_a_model
 from expressnet_jax.deploy.onnx_predict import OnnxPredictor, onnx_predict
 from expressnet_jax.deploy.pictures import Picture, read_picture
 from expressnet_jax.deploy.quality import flags
@@ -128,8 +129,12 @@ def load_model(model: str | Path, threads: int = 0) -> OnnxPredictor:
     """A shipped model by name, or a file.
 
     Raises:
-      UserError: neither.
+      UserError: neither; names a training run and other programs' files as what they are.
     """
-    if str(model) not in SHIPPED and not Path(model).is_file():
+    if str(model) in SHIPPED:
+        return onnx_predict(WEIGHTS / SHIPPED[str(model)], threads=threads)
+    if reason := not_a_model(Path(model)):
+        raise UserError(f"model: {model}: {reason}")
+    if not Path(model).is_file():
         raise UserError(f"model: {model}: no such file, nor one of the shipped {', '.join(SHIPPED)}")
-    return onnx_predict(WEIGHTS / SHIPPED[str(model)] if str(model) in SHIPPED else model, threads=threads)
+    return onnx_predict(model, threads=threads)

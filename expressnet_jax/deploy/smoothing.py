@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-# Chosen on a film of 20 s, as it is and spoilt by noise, compression and shrinking: the least time constant that leaves
+# Chosen on a video of 20 s, as it is and spoilt by noise, compression and shrinking: the least constant that leaves
 # hardly a change which does not last. A label that does shows up 0.1 to 0.2 s late.
 TIME_CONSTANT = 0.2  # seconds
 ODDS = 1.2  # how much likelier than the shown label another one must be

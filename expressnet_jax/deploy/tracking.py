@@ -1,4 +1,4 @@
-"""Which face of this frame is which of the last: found boxes -> numbers that stay with a face through a film.
+"""Which face of this frame is which of the last: found boxes -> numbers that stay with a face through a video.
 
 Every track says where its face should be by now; these places and the found boxes are paired so that the distances sum
 to the least (Kuhn 1955; the scheme is that of SORT, Bewley et al. 2016). Distances are counted in sizes of a face, not
@@ -130,7 +130,7 @@ def paired(expected: Sequence[Box], found: Sequence[Box]) -> list[tuple[int, int
     """
     if not len(expected) or not len(found):
         return []
-    from scipy.optimize import linear_sum_assignment  # takes longer to import than a film to open
+    from scipy.optimize import linear_sum_assignment  # takes longer to import than a video to open
 
     apart = np.minimum(distances(np.asarray(expected, float), np.asarray(found, float)), REACH)
     rows, columns = linear_sum_assignment(apart)

@@ -1,60 +1,104 @@
-"""The commands of `expressnet` about films: predict, where it is given one, and webcam."""
+"""The commands of `expressnet` about videos: predict, where it is given one, and webcam."""
 
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
 from expressnet_jax import __version__
-from expressnet_jax.deploy.annotate import annotate
-from expressnet_jax.deploy.film import Camera, Film, FilmWriter
-from expressnet_jax.deploy.film_table import FilmTable, Summary, digest, rows
-from expressnet_jax.deploy.video import Follower, Watched, Watcher, batch_size, make_watcher
+from expressnet_jax.deploy.output_files import print_result
+from expressnet_jax.deploy.outputs import MediaCsv, json_summary
+from expressnet_jax.deploy.video_damage import Damage
+from expressnet_jax.deploy.video_outputs import VideoOutputs
+from expressnet_jax.deploy.video_pipeline import TrackState, VideoPipeline, batch_size, make_pipeline
+from expressnet_jax.deploy.video_reader import Camera, Video
+from expressnet_jax.deploy.video_table import Summary, VideoTable, digest
+from expressnet_jax.deploy.video_writer import VideoWriter
 from expressnet_jax.deploy.webcam import Lines
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, printable
 
 NO_FACE = 1  # exit status; 0: there was a face; what can't be read is a UserError
-SIZE = 320  # pixels that the detector looks at: most films are of large faces and many frames
+SIZE = 320  # pixels that the detector looks at: most videos are of large faces and many frames
 
 
-def predict_film(arguments: argparse.Namespace) -> int:
-    """Exit status 0 or NO_FACE. The summary goes to stdout, progress to a terminal on stderr.
+class SharedOutputs(NamedTuple):
+    """What the inputs of a run have in common; a video of its own has none of it.
+
+    Attributes:
+      pipeline: finds and predicts the faces of all videos.
+      table: the rows of all inputs, if they are wanted.
+    """
+
+    pipeline: VideoPipeline
+    table: MediaCsv | None
+
+
+def predict_video(
+    arguments: argparse.Namespace,
+    path: str,
+    annotated: Path | None = None,
+    shared: SharedOutputs | None = None,
+    shown: str | None = None,
+) -> int:
+    """Predict a video and return exit status 0 or NO_FACE. Progress goes to a terminal on stderr.
+
+    Its CSV is its own and can be continued, or that of `shared`. The summary goes to stdout, or as JSON behind the
+    frames. `annotated` is where the video with boxes goes, `shown` the name that it has in the outputs.
 
     Raises:
-      UserError: what can't be read or written; of a film that is cut short, after all that is there.
+      UserError: what can't be read or written.
+      TruncatedVideo: the file is cut short, after all that is there.
     """
-    name = _only_film(arguments)
+    name = shown or path
     with contextlib.ExitStack() as stack:
-        film = stack.enter_context(contextlib.closing(Film(name)))
-        watcher = _watcher(arguments)
-        summary = Summary(watcher.predictor.classes)
-        follower, start, table, writer = Follower(), 0, None, None
-        sides: dict[str, int] = {}
-        if arguments.annotate:
-            writer = stack.enter_context(contextlib.closing(_writer(arguments.annotate, film)))
-        if arguments.csv:
-            settings = _settings(arguments, film, watcher)
-            table = FilmTable(arguments.csv, watcher.predictor.classes, name, settings)
-            follower, start = _continued(stack.enter_context(table), summary, alone=writer is None)
-        stream = watcher.watch(film.frames(start), follower, batch_size(film.size), keep_images=writer is not None)
-        progress = {"total": film.length or None, "initial": start, "unit": " frames", "leave": False}
+        video = stack.enter_context(contextlib.closing(Video(path)))
+        pipeline = shared.pipeline if shared else make_run_pipeline(arguments)
+        summary = Summary(pipeline.predictor.classes)
+        tracks, start, own, writer = TrackState(), 0, None, None
+        if annotated:
+            writer = stack.enter_context(contextlib.closing(VideoWriter(annotated, video.rate, video.size)))
+        if arguments.csv and not shared:
+            own = VideoTable(arguments.csv, summary.classes, name, _settings(arguments, path, pipeline))
+            tracks, start = _continued(stack.enter_context(own), summary, alone=writer is None)
+        outputs = VideoOutputs(name, summary, own, shared.table if shared else None, writer, arguments.json)
+        stream = pipeline.run(video.frames(start), tracks, batch_size(video.size), keep_images=writer is not None)
+        progress = {"total": video.length or None, "initial": start, "unit": " frames", "leave": False}
         stream = stack.enter_context(contextlib.closing(stream))
-        with _stop_told(table, writer), tqdm(disable=None, dynamic_ncols=True, **progress) as bar:
+        with _stop_told(own, writer), tqdm(disable=None, dynamic_ncols=True, **progress) as bar:
             for batch in stream:
-                _record(batch, name, summary, table, follower)
-                for watched in batch if writer else ():
-                    writer.write(drawn(watched, summary.classes, sides))
+                outputs.write(batch, tracks)
                 bar.update(len(batch))
-    print(summary.text())
-    for path in filter(None, (arguments.csv, summary.frames and arguments.annotate)):
-        print(f"wrote {path}", file=sys.stderr)
-    film.check_end(summary.frames)
+    _report(name, summary, video.damage, as_json=arguments.json, several=shared is not None)
+    for written in filter(None, (own and own.path, summary.frames and annotated)):
+        print(f"wrote {printable(written)}", file=sys.stderr)
+    _raise_if_cut(name, video.damage)
     return _status(summary, name)
+
+
+class TruncatedVideo(UserError):
+    """A video's file ends before the video does; what is there was predicted."""
+
+
+def _report(name: str, summary: Summary, damage: Damage, as_json: bool, several: bool) -> None:
+    """The summary on stdout; what is damaged there and on stderr."""
+    head = f"{printable(name)}: " if several else ""
+    if as_json:
+        print_result(json_summary(name, summary, damage))
+    else:
+        print_result(f"{head}{summary.text()}" + (f"\n{damage.text()}" if damage.lost else ""))
+    if damage.text() and not damage.truncated:
+        print(f"{printable(name)}: {damage.text()}", file=sys.stderr)
+
+
+def _raise_if_cut(name: str, damage: Damage) -> None:
+    if not damage.decoded:
+        raise UserError(f"{name}: no frame of this video can be decoded; fetch it again")
+    if damage.truncated:
+        raise TruncatedVideo(f"{name}: {damage.truncated}")
 
 
 def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
@@ -66,17 +110,18 @@ def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
     name = f"camera {arguments.camera}"
     with contextlib.ExitStack() as stack:
         camera = stack.enter_context(contextlib.closing(Camera(arguments.camera)))
-        watcher = _watcher(arguments)
-        summary = Summary(watcher.predictor.classes)
-        table, follower = None, Follower()
+        pipeline = make_run_pipeline(arguments)
+        summary = Summary(pipeline.predictor.classes)
+        table, tracks = None, TrackState()
         if arguments.csv:
-            table = stack.enter_context(FilmTable(arguments.csv, summary.classes, name, settings=None))
+            table = stack.enter_context(VideoTable(arguments.csv, summary.classes, name, settings=None))
         lines = Lines(out or sys.stdout, summary.classes)
-        stream = stack.enter_context(contextlib.closing(watcher.watch(camera.frames(), follower, batch=1)))
+        outputs = VideoOutputs(name, summary, table)
+        stream = stack.enter_context(contextlib.closing(pipeline.run(camera.frames(), tracks, batch=1)))
         asked = False
         try:
             for batch in stream:
-                _record(batch, name, summary, table, follower)
+                outputs.write(batch, tracks)
                 lines.show(batch[0])
         except KeyboardInterrupt:
             asked = True
@@ -86,79 +131,39 @@ def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
     return _status(summary, name)
 
 
-def drawn(watched: Watched, classes: Sequence[str], sides: dict[str, int]) -> np.ndarray:
-    """A frame's uint8[H,W,3] with its faces' boxes, the numbers of their tracks and smoothed probabilities.
-
-    `sides` is `annotate`'s, the same for all frames of a film.
-    """
-    faces = watched.faces
-    named = [dict(zip(classes, face.smoothed.tolist(), strict=True)) for face in faces]
-    titles = [str(face.track or "") for face in faces]
-    labels = [classes[face.label] for face in faces]
-    return annotate(watched.frame.image, [face.found.box for face in faces], named, titles, labels, sides)
-
-
-def _record(batch: Sequence[Watched], name: str, summary: Summary, table: FilmTable | None, follower: Follower) -> None:
-    some = [row for watched in batch for row in rows(watched, summary.classes, name)]
-    for row in some:
-        summary.add(row)
-    if table:
-        table.write(some, follower, batch[-1].frame.number + 1)
-
-
-def _only_film(arguments: argparse.Namespace) -> str:
-    """The film's name.
-
-    Raises:
-      UserError: more than a film, or an option that is for pictures.
-    """
-    if len(arguments.pictures) > 1:
-        raise UserError("a film is predicted by itself; give one film and no pictures beside it")
-    if arguments.save:
-        raise UserError("--save is for pictures; --annotate FILE.mp4 writes the film with boxes")
-    if arguments.json:
-        raise UserError("--json is for pictures; --csv FILE.csv writes a row for every face of a film")
-    return arguments.pictures[0]
-
-
-def _watcher(arguments: argparse.Namespace) -> Watcher:
+def make_run_pipeline(arguments: argparse.Namespace) -> VideoPipeline:
+    """Return the pipeline of a run's options."""
     options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize", "threads")}
-    return make_watcher(arguments.model, size=_size(arguments), **options)
+    return make_pipeline(arguments.model, size=_size(arguments), **options)
 
 
 def _size(arguments: argparse.Namespace) -> int:
     return SIZE if arguments.size is None else arguments.size
 
 
-def _writer(path: Path, film: Film) -> FilmWriter:
-    if path.exists() and path.samefile(film.path):
-        raise UserError(f"{path}: the film itself; give another name to --annotate")
-    return FilmWriter(path, film.rate, film.size)
-
-
-def _settings(arguments: argparse.Namespace, film: Film, watcher: Watcher) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, name: str, pipeline: VideoPipeline) -> dict[str, Any]:
     """All that decides what the rows are."""
-    digests = {"film": digest(film.path), "model": digest(Path(watcher.predictor.model.origin))}
+    digests = {"video": digest(Path(name)), "model": digest(Path(pipeline.predictor.model.origin))}
     options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize")}
-    return {"name": arguments.pictures[0], **digests, **options, "size": _size(arguments), "version": __version__}
+    return {"name": name, **digests, **options, "size": _size(arguments), "version": __version__}
 
 
-def _continued(table: FilmTable, summary: Summary, alone: bool) -> tuple[Follower, int]:
-    """The follower and the frame to go on with. An annotated film is one piece: with it, all begins again."""
+def _continued(table: VideoTable, summary: Summary, alone: bool) -> tuple[TrackState, int]:
+    """The tracks and the frame to go on with. An annotated video is one piece: with it, all begins again."""
     if not table.start:
-        return Follower(), 0
+        return TrackState(), 0
     if not alone:
-        print(f"{table.path}: an annotated film can't be continued in its middle; beginning again", file=sys.stderr)
+        print(f"{table.path}: an annotated video can't be continued in its middle; beginning again", file=sys.stderr)
         table.begin()
-        return Follower(), 0
+        return TrackState(), 0
     print(f"{table.path}: going on with frame {table.start:,}", file=sys.stderr)
     for row in table.past():
         summary.add(row)
-    return Follower.restored(table.known), table.start
+    return TrackState.restored(table.known), table.start
 
 
 @contextlib.contextmanager
-def _stop_told(table: FilmTable | None, writer: FilmWriter | None) -> Iterator[None]:
+def _stop_told(table: VideoTable | None, writer: VideoWriter | None) -> Iterator[None]:
     """After Ctrl-C, says what there is."""
     try:
         yield
@@ -173,5 +178,5 @@ def _stop_told(table: FilmTable | None, writer: FilmWriter | None) -> Iterator[N
 def _status(summary: Summary, name: str) -> int:
     if summary.faces:
         return 0
-    print(f"{name}: no face found", file=sys.stderr)
+    print(f"{printable(name)}: no face found", file=sys.stderr)
     return NO_FACE

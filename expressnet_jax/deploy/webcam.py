@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TextIO
 
-from expressnet_jax.deploy.video import Sighting, Watched
+from expressnet_jax.deploy.video_pipeline import FrameResult, TrackedFace
 from expressnet_jax.evaluation.bars import bar
 
 UP, CLEAR = "\x1b[{}A", "\x1b[J"  # the cursor n lines up; everything from there on away (ECMA-48, CUU and ED)
@@ -21,29 +21,29 @@ class Lines:
         self.labels: dict[int, int] = {}
         self.times: list[float] = []
 
-    def show(self, watched: Watched) -> None:
+    def show(self, result: FrameResult) -> None:
         """The next frame."""
         if not self.terminal:
-            self._changes(watched)
+            self._changes(result)
             return
-        self.times = [t for t in self.times if t > watched.frame.time - SECOND] + [watched.frame.time]
-        head = f"{watched.frame.time:7.1f} s  {len(self.times):3d} frames/s  stop with Ctrl-C"
+        self.times = [t for t in self.times if t > result.frame.time - SECOND] + [result.frame.time]
+        head = f"{result.frame.time:7.1f} s  {len(self.times):3d} frames/s  stop with Ctrl-C"
         room = shutil.get_terminal_size().lines - 2  # the cursor goes no higher than the screen
-        lines = [head, *([self.line(face) for face in watched.faces[:room]] or ["  no face"])]
+        lines = [head, *([self.line(face) for face in result.faces[:room]] or ["  no face"])]
         up = UP.format(self.written) if self.written else ""
         self.out.write(up + CLEAR + "\n".join(lines) + "\n")
         self.out.flush()
         self.written = len(lines)
 
-    def line(self, face: Sighting) -> str:
+    def line(self, face: TrackedFace) -> str:
         """A face's number, label, probability and bar."""
         share = float(face.smoothed[face.label])
         number = str(face.track or "")
         return f"  {number:>3}  {self.classes[face.label]:<10} {100 * share:3.0f} % {bar(share)}"
 
-    def _changes(self, watched: Watched) -> None:
-        for face in watched.faces:
+    def _changes(self, result: FrameResult) -> None:
+        for face in result.faces:
             if face.track and self.labels.get(face.track) != face.label:
                 self.labels[face.track] = face.label
-                self.out.write(f"{watched.frame.time:9.2f} s{self.line(face)}\n")
+                self.out.write(f"{result.frame.time:9.2f} s{self.line(face)}\n")
         self.out.flush()

@@ -37,6 +37,7 @@ def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
     options = config.model.options.to_dict()
     for name, key in (
         ("dropout", "model.dropout"),
+        ("head", "model.head"),
         ("dtype", "train.dtype"),
     ):
         if name in options:

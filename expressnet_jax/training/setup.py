@@ -1,5 +1,6 @@
 """From a config to the parts of a run. Everything that can be wrong is found here, before anything compiles."""
 
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
@@ -148,7 +150,11 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
         own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
         raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
     if source or name == "synthetic":
-        return prepare.prepare(name, Path(source) if source else None, folder, **config.data.options.to_dict())
+        options = {"skip_bad": config.data.skip_bad} | config.data.options.to_dict()
+        prepared = prepare.prepare(name, Path(source) if source else None, folder, **options)
+        for line in remarks(prepared.name, prepared.facts["notes"]):
+            print(line, file=sys.stderr)
+        return prepared
     return prepare.load(name, folder)
 
 

@@ -21,6 +21,22 @@ DATASETS: dict[str, str] = {
     "folder": "expressnet_jax.data.datasets.folder:Folder",
 }
 
+# What `prepare` reads of each, in a line; the modules have the details.
+SOURCES: dict[str, str] = {
+    "fer2013": "fer2013.csv, icml_face_data.csv, train.csv (+ test.csv), or train/ and test/ with class folders",
+    "ferplus": "fer2013.csv + fer2013new.csv, FER2013Train/ ... with label.csv, or split and class folders",
+    "rafdb": "EmoLabel/ + Image/aligned/, or train/ and test/ (or valid/) with classes 1..7 or by name, JPEG or PNG",
+    "affectnet": "training.csv + validation.csv, train_set/ + val_set/, class folders (names, 0..7; labels.csv), YOLO",
+    "ckplus": "cohn-kanade-images/ + Emotion/, class folders (CK+48/), or ckextended.csv",
+    "jaffe": "files like KA.AN1.39.tiff (or .png, .jpg)",
+    "expw": "label/label.lst + image/origin/",
+    "lfw_expression": "legend.csv + images/",
+    "identity": "a folder for each person, or legend.csv + images/",
+    "synthetic": "nothing: its images are drawn",
+    "folder": "class folders; a list with path and label (CSV, any delimiter and encoding; JSON lines); metadata.csv or"
+    " .jsonl; Parquet of the Hugging Face hub",
+}
+
 
 def builder_class(name: str) -> type:
     """The builder of a data set, imported only now.

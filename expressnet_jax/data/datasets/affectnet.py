@@ -1,8 +1,10 @@
 """AffectNet (Mollahosseini, Hasani and Mahoor 2017): faces from the web with expression, valence and arousal.
 
-Two layouts: the original one (training.csv, validation.csv and the tree of pictures that they name; the face is cut
-out by its box), and the one of 2021 (train_set/images/N.jpg, 224x224, with train_set/annotations/N_exp.npy, N_val.npy,
-N_aro.npy; val_set likewise). Rows without an expression (8 none, 9 uncertain, 10 no face) are left out and counted.
+Layouts: the original one (training.csv, validation.csv and the tree of pictures that they name; the face is cut out by
+its box); the one of 2021 (train_set/images/N.jpg, 224x224, with train_set/annotations/N_exp.npy, N_val.npy, N_aro.npy;
+val_set likewise); class folders of re-uploads (anger/, or train/0/, with or without labels.csv: pth,label); and those
+with boxes for YOLO (data.yaml, train/images/, train/labels/). Re-uploads have no valence and arousal. Rows without an
+expression (8 none, 9 uncertain, 10 no face) are left out and counted.
 """
 
 from collections import Counter
@@ -13,10 +15,14 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from expressnet_jax.data.datasets.affectnet_folders import class_images, cut, yolo_faces, yolo_file
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.class_folders import Filed, positions
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
 from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, number, require_files
+from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.labels import AFFECTNET_CODES, BASIC, WITH_CONTEMPT
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
 
@@ -76,21 +82,38 @@ class AffectNet(FaceBuilder, skip_registration=True):
         return label
 
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
-        """The splits that are there, in the order of the lists, or of the numbers in the file names."""
-        lists = source / "Manually_Annotated_file_lists"
-        tables = {split: first_file(source / name, lists / name) for split, name in LISTS.items()}
-        folders = {split: first_dir(source / name) for split, name in FOLDERS.items()}
-        if any(tables.values()):
-            faces = {split: self._faces(source, table, split) for split, table in tables.items() if table}
-            cut = partial(_record, side=checked_side(self.options["size"], self.name))
-            splits = {split: InOrder(cut, rows) for split, rows in faces.items()}
-        elif any(folders.values()):
-            splits = {split: self._annotated(folder, split) for split, folder in folders.items() if folder}
+        """The splits that are there, in the order of the lists, or of the numbers or names of the files."""
+        source = locate(self, source, f"neither {' or '.join(LISTS.values())} nor {' or '.join(FOLDERS.values())}")
+        tables = _tables(source)
+        folders = {split: source / name for split, name in FOLDERS.items() if (source / name).is_dir()}
+        side = checked_side(self.options["size"], self.name)
+        if tables:
+            faces = {split: self._faces(source, table, split) for split, table in tables.items()}
+            splits = {split: InOrder(partial(_record, side=side), rows) for split, rows in faces.items()}
+        elif folders:
+            splits = {split: self._annotated(folder, split) for split, folder in folders.items()}
+        elif yolo_file(source):
+            position = lambda name: self.CLASSES.index(name) if name in self.CLASSES else None
+            faces = yolo_faces(source, position, self.notes)
+            return {split: InOrder(partial(cut, side=side), rows) for split, rows in faces.items()}
         else:
-            raise self.missing(f"neither {' or '.join(LISTS.values())} nor {' or '.join(FOLDERS.values())} in {source}")
+            filed = class_images(source, self.notes)
+            return {split: self._filed(split, images) for split, images in filed.items()}
         for split in LISTS.keys() - splits.keys():
             self.notes[split] = "not in the source"
         return splits
+
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether one of the layouts is there."""
+        official = bool(_tables(folder)) or any((folder / name).is_dir() for name in FOLDERS.values())
+        return official or yolo_file(folder) is not None or has_class_folders(folder, AFFECTNET_CODES)
+
+    def _filed(self, split: str, images: list[Filed]) -> list[Record]:
+        left_out = Counter()
+        records = [Record(image.key, image.path, label) for image, label in positions(images, self.CLASSES, left_out)]
+        self._note(split, left_out)
+        return records
 
     def _faces(self, source: Path, table: Path, split: str) -> list[Face]:
         tree = source / "Manually_Annotated"
@@ -113,12 +136,12 @@ class AffectNet(FaceBuilder, skip_registration=True):
 
     def _annotated(self, folder: Path, split: str) -> Iterator[Record]:
         images, annotations = folder / "images", folder / "annotations"
-        stems = sorted((path.stem for path in images.glob("*.jpg")), key=lambda stem: (len(stem), stem))
+        stems = sorted((path.stem for path in no_litter(images.glob("*.jpg"))), key=lambda stem: (len(stem), stem))
         if not stems:
             raise self.missing(f"no pictures in {images}")
         place = f"{self.name}: {folder.name}"
         files = [(place, annotations / f"{stem}_{kind}.npy") for stem in stems for kind in ("exp", "val", "aro")]
-        labelled = sorted(path.name.removesuffix("_exp.npy") for path in annotations.glob("*_exp.npy"))
+        labelled = sorted(path.name.removesuffix("_exp.npy") for path in no_litter(annotations.glob("*_exp.npy")))
         files += [(place, images / f"{stem}.jpg") for stem in labelled]
         require_files(files, "unpack the archive again")
         return self._annotated_records(folder, split, stems)
@@ -140,6 +163,13 @@ class AffectNet(FaceBuilder, skip_registration=True):
     def _note(self, split: str, left_out: Counter) -> None:
         if left_out:
             self.notes[f"{split} left out"] = dict(sorted(left_out.items()))
+
+
+def _tables(source: Path) -> dict[str, Path]:
+    """Split -> its list, of the original layout."""
+    lists = source / "Manually_Annotated_file_lists"
+    found = {split: first_file(source / name, lists / name) for split, name in LISTS.items()}
+    return {split: path for split, path in found.items() if path}
 
 
 def _record(row: Face, side: int) -> Record:

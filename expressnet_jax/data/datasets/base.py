@@ -7,6 +7,7 @@ import abc
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +15,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets import FORMAT_VERSION
+from expressnet_jax.data.datasets.bad_images import BadImage, refuse
 from expressnet_jax.data.decode import storable
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.parallel import in_order, work_and_items
 from expressnet_jax.data.prepared import stored_split
+from expressnet_jax.data.remarks import LEFT_OUT
 from expressnet_jax.errors import UserError
 
 
@@ -45,6 +48,8 @@ class Record:
 
 
 SHAPE, DIGEST = "shape", "digest"
+NUMBERS = {bool: "true or false", int: "a whole number", float: "a number"}
+BAD = "bad"  # str[M,2], the keys and reasons of images that are left out between the others
 
 
 class Ledger:
@@ -54,21 +59,32 @@ class Ledger:
     def __init__(self) -> None:
         self.parts: list[dict[str, np.ndarray]] = []
         self._rows: list[dict[str, Any]] = []
+        self._bad: list[tuple[str, str]] = []
 
     def add(self, row: dict[str, Any]) -> None:
         """Notes one record: a value for each column."""
         self._rows.append(row)
 
+    def add_bad(self, key: str, reason: str) -> None:
+        """Note an image that can't be used."""
+        self._bad.append((key, reason))
+
+    @property
+    def bad(self) -> list[tuple[str, str]]:
+        """(key, reason) of every image that can't be used, in order."""
+        return [(str(key), str(reason)) for part in self.parts for key, reason in part.get(BAD, ())] + self._bad
+
     def close_part(self) -> dict[str, np.ndarray]:
         """The columns of what was added since the last part, now one by itself."""
         rows, self._rows = self._rows, []
         part = {name: np.asarray([row[name] for row in rows]) for name in rows[0]}
-        self.parts.append(part | {"label": part["label"].astype(np.int32)})
+        bad, self._bad = np.array(self._bad, str).reshape(-1, 2), []
+        self.parts.append(part | {"label": part["label"].astype(np.int32), BAD: bad})
         return self.parts[-1]
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every column over all parts: label int32[N], key str[N], and what the builder's COLUMNS name."""
-        names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST)]
+        names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST, BAD)]
         return {name: self._whole(name) for name in names}
 
     def facts(self, classes: Sequence[str]) -> dict[str, Any]:
@@ -108,7 +124,7 @@ class Check:
         try:
             encoded, pixels = storable(record.image, self.channels, self.size)
         except (UserError, OSError) as error:
-            raise UserError(f"{self.name}: {record.key}: {error}") from error
+            raise BadImage(f"{self.name}: {record.key}", record.key, str(error)) from error
         example = {"image": encoded, "label": int(record.label), "key": record.key}
         for name, (shape, dtype) in self.columns.items():
             value = record.extras[name] if name in record.extras else getattr(record, name)
@@ -116,6 +132,13 @@ class Check:
         digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
         digest.update(np.ascontiguousarray(pixels))
         return example, {SHAPE: np.array(pixels.shape, np.int32), DIGEST: np.frombuffer(digest.digest(), np.uint8)}
+
+    def attempt(self, make: Callable[[Any], Record], item: Any) -> tuple[dict[str, Any], dict[str, Any]] | BadImage:
+        """Return what the record that `make` makes of an item comes to, or what is wrong with its image."""
+        try:
+            return self(make(item))
+        except BadImage as error:
+            return error
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -133,6 +156,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       COLUMNS: what a record carries beside picture and label, name -> (shape, dtype); `votes`, `subject`, `valence`
         and `arousal` are fields of `Record`, every other name is looked up in its `extras`. dtype `str` is text.
       OPTIONS: the options that `prepare` accepts, with their defaults.
+      FILES: which files may be given instead of a folder: "table" for text, and names of `media_types.identify`.
       NEEDS_SOURCE: False when the pictures are made, not read.
     """
 
@@ -149,6 +173,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     HOW_TO_GET: ClassVar[str]
     COLUMNS: ClassVar[dict[str, tuple[tuple[int, ...], Any]]] = {}
     OPTIONS: ClassVar[dict[str, Any]] = {}
+    FILES: ClassVar[tuple[str, ...]] = ()
     NEEDS_SOURCE: ClassVar[bool] = True
 
     def __init__(self, *, source: Path | None = None, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
@@ -157,19 +182,26 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.notes: dict[str, Any] = {}  # what `read` wants said in facts.json: rows left out, missing parts
         self.ledgers: dict[str, Ledger] = {}
         self.splits_read: tuple[str, ...] = ()
+        self.skip_bad = False  # leave out what can't be used, else refuse all of it
+        self.refused = False
         self.collect: Callable[[Check, Iterable[Record]], Any] | None = None  # how TFDS is to have them, if not in turn
         super().__init__(file_format="array_record", **kwargs)
 
     @classmethod
     def all_options(cls, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The given options, and the defaults of all others.
+        """Return the given options, and the defaults of all others.
 
         Raises:
-          UserError: an option that the data set does not have.
+          UserError: an option that the data set does not have, or text where it needs a number or true or false.
         """
         if unknown := given.keys() - cls.OPTIONS.keys():
             valid = ", ".join(cls.OPTIONS) or "none"
             raise UserError(f"{cls.name}: unknown option {', '.join(sorted(unknown))}; the options are: {valid}")
+        for option, value in given.items():
+            kind = type(cls.OPTIONS[option])
+            fits = (int, float) if kind is float else kind
+            if kind in NUMBERS and (not isinstance(value, fits) or isinstance(value, bool) != (kind is bool)):
+                raise UserError(f"{cls.name}: {option} is {value}; it must be {NUMBERS[kind]}")
         return {**cls.OPTIONS, **given}
 
     @abc.abstractmethod
@@ -178,6 +210,11 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
         Only splits that exist are keys. `source` is the file or folder that the user named (None if not NEEDS_SOURCE).
         """
+
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell by names alone whether a folder is laid out as this data set is."""
+        return False
 
     def missing(self, what: str) -> UserError:
         """The error for a source that is not there: what was looked for, and where to get it."""
@@ -210,14 +247,36 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {stored_split(split): self._generate_examples(split, records) for split, records in splits.items()}
 
     def _generate_examples(self, split: str, records: Iterable[Record]) -> Any:
-        return self.collect(self.check, records) if self.collect else enumerate(self.examples(split, records))
+        return self.collect(self.check, records) if self.collect else enumerate(self._examples(split, records))
+
+    def _examples(self, split: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+        yield from self.examples(split, records)
+        self.refuse_bad()
 
     def examples(self, split: str, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
-        """Checks the records on all cores, notes each in the split's ledger, and gives it as TFDS stores it."""
+        """Check the records on all cores, note each in the split's ledger, and yield it as TFDS stores it.
+
+        After the first image that can't be used, unless `skip_bad`, nothing more is yielded, and the rest is only
+        searched for others, which `refuse_bad` then names.
+        """
         ledger = self.ledgers.setdefault(split, Ledger())
-        for example, seen in in_order(self.check, records):
-            ledger.add({name: value for name, value in example.items() if name != "image"} | seen)
-            yield example
+        make, items = work_and_items(records)
+        for found in in_order(partial(self.check.attempt, make), items):
+            if isinstance(found, BadImage):
+                ledger.add_bad(found.key, found.reason)
+                self.refused = not self.skip_bad
+            elif not self.refused:
+                example, seen = found
+                ledger.add({name: value for name, value in example.items() if name != "image"} | seen)
+                yield example
+
+    def refuse_bad(self) -> None:
+        """Raise a UserError that names every image that can't be used, unless they may be skipped; those are noted."""
+        bad = [pair for ledger in self.ledgers.values() for pair in ledger.bad]
+        if not self.skip_bad:
+            refuse(self.name, bad)
+        elif bad:
+            self.notes[LEFT_OUT] = self.notes.get(LEFT_OUT, {}) | dict(bad)
 
     @property
     def check(self) -> Check:

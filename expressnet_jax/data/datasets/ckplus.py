@@ -1,25 +1,32 @@
 """CK+ (Lucey et al. 2010): sequences from neutral to the peak of a posed expression, 123 people, contempt included.
 
-Two layouts: the official one (cohn-kanade-images/S005/001/S005_001_00000001.png, Emotion/S005/001/*_emotion.txt for
-the 327 sequences that have a label, Landmarks/ of the same tree), and 48x48 faces in class folders (CK+48/anger/
-S010_004_00000017.png). There is no official split: hold people out.
+Layouts: the official one (cohn-kanade-images/S005/001/S005_001_00000001.png, Emotion/S005/001/*_emotion.txt for
+the 327 sequences that have a label, Landmarks/ of the same tree); 48x48 faces in class folders (CK+48/anger/
+S010_004_00000017.png); and one table of pixels as on Kaggle (ckextended.csv: emotion, pixels, Usage). There is no
+official split: hold people out. The table doesn't say who is shown, and its Usage divides images, not people.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.class_folders import Filed, filed_images
 from expressnet_jax.data.datasets.face_box import face
 from expressnet_jax.data.datasets.listed import first_dir, label_of
-from expressnet_jax.data.datasets.trees import class_tree
-from expressnet_jax.data.labels import CKPLUS_CODES, WITH_CONTEMPT, canonical
+from expressnet_jax.data.datasets.locate import has_class_folders, locate
+from expressnet_jax.data.datasets.pixel_table import is_pixel_table, parse_pixels, pixel_rows
+from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE
+from expressnet_jax.data.labels import CKPLUS_CODES, WITH_CONTEMPT
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
-FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.png", re.IGNORECASE)
+FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.(?:png|jpe?g|bmp|tiff?)", re.IGNORECASE)
+IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images")
 MARGIN = 0.25  # of the landmarks' box on each side: they run from brows to chin and leave the forehead out
 
 
@@ -33,28 +40,57 @@ class CkPlus(FaceBuilder, skip_registration=True):
         "Ask for access at https://www.jeffcohn.net/resources/, and give the folder that holds cohn-kanade-images/, "
         "Emotion/ and Landmarks/ (or CK+48/ with class folders) with --source"
     )
-    COLUMNS: ClassVar = {"subject": ((), str)}
+    FILES: ClassVar = ("table",)
     OPTIONS: ClassVar = {"last": 3, "neutral": False, "crop": True}
 
-    def read(self, source: Path) -> dict[str, Iterator[Record]]:
-        """All pictures by person and sequence, in the one split "all"."""
-        images = _folder(source, "cohn-kanade-images", "extended-cohn-kanade-images")
+    @property
+    def COLUMNS(self) -> dict:
+        """The person, where the layout says who is shown."""
+        return {} if self.source is not None and pixel_table(self._root) else {"subject": ((), str)}
+
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether one of the layouts is there."""
+        return _folder(folder, *IMAGES) is not None or pixel_table(folder) is not None or has_class_folders(folder)
+
+    @cached_property
+    def _root(self) -> Path:
+        return locate(self, self.source, "neither cohn-kanade-images/ nor class folders nor a table of pixels")
+
+    def read(self, source: Path) -> dict[str, Iterable[Record]]:
+        """All pictures by person and sequence in the one split "all"; of copies that have splits, those."""
+        images, table = _folder(self._root, *IMAGES), pixel_table(self._root)
         if images is None:
-            return {"all": iter(self._class_folders(source))}
-        emotions = _folder(source, "Emotion", "Emotion_labels")
+            return self._pixels(table) if table else self._class_folders()
+        emotions = _folder(self._root, "Emotion", "Emotion_labels")
         if emotions is None:
-            raise self.missing(f"cohn-kanade-images is there, but no Emotion/ in {source}")
-        landmarks = _folder(source, "Landmarks", "Landmarks")
+            raise self.missing(f"cohn-kanade-images is there, but no Emotion/ in {self._root}")
+        landmarks = _folder(self._root, "Landmarks", "Landmarks")
         if not self.options["crop"] or landmarks is None:
             self.notes["crop"] = f"whole frames: {'crop is off' if landmarks else 'no Landmarks/ to cut faces out by'}"
             landmarks = None
         return {"all": self._sequences(images, emotions, landmarks)}
 
+    def _pixels(self, table: Path) -> dict[str, list[Record]]:
+        """The table numbers the classes as WITH_CONTEMPT has them: FER2013's seven, then contempt."""
+        splits: dict[str, list[Record]] = {}
+        for row, values in pixel_rows(table, ("emotion", "pixels", "Usage"), otherwise="all"):
+            where = f"{self.name}: {table.name} row {row}"
+            label = label_of(values["emotion"], dict(enumerate(WITH_CONTEMPT)), WITH_CONTEMPT, where)
+            split = SPLIT_OF_USAGE.get(values["Usage"], values["Usage"])
+            if split not in (*SPLIT_OF_USAGE.values(), "all"):
+                raise UserError(f"{where}: Usage is {split!r}, not one of {', '.join(SPLIT_OF_USAGE)}")
+            splits.setdefault(split, []).append(Record(f"row{row}", parse_pixels(values["pixels"], where), label))
+        if not splits:
+            raise self.missing(f"{table} has no rows below the header")
+        self.notes["people"] = "not in this table: its splits share people, and figures measured on them are too good"
+        return {split: splits[split] for split in (*SPLIT_OF_USAGE.values(), "all") if split in splits}
+
     def _sequences(self, images: Path, emotions: Path, landmarks: Path | None) -> Iterator[Record]:
         last = str(self.options["last"])
         if not last.isdecimal() or int(last) < 1:
             raise UserError(f"{self.name}: last is {last}, not a number of frames")
-        files = sorted(emotions.glob("*/*/*_emotion.txt"))
+        files = sorted(no_litter(emotions.glob("*/*/*_emotion.txt")))
         if not files:
             raise self.missing(f"no *_emotion.txt below {emotions}")
         return self._frames(images, files, landmarks, int(last))
@@ -66,7 +102,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
             peak = images / subject / sequence / f"{file.name.removesuffix('_emotion.txt')}.png"
             if not peak.is_file():
                 raise UserError(f"{place}: no {peak}; unpack cohn-kanade-images again")
-            frames = sorted(path for path in peak.parent.glob("*.png") if path.name <= peak.name)
+            frames = sorted(path for path in no_litter(peak.parent.glob("*.png")) if path.name <= peak.name)
             label = label_of(file.read_text().strip(), CKPLUS_CODES, WITH_CONTEMPT, place)
             if self.options["neutral"] and len(frames) > last:
                 yield self._record(frames[0], WITH_CONTEMPT.index("neutral"), subject, landmarks)
@@ -79,19 +115,26 @@ class CkPlus(FaceBuilder, skip_registration=True):
             image = _cut(frame, landmarks / "/".join(frame.parts[-3:-1]) / f"{frame.stem}_landmarks.txt", self.name)
         return Record("/".join(frame.parts[-3:]), image, label, subject=subject)
 
-    def _class_folders(self, source: Path) -> list[Record]:
-        root = first_dir(source / "CK+48", source)
-        if root is None or not any(canonical(path.name) for path in root.iterdir() if path.is_dir()):
-            raise self.missing(f"neither cohn-kanade-images/ nor class folders in {source}")
-        return [self._face(path, word) for word, paths in class_tree(root)["all"].items() for path in paths]
+    def _class_folders(self) -> dict[str, list[Record]]:
+        filed = filed_images(self.name, self._root, self.notes)
+        return {split: [self._face(image) for image in images] for split, images in filed.items()}
 
-    def _face(self, path: Path, word: str) -> Record:
-        name, match = canonical(word), FRAME.fullmatch(path.name)
-        if name is None:
-            raise UserError(f"{self.name}: {path}: {word!r} is no expression; rename it: {', '.join(WITH_CONTEMPT)}")
+    def _face(self, image: Filed) -> Record:
+        match = FRAME.fullmatch(image.path.name)
         if match is None:
-            raise UserError(f"{self.name}: {path}: the name isn't like S010_004_00000017.png; restore or remove it")
-        return Record(f"{word}/{path.name}", path, WITH_CONTEMPT.index(name), subject=match[1].upper())
+            raise UserError(
+                f"{self.name}: {image.path}: the name isn't like S010_004_00000017.png, so nobody knows who it is; "
+                "restore or remove it, or prepare the folder as one of your own: expressnet prepare folder"
+            )
+        return Record(image.key, image.path, WITH_CONTEMPT.index(image.expression), subject=match[1].upper())
+
+
+def pixel_table(source: Path) -> Path | None:
+    """Return the table of pixels that `source` is, or that is the only one in that folder."""
+    if source.is_file():
+        return source
+    found = [path for path in sorted(source.glob("*.csv")) if is_pixel_table(path)] if source.is_dir() else []
+    return found[0] if len(found) == 1 else None
 
 
 def _folder(source: Path, name: str, archive: str) -> Path | None:

@@ -14,8 +14,11 @@ import numpy as np
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
 from expressnet_jax.data.datasets.listed import first_dir, first_file, label_of, number, require_files, text_rows
+from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import BASIC, EXPW_CODES
 from expressnet_jax.data.parallel import InOrder
+
+LISTS = ("label/label.lst", "label.lst")
 
 
 class Face(NamedTuple):
@@ -43,13 +46,16 @@ class ExpW(FaceBuilder, skip_registration=True):
     COLUMNS: ClassVar = {"box_confidence": ((), np.float32)}
     OPTIONS: ClassVar = {"size": 224}
 
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether the list is there."""
+        return first_file(*(folder / name for name in LISTS)) is not None
+
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
         """All faces in the order of the list, in the one split "all"."""
-        root = next((path for path in (source, source / "data") if (path / "label").is_dir()), source)
-        table = first_file(root / "label" / "label.lst")
-        if table is None:
-            raise self.missing(f"no label/label.lst in {source}")
-        images = first_dir(root / "image" / "origin")
+        root = locate(self, source, "no label/label.lst")
+        table = first_file(*(root / name for name in LISTS))
+        images = first_dir(*(root / name for name in ("image/origin", "origin", "image")))
         if images is None:
             raise self.missing(f"no image/origin in {root}")
         faces = [self._face(f"{self.name}: {place}", words, images) for place, words in text_rows(table, words=8)]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from expressnet_jax.data.datasets.bad_images import BadImage
+from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
 
 JPEG_QUALITY = 95
@@ -21,16 +22,16 @@ def face(path: Path, box: tuple[float, float, float, float], side: int | None, p
     averaging. Boxes count in stored pixels, so an orientation in the file's EXIF is not applied.
     """
     try:
-        with Image.open(path) as file:
-            pixels = np.asarray(file.convert("L" if file.mode in ("L", "1", "LA") else "RGB"))
-    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, zlib.error... for a broken file
-        raise UserError(f"{place}: {path} is truncated or unreadable ({error}); fetch the file again") from error
+        pixels = read_image(path.read_bytes(), as_stored=True).pixels
+    except (UserError, OSError) as error:
+        raise BadImage(f"{place}: {path}", path.name, str(error)) from error
     height, width = pixels.shape[:2]
     left, top = max(0, round(box[0])), max(0, round(box[1]))
     right, bottom = min(width, round(box[2])), min(height, round(box[3]))
     if right - left < 1 or bottom - top < 1:
         raise UserError(f"{place}: the face box {box} lies outside {path} of {width}x{height} pixels; correct the list")
-    return shrunk(pixels[top:bottom, left:right], side)
+    face = pixels[top:bottom, left:right]
+    return shrunk(face[..., 0] if face.shape[2] == 1 else face, side)
 
 
 def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:

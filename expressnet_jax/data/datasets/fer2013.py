@@ -1,28 +1,30 @@
 """FER2013 (Goodfellow et al. 2013, "Challenges in representation learning"): 35,887 gray faces of 48x48 pixels.
 
-Three layouts: `fer2013.csv` (emotion, pixels, Usage), `icml_face_data.csv` (the same columns in another order, with
-spaces in the header), and class folders below train/ and test/, or train/, validation/ and test/.
+Layouts: `fer2013.csv` (emotion, pixels, Usage), `icml_face_data.csv` (the same columns in another order, with spaces in
+the header), `train.csv` and `test.csv` (emotion, pixels; the challenge's test.csv has no labels), and class folders
+below train/ and test/, or train/, validation/ and test/.
 """
 
-import csv
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.trees import class_tree, split_folders
+from expressnet_jax.data.datasets.class_folders import filed_images
+from expressnet_jax.data.datasets.locate import has_class_folders, locate
+from expressnet_jax.data.datasets.pixel_table import SIDE, is_pixel_table, parse_pixels, pixel_rows
+from expressnet_jax.data.datasets.tables import header_of
 from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE, VOTES_NAME, basic_shares, check_rows, read_votes
-from expressnet_jax.data.labels import BASIC, canonical
+from expressnet_jax.data.labels import BASIC, FER2013_CODES
 from expressnet_jax.errors import UserError
 
-SIDE = 48
 OFFICIAL_COUNTS = {"train": 28_709, "validation": 3_589, "test": 3_589}
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
-# A dictionary parses a pixel and checks its range in one look-up, several times as fast as int() or NumPy's parser.
-PIXEL_VALUES = {str(value): value for value in range(256)}
+SPLIT_TABLES = {"train": "train.csv", "validation": "val.csv", "test": "test.csv"}
+USAGE_OF_FILE = {"train.csv": "Training"}
+USAGE_OF_SPLIT = {split: usage for usage, split in SPLIT_OF_USAGE.items()}
 
 
 class Fer2013(FaceBuilder, skip_registration=True):
@@ -43,23 +45,41 @@ class Fer2013(FaceBuilder, skip_registration=True):
         "or the folder that holds it or train/ and test/, with --source"
     )
 
+    FILES: ClassVar = ("table",)
     OPTIONS: ClassVar = {"votes": False}
 
     @property
     def COLUMNS(self) -> dict:
         return {"votes": ((len(BASIC),), np.float32)} if self.options["votes"] else {}
 
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether one of the tables is there, or class folders below split folders."""
+        if find_csv(folder) is not None or is_pixel_table(folder / SPLIT_TABLES["train"]):
+            return True
+        return has_class_folders(folder, FER2013_CODES, splits=True)
+
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The splits that the source has rows or folders for."""
+        source = locate(self, source, f"no {' or '.join(CSV_NAMES)} and no train/ or test/")
         table = find_csv(source)
         if table is not None:
             splits = read_csv(table)
-        elif source.is_dir() and split_folders(source):
-            splits = read_folders(source)
+        elif is_pixel_table(source / SPLIT_TABLES["train"]):
+            splits = self._split_tables(source)
         else:
-            raise self.missing(f"no {' or '.join(CSV_NAMES)} and no train/ or test/ in {source}")
+            splits = read_folders(source, self.notes)
         self.notes |= coverage(splits)
         return self._with_votes(table, splits) if self.options["votes"] else splits
+
+    def _split_tables(self, source: Path) -> dict[str, list[Record]]:
+        splits = {}
+        for split, name in SPLIT_TABLES.items():
+            if "emotion" in header_of(source / name, ("emotion", "pixels")):
+                splits |= read_csv(source / name, USAGE_OF_SPLIT[split])
+            elif (source / name).is_file():
+                self.notes[f"{name} left out"] = "it has no labels; its images and theirs are in icml_face_data.csv"
+        return splits
 
     def _with_votes(self, table: Path | None, splits: dict[str, list[Record]]) -> dict[str, list[Record]]:
         path = table.parent / VOTES_NAME if table else None
@@ -83,46 +103,32 @@ def find_csv(source: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def read_csv(path: Path) -> dict[str, list[Record]]:
-    """Rows of emotion, pixels and Usage, in any column order -> the records of each split, in the file's order."""
+def read_csv(path: Path, usage: str = "") -> dict[str, list[Record]]:
+    """Rows of emotion, pixels and Usage, in any column order -> the records of each split, in the file's order.
+
+    usage: what a table without the column Usage holds.
+    """
     splits: dict[str, list[Record]] = {split: [] for split in SPLIT_OF_USAGE.values()}
-    for row, (emotion, usage, pixels) in _rows(path):
+    for row, values in pixel_rows(path, ("emotion", "Usage", "pixels"), usage or USAGE_OF_FILE.get(path.name, "")):
         where = f"{path.name} row {row}"
-        if usage not in SPLIT_OF_USAGE:
-            raise UserError(f"{where}: Usage is {usage!r}, not one of {', '.join(SPLIT_OF_USAGE)}")
-        if emotion not in set("0123456"):
-            raise UserError(f"{where}: emotion is {emotion!r}, not 0..6")
-        image = parse_pixels(pixels, where)
-        splits[SPLIT_OF_USAGE[usage]].append(Record(f"row{row}", image, int(emotion)))
+        if values["Usage"] not in SPLIT_OF_USAGE:
+            raise UserError(f"{where}: Usage is {values['Usage']!r}, not one of {', '.join(SPLIT_OF_USAGE)}")
+        if values["emotion"] not in set("0123456"):
+            raise UserError(f"{where}: emotion is {values['emotion']!r}, not 0..6")
+        image = parse_pixels(values["pixels"], where)
+        splits[SPLIT_OF_USAGE[values["Usage"]]].append(Record(f"row{row}", image, int(values["emotion"])))
     present = {split: records for split, records in splits.items() if records}
     if not present:
         raise UserError(f"{path.name}: no rows below the header; fetch the file again")
     return present
 
 
-def parse_pixels(text: str, where: str) -> np.ndarray:
-    """2,304 numbers with spaces between them -> uint8[48,48]."""
-    words = text.split()
-    if len(words) != SIDE * SIDE:
-        raise UserError(f"{where}: {len(words)} pixels, not {SIDE * SIDE}: the row is torn; fetch the file again")
-    try:
-        flat = bytes(map(PIXEL_VALUES.__getitem__, words))
-    except KeyError as error:
-        raise UserError(f"{where}: pixel {error.args[0]!r} is not a number from 0 to 255") from None
-    return np.frombuffer(flat, np.uint8).reshape(SIDE, SIDE)
-
-
-def read_folders(root: Path) -> dict[str, list[Record]]:
+def read_folders(root: Path, notes: dict[str, Any] | None = None) -> dict[str, list[Record]]:
     """train/, validation/ and test/ with class folders -> the records of each split, in the order of their names."""
-    splits = {}
-    for split, classes in class_tree(root).items():
-        splits[split] = []
-        for folder, paths in classes.items():
-            if canonical(folder) not in BASIC:
-                raise UserError(f"fer2013: unknown class folder {split}/{folder}; the classes are: {', '.join(BASIC)}")
-            label = BASIC.index(canonical(folder))
-            splits[split] += [Record(path.relative_to(root).as_posix(), path, label) for path in paths]
-    return splits
+    return {
+        split: [Record(image.key, image.path, BASIC.index(image.expression)) for image in images]
+        for split, images in filed_images("fer2013", root, {} if notes is None else notes, FER2013_CODES).items()
+    }
 
 
 def coverage(splits: dict[str, list[Record]]) -> dict[str, str]:
@@ -135,25 +141,3 @@ def coverage(splits: dict[str, list[Record]]) -> dict[str, str]:
         elif found != official:
             notes[split] = f"{found} of the official {official} pictures"
     return notes
-
-
-def _rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
-    """(row number as an editor shows it, (emotion, Usage, pixels)) of every row below the header."""
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
-        wanted = ("emotion", "Usage", "pixels")
-        if not set(wanted) <= set(header):
-            raise UserError(f"{path.name} row 1: the header is {header}; it needs {', '.join(wanted)}")
-        columns = [header.index(name) for name in wanted]
-        last = 1  # a quote that is never closed is noticed many rows further down
-        try:
-            for values in reader:
-                if not values:
-                    continue
-                if len(values) < len(header):
-                    raise UserError(f"{path.name} row {reader.line_num}: {len(values)} columns, not {len(header)}")
-                last = reader.line_num
-                yield last, tuple(values[column].strip() for column in columns)
-        except csv.Error as error:
-            raise UserError(f"{path.name} row {last + 1}: torn ({error}); fetch the file again") from error

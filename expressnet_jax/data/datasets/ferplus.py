@@ -1,17 +1,26 @@
 """FER+ (Barsoum et al. 2016, "Training deep networks for facial expression recognition with crowd-sourced label
-distribution"): the pictures of FER2013 with ten annotators' votes each, in `fer2013new.csv`.
+distribution"): the pictures of FER2013 with ten annotators' votes each.
+
+Layouts: fer2013.csv with fer2013new.csv; the folders of Microsoft's generator (FER2013Train/, FER2013Valid/,
+FER2013Test/ with fer0000000.png and label.csv, or with one fer2013new.csv); class folders of re-uploads (train/happy/),
+which have the uploader's labels and no votes.
 
 Shapes: V = 10 columns of votes (eight expressions, unknown, not a face), K = 8 classes.
 """
 
 from collections import Counter
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.class_folders import filed_images
 from expressnet_jax.data.datasets.fer2013 import CSV_NAMES, Fer2013, coverage, find_csv, read_csv
+from expressnet_jax.data.datasets.folder_votes import folder_votes, vote_folders
+from expressnet_jax.data.datasets.listed import first_file
+from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.votes import VOTES_NAME, check_rows, read_votes
 from expressnet_jax.data.labels import FERPLUS_COLUMNS, WITH_CONTEMPT
 from expressnet_jax.errors import UserError
@@ -22,6 +31,7 @@ UNKNOWN, NO_FACE = FERPLUS_COLUMNS.index("unknown"), FERPLUS_COLUMNS.index("NF")
 # FER2013's own label agrees with the majority of FER+ on about two pictures in three, in rows that don't match on one
 # in five: below this share the two files are not in the same order.
 LEAST_AGREEMENT = 0.4
+UNLABELLED = -1  # images of the generator's folders, which have no label of FER2013
 
 
 class FerPlus(FaceBuilder, skip_registration=True):
@@ -38,35 +48,79 @@ class FerPlus(FaceBuilder, skip_registration=True):
     name = "ferplus"
     CLASSES = WITH_CONTEMPT
     CHANNELS = 1
-    SIZE = Fer2013.SIZE
     LICENSE = f"Votes: MIT (Microsoft). {Fer2013.LICENSE}"
     HOW_TO_GET = (
         f"Download {VOTES_NAME} from github.com/microsoft/FERPlus and put it beside fer2013.csv. {Fer2013.HOW_TO_GET}"
     )
+    FILES: ClassVar = ("table",)
+    FILES: ClassVar = ("table",)
     OPTIONS: ClassVar = {"mode": "votes"}
 
     @property
+    def SIZE(self) -> tuple[int, int] | None:
+        """FER2013's; re-uploads in class folders have others, too."""
+        return Fer2013.SIZE if self._has_votes else None
+
+    @property
     def COLUMNS(self) -> dict:
-        return {"votes": ((EXPRESSIONS,), np.float32)} if self.options["mode"] == "votes" else {}
+        soft = self.options["mode"] == "votes" and self._has_votes
+        return {"votes": ((EXPRESSIONS,), np.float32)} if soft else {}
+
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether the tables, the generator's folders, or class folders in split folders are there."""
+        tables = find_csv(folder) is not None or (folder / VOTES_NAME).is_file()
+        return tables or bool(vote_folders(folder)) or has_class_folders(folder, splits=True)
+
+    @cached_property
+    def _root(self) -> Path:
+        source = self.source.parent if self.source.is_file() else self.source
+        return locate(self, source, f"no {' or '.join(CSV_NAMES)}, no {VOTES_NAME} and no FER2013Train/")
+
+    @property
+    def _has_votes(self) -> bool:
+        """Class folders that are all that is there have none."""
+        root = self._root if self.source else None
+        return root is None or not has_class_folders(root, splits=True) or (root / VOTES_NAME).is_file()
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """FER2013's splits, each without the pictures that the rule leaves out."""
         if self.options["mode"] not in RULES:
             raise UserError(f"ferplus: mode is {self.options['mode']!r}, not one of {', '.join(RULES)}")
-        folder = source.parent if source.is_file() else source
-        table = find_csv(folder if source.name == VOTES_NAME else source)
+        if not self._has_votes:
+            return self._filed()
+        table = find_csv(source if source.is_file() and source.name != VOTES_NAME else self._root)
+        votes = self._root / VOTES_NAME
+        if table is None and vote_folders(self._root):
+            return self._generated()
         if table is None:
-            raise self.missing(f"no {' or '.join(CSV_NAMES)} in {folder}")
-        if not (folder / VOTES_NAME).is_file():
-            raise self.missing(f"no {VOTES_NAME} in {folder}")
-        votes = read_votes(folder / VOTES_NAME)
-        pictures = read_csv(table)
+            raise self.missing(f"no {' or '.join(CSV_NAMES)} in {self._root}")
+        if not votes.is_file():
+            raise self.missing(f"no {VOTES_NAME} in {self._root}")
+        counts, pictures = read_votes(votes), read_csv(table)
         self.notes |= coverage(pictures)
-        return {split: self._voted(split, records, votes[split]) for split, records in pictures.items()}
+        for split, records in pictures.items():
+            check_rows(split, records, counts[split])
+        return {split: self._voted(split, records, counts[split]) for split, records in pictures.items()}
+
+    def _generated(self) -> dict[str, list[Record]]:
+        splits = {}
+        for split, folder in vote_folders(self._root).items():
+            table = first_file(*(base / VOTES_NAME for base in (self._root, folder.parent)))
+            rows = folder_votes(folder, table)
+            records = [Record(f"{folder.name}/{path.name}", path, UNLABELLED) for path, _ in rows]
+            splits[split] = self._voted(split, records, np.array([votes for _, votes in rows]))
+        return splits
+
+    def _filed(self) -> dict[str, list[Record]]:
+        self.notes["votes"] = "none in class folders: the labels are the uploader's, not the rule of `mode`"
+        return {
+            split: [Record(image.key, image.path, WITH_CONTEMPT.index(image.expression)) for image in images]
+            for split, images in filed_images(self.name, self._root, self.notes).items()
+        }
 
     def _voted(self, split: str, records: list[Record], votes: np.ndarray) -> list[Record]:
         """The i-th row of votes belongs to the i-th picture of the split; votes int32[N,V]."""
-        check_rows(split, records, votes)
         rule, soft = RULES[self.options["mode"]], self.options["mode"] == "votes"
         kept, left_out, agreeing = [], Counter(), 0
         for record, counts in zip(records, votes, strict=True):
@@ -75,7 +129,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
                 left_out[reason(counts)] += 1
                 continue
             label = WITH_CONTEMPT.index(FERPLUS_COLUMNS[shares.argmax()])
-            agreeing += label == record.label
+            agreeing += record.label in (label, UNLABELLED)
             kept.append(Record(record.key, record.image, label, votes=shares[TO_CLASSES] if soft else None))
         if agreeing < LEAST_AGREEMENT * len(kept):
             raise UserError(

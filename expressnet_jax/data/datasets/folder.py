@@ -1,133 +1,138 @@
-"""`folder`: anybody's pictures, in class-named folders or listed in a CSV of path and label.
+"""`folder`: anybody's images, in class-named folders, in a list, or in Parquet files of the Hugging Face hub.
 
 ROOT/CLASS/*                    no official split: the split is "all"
 ROOT/train|validation|test/CLASS/*
-FILE.csv                        path (or image, file) and label (or emotion, class); optional split and subject
+FILE.csv|tsv|txt|jsonl          path (or image, file) and label (or emotion, class); optional split and subject
+ROOT/[SPLIT/]metadata.csv|jsonl file_name and label, next to the images: `imagefolder` of the hub
+FILE.parquet, ROOT/[data/]train-00000-of-00003.parquet
 """
 
-import csv
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.trees import SPLIT_WORDS, class_tree, split_of
-from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT, canonical
-from expressnet_jax.errors import UserError
-
-CSV_COLUMNS = {
-    "path": ("path", "image", "file", "filename"),
-    "label": ("label", "emotion", "class"),
-    "split": ("split", "usage"),
-    "subject": ("subject", "person", "identity"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One picture as it is listed: where it is, and what is written about it."""
-
-    key: str
-    path: Path
-    word: str
-    split: str = "all"
-    subject: str = ""
+from expressnet_jax.data.datasets.folder_layout import class_root, list_files
+from expressnet_jax.data.datasets.locate import has_class_folders, refuse_wrong_file
+from expressnet_jax.data.datasets.numbered import name_numbers
+from expressnet_jax.data.datasets.parquet import ParquetFaces, parquet_files
+from expressnet_jax.data.datasets.sample_list import Sample, listed_samples
+from expressnet_jax.data.datasets.trees import SPLIT_WORDS, class_tree
+from expressnet_jax.data.labels import BASIC, LABELS, WITH_CONTEMPT, canonical
+from expressnet_jax.data.remarks import KEPT_APART, MERGED
+from expressnet_jax.errors import UserError, printable
 
 
 class Folder(FaceBuilder, skip_registration=True):
     """Pictures of any size and format with labels of the user's own.
 
     If every class name means an emotion of the taxonomy (`Happy`, `1_sad`), the classes are the taxonomy's: the seven
-    basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted.
+    basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted. With the option
+    `labels=own` they always are; labels that come to the same class (`joy` and `smile`) stand in the notes. Labels that
+    are numbers are named by the option `label_names` ("anger,disgust,..." for 0, 1, ...), or stay numbers.
     """
 
     name = "folder"
     LICENSE = "The user's own pictures; whoever prepares them knows their terms."
-    HOW_TO_GET = "Give a folder with one folder for each class, or a CSV with the columns path and label, with --source"
-    OPTIONS: ClassVar = {"name": "folder"}
+    HOW_TO_GET = (
+        "Give a folder with one folder for each class, a CSV with the columns path and label, or Parquet files, "
+        "with --source"
+    )
+    FILES: ClassVar = ("table", "a Parquet table")
+    OPTIONS: ClassVar = {"name": "folder", "labels": "auto", "label_names": ""}
 
     def __init__(self, *, options: dict | None = None, **kwargs) -> None:
         self.name = (options or {}).get("name", "folder")
         super().__init__(options=options, **kwargs)
 
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether class folders named after expressions, or Parquet files, are there."""
+        return has_class_folders(folder) or bool(parquet_files(folder))
+
     @cached_property
     def CLASSES(self) -> tuple[str, ...]:
-        return class_names(sample.word for sample in self._samples)
+        return class_names(self._named.values(), self.options["labels"])
 
     @cached_property
     def COLUMNS(self) -> dict:
-        return {"subject": ((), str)} if any(sample.subject for sample in self._samples) else {}
+        subjects = self._tables is None and any(sample.subject for sample in self._samples)
+        return {"subject": ((), str)} if subjects else {}
+
+    @cached_property
+    def _tables(self) -> ParquetFaces | None:
+        files = parquet_files(self.source)
+        return ParquetFaces(files) if files else None
 
     @cached_property
     def _samples(self) -> list[Sample]:
-        return list(list_samples(self.source))
+        return list(list_samples(self.source, self.notes))
 
-    def read(self, source: Path) -> dict[str, list[Record]]:
+    @cached_property
+    def _named(self) -> dict[str, str]:
+        """Label as it is written -> class name as people write it."""
+        words = self._tables.words if self._tables else {sample.word for sample in self._samples}
+        return name_numbers(words, str(self.options["label_names"]), self.notes)
+
+    def read(self, source: Path) -> dict[str, Iterable[Record]]:
         """The splits that are named, in the order train, validation, test; "all" where none is."""
+        self.notes |= shared_meanings(self._named.values(), self.CLASSES)
+        names = {word: name if name in self.CLASSES else canonical(name) for word, name in self._named.items()}
+        labels = {word: self.CLASSES.index(name) for word, name in names.items()}
+        if self._tables:
+            self.notes |= {f"{split} left out": {"no label": n} for split, n in self._tables.left_out.items()}
+            return {split: self._tables.records(split, labels) for split in self._tables.files}
         splits: dict[str, list[Record]] = {split: [] for split in (*SPLIT_WORDS, "all")}
         for sample in self._samples:
-            label = self.CLASSES.index(canonical(sample.word) if sample.word not in self.CLASSES else sample.word)
-            splits[sample.split].append(Record(sample.key, sample.path, label, subject=sample.subject))
+            splits[sample.split].append(Record(sample.key, sample.path, labels[sample.word], subject=sample.subject))
         return {split: records for split, records in splits.items() if records}
 
 
-def class_names(words: Iterable[str]) -> tuple[str, ...]:
-    """The classes that these labels, as people write them, stand for."""
+def class_names(words: Iterable[str], labels: str = "auto") -> tuple[str, ...]:
+    """The classes that these labels, as people write them, stand for; with labels "own" they stand for themselves.
+
+    So do labels of one meaning where there is no other, as it would be the only class.
+    """
+    if labels not in LABELS:
+        raise UserError(f"labels: {labels!r} is not one of {', '.join(LABELS)}")
     found = set(words)
     known = {canonical(word) for word in found}
-    if None in known:
-        return tuple(sorted(found))
+    if None in known or labels == "own" or (len(known) == 1 and len({_plain(word) for word in found}) > 1):
+        return tuple(sorted(found, key=lambda word: (int(word) if word.isdecimal() else -1, word)))
     return BASIC if known <= set(BASIC) else WITH_CONTEMPT
 
 
-def list_samples(source: Path) -> Iterator[Sample]:
-    """Every picture of a tree of class folders, or of a CSV, in order."""
+def shared_meanings(words: Iterable[str], classes: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """Return the notes on labels of one meaning: MERGED if `classes` have it as one, KEPT_APART if it is the only one.
+
+    Each is meaning -> labels. `Happy` and `happy` are the same label.
+    """
+    groups: dict[str, dict[str, str]] = {}
+    for word in sorted(set(words)):
+        groups.setdefault(canonical(word) or word, {}).setdefault(_plain(word), word)
+    several = {meaning: [*group.values()] for meaning, group in groups.items() if len(group) > 1}
+    if not several or not (set(groups) <= set(classes) or len(groups) == 1):
+        return {}
+    return {MERGED if set(groups) <= set(classes) else KEPT_APART: several}
+
+
+def _plain(word: str) -> str:
+    return word.strip().lower()
+
+
+def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[Sample]:
+    """Every image of a tree of class folders, or of a list, in order; what takes no part goes into the notes."""
+    notes = {} if notes is None else notes
     if source.is_file():
-        yield from _csv_samples(source)
+        refuse_wrong_file("folder", source, ("table",), Folder.HOW_TO_GET)
+    lists = {"all": source} if source.is_file() else list_files(source)
+    if lists:
+        for split, path in lists.items():
+            yield from listed_samples(path, notes, split)
         return
-    for split, classes in class_tree(source).items():
+    root = class_root(source, notes)
+    for split, classes in class_tree(root, notes).items():
         for word, paths in classes.items():
             for path in paths:
-                yield Sample(path.relative_to(source).as_posix(), path, word, split)
-
-
-def _csv_samples(path: Path) -> Iterator[Sample]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        try:
-            columns = _columns(path, reader.fieldnames or [])
-            for row in reader:
-                values = {name: (row[header] or "").strip() for name, header in columns.items()}
-                yield _sample(path.parent, f"{path.name} row {reader.line_num}", values)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise UserError(f"{path.name} row {reader.line_num}: {error}; save the file as plain UTF-8 CSV") from error
-    if reader.line_num < 2:
-        raise UserError(f"{path.name}: no rows below the header; list at least one picture")
-
-
-def _columns(path: Path, header: Iterable[str]) -> dict[str, str]:
-    """Our name -> the header's word, for every column that is there."""
-    words = {word.strip().lower(): word for word in header}
-    columns = {}
-    for name, aliases in CSV_COLUMNS.items():
-        found = [words[alias] for alias in aliases if alias in words]
-        if found:
-            columns[name] = found[0]
-        elif name in ("path", "label"):
-            raise UserError(f"{path.name} row 1: no column for the {name}; name it {' or '.join(aliases)}")
-    return columns
-
-
-def _sample(folder: Path, where: str, row: dict[str, str]) -> Sample:
-    for name in ("path", "label"):
-        if not row[name]:
-            raise UserError(f"{where}: the {name} is empty; fill it in or remove the row")
-    path = folder / Path(row["path"]).expanduser()
-    if not path.is_file():
-        raise UserError(f"{where}: no file {path}; correct the path (relative paths start at the CSV's folder)")
-    split = split_of(row["split"]) if "split" in row else "all"
-    if split is None:
-        raise UserError(f"{where}: split {row['split']!r} is not one of {', '.join(SPLIT_WORDS)}")
-    return Sample(row["path"], path, row["label"], split, row.get("subject", ""))
+                yield Sample(printable(path.relative_to(source).as_posix()), path, printable(word), split)

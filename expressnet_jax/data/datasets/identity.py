@@ -11,7 +11,7 @@ pictures say how well the features tell people apart.
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.lfw_expression import identity
 from expressnet_jax.data.datasets.listed import csv_rows, require_files
 from expressnet_jax.data.datasets.trees import class_tree
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, printable
 
 
 class Identity(FaceBuilder, skip_registration=True):
@@ -54,13 +54,13 @@ class Identity(FaceBuilder, skip_registration=True):
     def _records(self, people: tuple[str, ...], numbers: dict[str, int]) -> Iterator[Record]:
         for person in people:
             for path in self._people[person]:
-                key = path.relative_to(self.source).as_posix()
+                key = printable(path.relative_to(self.source).as_posix())
                 yield Record(key, path, numbers[person], subject=person)
 
     @cached_property
     def _people(self) -> dict[str, list[Path]]:
         """Person -> pictures, for people with enough of them."""
-        found = by_legend(self.source) if (self.source / "legend.csv").is_file() else by_folder(self.source)
+        found = by_legend(self.source) if (self.source / "legend.csv").is_file() else by_folder(self.source, self.notes)
         least = max(int(self.options["min_pictures"]), 1)
         enough = {person: sorted(paths) for person, paths in sorted(found.items()) if len(paths) >= least}
         if len(enough) < 4:
@@ -89,12 +89,12 @@ class Identity(FaceBuilder, skip_registration=True):
         return {"train": tuple(train), "validation": tuple(validation)}
 
 
-def by_folder(root: Path) -> dict[str, list[Path]]:
+def by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
     """Person -> pictures of a tree of folders, whatever splits it is divided into."""
     found: dict[str, list[Path]] = {}
-    for people in class_tree(root).values():
+    for people in class_tree(root, notes).values():
         for person, paths in people.items():
-            found.setdefault(person, []).extend(paths)
+            found.setdefault(printable(person), []).extend(paths)
     return found
 
 

@@ -1,7 +1,7 @@
 """JAFFE (Lyons et al. 1998): 213 gray pictures of 256x256 pixels, 10 Japanese women, seven posed expressions.
 
-Layout: files like KA.AN1.39.tiff in one folder: person KA, expression AN, its first take, picture 39. There is no
-official split: hold people out.
+Layout: files like KA.AN1.39.tiff (in re-uploads .png or .jpg) in one folder or in class folders: person KA, expression
+AN, its first take, picture 39. There is no official split: hold people out.
 """
 
 import re
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.listed import first_dir
+from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.labels import BASIC, JAFFE_CODES
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
-NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.+(\d+)\.+tiff?", re.IGNORECASE)
+NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})(\d+)\.+(\d+)\.+(?:tiff?|png|jpe?g|bmp)", re.IGNORECASE)
 OFFICIAL_COUNT = 213
 
 
@@ -31,13 +32,19 @@ class Jaffe(FaceBuilder, skip_registration=True):
     )
     COLUMNS: ClassVar = {"subject": ((), str)}
 
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether a file with one of the data set's names is there."""
+        pattern = "*/*.*" if has_class_folders(folder) else "*.*"
+        return any(map(_fits, folder.glob(pattern)))
+
     def read(self, source: Path) -> dict[str, list[Record]]:
         """All pictures by name, in the one split "all"."""
-        folders = (source / "jaffe", source / "jaffedbase", source / "jaffeimages" / "jaffe", source)
-        folder = first_dir(*(path for path in folders if path.is_dir() and any(path.glob("*.tif*"))))
-        if folder is None:
-            raise self.missing(f"no *.tiff in {source}")
-        records = [self._record(path) for path in sorted(folder.glob("*.tif*"))]
+        folder = locate(self, source, "no files like KA.AN1.39.tiff")
+        files = sorted(
+            no_litter(folder.glob("*/*.*" if has_class_folders(folder) else "*.*")), key=lambda path: path.name
+        )
+        records = [self._record(path) for path in files if path.suffix.lower().startswith(".tif") or _fits(path)]
         if len(records) != OFFICIAL_COUNT:
             self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} pictures"
         return {"all": records}
@@ -50,3 +57,8 @@ class Jaffe(FaceBuilder, skip_registration=True):
         if code not in JAFFE_CODES:
             raise UserError(f"{self.name}: {path}: expression {code} is not one of {', '.join(JAFFE_CODES)}")
         return Record(path.name, path, BASIC.index(JAFFE_CODES[code]), subject=match[1].upper())
+
+
+def _fits(path: Path) -> bool:
+    match = NAME.fullmatch(path.name)
+    return match is not None and match[2].upper() in JAFFE_CODES

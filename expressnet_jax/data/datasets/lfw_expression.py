@@ -11,9 +11,11 @@ from typing import ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.listed import csv_rows, first_file, require_files
+from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import WITH_CONTEMPT, canonical
 from expressnet_jax.errors import UserError
 
+LEGENDS = ("legend.csv", "data/legend.csv")
 NUMBERED = re.compile(r"(.+)_\d{4}")
 
 
@@ -29,11 +31,15 @@ class LfwExpression(FaceBuilder, skip_registration=True):
     )
     COLUMNS: ClassVar = {"subject": ((), str)}
 
+    @classmethod
+    def fits(cls, folder: Path) -> bool:
+        """Tell whether the legend is there."""
+        return first_file(*(folder / name for name in LEGENDS)) is not None
+
     def read(self, source: Path) -> dict[str, list[Record]]:
         """All pictures in the order of the legend, in the one split "all"."""
-        legend = first_file(source / "legend.csv", source / "data" / "legend.csv")
-        if legend is None:
-            raise self.missing(f"neither legend.csv nor data/legend.csv in {source}")
+        source = locate(self, source, "neither legend.csv nor data/legend.csv")
+        legend = first_file(*(source / name for name in LEGENDS))
         if not (source / "images").is_dir():
             raise self.missing(f"no images/ in {source}")
         records, wanted = [], []

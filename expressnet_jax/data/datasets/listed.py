@@ -3,45 +3,39 @@
 A place is "FILE row N", N as an editor counts; every message opens with it.
 """
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from expressnet_jax.data.datasets.tables import Table, encoding_of
 from expressnet_jax.errors import UserError
 
 
 def csv_rows(path: Path, columns: Sequence[str], header: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
-    """(place, column -> text) of every row of a CSV that has at least these columns.
+    """(place, column -> text) of every row of a table that has at least these columns, in any case of letters.
 
     header: the column names of copies that come without a header line; it is not used where the first line has one.
     """
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        reader = csv.reader(file)
-        names: list[str] = []
-        try:
-            for values in reader:
-                if not any(values):
-                    continue
-                if not names:
-                    first = [value.strip() for value in values]
-                    names = first if set(columns) <= set(first) else list(header)
-                    if len(names) != len(first):
-                        raise UserError(f"{path.name} row 1: it has {', '.join(first)}; it needs {', '.join(columns)}")
-                    if names == first:
-                        continue
-                place = f"{path.name} row {reader.line_num}"
-                if len(values) < len(names):
-                    raise UserError(f"{place}: {len(values)} columns, not {len(names)}; fetch the file again")
-                yield place, {name: value.strip() for name, value in zip(names, values, strict=False)}
-        except csv.Error as error:
-            raise UserError(f"{path.name} row {reader.line_num}: {error}; fetch the file again") from error
+    wanted = {name.lower(): name for name in columns}
+    names: list[str] = []
+    for line, values in Table(path, wanted).rows():
+        if not names:
+            first = [wanted.get(value.lower(), value) for value in values]
+            names = first if set(columns) <= set(first) else list(header)
+            if len(names) != len(first):
+                raise UserError(f"{path.name} row {line}: it has {', '.join(first)}; it needs {', '.join(columns)}")
+            if names == first:
+                continue
+        if len(values) < len(names):
+            place = f"{path.name} row {line}"
+            raise UserError(f"{place}: {len(values)} columns, not {len(names)}; fetch the file again")
+        yield f"{path.name} row {line}", dict(zip(names, values, strict=False))
 
 
 def text_rows(path: Path, words: int) -> Iterator[tuple[str, list[str]]]:
     """(place, words) of every line that isn't empty; each must have exactly this many words."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding=encoding_of(path), errors="replace") as file:
         for number, line in enumerate(file, start=1):
             values = line.split()
             if values and len(values) != words:

@@ -1,15 +1,17 @@
 """Class folders on disk: ROOT/CLASS/picture, or ROOT/SPLIT/CLASS/picture."""
 
 from pathlib import Path
+from typing import Any
 
+from expressnet_jax.data.media_files import find_media, is_litter_name, name_some
+from expressnet_jax.data.remarks import note_found
 from expressnet_jax.errors import UserError
 
 SPLIT_WORDS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "val", "valid", "publictest", "dev"),
-    "test": ("test", "testing", "privatetest"),
+    "train": ("train", "training", "train_set", "trainset"),
+    "validation": ("validation", "val", "valid", "publictest", "dev", "val_set", "valset", "valid_set"),
+    "test": ("test", "testing", "privatetest", "test_set", "testset"),
 }
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"}
 
 Tree = dict[str, dict[str, list[Path]]]
 
@@ -31,30 +33,34 @@ def split_folders(root: Path) -> dict[str, Path]:
     return {split: found[split] for split in SPLIT_WORDS if split in found}
 
 
-def class_tree(root: Path) -> Tree:
-    """Split -> class folder -> its pictures, all in the order of their names; one split, "all", without split folders.
+def class_tree(root: Path, notes: dict[str, Any] | None = None) -> Tree:
+    """Split -> class folder -> its images, all in the order of their names; one split, "all", without split folders.
 
-    Hidden files and files that are no pictures by their suffix are passed over.
+    Images are what is one by its content. What else is there, and is no litter, goes into the notes with its reason.
     """
+    notes = {} if notes is None else notes
     splits = split_folders(root)
     if splits and (others := {folder.name for folder in _folders(root)} - {path.name for path in splits.values()}):
         raise UserError(f"{root}: {min(others)}/ is beside {min(splits)}/ but is no split; move it away")
-    return {split: _classes(folder) for split, folder in (splits or {"all": root}).items()}
-
-
-def _classes(folder: Path) -> dict[str, list[Path]]:
-    classes = {
-        child.name: sorted(path for path in child.rglob("*") if path.suffix.lower() in SUFFIXES and not _hidden(path))
-        for child in _folders(folder)
-    }
-    if not any(classes.values()):
-        raise UserError(f"{folder}: no class folders with pictures; put them into {folder.name}/CLASS/*.png")
-    return classes
+    found = find_media(root).only("image")
+    tree = {split: {child.name: [] for child in _folders(path)} for split, path in (splits or {"all": root}).items()}
+    outside = {}
+    for path, _ in found.files:
+        *folders, _ = path.relative_to(root).parts
+        word = folders[len(splits) > 0 :][:1]
+        if word:
+            tree[split_of(folders[0]) if splits else "all"][word[0]].append(path)
+        else:
+            outside[path] = "an image in no class folder"
+    left_out = dict(sorted((found.left_out | outside).items()))
+    note_found(notes, found._replace(left_out=left_out), root)
+    for split, classes in tree.items():
+        if not any(classes.values()):
+            folder = splits.get(split, root)
+            there = f"; there are: {name_some(left_out, root)}" if left_out else ""
+            raise UserError(f"{folder}: no class folders with images; put them into {folder.name}/CLASS/{there}")
+    return tree
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not _hidden(path) and path.name != "__MACOSX")
-
-
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
+    return sorted(path for path in root.iterdir() if path.is_dir() and not is_litter_name(path.name))

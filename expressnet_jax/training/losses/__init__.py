@@ -50,7 +50,11 @@ def make_loss(name: str, options: Mapping[str, Any], context: LossContext, key: 
         raise UserError(
             f"{key}: {name} compares with a {' or '.join(kinds)}, and {context.target} is a {context.field.kind}"
         )
-    return LOSSES[name](context, **given)._replace(weight=float(options.get("weight", 1.0)))
+    try:
+        loss = LOSSES[name](context, **given)
+    except UserError as error:  # an option's value; the message begins with the option
+        raise UserError(f"{key}.{error}") from error
+    return loss._replace(weight=float(options.get("weight", 1.0)))
 
 
 def check_loss_name(name: str, key: str) -> None:
