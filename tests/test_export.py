@@ -3,7 +3,7 @@
 import hashlib
 import json
 import sys
-from functools import cache
+from functools import cache, partial
 
 import cv2
 import jax
@@ -27,6 +27,7 @@ from expressnet_jax.training.checkpoint import Checkpoint, describe, load_checkp
 from expressnet_jax.training.checkpoints import Checkpoints
 from expressnet_jax.training.state import TrainState
 from weights import SMALLER, first_of_each_kind
+from weights import logits as logits_of
 
 # Scale of the head's kernel, so that drawn weights saturate no softmax; else 1.5.
 HEAD = {
@@ -98,7 +99,9 @@ def pictures(count, size=48, channels=1):
 
 
 def jax_softmax(checkpoint, images):
-    logits = np.asarray(jax.jit(checkpoint.model.apply)(checkpoint.variables, images.astype(np.float32)), np.float64)
+    logits = np.asarray(
+        jax.jit(partial(logits_of, checkpoint.model))(checkpoint.variables, images.astype(np.float32)), np.float64
+    )
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 

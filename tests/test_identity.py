@@ -18,7 +18,7 @@ from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
 from expressnet_jax.training.step import make_train_step
 from expressnet_jax.training.supervised import supervised
-from expressnet_jax.training.targets import class_fields
+from expressnet_jax.training.targets import build_losses, class_fields
 from weights import drawn_weights
 
 pytest_plugins = ["run_fixtures"]

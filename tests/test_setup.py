@@ -75,7 +75,7 @@ REFUSED_WITH_DATA = {
     "data.train_split=trian": "tiny has no split 'trian'; its splits are: train, validation, test",
     "data.select_split=test": "data.select_split: the test split never selects",
     "data.drop_leaks=True": "run `expressnet audit tiny` first",
-    "loss.targets=votes": "loss.targets: tiny has no votes; use loss.targets=label",
+    "losses.expression.soft_targets=votes": "losses.expression.soft_targets: tiny has no votes; use soft_targets=label",
 }
 
 

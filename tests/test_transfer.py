@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.network import Head
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.transfer import transplant
@@ -19,7 +20,7 @@ CLASSES = ("anger", "happy", "neutral")
 
 
 def checkpoint_of(name="expressnet_tiny", shape=(32, 32, 1), classes=CLASSES, head="linear", **options):
-    model = create_model(name, len(classes), head=head, **options)
+    model = create_model(name, {"expression": Head((len(classes),), head)}, **options)
     variables = drawn_weights(model, (1, *shape), seed=5)
     metadata = {"model": {"name": name, "options": options}, "classes": list(classes), "image_shape": list(shape)}
     return Checkpoint(Path("runs/old"), 3, model, dict(variables), metadata)
@@ -27,7 +28,7 @@ def checkpoint_of(name="expressnet_tiny", shape=(32, 32, 1), classes=CLASSES, he
 
 def moved(checkpoint, *, classes=CLASSES, shape=(32, 32, 1), head="linear", **wanted):
     wanted = {**checkpoint.metadata["model"], **wanted}
-    model = create_model(wanted["name"], len(classes), head=head, **wanted["options"])
+    model = create_model(wanted["name"], {"expression": Head((len(classes),), head)}, **wanted["options"])
     return model, transplant(checkpoint, wanted, model, classes, shape, seed=1)
 
 

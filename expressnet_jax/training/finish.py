@@ -15,6 +15,7 @@ from expressnet_jax.machine import machine
 from expressnet_jax.training.assess import Assessment, assess
 from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.setup import Data
+from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.writers import read_history
 
 
@@ -50,7 +51,7 @@ def finish(config: ConfigDict, workdir: Path, *, data: Data) -> tuple[Checkpoint
     print(format_table(result.figures))
     sys.stdout.flush()
     files = write_report(result, checkpoint, workdir, title, mistakes=config.eval.mistakes)
-    files.append(curves_png(history, workdir / "curves.png", title, config.eval.metric))
+    files.append(curves_png(history, workdir / "curves.png", title, selecting_metric(config)))
     return checkpoint, files
 
 

@@ -29,6 +29,7 @@ from expressnet_jax.training.program import last_before
 from expressnet_jax.training.run_folder import OF_A_HOST, RunFolder, differences, disk_errors
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_multi_step, num_steps
+from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
 
 
@@ -53,7 +54,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
 
         state = new_state(config, job, mesh)
         metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage, program.model, job.outputs)
-        kept = {"keep": config.checkpoint.keep, "metric": config.eval.metric}
+        kept = {"keep": config.checkpoint.keep, "metric": selecting_metric(config)}
         tell = say if leads() else lambda line: None
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=tell, **kept))
         state = checkpoints.restore(state)

@@ -25,7 +25,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.targets import check_losses, split_fields, target_arrays
+from expressnet_jax.training.targets import check_losses, further_metrics, selecting_metric, split_fields, target_arrays
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
@@ -87,9 +87,10 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     check_model(config, shape)
     if config.augment.alternate and (config.augment.flip or config.data.balance):
         raise UserError("augment.alternate: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
-    for key, valid in (("metric", metrics), ("tta", TTA)):
-        if config.eval[key] not in valid:
-            raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(valid)}")
+    valid = (*metrics, *further_metrics(config, metrics))
+    for key, value, names in (("metric", selecting_metric(config), valid), ("tta", config.eval.tta, TTA)):
+        if value not in names:
+            raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(names)}")
     _check_package("export", config.export, "jax2onnx", "jax2onnx onnx")
     _check_package("log.tensorboard", config.log.tensorboard, "tensorboardX", "'expressnet-jax[tensorboard]'")
 

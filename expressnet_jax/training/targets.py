@@ -3,7 +3,7 @@
 Shapes: N examples, K classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.data.fields import EXPRESSION, Field, check_target, target_column, target_fields
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.evaluators import SELECTING
 from expressnet_jax.models.network import Head
 from expressnet_jax.training.losses import ON_FEATURES, TARGET_KINDS, check_loss_name, make_loss
 from expressnet_jax.training.losses.base import Loss, LossContext
@@ -135,6 +136,21 @@ def soft_targets(wanted: str, data: str, split: Split) -> np.ndarray | None:
         raise UserError(f"losses.expression.soft_targets: {data} has no votes; use soft_targets=label")
     labels = np.eye(len(split.classes), dtype=np.float32)[split.labels]
     return split.votes if wanted == "votes" else (split.votes + labels) / 2
+
+
+def selecting_metric(config: ConfigDict) -> str:
+    """Return the name of what selects the best checkpoint, as evaluations call it: the main target's stand alone."""
+    return config.eval.metric.removeprefix(f"{main_target(config)}/")
+
+
+def further_metrics(config: ConfigDict, metrics: Sequence[str]) -> list[str]:
+    """Return what else can select the best checkpoint: metrics of further outputs, and of further data sets."""
+    found = {}
+    for options in loss_options(config).values():
+        for kind in TARGET_KINDS[options["loss"]]:
+            if kind in SELECTING and options["output"] != "features":
+                found |= dict.fromkeys(f"{options['output']}/{metric}" for metric in SELECTING[kind])
+    return [*found, *(f"{name}/{metric}" for name in config.evals for metric in metrics)]
 
 
 def class_losses(num_classes: int, name: str = "cross_entropy", **options: Any) -> dict[str, Loss]:
