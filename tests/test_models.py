@@ -9,8 +9,9 @@ import pytest
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.classifier import Classifier
-from expressnet_jax.models.expressnet import ExpressNet, stem_stride
+from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.layers import stem_stride
 from expressnet_jax.models.registry import MODELS, create_model
 from weights import SMALLER, drawn_weights, first_of_each_kind, shapes_of
 
