@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.attention import largest
+from expressnet_jax.models.attention import max_first_argmax
 from expressnet_jax.training.state import Beginning, begin
 
 product = partial(jnp.matmul, precision="highest")  # accelerators would take shorter numbers
@@ -50,7 +50,7 @@ def triplet_center(features: Array, targets: Array, centres: Array, margin: floa
     """
     cosines = product(_unit(features), _unit(centres).T)
     own = jnp.eye(len(centres), dtype=bool)
-    others = largest(jnp.where(own, -jnp.inf, cosines[:, None]), (2,))  # [B,K]: but the class of the column
+    others = max_first_argmax(jnp.where(own, -jnp.inf, cosines[:, None]), (2,))  # [B,K]: but the class of the column
     return (targets * jnp.maximum(margin - cosines + others, 0)).sum(-1).mean()
 
 
