@@ -26,8 +26,8 @@ from expressnet_jax.models.attention import (
     SpatialAttention,
     SqueezeExcitation,
     adaptive_kernel,
-    largest,
     make_attention,
+    max_first_argmax,
 )
 from expressnet_jax.models.coordinate_attention import CoordinateAttention
 from expressnet_jax.models.inspect import parameter_count
@@ -230,7 +230,7 @@ def test_the_gradient_on_a_constant_picture_is_finite():
 @pytest.mark.parametrize(("axes", "per"), [((1, 2), (2, 16)), ((3,), (2, 5, 7))])
 def test_the_gradient_of_a_maximum_goes_to_where_it_is(axes, per):
     weight = np.random.default_rng(2).normal(size=per).astype(np.float32)
-    value, gradient = jax.jit(jax.value_and_grad(lambda x: (largest(x, axes) * weight).sum()))(X)
+    value, gradient = jax.jit(jax.value_and_grad(lambda x: (max_first_argmax(x, axes) * weight).sum()))(X)
     shaped = np.expand_dims(weight, axes)
     np.testing.assert_allclose(value, (X.max(axes) * weight).sum(), rtol=1e-5)
     np.testing.assert_array_equal(gradient, np.where(X.max(axes, keepdims=True) == X, shaped, 0))
@@ -238,11 +238,11 @@ def test_the_gradient_of_a_maximum_goes_to_where_it_is(axes, per):
 
 def test_the_gradient_of_a_maximum_compares_no_floats():
     """A comparison may find no place at all where a compiler computes x twice, and then divides 0 by 0."""
-    derivative = jax.make_jaxpr(jax.grad(lambda x: largest(x, (3,)).sum()))(X)
+    derivative = jax.make_jaxpr(jax.grad(lambda x: max_first_argmax(x, (3,)).sum()))(X)
     compared = [e.invars[0].aval.dtype for e in derivative.eqns if e.primitive.name == "eq"]
     assert compared and all(jnp.issubdtype(dtype, jnp.integer) for dtype in compared)
     assert "div" not in {e.primitive.name for e in derivative.eqns}
-    tied = jax.grad(lambda x: largest(x, (3,)).sum())(np.zeros((1, 2, 2, 3), np.float32))
+    tied = jax.grad(lambda x: max_first_argmax(x, (3,)).sum())(np.zeros((1, 2, 2, 3), np.float32))
     np.testing.assert_array_equal(tied, np.broadcast_to([1, 0, 0], (1, 2, 2, 3)))
 
 

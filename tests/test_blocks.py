@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.models.blocks import DepthwiseSeparable, ResidualBlock, max_pool
-from expressnet_jax.models.depthwise import DepthwiseConv
+from expressnet_jax.models.blocks import DepthwiseSeparable, ResidualBlock
+from expressnet_jax.models.layers import DepthwiseConv, max_pool
 from numpy_layers import Damp, NumpyLayers, drawn, noise, relu, windows
 
 conv = partial(nn.Conv, use_bias=False)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from expressnet_jax.models import convolution
-from expressnet_jax.models.convolution import conv_for, convolve, patches, plain, product, space_to_depth
-from expressnet_jax.models.form import convolution_form, in_products
+from expressnet_jax.models.cpu import convolution
+from expressnet_jax.models.cpu.conv_backend import conv_backend, use_matmul_conv
+from expressnet_jax.models.cpu.convolution import direct_conv, matmul_conv, patches, product, space_to_depth
+from expressnet_jax.models.cpu.winograd import tile_size, transforms, winograd
+from expressnet_jax.models.layers import Layers
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.models.winograd import tile_size, transforms, winograd
 
 LAYOUT = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 
@@ -78,7 +79,7 @@ def test_winograd_is_the_correlation_that_scipy_computes(sides, padding):
 @pytest.mark.parametrize("channels", [3, 20])
 def test_every_form_equals_the_primitive(small_too, channels, sides, taps, stride):
     x, kernel = normal(2, *sides, channels), normal(taps, taps, channels, 12)
-    ours = with_gradients(lambda x, k: convolve(x, k, (stride, stride), "SAME", **LAYOUT), x, kernel)
+    ours = with_gradients(lambda x, k: matmul_conv(x, k, (stride, stride), "SAME", **LAYOUT), x, kernel)
     plain = lambda x, k: jax.lax.conv_general_dilated(x, k, (stride, stride), "SAME", **LAYOUT)
     assert largest_difference(ours, with_gradients(plain, x, kernel)) < 2e-5
 
@@ -95,7 +96,7 @@ def test_every_form_equals_the_primitive(small_too, channels, sides, taps, strid
 def test_what_it_can_not_rewrite_goes_to_the_primitive(small_too, options, dtype):
     groups = options.get("feature_group_count", 1)
     x, kernel = (jnp.asarray(a, dtype) for a in (normal(2, 8, 8, 4), normal(3, 3, 4 // groups, 6)))
-    call = lambda x, k: convolve(x, k, (1, 1), [(1, 1), (1, 1)], **LAYOUT, **options)
+    call = lambda x, k: matmul_conv(x, k, (1, 1), [(1, 1), (1, 1)], **LAYOUT, **options)
     assert [e.primitive.name for e in jax.make_jaxpr(call)(x, kernel).eqns] == ["conv_general_dilated"]
     np.testing.assert_array_equal(
         call(x, kernel), jax.lax.conv_general_dilated(x, kernel, (1, 1), [(1, 1), (1, 1)], **LAYOUT, **options)
@@ -104,7 +105,7 @@ def test_what_it_can_not_rewrite_goes_to_the_primitive(small_too, options, dtype
 
 def test_small_convolutions_stay_as_they_are():
     x, kernel = normal(2, 8, 8, 4), normal(3, 3, 4, 6)
-    equations = jax.make_jaxpr(lambda x, k: convolve(x, k, (1, 1), "SAME", **LAYOUT))(x, kernel).eqns
+    equations = jax.make_jaxpr(lambda x, k: matmul_conv(x, k, (1, 1), "SAME", **LAYOUT))(x, kernel).eqns
     assert [equation.primitive.name for equation in equations] == ["conv_general_dilated"]
 
 
@@ -121,15 +122,15 @@ def test_patches_and_space_to_depth_keep_row_order():
 
 
 def test_only_training_on_a_cpu_takes_products_and_the_switch_turns_them_off(monkeypatch):
-    chosen = lambda train: conv_for(train).keywords["conv_general_dilated"]
+    chosen = lambda train: Layers(train).conv.keywords["conv_general_dilated"]
     on_cpu = jax.default_backend() == "cpu"
     monkeypatch.delenv("EXPRESSNET_TUNE", raising=False)
-    assert in_products() == on_cpu and (chosen(True) is convolve) == (chosen(False) is plain) == on_cpu
+    assert use_matmul_conv() == on_cpu and (chosen(True) is matmul_conv) == (chosen(False) is direct_conv) == on_cpu
     monkeypatch.setenv("EXPRESSNET_TUNE", "0")
-    assert not in_products()
-    with convolution_form("products"):
-        assert chosen(True) is convolve
-    with convolution_form("primitive"):  # so is what is exported
+    assert not use_matmul_conv()
+    with conv_backend("matmul"):
+        assert chosen(True) is matmul_conv
+    with conv_backend("xla"):  # so is what is exported
         assert chosen(True) is chosen(False) is None
 
 
@@ -143,16 +144,16 @@ def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(smal
         logits = outputs.heads["expression"]
         return (logits**2).mean()
 
-    def gradients(form, params, images):
-        with convolution_form(form):
+    def gradients(backend, params, images):
+        with conv_backend(backend):
             return jax.jit(jax.grad(lambda *args: loss(*args)))(params, images)
 
     params = variables["params"]
-    plain = gradients("primitive", params, images)
+    plain = gradients("xla", params, images)
     mesh = jax.make_mesh((4,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     spread = jax.device_put(images, jax.NamedSharding(mesh, jax.P("data")))
     copied = jax.device_put(params, jax.NamedSharding(mesh, jax.P()))
-    for ours in (gradients("products", params, images), gradients("products", copied, spread)):
+    for ours in (gradients("matmul", params, images), gradients("matmul", copied, spread)):
         pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(plain), strict=True)
         scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(plain))
         assert max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs) < 2e-4 * scale
@@ -162,14 +163,14 @@ def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(smal
 @pytest.mark.parametrize(("sides", "stride"), [((2, 2), 1), ((1, 1), 1), ((2, 5), 2), ((3, 3), 1)])
 def test_maps_smaller_than_the_kernel_have_the_same_sum_and_gradients(sides, stride, padding):
     arrays = normal(2, *sides, 4), normal(3, 3, 4, 5, seed=1)
-    ours = lambda x, kernel: plain(x, kernel, (stride, stride), padding, **LAYOUT)
+    ours = lambda x, kernel: direct_conv(x, kernel, (stride, stride), padding, **LAYOUT)
     xlas = lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, (stride, stride), padding, **LAYOUT)
     assert largest_difference(with_gradients(ours, *arrays), with_gradients(xlas, *arrays)) < 1e-5
 
 
 def test_a_map_smaller_than_the_kernel_is_filled_before_the_convolution():
     """XLA sums in a loop where the convolution itself has to pad to the kernel's size."""
-    conv = lambda x, kernel: plain(x, kernel, (1, 1), "SAME", **LAYOUT)
+    conv = lambda x, kernel: direct_conv(x, kernel, (1, 1), "SAME", **LAYOUT)
     shape = lambda sides: jax.ShapeDtypeStruct(sides, jnp.float32)
     compiled = jax.jit(conv).lower(shape((1, 2, 2, 512)), shape((3, 3, 512, 512))).compile().as_text()
     assert "window={size=3x3}" in compiled and "pad=1_1" not in compiled

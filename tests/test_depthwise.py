@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from expressnet_jax.models.depthwise import DepthwiseConv, grouped, shifted
-from expressnet_jax.models.form import convolution_form
+from expressnet_jax.models.cpu.conv_backend import conv_backend
+from expressnet_jax.models.cpu.depthwise import shifted_conv
+from expressnet_jax.models.layers import DepthwiseConv, grouped_conv
 
 
 def data(side, channels=5, kernel=3):
@@ -19,7 +20,7 @@ def data(side, channels=5, kernel=3):
 def test_it_correlates_each_channel_with_its_own_kernel():
     x, kernel = data(6)
     expected = [[correlate2d(x[b, ..., c], kernel[..., 0, c], "same") for c in range(5)] for b in range(2)]
-    np.testing.assert_allclose(shifted(x, kernel, 1), np.moveaxis(expected, 1, -1), atol=1e-5)
+    np.testing.assert_allclose(shifted_conv(x, kernel, 1), np.moveaxis(expected, 1, -1), atol=1e-5)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -28,10 +29,10 @@ def test_it_correlates_each_channel_with_its_own_kernel():
 def test_the_forms_agree_in_value_and_gradient(side, stride, size):
     x, kernel = data(side, kernel=size)
     results = {}
-    for form in (grouped, shifted):
+    for form in (grouped_conv, shifted_conv):
         y, back = jax.vjp(lambda x, k, form=form: form(x, k, stride), x, kernel)
         results[form] = (y, *back(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), results[grouped], results[shifted])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), results[grouped_conv], results[shifted_conv])
 
 
 def test_the_module_takes_the_form_that_is_asked_for():
@@ -40,9 +41,9 @@ def test_the_module_takes_the_form_that_is_asked_for():
     variables = module.init(jax.random.key(0), x)
     assert variables["params"]["kernel"].shape == (3, 3, 1, 5)
     primitives = {}
-    for form in ("primitive", "products", "auto"):
-        with convolution_form(form):
+    for form in ("xla", "matmul", "auto"):
+        with conv_backend(form):
             jaxpr = jax.make_jaxpr(lambda x: module.apply(variables, x))(x)
         primitives[form] = {equation.primitive.name for equation in jaxpr.eqns}
-    assert "conv_general_dilated" in primitives["primitive"] and "conv_general_dilated" not in primitives["products"]
-    assert primitives["auto"] == primitives["products" if jax.default_backend() == "cpu" else "primitive"]
+    assert "conv_general_dilated" in primitives["xla"] and "conv_general_dilated" not in primitives["matmul"]
+    assert primitives["auto"] == primitives["matmul" if jax.default_backend() == "cpu" else "xla"]

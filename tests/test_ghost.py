@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from expressnet_jax.models.depthwise import DepthwiseConv
 from expressnet_jax.models.ghost import GhostBottleneck, GhostModule
+from expressnet_jax.models.layers import DepthwiseConv
 from numpy_layers import Damp, NumpyLayers, drawn, noise, relu
 
 conv = partial(nn.Conv, use_bias=False)

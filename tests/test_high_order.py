@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from expressnet_jax.models.depthwise import DepthwiseConv
 from expressnet_jax.models.high_order import HighOrderResidual
+from expressnet_jax.models.layers import DepthwiseConv
 from numpy_layers import Damp, NumpyLayers, drawn, noise, relu
 
 conv = partial(nn.Conv, use_bias=False)

@@ -1,6 +1,7 @@
 """Every model by name: shapes, gradients, precision and size. A new line in MODELS is covered by being there."""
 
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.expressnet import ExpressNet, stem_stride
+from expressnet_jax.models import layers
+from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.layers import stem_stride
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import MODELS, create_model
 from weights import SMALLER, drawn_weights, first_of_each_kind, shapes_of
@@ -120,6 +123,13 @@ def test_expressnet_keeps_its_budget_and_one_set_of_parameters_for_every_size(na
 def test_the_stages_see_maps_of_20_to_56_pixels():
     assert [stem_stride(height) for height in (40, 95, 96, 191, 192, 224)] == [1, 1, 2, 2, 4, 4]
     assert all(20 <= -(-height // stem_stride(height)) // 2 <= 56 for height in range(40, 225))
+
+
+def test_only_layers_reaches_the_cpu_kernels():
+    modules = {path.name: path.read_text() for path in Path(layers.__file__).parent.glob("*.py")}
+    assert len(modules) > 15
+    assert {name for name, text in modules.items() if "models.cpu" in text} == {"layers.py"}
+    assert {name for name, text in modules.items() if "nn.BatchNorm" in text} == {"layers.py"}
 
 
 def test_expressnet_features_are_the_means_of_the_last_two_stages():

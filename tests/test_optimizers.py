@@ -8,7 +8,7 @@ import pytest
 from optax.contrib import MuonDimensionNumbers
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.form import convolution_form
+from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.training.muon import orthogonalise
 from expressnet_jax.training.optimizers import (
     OPTIMIZERS,
@@ -185,8 +185,8 @@ def test_muon_is_optaxs_in_both_forms_with_one_state():
     theirs = optax.contrib.muon(0.1, muon_weight_dimension_numbers=numbers, consistent_rms=0.2, adam_b2=0.99)
     expected, _ = run(theirs, gradients(5))
     states = []
-    for form in ("products", "primitive"):
-        with convolution_form(form):
+    for form in ("matmul", "xla"):
+        with conv_backend(form):
             path, state = run(make_optimizer("muon", make_schedule("constant", 0.1, 1)), gradients(5))
         assert_close(path, expected, rtol=1e-4, atol=1e-5)
         states.append(state)

@@ -9,7 +9,7 @@ import numpy as np
 
 from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.machine import machine
-from expressnet_jax.models.form import convolution_form
+from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 
@@ -20,7 +20,7 @@ def bench_muon(name: str, *, size: int = 48, rounds: int = 5) -> dict[str, Any]:
     params = variables["params"]
     keys = iter(jax.random.split(jax.random.key(1), len(jax.tree.leaves(params))))
     gradients = jax.tree.map(lambda leaf: jax.random.normal(next(keys), leaf.shape), params)
-    forms = {"gram": "products", "optax": "primitive"}
+    forms = {"gram": "matmul", "optax": "xla"}
     speeds = take_turns({title: _updates(form, params, gradients) for title, form in forms.items()}, rounds)
     return {
         "network": name,
@@ -32,7 +32,7 @@ def bench_muon(name: str, *, size: int = 48, rounds: int = 5) -> dict[str, Any]:
 
 def _updates(form, params, gradients):
     """Updates a second, over a second and at least one update."""
-    with convolution_form(form):
+    with conv_backend(form):
         optimizer = make_optimizer("muon", make_schedule("constant", 0.02, 1))
     update, state = jax.jit(optimizer.update), optimizer.init(params)
     jax.block_until_ready(update(gradients, state, params))

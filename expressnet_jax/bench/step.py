@@ -18,7 +18,7 @@ from expressnet_jax.bench.torch_rival import TorchRival
 from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.errors import UserError
 from expressnet_jax.machine import machine
-from expressnet_jax.models.form import convolution_form
+from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype
@@ -68,7 +68,7 @@ class Step:
         repeated = lambda x: jax.device_put(np.broadcast_to(x, (steps_per_dispatch, *x.shape)), sharding)
         self.batches = {"image": repeated(self.images), "expression": repeated(self.labels)}
         one = jax.tree.map(lambda x: x[0], self.batches)
-        with convolution_form("primitive"):
+        with conv_backend("xla"):
             self.flops = jax.jit(lambda *args: step(*args)).lower(self.state, one).cost_analysis()["flops"]
         lowered = make_multi_step(step).lower(self.state, None, self.batches)
         start = time.perf_counter()

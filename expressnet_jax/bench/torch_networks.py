@@ -1,4 +1,4 @@
-"""The house networks once more in PyTorch, child for child under the same names: the peer that speed is compared with.
+"""The project's networks in PyTorch, child for child under the same names: the peer that speed is compared with.
 
 Shapes as PyTorch has them: B batch, C channels, H height, W width, in channels_last memory. Pixel values 0..255.
 """

@@ -14,7 +14,7 @@ import numpy as np
 
 from expressnet_jax.bench.peer import Peer
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.layers import stem_stride
 
 TWINS = ("ExpressNet", "MobileNetV2", "PlainCNN", "ResNet")
 

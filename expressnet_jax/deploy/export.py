@@ -24,7 +24,7 @@ from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.deploy.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
-from expressnet_jax.models.form import convolution_form
+from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoint import Checkpoint
@@ -228,7 +228,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
     settings = {"temperature": float(metadata.get("temperature", 1)), "mirror": metadata.get("mirror") == "true"}
     classify = partial(function, checkpoint.model, checkpoint.variables, **settings)
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
-    with _quiet(), jax.default_prng_impl("unsafe_rbg"), convolution_form("primitive"):
+    with _quiet(), jax.default_prng_impl("unsafe_rbg"), conv_backend("xla"):
         model = to_onnx(classify, [image], opset=OPSET, input_names=[INPUT], output_names=outputs)
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)

@@ -1,15 +1,13 @@
 """AlexNet for small pictures. Shapes: B batch, H height, W width, C channels, n grid."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.layers import Layers, overlapping_max_pool, scale_pixels, stem_stride
 
 
 class AlexNet(nn.Module):
@@ -32,15 +30,14 @@ class AlexNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
+        layers = Layers(train, self.dtype)
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         for i, width in enumerate(self.widths, start=1):
             kernel, stride = (5, 5) if i <= 2 else (3, 3), stem_stride(images.shape[1]) if i == 1 else 1
-            x = nn.relu(norm(name=f"norm_{i}")(conv(width, kernel, strides=stride, name=f"conv_{i}")(x)))
+            x = nn.relu(layers.norm(name=f"norm_{i}")(layers.conv(width, kernel, strides=stride, name=f"conv_{i}")(x)))
             if i in (1, 2, 5):
-                x = nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+                x = overlapping_max_pool(x)
         x = average_grid(x, self.grid).reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(self.features, dtype=self.dtype, name="dense_1")(x))
         return nn.relu(nn.Dense(self.features, dtype=self.dtype, name="dense_2")(x))

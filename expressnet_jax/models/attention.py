@@ -19,8 +19,8 @@ from expressnet_jax.models.coordinate_attention import CoordinateAttention
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
-def largest(x: Array, axes: tuple[int, ...]) -> Array:
-    """The maximum over neighbouring axes, whose gradient goes to the first place that has it.
+def max_first_argmax(x: Array, axes: tuple[int, ...]) -> Array:
+    """Return the maximum over neighbouring axes, whose gradient goes to the first place that has it.
 
     JAX's own looks for the places equal to the maximum and divides by their number. A compiler may compute x twice,
     rounded in two ways; then no place is equal, and 0 / 0 makes the whole gradient NaN (jax issue 40564 is its sister).
@@ -28,14 +28,14 @@ def largest(x: Array, axes: tuple[int, ...]) -> Array:
     return x.max(axes)
 
 
-@largest.defjvp
-def _largest_jvp(axes, primals, tangents):
+@max_first_argmax.defjvp
+def _max_first_argmax_jvp(axes, primals, tangents):
     (x,), (change,) = primals, tangents
     flat = (*x.shape[: axes[0]], -1, *x.shape[axes[-1] + 1 :])
     place = jnp.argmax(jnp.reshape(x, flat), axes[0], keepdims=True)
     change = change.reshape(flat)
     here = jax.lax.broadcasted_iota(place.dtype, change.shape, axes[0]) == place
-    return largest(x, axes), jnp.where(here, change, 0).sum(axes[0])
+    return max_first_argmax(x, axes), jnp.where(here, change, 0).sum(axes[0])
 
 
 class ChannelAttention(nn.Module):
@@ -54,7 +54,7 @@ class ChannelAttention(nn.Module):
         squeeze = nn.Dense(max(channels // self.reduction, 4), dtype=self.dtype, name="squeeze")
         excite = nn.Dense(channels, dtype=self.dtype, name="excite")
         perceptron = lambda pooled: excite(nn.relu(squeeze(pooled)))
-        weight = nn.sigmoid(perceptron(x.mean((1, 2))) + perceptron(largest(x, (1, 2))))
+        weight = nn.sigmoid(perceptron(x.mean((1, 2))) + perceptron(max_first_argmax(x, (1, 2))))
         self.sow("intermediates", "channel_weight", weight)
         return x * weight[:, None, None, :]
 
@@ -118,7 +118,7 @@ class SpatialAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        pooled = jnp.stack([x.mean(-1), largest(x, (3,))], axis=-1)
+        pooled = jnp.stack([x.mean(-1), max_first_argmax(x, (3,))], axis=-1)
         field = nn.Conv(1, (self.kernel, self.kernel), use_bias=False, dtype=self.dtype, name="field")(pooled)
         mask = self.gain * nn.sigmoid(self.norm(name="norm", scale_init=nn.initializers.zeros)(field))
         self.sow("intermediates", "spatial_mask", mask[..., 0])
@@ -177,7 +177,7 @@ class MultiScaleSpatialAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        pooled = jnp.stack([x.mean(-1), largest(x, (3,))], axis=-1)
+        pooled = jnp.stack([x.mean(-1), max_first_argmax(x, (3,))], axis=-1)
         fields = [nn.Conv(1, (k, k), dtype=self.dtype, name=f"field_{k}")(pooled) for k in self.kernels]
         share = nn.softmax(self.param("share", nn.initializers.zeros, (len(self.kernels),)))
         field = sum(share[i].astype(x.dtype) * field for i, field in enumerate(fields))

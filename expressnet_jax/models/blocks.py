@@ -6,33 +6,9 @@ Shapes: B batch, H height, W width, C channels in, F filters out, s stride.
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 from jax import Array
 
 ModuleDef = Callable[..., nn.Module]
-
-
-@jax.custom_jvp
-def max_pool(x: Array) -> Array:
-    """The largest of every 2x2 pixels: float[B,H,W,C] -> float[B,H/2,W/2,C]; an odd last row or column is left out.
-
-    Of equal largest values each takes its share of the gradient. XLA's own gradient searches every window once more,
-    value by value, which costs a small network on a CPU a third of its speed.
-    """
-    return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
-
-
-@max_pool.defjvp
-def _max_pool_jvp(primals, tangents):
-    (x,), (change,) = primals, tangents
-    batch, height, width, channels = x.shape
-    height, width = height // 2, width // 2
-    windows = lambda v: v[:, : 2 * height, : 2 * width].reshape(batch, height, 2, width, 2, channels)
-    top = windows(x).max((2, 4), keepdims=True)
-    here = (windows(x) == top).astype(x.dtype)
-    share = here / jnp.maximum(here.sum((2, 4), keepdims=True), 1)
-    return top[:, :, 0, :, 0], (share * windows(change)).sum((2, 4))
 
 
 class ResidualBlock(nn.Module):

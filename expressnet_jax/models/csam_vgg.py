@@ -4,17 +4,14 @@ Shapes: B batch, H height, W width, C channels (1 gray or 3 RGB), R channels of 
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.attention import make_attention
-from expressnet_jax.models.blocks import ModuleDef, ResidualBlock, max_pool
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.blocks import ModuleDef, ResidualBlock
+from expressnet_jax.models.layers import Layers, max_pool, scale_pixels, stem_stride
 
 
 class Refinement(nn.Module):
@@ -56,16 +53,15 @@ class CSAMVGG(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        squeeze = make_attention("se", norm, self.dtype)
-        attention = make_attention(self.attention, norm, self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm = layers.conv, layers.norm
+        squeeze, attention = layers.attend("se"), layers.attend(self.attention)
 
         def convolved(x: Array, filters: int, name: str, stride: int = 1) -> Array:
             x = conv(filters, (3, 3), strides=stride, name=f"{name}_conv")(x)
             return nn.relu(norm(name=f"{name}_norm")(x))
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         x = convolved(x, self.shallow_width, "shallow1", stem_stride(images.shape[1]))
         branch = x = max_pool(convolved(x, self.shallow_width, "shallow2"))
         for stage, width in enumerate(self.widths, start=1):

@@ -10,9 +10,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from expressnet_jax.models.blocks import ModuleDef
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.depthwise import DepthwiseConv
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.layers import Layers, average_features, scale_pixels, stem_stride
 
 # Expansion, output channels, blocks, stride of the first, kernel (Tan & Le 2019, table 1).
 STAGES = (
@@ -88,12 +86,12 @@ class EfficientNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        parts = (conv, norm, partial(DepthwiseConv, dtype=self.dtype), partial(SqueezeExcite, dtype=self.dtype))
+        layers = Layers(train, self.dtype)
+        conv, norm = layers.conv, layers.norm
+        parts = (conv, norm, layers.depthwise, partial(SqueezeExcite, dtype=self.dtype))
         wide = lambda channels: round_to_8(channels * self.width)
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])
         x = nn.swish(norm(name="stem_norm")(conv(wide(32), (3, 3), strides=stride, name="stem")(x)))
         for stage, (expansion, channels, blocks, stride, kernel) in enumerate(self.stages, start=1):
@@ -101,8 +99,7 @@ class EfficientNet(nn.Module):
                 block = partial(MBConv, wide(channels), *parts, expansion, kernel)
                 x = block(stride if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
         x = nn.swish(norm(name="last_norm")(conv(wide(1280), (1, 1), name="last")(x)))
-        self.sow("intermediates", "activation_map", x)  # what the features are averages of
-        return x.mean((1, 2))
+        return average_features(self, x)
 
 
 def round_to_8(channels: float) -> int:

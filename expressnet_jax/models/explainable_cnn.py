@@ -1,16 +1,13 @@
 """A plain CNN whose answers can be read off its last map. Shapes: B batch, H height, W width, C channels."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.blocks import max_pool
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.layers import Layers, average_features, max_pool, scale_pixels, stem_stride
 
 
 class ExplainableCNN(nn.Module):
@@ -30,17 +27,16 @@ class ExplainableCNN(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm = layers.conv, layers.norm
         layer = lambda x, width, name, stride=1: nn.relu(
             norm(name=f"{name}_norm")(conv(width, (3, 3), strides=stride, name=name)(x))
         )
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])
         for stage, width in enumerate(self.widths, start=1):
             x = layer(x if stage == 1 else max_pool(x), width, f"stage{stage}_conv1", stride if stage == 1 else 1)
             x = layer(x, width, f"stage{stage}_conv2")
         x = layer(x, self.features, "last")
-        self.sow("intermediates", "activation_map", x)  # what the features are averages of
-        return x.mean((1, 2))
+        return average_features(self, x)

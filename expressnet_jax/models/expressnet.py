@@ -1,4 +1,4 @@
-"""ExpressNet, the house network: residual blocks with channel attention and multi-scale spatial attention inside.
+"""ExpressNet, the project's own network: residual blocks with channel and multi-scale spatial attention inside.
 
 Shapes: B batch, H height, W width, C channels (1 gray or 3 RGB), D features.
 """
@@ -11,17 +11,16 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.attention import make_attention
 from expressnet_jax.models.blocks import ResidualBlock
-from expressnet_jax.models.convolution import conv_for
+from expressnet_jax.models.layers import Layers, scale_pixels, stem_stride
 
 
 class ExpressNet(nn.Module):
     """Backbone for faces of 40 to 224 pixels: float[B,H,W,C] in 0..255 -> features float[B,D].
 
     The stem looks at full resolution, then every stage halves the map; the last block of a stage weighs what it adds by
-    channel and by position. The features are the averages of the last two
-    stages side by side: parts (a brow, a mouth corner) from the finer map, their arrangement from the coarser one.
+    channel and by position. The features are the averages of the last two stages side by side: parts (a brow, a mouth
+    corner) from the finer map, their arrangement from the coarser one.
     Larger pictures enter through larger stem strides, so that the stages always see maps of 20 to 56 pixels and one
     set of parameters serves every size. All convolutions are dense: a depthwise one costs a CPU and a matrix unit
     alike more time than its arithmetic says. `attention` is a name in ATTENTIONS; `reduction` and `spatial_kernels` are
@@ -38,13 +37,12 @@ class ExpressNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        attend = make_attention(self.attention, norm, self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm, attend = layers.conv, layers.norm, layers.attend(self.attention)
         if self.attention == "channel_multi_scale":
             attend = partial(attend, reduction=self.reduction, kernels=self.spatial_kernels)
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])
         x = nn.relu(norm(name="stem_norm")(conv(self.stem_width, (3, 3), strides=stride, name="stem")(x)))
         pooled = []
@@ -56,8 +54,3 @@ class ExpressNet(nn.Module):
             if stage > len(self.widths) - 2:
                 self.sow("intermediates", "activation_map", x)  # what the features are averages of
         return jnp.concatenate(pooled[-2:], axis=-1)
-
-
-def stem_stride(height: int) -> int:
-    """1 below 96 pixels, 2 below 192, 4 from there on."""
-    return 1 if height < 96 else 2 if height < 192 else 4

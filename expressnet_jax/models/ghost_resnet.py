@@ -11,12 +11,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.attention import make_attention
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.depthwise import DepthwiseConv
-from expressnet_jax.models.expressnet import stem_stride
 from expressnet_jax.models.ghost import GhostBottleneck
 from expressnet_jax.models.high_order import HighOrderResidual
+from expressnet_jax.models.layers import Layers, average_features, scale_pixels, stem_stride
 
 
 class GhostResNet(nn.Module):
@@ -39,13 +36,11 @@ class GhostResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        depthwise = partial(DepthwiseConv, dtype=self.dtype)
-        squeeze = make_attention("se", norm, self.dtype)
-        attention = make_attention(self.attention, norm, self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm, depthwise = layers.conv, layers.norm, layers.depthwise
+        squeeze, attention = layers.attend("se"), layers.attend(self.attention)
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])
         x = nn.relu(norm(name="stem_norm")(conv(self.stem_width, (3, 3), strides=stride, name="stem")(x)))
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
@@ -56,5 +51,4 @@ class GhostResNet(nn.Module):
                 x = HighOrderResidual(conv, norm, depthwise, attention, name=f"stage{stage}_high_order")(x)
             elif attention is not None:
                 x = attention(name=f"stage{stage}_attention")(x)
-        self.sow("intermediates", "activation_map", x)  # what the features are averages of
-        return x.mean((1, 2))
+        return average_features(self, x)

@@ -1,7 +1,6 @@
 """The small network of separable convolutions. Shapes: B batch, H height, W width, C channels in, F filters out."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,9 +8,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from expressnet_jax.models.blocks import ModuleDef
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.depthwise import DepthwiseConv
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.layers import Layers, average_features, overlapping_max_pool, scale_pixels, stem_stride
 
 
 class SeparableResidual(nn.Module):
@@ -30,7 +27,7 @@ class SeparableResidual(nn.Module):
     def __call__(self, x: Array) -> Array:
         y = nn.relu(self._separable(x, 1))
         y = self._separable(y, 2)
-        y = nn.max_pool(y, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+        y = overlapping_max_pool(y)
         x = self.conv(self.filters, (1, 1), strides=(2, 2), name="conv_shortcut")(x)
         return y + self.norm(name="norm_shortcut")(x)
 
@@ -54,15 +51,13 @@ class MiniXception(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        depthwise = partial(DepthwiseConv, dtype=self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm, depthwise = layers.conv, layers.norm, layers.depthwise
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         for i, stride in enumerate((stem_stride(images.shape[1]), 1), start=1):
             x = conv(self.stem_width, (3, 3), strides=stride, padding="VALID", name=f"stem_{i}")(x)
             x = nn.relu(norm(name=f"stem_norm_{i}")(x))
         for i, width in enumerate(self.widths, start=1):
             x = SeparableResidual(width, conv, norm, depthwise, name=f"block{i}")(x)
-        self.sow("intermediates", "activation_map", x)  # what the features are averages of
-        return x.mean((1, 2))
+        return average_features(self, x)

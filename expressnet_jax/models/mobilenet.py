@@ -8,11 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.attention import make_attention
 from expressnet_jax.models.blocks import ModuleDef
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.depthwise import DepthwiseConv
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.layers import Layers, average_features, scale_pixels, stem_stride
 
 # Expansion, output channels, blocks, stride of the first (Sandler et al. 2018, table 2).
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -63,13 +60,11 @@ class MobileNetV2(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        depthwise = partial(DepthwiseConv, dtype=self.dtype)
-        attention = make_attention(self.attention, norm, self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm, depthwise, attention = layers.conv, layers.norm, layers.depthwise, layers.attend(self.attention)
         wide = lambda channels: max(8, int(channels * self.width + 4) // 8 * 8)
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])
         x = nn.relu6(norm(name="stem_norm")(conv(wide(32), (3, 3), strides=stride, name="stem")(x)))
         for stage, (expansion, channels, depth, stride) in enumerate(self.stages, start=1):
@@ -77,5 +72,4 @@ class MobileNetV2(nn.Module):
                 block = partial(InvertedResidual, wide(channels), conv, norm, depthwise, attention, expansion)
                 x = block(stride if i == 1 else 1, name=f"stage{stage}_block{i}")(x)
         x = nn.relu6(norm(name="last_norm")(conv(self.features, (1, 1), name="last")(x)))
-        self.sow("intermediates", "activation_map", x)  # what the features are averages of
-        return x.mean((1, 2))
+        return average_features(self, x)

@@ -3,16 +3,14 @@ region, R regions.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.blocks import ModuleDef, max_pool
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.blocks import ModuleDef
+from expressnet_jax.models.layers import Layers, max_pool, scale_pixels, stem_stride
 
 # Top, bottom, left, right as shares of the picture of an aligned face; left is the picture's. An eye has its brow.
 REGIONS = {
@@ -87,10 +85,10 @@ class OcclusionAware(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm = layers.conv, layers.norm
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])
         for stage, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True), start=1):
             x = max_pool(x) if stage > 1 else x

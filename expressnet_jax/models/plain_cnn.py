@@ -1,12 +1,13 @@
 """The plain CNN of Reddi et al. (the 91 % paper). Shapes: B batch, H height, W width, C channels."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.blocks import max_pool
-from expressnet_jax.models.convolution import conv_for
+from expressnet_jax.models.layers import Layers, max_pool
 
 
 class PlainCNN(nn.Module):
@@ -21,9 +22,10 @@ class PlainCNN(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
+        conv = partial(Layers(train, self.dtype).conv, use_bias=True, kernel_init=nn.initializers.lecun_normal())
         x = (images / 255).astype(self.dtype)
         for i, filters in enumerate((32, 64, 128), start=1):
-            x = nn.relu(conv_for(train)(filters, (3, 3), dtype=self.dtype, name=f"conv_{i}")(x))
+            x = nn.relu(conv(filters, (3, 3), name=f"conv_{i}")(x))
             x = max_pool(x)
         x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(128, dtype=self.dtype, name="dense_1")(x))

@@ -1,7 +1,6 @@
 """Residual networks. Shapes: B batch, H height, W width, C channels in, F filters out, s stride, D features."""
 
-from collections.abc import Collection, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Literal
 
 import flax.linen as nn
@@ -9,11 +8,15 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.errors import UserError
-from expressnet_jax.models.attention import make_attention
 from expressnet_jax.models.blocks import ModuleDef, ResidualBlock
-from expressnet_jax.models.convolution import conv_for
-from expressnet_jax.models.expressnet import stem_stride
+from expressnet_jax.models.layers import (
+    Layers,
+    average_features,
+    check_choice,
+    overlapping_max_pool,
+    scale_pixels,
+    stem_stride,
+)
 
 
 class BottleneckBlock(ResidualBlock):
@@ -58,34 +61,21 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm, attention = layers.conv, layers.norm, layers.attend(self.attention)
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         x = self._stem(x, conv, norm)
-        attention = make_attention(self.attention, norm, self.dtype)
-        block, expansion = BLOCKS[chosen("block", self.block, BLOCKS)]
+        block, expansion = BLOCKS[check_choice("block", self.block, BLOCKS)]
         for stage, depth in enumerate(self.depths):
             for i in range(depth):
                 stride = 2 if stage > 0 and i == 0 else 1
                 name = f"stage{stage + 1}_block{i + 1}"
                 x = block(expansion * self.width * 2**stage, conv, norm, attention, stride, average=False, name=name)(x)
-        self.sow("intermediates", "activation_map", x)  # what the features are averages of
-        return x.mean((1, 2))
+        return average_features(self, x)
 
     def _stem(self, x: Array, conv: ModuleDef, norm: ModuleDef) -> Array:
-        small = chosen("stem", self.stem, ("small", "imagenet")) == "small"
+        small = check_choice("stem", self.stem, ("small", "imagenet")) == "small"
         kernel, stride = ((3, 3), stem_stride(x.shape[1])) if small else ((7, 7), 2)
         x = nn.relu(norm(name="stem_norm")(conv(self.width, kernel, strides=stride, name="stem")(x)))
-        return x if small else nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
-
-
-def chosen(option: str, name: str, names: Collection[str]) -> str:
-    """`name`, if it is one of `names`.
-
-    Raises:
-      UserError: it isn't; the message lists the valid ones.
-    """
-    if name not in names:
-        raise UserError(f"model.options.{option}: no {option} {name!r}; one of {', '.join(names)}")
-    return name
+        return x if small else overlapping_max_pool(x)

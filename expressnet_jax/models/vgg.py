@@ -1,16 +1,13 @@
 """VGG networks. Shapes: B batch, H height, W width, C channels, D features."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.attention import make_attention
-from expressnet_jax.models.blocks import max_pool
-from expressnet_jax.models.convolution import conv_for
+from expressnet_jax.models.layers import Layers, average_features, max_pool, scale_pixels
 
 # 3x3 convolutions of each stage (Simonyan & Zisserman 2015, table 1).
 VGG11, VGG16, VGG19 = (1, 1, 2, 2, 2), (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
@@ -33,11 +30,10 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        conv = partial(conv_for(train), use_bias=False, dtype=self.dtype, kernel_init=nn.initializers.he_normal())
-        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.9, dtype=self.dtype)
-        attention = make_attention(self.attention, norm, self.dtype)
+        layers = Layers(train, self.dtype)
+        conv, norm, attention = layers.conv, layers.norm, layers.attend(self.attention)
 
-        x = (images / 127.5 - 1).astype(self.dtype)
+        x = scale_pixels(images, self.dtype)
         for stage, depth in enumerate(self.depths, start=1):
             for i in range(1, depth + 1):
                 x = conv(self.width * min(2 ** (stage - 1), 8), (3, 3), name=f"stage{stage}_conv{i}")(x)
@@ -45,5 +41,4 @@ class VGG(nn.Module):
             if attention is not None:
                 x = attention(name=f"stage{stage}_attention")(x)
             x = max_pool(x)
-        self.sow("intermediates", "activation_map", x)  # what the features are averages of
-        return x.mean((1, 2))
+        return average_features(self, x)

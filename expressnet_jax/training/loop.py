@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.cluster import leads, same_everywhere, together
 from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
-from expressnet_jax.models.form import in_products
+from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoint import describe
 from expressnet_jax.training.checkpoints import Checkpoints
@@ -131,7 +131,7 @@ def introduce(config: ConfigDict, job: Job, state: TrainState, tell: Callable[[s
         f"{config.model.name}: {parameter_count(state.params):,} parameters"
         f" on {jax.device_count()} x {jax.devices()[0].device_kind}{processes}"
     )
-    if in_products():
+    if use_matmul_conv():
         tell("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
     for line in job.lines:
         tell(line)

@@ -8,7 +8,7 @@ import optax
 from jax import Array
 from optax.contrib import MuonDimensionNumbers, muon
 
-from expressnet_jax.models.form import in_products
+from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 
 # Jordan 2024: five steps of x -> a x + b x^3 + c x^5 bring every singular value near 1.
 STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
@@ -22,7 +22,7 @@ def muon_direction() -> optax.GradientTransformation:
     """
     # Decay has to come after both halves: inside `muon`, the half that Adam takes has no mask for it.
     options = {"muon_weight_dimension_numbers": _dimensions, "consistent_rms": 0.2, "adam_b2": 0.99}
-    if not in_products():
+    if not use_matmul_conv():
         return muon(1.0, ns_coeffs=COEFFICIENTS, ns_steps=STEPS, **options)
     momentum = muon(1.0, ns_coeffs=COEFFICIENTS, ns_steps=0, **options)  # kernels: the momentum over its norm, scaled
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.models.attention import largest
+from expressnet_jax.models.attention import max_first_argmax
 from expressnet_jax.models.network import Outputs
 from expressnet_jax.training.losses.base import Batch, Loss, LossContext, LossOutput, select_output
 
@@ -49,7 +49,7 @@ def triplet_center(features: Array, targets: Array, centers: Array, margin: floa
     """
     cosines = product(_unit(features), _unit(centers).T)
     own = jnp.eye(len(centers), dtype=bool)
-    others = largest(jnp.where(own, -jnp.inf, cosines[:, None]), (2,))  # [B,K]: but the class of the column
+    others = max_first_argmax(jnp.where(own, -jnp.inf, cosines[:, None]), (2,))  # [B,K]: but the class of the column
     return (targets * jnp.maximum(margin - cosines + others, 0)).sum(-1).mean()
 
 

@@ -1,4 +1,4 @@
-"""Keeping the compiler from fusing across a line."""
+"""Stop the compiler from fusing across a function's inputs and outputs."""
 
 from collections.abc import Callable
 
@@ -6,8 +6,8 @@ import jax
 from jax.experimental.xla_metadata import set_xla_metadata
 
 
-def apart(function: Callable) -> Callable:
-    """`function` compiled as a call of its own: what goes in and what comes out stands in memory, computed once.
+def fusion_barrier(function: Callable) -> Callable:
+    """Compile `function` as a separate call, whose inputs and outputs are each computed once and kept in memory.
 
     On a CPU, XLA fuses a cheap producer into every one of its consumers, so each would compute it once more, in its own
     order of memory. Accelerators fuse better left alone, and are.

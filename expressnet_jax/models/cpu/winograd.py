@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from expressnet_jax.models.apart import apart
+from expressnet_jax.models.cpu.fusion_barrier import fusion_barrier
 
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 Padding = tuple[tuple[int, int], tuple[int, int]]
@@ -89,10 +89,10 @@ def winograd(images: Array, kernel: Array, padding: Padding) -> Array:
     r = kernel.shape[0]
     height, width = (size + sum(pad) - r + 1 for size, pad in zip(images.shape[1:3], padding, strict=True))
     tiling = Tiling.of(height, width, r)
-    lines = apart(partial(_lines, tiling, tiling.transforms.inputs, padding))(images)
+    lines = fusion_barrier(partial(_lines, tiling, tiling.transforms.inputs, padding))(images)
     points = _two_ways(tiling.transforms.kernel, kernel)
-    sums = [apart(partial(_products, tiling))(line, points[i]) for i, line in enumerate(lines)]
-    return apart(partial(_assemble, tiling))(sums)
+    sums = [fusion_barrier(partial(_products, tiling))(line, points[i]) for i, line in enumerate(lines)]
+    return fusion_barrier(partial(_assemble, tiling))(sums)
 
 
 def _forward(images: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
@@ -114,9 +114,9 @@ def _kernel_gradient(images: Array, change: Array, r: int, padding: Padding) -> 
     """float[r,r,C,F]: the transpose of every stage, so that a matrix product over all tiles stands in the middle."""
     tiling = Tiling.of(*change.shape[1:3], r)
     f = tiling.transforms
-    lines = apart(partial(_lines, tiling, f.inputs, padding))(images)
-    changes = apart(partial(_lines, tiling, f.outputs.T, ((0, 0), (0, 0))))(change)
-    points = jnp.stack([apart(partial(_pairs, tiling))(a, b) for a, b in zip(lines, changes, strict=True)])
+    lines = fusion_barrier(partial(_lines, tiling, f.inputs, padding))(images)
+    changes = fusion_barrier(partial(_lines, tiling, f.outputs.T, ((0, 0), (0, 0))))(change)
+    points = jnp.stack([fusion_barrier(partial(_pairs, tiling))(a, b) for a, b in zip(lines, changes, strict=True)])
     return _two_ways(f.kernel.T, points)
 
 

@@ -1,0 +1,145 @@
+"""Provide the layers of every backbone: the one module that knows how the platform computes them.
+
+Shapes: B batch, H height, W width, C channels, D features, k kernel, s stride.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.attention import make_attention
+from expressnet_jax.models.blocks import ModuleDef
+from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
+from expressnet_jax.models.cpu.convolution import direct_conv, matmul_conv
+from expressnet_jax.models.cpu.depthwise import shifted_conv
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Make the layers of a backbone, for training or not, with arithmetic in `dtype`; parameters stay float32.
+
+    `conv`, `norm`, `depthwise` and what `attend` returns are partial modules, to be called as
+    `conv(filters, (k, k), strides=s, name=...)(x)`; a block takes them as they are.
+    """
+
+    train: bool
+    dtype: DTypeLike = jnp.float32
+
+    @property
+    def conv(self) -> ModuleDef:
+        """nn.Conv without bias, He's initialisation (He et al. 2015).
+
+        On a CPU it trains through matrix products. Evaluation always takes XLA's primitive: what is measured and
+        exported is the plain sum.
+        """
+        function = (matmul_conv if self.train else direct_conv) if use_matmul_conv() else None
+        initial = nn.initializers.he_normal()
+        return partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=initial, conv_general_dilated=function)
+
+    @property
+    def norm(self) -> ModuleDef:
+        """Batch normalisation, by the batch in training and by the running averages otherwise."""
+        return partial(nn.BatchNorm, use_running_average=not self.train, momentum=0.9, dtype=self.dtype)
+
+    @property
+    def depthwise(self) -> ModuleDef:
+        return partial(DepthwiseConv, dtype=self.dtype)
+
+    def attend(self, name: str) -> ModuleDef | None:
+        """Return the attention of that name in ATTENTIONS; "none" is None.
+
+        Raises:
+          UserError: an unknown name; the message lists the valid ones.
+        """
+        return make_attention(name, self.norm, self.dtype)
+
+
+class DepthwiseConv(nn.Module):
+    """Convolve each channel with a separate k x k kernel, padded as SAME: float[B,H,W,C] -> float[B,H/s,W/s,C].
+
+    The parameter is `kernel` float32[k,k,1,C], as nn.Conv(feature_group_count=C) would have it. It is one grouped
+    convolution on accelerators, and a sum of shifted products on a CPU.
+    """
+
+    kernel: int = 3
+    stride: int = 1
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        shape = (self.kernel, self.kernel, 1, x.shape[-1])
+        kernel = self.param("kernel", nn.initializers.he_normal(in_axis=(0, 1), out_axis=(), batch_axis=(2, 3)), shape)
+        convolve = shifted_conv if use_matmul_conv() else grouped_conv
+        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+
+
+def grouped_conv(x: Array, kernel: Array, stride: int) -> Array:
+    """Convolve each channel by XLA's primitive with C groups: float[B,H,W,C] by float[k,k,1,C]."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", dimension_numbers=layout, feature_group_count=x.shape[-1]
+    )
+
+
+@jax.custom_jvp
+def max_pool(x: Array) -> Array:
+    """Return the maximum of every 2x2 pixels: float[B,H,W,C] -> float[B,H/2,W/2,C]; an odd last row or column is cut.
+
+    Of equal maxima each takes its share of the gradient. XLA's own gradient searches every window once more, value by
+    value, which costs a small network on a CPU a third of its speed.
+    """
+    return nn.max_pool(x, window_shape=(2, 2), strides=(2, 2))
+
+
+@max_pool.defjvp
+def _max_pool_jvp(primals, tangents):
+    (x,), (change,) = primals, tangents
+    batch, height, width, channels = x.shape
+    height, width = height // 2, width // 2
+    windows = lambda v: v[:, : 2 * height, : 2 * width].reshape(batch, height, 2, width, 2, channels)
+    top = windows(x).max((2, 4), keepdims=True)
+    here = (windows(x) == top).astype(x.dtype)
+    share = here / jnp.maximum(here.sum((2, 4), keepdims=True), 1)
+    return top[:, :, 0, :, 0], (share * windows(change)).sum((2, 4))
+
+
+def overlapping_max_pool(x: Array) -> Array:
+    """Return the maximum of 3x3 pixels at every second one: float[B,H,W,C] -> float[B,H/2,W/2,C], padded as SAME."""
+    return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+
+
+def average_features(backbone: nn.Module, x: Array) -> Array:
+    """Average the last map over its positions: float[B,H,W,C] -> features float[B,C].
+
+    The map is sown as `activation_map`: behind a linear head, a logit is the mean of its class activation map.
+    """
+    backbone.sow("intermediates", "activation_map", x)
+    return x.mean((1, 2))
+
+
+def scale_pixels(images: Array, dtype: DTypeLike = jnp.float32) -> Array:
+    """Scale pixel values 0..255, uint8 or float, to -1..1 in `dtype`."""
+    return (images / 127.5 - 1).astype(dtype)
+
+
+def stem_stride(height: int) -> int:
+    """Return the stride by which an image enters: 1 below 96 pixels, 2 below 192, 4 from there on."""
+    return 1 if height < 96 else 2 if height < 192 else 4
+
+
+def check_choice(option: str, name: str, names: Collection[str]) -> str:
+    """Return `name`, if it is one of `names`.
+
+    Raises:
+      UserError: it isn't; the message lists the valid ones.
+    """
+    if name not in names:
+        raise UserError(f"model.options.{option}: no {option} {name!r}; one of {', '.join(names)}")
+    return name
