@@ -51,6 +51,7 @@ def default() -> ConfigDict:
 
 def _model() -> ConfigDict:
     model = ConfigDict({"name": "expressnet_small", "dropout": 0.2, "options": ConfigDict()})
+    model.temporal = "none"  # of clips: mean | lstm | gru | attention | conv: how the frames' features are joined
     model.head = "linear"  # linear | cosine: angles to class centres, for arcface and cosface
     return model
 
@@ -64,6 +65,7 @@ def _data() -> ConfigDict:
     data.options = ConfigDict()  # what `prepare` takes for this data set
     data.size = 48
     data.channels = 1
+    data.frames = 0  # T > 0: the data set holds clips of T frames
     data.train_split = "auto"  # auto: train, or all
     data.select_split = "auto"  # auto: validation, or else a part held out of the training split
     data.holdout = 0.1

@@ -33,8 +33,7 @@ def split(array_split):
 def feed_of(split, mesh_of):
     def make(reader="memory", sampler=None, **options):
         options = {
-            "size": 12,
-            "channels": 3,
+            "shape": (12, 12, 3),
             "num_steps": STEPS,
             "targets": {"expression": split.labels.astype(np.int32), "votes": split.votes},
             "mesh": mesh_of(4),
@@ -155,7 +154,7 @@ def test_fetch_takes_pictures_out_of_the_table():
 @pytest.mark.parametrize("batch_size", [1, 4, 21, 32])
 @pytest.mark.parametrize("streamed", [True, False])
 def test_ordered_batches_bring_every_example_once_and_pad_the_rest(split, batch_size, streamed):
-    pictures = StreamedPictures(split, 12, 3) if streamed else PicturesInMemory(split.images)
+    pictures = StreamedPictures(split, (12, 12, 3)) if streamed else PicturesInMemory(split.images)
     ordered = OrderedBatches(pictures, split.labels, batch_size)
     batches = list(ordered.batches(threads=2))
     assert len(batches) == len(ordered) == -(-21 // batch_size)
@@ -170,9 +169,9 @@ def test_ordered_batches_bring_every_example_once_and_pad_the_rest(split, batch_
 
 
 def test_a_split_is_streamed_for_evaluation_where_memory_is_short(split, monkeypatch):
-    in_memory = ordered_batches(split, 8, size=12, channels=3)
+    in_memory = ordered_batches(split, 8, shape=(12, 12, 3))
     monkeypatch.setattr(pipeline, "_free_memory", lambda: 100)
-    streamed = ordered_batches(split, 8, size=12, channels=3)
+    streamed = ordered_batches(split, 8, shape=(12, 12, 3))
     assert isinstance(in_memory.pictures, PicturesInMemory) and isinstance(streamed.pictures, StreamedPictures)
     assert_equal(list(in_memory.batches()), list(streamed.batches()))
 

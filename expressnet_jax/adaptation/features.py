@@ -49,9 +49,8 @@ def _some(split: Split) -> Split:
 
 
 def _features(checkpoint: Checkpoint, split: Split) -> np.ndarray:
-    height, _, channels = checkpoint.image_shape
     embed = make_predict_fn(checkpoint.model, apply="features")
-    batches = ordered_batches(split, min(BATCH, len(split)), size=height, channels=channels).batches()
+    batches = ordered_batches(split, min(BATCH, len(split)), shape=checkpoint.image_shape).batches()
     return collect_arrays(lambda images: (embed(checkpoint.variables, images),), batches)[0]
 
 

@@ -15,7 +15,7 @@ from expressnet_jax.adaptation.registry import make_method
 from expressnet_jax.adaptation.report import finish
 from expressnet_jax.adaptation.task import adaptation, begin_adaptation
 from expressnet_jax.data import sampling
-from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.pipeline import JoinedFeeds, make_feed
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
@@ -85,7 +85,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
         partial(_open, config, mesh, domains, labelled, method, plan, model),
         _lines(config, domains, labelled, method),
         partial(finish, config, domains=domains),
-        lambda shape: decode_all(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape[0], shape[2]),
+        lambda shape: decode_examples(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape),
     )
 
 
@@ -147,12 +147,12 @@ def _open(
     plan: Plan,
     model: Network,
 ) -> tuple[JoinedFeeds, Evaluate]:
-    pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
+    images = {"shape": image_shape(config), "threads": config.data.threads}
     options = {"num_steps": plan.total, "steps_per_dispatch": plan.per_dispatch, "reader": config.data.reader}
 
     def feed(split: Split, seed: int):
         sampler = sampling.Uniform(len(split), config.train.batch_size, seed)
-        return make_feed(split, sampler, mesh, **options, **pictures)
+        return make_feed(split, sampler, mesh, **options, **images)
 
     feeds = {}
     if method.labelled:

@@ -67,7 +67,7 @@ def bench_stream(
             return num_examples / (time.perf_counter() - start)
 
         with ThreadPoolExecutor(cores) as pool:
-            pictures = StreamedPictures(split, size, channels)
+            pictures = StreamedPictures(split, (size, size, channels))
             also = {"bare, all cores at once": together}
             figures = _race(pictures, sampler, bare, steps, threads=cores, times=cores, also=also)
     return {"reader": "stream", "jpeg": stored, "pictures": [num_examples, size, size, channels], **figures}

@@ -78,7 +78,7 @@ def stream(data_dir: Path, batch_size: int, images: int) -> Callable[[], float]:
     """Opens a set and makes its first batch; then each call reads `images` more and returns the seconds an image."""
     split = load(NAME, data_dir).split("train")
     sampler = Uniform(len(split), batch_size)
-    source = DispatchSource(sampler, split.labels, None, StreamedPictures(split, SIDE, 1), 2**31)
+    source = DispatchSource(sampler, {"expression": split.labels}, StreamedPictures(split, (SIDE, SIDE, 1)), 2**31)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     batches = iter(grain.MapDataset.source(source).to_iter_dataset(options))
     next(batches)

@@ -1,5 +1,7 @@
 """Encoded pictures <-> pixels. Shapes: N examples of a split, H height, W width, C channels (colour is R, G, B)."""
 
+import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +104,19 @@ def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> n
         for _ in pool.map(fill, range(0, len(split), chunk)):
             pass
     return images
+
+
+def decode_example(encoded: bytes, shape: Sequence[int]) -> np.ndarray:
+    """Return an image uint8[H,W,C], or a clip uint8[T,H,W,C] that is stored as one image, its frames one below the
+    other."""
+    *frames, height, width, channels = shape
+    return decode(encoded, (math.prod(frames) * height, width), channels).reshape(shape)
+
+
+def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> np.ndarray:
+    """Return all images or clips of a split, uint8[N,*shape]; see `decode_example`."""
+    *frames, height, width, channels = shape
+    return decode_all(split, (math.prod(frames) * height, width), channels, threads).reshape(-1, *shape)
 
 
 def storable(

@@ -84,8 +84,8 @@ def target_fields(
             continue
         shape = tuple(columns[name].shape[1:]) or (1,)
         names = tuple((notes or {}).get(name, names))
-        mirror = MIRROR_68 if kind == "points" and shape[0] == len(MIRROR_68) else ()
-        fields[name] = Field(kind, shape, names if len(names) == shape[0] else (), mirror)
+        mirror = MIRROR_68 if kind == "points" and shape[-2] == len(MIRROR_68) else ()
+        fields[name] = Field(kind, shape, names if len(names) == shape[-1] else (), mirror)
     return fields
 
 

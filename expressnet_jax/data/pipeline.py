@@ -5,8 +5,9 @@ in the stream is the step and nothing else, and prefetching threads can't change
 Shapes: S steps of a dispatch, B global batch, b = B / processes, H height, W width, C channels, K classes, N examples.
 """
 
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from expressnet_jax.data.decode import decode, decode_all
+from expressnet_jax.data.decode import decode_example, decode_examples
 from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
@@ -31,15 +32,16 @@ Pictures = Callable[[np.ndarray], np.ndarray]
 
 
 class StreamedPictures:
-    """indices int64[n] -> uint8[n,H,W,C], read and decoded now: for data sets larger than memory."""
+    """indices int64[n] -> uint8[n,*shape], read and decoded now: for data sets larger than memory. `shape` is (H,W,C) of
+    images or (T,H,W,C) of clips."""
 
-    def __init__(self, split: Split, size: int, channels: int):
-        self.split, self.size, self.channels = split, size, channels
+    def __init__(self, split: Split, shape: Sequence[int]):
+        self.split, self.shape = split, tuple(shape)
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
-        batch = np.empty((len(indices), self.size, self.size, self.channels), np.uint8)
+        batch = np.empty((len(indices), *self.shape), np.uint8)
         for row, encoded in enumerate(self.split.encoded_batch(indices)):
-            batch[row] = decode(encoded, self.size, self.channels)
+            batch[row] = decode_example(encoded, self.shape)
         return batch
 
 
@@ -79,7 +81,7 @@ class DispatchSource:
         batch = {"index": index.astype(np.int32)} | {name: values[index] for name, values in self.targets.items()}
         if self.pictures is not None:
             pictures = self.pictures(index.ravel())
-            batch["image"] = pictures.reshape(*index.shape, *pictures.shape[1:])
+            batch[input_name(pictures)] = pictures.reshape(*index.shape, *pictures.shape[1:])
         return batch
 
 
@@ -125,7 +127,12 @@ def fetch(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) 
     """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by name."""
     if isinstance(table, dict):
         return {name: fetch(table[name], part) for name, part in batch.items()}
-    return batch if table is None else batch | {"image": jnp.take(table, batch["index"], axis=0)}
+    return batch if table is None else batch | {input_name(table): jnp.take(table, batch["index"], axis=0)}
+
+
+def input_name(examples: Any) -> str:
+    """Return what a batch calls images [N,H,W,C] or clips [N,T,H,W,C]."""
+    return "clip" if examples.ndim == 5 else "image"
 
 
 @dataclass(frozen=True)
@@ -166,14 +173,14 @@ class OrderedBatches:
 
 
 def ordered_batches(
-    split: Split, batch_size: int, *, size: int, channels: int, threads: int = 2, shared: bool = False
+    split: Split, batch_size: int, *, shape: Sequence[int], threads: int = 2, shared: bool = False
 ) -> OrderedBatches:
     """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
-    whole in this one."""
-    if choose_reader("auto", len(split) * size * size * channels) == "stream":
-        pictures = StreamedPictures(split, size, channels)
+    whole in this one. `shape` is (H,W,C) of images or (T,H,W,C) of clips."""
+    if choose_reader("auto", len(split) * math.prod(shape)) == "stream":
+        pictures = StreamedPictures(split, shape)
     else:
-        pictures = PicturesInMemory(decode_all(split, size, channels, threads))
+        pictures = PicturesInMemory(decode_examples(split, shape, threads))
     mine = (jax.process_index(), jax.process_count()) if shared else (0, 1)
     return OrderedBatches(pictures, split.labels, batch_size, *mine)
 
@@ -211,8 +218,7 @@ def make_feed(
     sampler: Sampler,
     mesh: Mesh,
     *,
-    size: int,
-    channels: int,
+    shape: Sequence[int],
     num_steps: int,
     steps_per_dispatch: int = 1,
     reader: str = "auto",
@@ -220,17 +226,17 @@ def make_feed(
     targets: Mapping[str, np.ndarray] | None = None,
 ) -> Feed:
     """A feed over a split by the reader asked for; all three give the same batches, with `targets` [N,...] by name, by
-    default the class as `expression`.
+    default the class as `expression`. `shape` is (H,W,C) of images or (T,H,W,C) of clips.
 
     Raises:
       UserError: an unknown reader.
     """
-    reader = choose_reader(reader, len(split) * size * size * channels)
+    reader = choose_reader(reader, len(split) * math.prod(shape))
     pictures, table = None, None
     if reader == "stream":
-        pictures = StreamedPictures(split, size, channels)
+        pictures = StreamedPictures(split, shape)
     else:
-        decoded = decode_all(split, size, channels, threads)
+        decoded = decode_examples(split, shape, threads)
         if reader == "memory":
             pictures = PicturesInMemory(decoded)
         else:

@@ -1,9 +1,10 @@
 """MODELS: name -> backbone factory. A new model is one file and one line here."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
+import flax.linen as nn
 import jax.numpy as jnp
 from flax.core import FrozenDict
 from jax.typing import DTypeLike
@@ -22,6 +23,7 @@ from expressnet_jax.models.network import MAIN, Head, Network, check_heads
 from expressnet_jax.models.occlusion_aware import OcclusionAware
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.models.resnet import ResNet
+from expressnet_jax.models.temporal import POOLS, PerFrame
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
 
 MODELS = {
@@ -55,12 +57,14 @@ def create_model(
     /,
     *,
     dropout: float = 0.0,
+    temporal: str = "none",
     dtype: DTypeLike = jnp.float32,
     **options,
 ) -> Network:
     """Return a network by name: the backbone with its options, and heads; a number is one head of so many classes.
 
-    Parameters are float32, arithmetic `dtype`.
+    With `temporal`, a name in POOLS, it takes clips: the backbone sees each frame, and the pool joins them. Parameters
+    are float32, arithmetic `dtype`.
 
     Raises:
       UserError: an unknown name, head, option or attention; the message lists the valid ones.
@@ -75,5 +79,15 @@ def create_model(
         raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
     if "attention" in options:
         check_attention(options["attention"])
-    encoders = FrozenDict({"image": partial(factory, dtype=dtype, **options)})
-    return Network(encoders, FrozenDict(heads), dropout)
+    backbone = partial(factory, dtype=dtype, **options)
+    if temporal == "none":
+        return Network(FrozenDict({"image": backbone}), FrozenDict(heads), dropout)
+    if temporal not in POOLS:
+        raise UserError(f"model.temporal: no {temporal!r}; one of none, {', '.join(POOLS)}")
+    clip_encoder = partial(per_frame, backbone, temporal, dtype)
+    return Network(FrozenDict({"clip": clip_encoder}), FrozenDict(heads), dropout)
+
+
+def per_frame(backbone: Callable[[], nn.Module], pool: str, dtype: DTypeLike) -> PerFrame:
+    """Return the clip encoder of an image backbone."""
+    return PerFrame(backbone(), pool, dtype=dtype)

@@ -39,10 +39,9 @@ def assess(
     leaked: Sequence[int] | None = None,
 ) -> Assessment:
     """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split."""
-    height, _, channels = checkpoint.image_shape
     predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
     known, labels = match_labels(split, checkpoint.classes)
-    batches = ordered_batches(known, min(batch_size, max(len(known), 1)), size=height, channels=channels)
+    batches = ordered_batches(known, min(batch_size, max(len(known), 1)), shape=checkpoint.image_shape)
     probabilities, _, index = collect(np_predict(predict), batches.batches())
     figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
     figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}

@@ -73,7 +73,7 @@ def describe(
         "model": config["model"],
         "classes": list(classes),
         "image_shape": list(image_shape),
-        "inputs": {name: Field("image", image_shape).to_json() for name in (model.encoders if model else ())},
+        "inputs": {name: Field(name, image_shape).to_json() for name in (model.encoders if model else ())},
         "outputs": fields,
         "heads": heads,
         "lineage": list(lineage),
@@ -125,7 +125,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             raise UserError(
                 f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)}){way_out}"
             ) from error
-        model = create_model(name, heads, **options)
+        model = create_model(name, heads, temporal=metadata["model"].get("temporal", "none"), **options)
         target = _model_target(model, shape, averaged)
         try:
             saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]

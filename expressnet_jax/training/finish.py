@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from expressnet_jax.data.decode import decode
+from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.mistakes import mistakes_html
@@ -29,7 +29,7 @@ class Pictures:
         return len(self.split)
 
     def __getitem__(self, i: int):
-        return decode(self.split.encoded(i), self.image_shape[0], self.image_shape[2])
+        return decode_example(self.split.encoded(i), self.image_shape)
 
 
 def finish(config: ConfigDict, workdir: Path, *, data: Data) -> tuple[Checkpoint, list[Path]]:

@@ -14,13 +14,14 @@ from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.transfer import transplant
 
 
-def image_shape(config: ConfigDict) -> tuple[int, int, int]:
-    """(H, W, C) of a config's pictures."""
+def image_shape(config: ConfigDict) -> tuple[int, ...]:
+    """Return (H, W, C) of a config's images, or (T, H, W, C) of its clips."""
     if config.data.channels not in (1, 3):
         raise UserError(f"data.channels: {config.data.channels}; 1 is gray, 3 is RGB")
     if not SMALLEST <= config.data.size <= LARGEST:
         raise UserError(f"data.size: {config.data.size} pixels; from {SMALLEST} to {LARGEST}")
-    return (config.data.size, config.data.size, config.data.channels)
+    frames = (config.data.frames,) if config.data.frames else ()
+    return (*frames, config.data.size, config.data.size, config.data.channels)
 
 
 def compute_dtype(dtype: str) -> str:
@@ -39,13 +40,20 @@ def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
         ("dropout", "model.dropout"),
         ("head", "model.head"),
         ("dtype", "train.dtype"),
+        ("temporal", "model.temporal"),
     ):
         if name in options:
             raise UserError(f"model.options: {name} is set by {key}")
+    if (config.model.temporal != "none") != bool(config.data.frames):
+        raise UserError(
+            f"model.temporal: {config.model.temporal} with data.frames={config.data.frames}; clips need both, images"
+            " none and 0"
+        )
     return create_model(
         config.model.name,
         heads,
         dropout=config.model.dropout,
+        temporal=config.model.temporal,
         dtype=compute_dtype(config.train.dtype),
         **options,
     )

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.config import SMALLEST_SEEN, check_values
 from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
-from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
@@ -48,10 +48,10 @@ class Data(NamedTuple):
     chosen: selection.Chosen
     audit: dict[str, Any] | None
 
-    def pictures(self, image_shape: tuple[int, int, int], most: int = 256) -> np.ndarray:
-        """The first selection pictures, uint8[n,H,W,C]."""
+    def pictures(self, image_shape: tuple[int, ...], most: int = 256) -> np.ndarray:
+        """Return the first selection images or clips, uint8[n,*image_shape]."""
         first = self.chosen.select.subset(np.arange(min(most, len(self.chosen.select))))
-        return decode_all(first, image_shape[0], image_shape[2])
+        return decode_examples(first, image_shape)
 
     @property
     def stored_size(self) -> tuple[int, int]:
@@ -100,14 +100,14 @@ def _check_package(key: str, wanted: str | bool, package: str, install: str) -> 
         raise UserError(f"{key}: needs {package}; pip install {install}, or switch {key} off")
 
 
-def check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
+def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
     """The network can be built. If it is trained on crops and evaluated on whole pictures, they have the same size to
     its parameters.
 
     Raises:
       UserError: one of them is not so; the line begins with the key.
     """
-    model, (size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
+    model, (*frames, size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
     if crop > size:
         raise UserError(f"augment.crop: {crop} pixels do not fit into pictures of data.size {size}")
     sizes, until = config.train.grow_sizes, config.train.grow_until
@@ -120,7 +120,7 @@ def check_model(config: ConfigDict, shape: tuple[int, int, int]) -> None:
     for key, side in seen:
         if side < SMALLEST_SEEN:
             raise UserError(f"{key}: {side} pixels are too few; give at least {SMALLEST_SEEN}")
-    shapes = lambda side: jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, channels)))
+    shapes = lambda side: jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *frames, side, side, channels)))
     try:
         whole = shapes(size)
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
@@ -135,6 +135,12 @@ def load_data(config: ConfigDict) -> Data:
     """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
     data = config.data
     prepared = find_prepared(config, data.name, data.source, key="data.name")
+    stored = prepared.facts["notes"].get("frames", 0)
+    if stored != data.frames:
+        holds = f"clips of {stored} frames" if stored else "images, no clips"
+        raise UserError(
+            f"data.frames: {data.frames}, but {prepared.name} holds {holds}; use --config.data.frames={stored}"
+        )
     names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
     chosen = selection.choose(prepared, **{name: data[name] for name in names}, seed=config.seed)
     return Data(prepared, chosen, audit.load_audit(prepared))
@@ -191,7 +197,7 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
         if config.data.balance
         else sampling.Uniform(len(train), batch, config.seed)
     )
-    pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
+    images = {"shape": image_shape(config), "threads": config.data.threads}
     feed = make_feed(
         train,
         sampler,
@@ -200,7 +206,7 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
         steps_per_dispatch=plan.per_dispatch,
         reader=config.data.reader,
         targets=target_arrays(config, train, data.stored_size),
-        **pictures,
+        **images,
     )
     return feed, evaluation_batches(config, data.chosen.select, mesh)
 
@@ -209,5 +215,5 @@ def evaluation_batches(config: ConfigDict, split: Split, mesh: Mesh) -> OrderedB
     """A split in batches of about eval.batch_size that the mesh divides evenly."""
     parts = mesh.shape["data"]
     rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
-    pictures = {"size": config.data.size, "channels": config.data.channels, "threads": config.data.threads}
-    return ordered_batches(split, rounded, shared=True, **pictures)
+    images = {"shape": image_shape(config), "threads": config.data.threads}
+    return ordered_batches(split, rounded, shared=True, **images)
