@@ -24,6 +24,7 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
 from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
 from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.process import expanded
 
 __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
 
@@ -50,8 +51,8 @@ def prepare(
     With `beam`, options of an Apache Beam pipeline, that writes it on its machines, and a killed run begins anew.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
-    data_dir = Path(data_dir).expanduser()
-    source = None if source is None else Path(source).expanduser()
+    data_dir = expanded(data_dir)
+    source = None if source is None else expanded(source)
     stored_as = _stored_as(dataset, options)
     cls = _checked_class(dataset, source)
     options = cls.all_options(options)

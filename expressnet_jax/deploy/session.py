@@ -15,6 +15,7 @@ def open_session(model: bytes, origin: str, threads: int = 0) -> Any:
         import onnxruntime
     except ImportError as error:
         raise UserError(f"{origin}: ONNX Runtime is not installed; pip install onnxruntime") from error
+    onnxruntime.disable_telemetry_events()  # imported before this package, it did not see the variable of __init__.py
     if threads < 0:
         raise UserError(f"threads: {threads}; give 0 for one on each core, or a number above it")
     options = onnxruntime.SessionOptions()

@@ -16,6 +16,7 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.trees import SPLIT_WORDS, class_tree, split_of
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT, canonical
 from expressnet_jax.errors import UserError
+from expressnet_jax.process import expanded
 
 CSV_COLUMNS = {
     "path": ("path", "image", "file", "filename"),
@@ -124,7 +125,7 @@ def _sample(folder: Path, where: str, row: dict[str, str]) -> Sample:
     for name in ("path", "label"):
         if not row[name]:
             raise UserError(f"{where}: the {name} is empty; fill it in or remove the row")
-    path = folder / Path(row["path"]).expanduser()
+    path = folder / expanded(row["path"])
     if not path.is_file():
         raise UserError(f"{where}: no file {path}; correct the path (relative paths start at the CSV's folder)")
     split = split_of(row["split"]) if "split" in row else "all"
