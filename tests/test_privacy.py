@@ -32,6 +32,11 @@ sys.exit(status)
 """
 
 
+def own_folders(folder):
+    """What may be written into, and the log of this test."""
+    return folder / "work", folder / "tmp", folder / "home" / ".cache" / "expressnet_jax", folder / "log"
+
+
 def draw(folder, count=1, size=96):
     folder.mkdir(parents=True)
     for i in range(count):
@@ -95,8 +100,7 @@ def process(request):
 def test_python_code_asks_for_no_other_computer_and_writes_what_it_was_asked_to(process):
     folder, seen, _ = process
     assert [address for address in seen.addresses if "127.0.0.1" not in address] == []
-    caches = folder / "home" / ".cache" / "expressnet_jax"
-    assert outside(seen.writes, folder / "work", folder / "tmp", caches, caches.parent, folder / "log") == []
+    assert outside(seen.writes, *own_folders(folder)) == []
 
 
 @pytest.mark.skipif(not STRACE, reason="no strace: what native code does can't be seen")
@@ -134,14 +138,14 @@ def test_sessions_are_opened_in_one_place_with_events_off(monkeypatch):
     import onnxruntime
 
     from expressnet_jax.deploy.predictor import WEIGHTS
-    from expressnet_jax.deploy.session import open_session
+    from expressnet_jax.deploy.session import Session
 
     package = Path(__file__).parents[1] / "expressnet_jax"
     opened = [path.name for path in package.rglob("*.py") if "InferenceSession(" in path.read_text()]
     assert opened == ["session.py"]
     calls = []
     monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: calls.append(1))
-    open_session((WEIGHTS / "expressnet_tiny.onnx").read_bytes(), "tiny")
+    Session((WEIGHTS / "expressnet_tiny.onnx").read_bytes(), "tiny")
     assert calls
 
 

@@ -98,6 +98,6 @@ def _read(trace: Path, work: Path) -> tuple[list[str], set[Path]]:
 
 
 def outside(writes: set[Path], *folders: Path) -> list[str]:
-    """The files that lie in none of the folders."""
-    own = lambda path: any(path.is_relative_to(folder) for folder in folders)
+    """The files that lie in none of the folders, and are not what these lie in."""
+    own = lambda path: any(path.is_relative_to(folder) or folder.is_relative_to(path) for folder in folders)
     return sorted(str(path) for path in writes if not own(path) and not str(path).startswith(HARMLESS))
