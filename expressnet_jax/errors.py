@@ -27,7 +27,7 @@ def one_line(error: BaseException | str, most: int = 200) -> str:
 def system_line(error: OSError) -> str:
     """What the operating system refused, and of which file: the last resort where no code near it knew a remedy."""
     names = ", ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-    return one_line(f"{names}: {error.strerror}" if names and error.strerror else error)
+    return one_line(f"{names}: {error.strerror}" if names and error.strerror else error, 400)
 
 
 def hush_libraries() -> None:

@@ -345,3 +345,14 @@ def test_a_detector_goes_to_another_process(name):
     os.close(read)
     os.close(write)
     os.wait()
+
+
+def test_opencv_computes_centerface_too():
+    planes = np.random.default_rng(0).integers(0, 256, (1, 3, 96, 128)).astype(np.float32)
+    session = make_detector("centerface").find.session
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(centerface.WEIGHTS.read_bytes(), np.uint8))
+    network.setInput(planes)
+    for found, expected in zip(
+        network.forward(session.outputs), session.run(None, {session.inputs[0]: planes}), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-4)

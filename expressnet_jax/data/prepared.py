@@ -202,8 +202,15 @@ def stored_split(name: str) -> str:
 
 
 def default_data_dir() -> Path:
-    """$EXPRESSNET_DATA, or expressnet_data in the home directory."""
-    return expanded(os.environ.get("EXPRESSNET_DATA") or "~/expressnet_data")
+    """Return $EXPRESSNET_DATA, or expressnet_data in the home directory.
+
+    Raises:
+      UserError: neither is there.
+    """
+    try:
+        return expanded(os.environ.get("EXPRESSNET_DATA") or "~/expressnet_data")
+    except UserError as error:
+        raise UserError(f"{error}; or set EXPRESSNET_DATA to where prepared data lives") from error
 
 
 def load(name: str, data_dir: Path) -> Prepared:
