@@ -22,6 +22,7 @@ from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
+from expressnet_jax.process import expanded
 from expressnet_jax.training.feature_losses import JointLoss, make_distance
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
 from expressnet_jax.training.objectives import MARGINS, make_objective, rebalance
@@ -143,7 +144,7 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
     Raises:
       UserError: there is none; the line begins with `key`.
     """
-    folder = Path(config.data.dir).expanduser() if config.data.dir else prepare.default_data_dir()
+    folder = expanded(config.data.dir) if config.data.dir else prepare.default_data_dir()
     if name not in DATASETS and not (folder / name).is_dir():
         own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
         raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
