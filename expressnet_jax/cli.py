@@ -19,7 +19,8 @@ from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.deploy import commands as deploy_commands
 from expressnet_jax.deploy import export_command, finetune, web
-from expressnet_jax.errors import UserError, hush_libraries
+from expressnet_jax.errors import UserError, system_line
+from expressnet_jax.process import settle_process, temporary_folder
 
 if TYPE_CHECKING:
     from expressnet_jax.data.prepared import Split
@@ -27,13 +28,11 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0, 2 for what a user can mend, 130 after Ctrl-C. With `argv` it is called from somebody's program."""
-    arguments = parser().parse_args(argv)
     if argv is None:
-        hush_libraries()
-        for stream in (sys.stdout, sys.stderr):  # a terminal that knows no bars, a file name that is no text
-            stream.reconfigure(errors="replace")
-        if arguments.uses_jax:
-            tune_cpu()
+        settle_process()
+    arguments = parser().parse_args(argv)
+    if argv is None and arguments.uses_jax:
+        tune_cpu()
     try:
         status = arguments.run(arguments) or 0
         sys.stdout.flush()
@@ -47,6 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe went away, as `head` does; so may the rest of the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"error: {system_line(error)}", file=sys.stderr)
+        return 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -232,7 +234,6 @@ def models(arguments: argparse.Namespace) -> None:
 def _data(arguments: argparse.Namespace):
     """A context with the prepared data set that --data means: by name, or a folder, prepared for the moment."""
     import contextlib
-    import tempfile
 
     from expressnet_jax.data.prepare import default_data_dir
     from expressnet_jax.data.prepare import prepare as prepare_folder
@@ -244,8 +245,8 @@ def _data(arguments: argparse.Namespace):
 
     @contextlib.contextmanager
     def for_the_moment():
-        with tempfile.TemporaryDirectory() as folder:
-            prepared = prepare_folder("folder", Path(arguments.data), Path(folder), skip_bad=arguments.skip_bad)
+        with temporary_folder() as folder:
+            prepared = prepare_folder("folder", Path(arguments.data), folder, skip_bad=arguments.skip_bad)
             for line in remarks(arguments.data, prepared.facts["notes"]):
                 print(line, file=sys.stderr)
             yield prepared

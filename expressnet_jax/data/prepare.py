@@ -25,6 +25,7 @@ from expressnet_jax.data.datasets.locate import refuse_wrong_file
 from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
 from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.process import expanded
 
 __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
 
@@ -53,8 +54,8 @@ def prepare(
     An image that can't be used ends it, after all such images are found and named; with `skip_bad` they are left out.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
-    data_dir = Path(data_dir).expanduser()
-    source = None if source is None else Path(source).expanduser()
+    data_dir = expanded(data_dir)
+    source = None if source is None else expanded(source)
     stored_as = _stored_as(dataset, options)
     if skip_bad and beam is not None:
         raise UserError("--skip_bad: not with --beam, whose machines don't know how many others have left out")

@@ -21,6 +21,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from expressnet_jax.data.datasets import DATASETS, FORMAT_VERSION
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.process import expanded
 
 AGAIN = "prepare the data set again with --overwrite"
 
@@ -201,8 +202,15 @@ def stored_split(name: str) -> str:
 
 
 def default_data_dir() -> Path:
-    """$EXPRESSNET_DATA, or expressnet_data in the home directory."""
-    return Path(os.environ.get("EXPRESSNET_DATA") or Path.home() / "expressnet_data").expanduser()
+    """Return $EXPRESSNET_DATA, or expressnet_data in the home directory.
+
+    Raises:
+      UserError: neither is there.
+    """
+    try:
+        return expanded(os.environ.get("EXPRESSNET_DATA") or "~/expressnet_data")
+    except UserError as error:
+        raise UserError(f"{error}; or set EXPRESSNET_DATA to where prepared data lives") from error
 
 
 def load(name: str, data_dir: Path) -> Prepared:
@@ -211,7 +219,7 @@ def load(name: str, data_dir: Path) -> Prepared:
     Raises:
       UserError: if it has not; it names the command that does it.
     """
-    directory = Path(data_dir).expanduser() / name / FORMAT_VERSION
+    directory = expanded(data_dir) / name / FORMAT_VERSION
     try:
         facts = json.loads((directory / "facts.json").read_text(encoding="utf-8"))
     except FileNotFoundError:

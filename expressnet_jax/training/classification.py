@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.data.audit import one_line
 from expressnet_jax.data.fields import Field, target_column
 from expressnet_jax.data.pipeline import Feed, OrderedBatches
+from expressnet_jax.data.selection import unlearned
 from expressnet_jax.evaluation.evaluate import collect_arrays, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.models.network import Network
@@ -88,6 +89,12 @@ def lines(config: ConfigDict, data: Data, learned: Mapping[str, Field]) -> list[
         told.append(f"learns {', '.join(learned)}")
     if data.audit is not None:
         told.append(one_line(data.audit))
+    if missing := unlearned(data.chosen):
+        counts = ", ".join(f"{name} ({count:,})" for name, count in missing.items())
+        told.append(
+            f"warning: {counts}: shown by pictures of {data.chosen.select_name} and by no training picture, so that all"
+            " of these count as mistakes; add training pictures, or leave the class out of both"
+        )
     if data.chosen.dropped:
         told.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training images left out")
     return told

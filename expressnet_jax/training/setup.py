@@ -23,6 +23,7 @@ from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
+from expressnet_jax.process import expanded
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.targets import check_losses, further_metrics, selecting_metric, split_fields, target_arrays
@@ -152,7 +153,7 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
     Raises:
       UserError: there is none; the line begins with `key`.
     """
-    folder = Path(config.data.dir).expanduser() if config.data.dir else prepare.default_data_dir()
+    folder = expanded(config.data.dir) if config.data.dir else prepare.default_data_dir()
     if name not in DATASETS and not (folder / name).is_dir():
         own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
         raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")

@@ -141,6 +141,13 @@ class Check:
             return error
 
 
+class LocalInfo(tfds.core.DatasetInfo):
+    """What TFDS says of a data set, from this computer alone."""
+
+    def initialize_from_bucket(self) -> None:
+        """Do nothing, where TFDS looks for the data set in its cloud bucket and leaves a temporary folder behind."""
+
+
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A data set of faces: its layout on disk -> checked records in ArrayRecord.
 
@@ -230,7 +237,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for name, (shape, dtype) in self.COLUMNS.items():
             text = dtype is str
             features[name] = tfds.features.Text() if text else tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype))
-        return tfds.core.DatasetInfo(
+        return LocalInfo(
             builder=self,
             description=(type(self).__doc__ or self.name).strip(),
             features=tfds.features.FeaturesDict(features),

@@ -53,7 +53,7 @@ class ListedFiles:
         return len({_shortened(_portable(name), left_out) for name in names}) == len(names)
 
     def _at(self, base: Path, name: str, left_out: int) -> Path:
-        return base / Path(_shortened(name, left_out)).expanduser()
+        return base / expanded(_shortened(name, left_out))
 
     def _spellings(self, name: str) -> Iterator[str]:
         """The name as it is written, then as another system or another encoding of file names has it."""
