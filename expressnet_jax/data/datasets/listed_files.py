@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 
+from expressnet_jax.process import expanded
+
 LOOKED_AT = 64  # paths, evenly spaced over the list
 SUBFOLDERS = 50
 DEPTH = 12
