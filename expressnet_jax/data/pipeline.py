@@ -33,8 +33,10 @@ Pictures = Callable[[np.ndarray], np.ndarray]
 
 
 class StreamedPictures:
-    """indices int64[n] -> uint8[n,*shape], read and decoded now: for data sets larger than memory. `shape` is (H,W,C) of
-    images or (T,H,W,C) of clips."""
+    """indices int64[n] -> uint8[n,*shape], read and decoded now: for data sets larger than memory.
+
+    `shape` is (H,W,C) of images or (T,H,W,C) of clips.
+    """
 
     def __init__(self, split: Split, shape: Sequence[int]):
         self.split, self.shape = split, tuple(shape)

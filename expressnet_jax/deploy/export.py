@@ -21,6 +21,7 @@ from jax import Array
 
 from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
+from expressnet_jax.data.fields import Field
 from expressnet_jax.deploy.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
@@ -47,13 +48,15 @@ def export_onnx(
     attention: bool = False,
     mirror: bool = False,
 ) -> dict[str, Any]:
-    """Writes the checkpoint's model as ONNX and returns the proof that it is the same model.
+    """Write the checkpoint's model as ONNX and return the proof that it is the same model.
 
-    The file takes `images` [B,H,W,C], pixel values 0..255 as uint8 or float32, and gives `probabilities` float32[B,K];
-    scaling and softmax of logits / `temperature` are inside. With `attention` it also gives `attention` float32[B,h,w],
-    see `class_activation`. With `mirror` the probabilities are the mean over the picture and its mirror image: a little
-    more accurate in twice the time. The file is compared with JAX on `images` uint8[N,H,W,C], or on generated pictures,
-    in batches of 1, 2, 7 and all (256 at a time). The same checkpoint gives the same bytes with the same libraries.
+    The file takes `images` [B,H,W,C] (clips [B,T,H,W,C]), pixel values 0..255 as uint8 or float32, and gives
+    `probabilities` float32[B,K]; scaling and softmax of logits / `temperature` are inside. With `attention` it also
+    gives `attention` float32[B,h,w], see `class_activation`. Every further output of the network comes by its name:
+    probabilities of classes and of labels that exclude nothing, values of the rest. With `mirror` the probabilities are
+    the mean over the image and its mirror image: a little more accurate in twice the time. The file is compared with
+    JAX on `images` uint8[N,H,W,C], or on generated ones, in batches of 1, 2, 7 and all (256 at a time). The same
+    checkpoint gives the same bytes with the same libraries.
 
     Raises:
       UserError: jax2onnx is not installed, the images don't fit, or ONNX Runtime computes something else; then
@@ -73,7 +76,10 @@ def export_onnx(
     metadata = describe(checkpoint, dtypes[input], temperature) | ({"mirror": "true"} if mirror else {})
     content = convert(checkpoint, metadata, attention=attention)
     expected = jax_probabilities(checkpoint, images, temperature, mirror)
-    proof = compare(OnnxPredictor(content, str(output)), expected, images)
+    predictor = OnnxPredictor(content, str(output))
+    proof = compare(predictor, expected, images)
+    apart = further_difference(checkpoint, predictor, images[:LARGEST_BATCH])
+    proof["largest_difference"] = max(proof["largest_difference"], apart)
     if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
         raise UserError(
             f"{output}: refuses to write a model that differs: ONNX Runtime and JAX are up to "
@@ -95,6 +101,7 @@ def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> di
         "output": WORDING,
         "model": checkpoint.metadata["model"]["name"],
         "model_options": checkpoint.metadata["model"]["options"],
+        "outputs": {name: field.to_json() for name, field in further_outputs(checkpoint).items()},
         "parameters": parameter_count(checkpoint.variables["params"]),
         "step": checkpoint.step,
         "temperature": temperature,
@@ -145,9 +152,27 @@ def jax_probabilities(
     size = min(len(images), LARGEST_BATCH)
     padded = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
     with jax.default_matmul_precision("highest"):
-        predict = jax.jit(partial(_classify, checkpoint.model, temperature=temperature, mirror=mirror))
+        run = partial(run_network, checkpoint.model, checkpoint.outputs, temperature=temperature, mirror=mirror)
+        predict = jax.jit(lambda variables, images: run(variables, images)[0])
         parts = [predict(checkpoint.variables, padded[i : i + size]) for i in range(0, len(padded), size)]
     return np.concatenate(parts)[: len(images)]
+
+
+def further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
+    """Return the outputs of a checkpoint's network that are not the main one."""
+    return {name: field for name, field in checkpoint.outputs.items() if name != checkpoint.model.main}
+
+
+def further_difference(checkpoint: Checkpoint, predictor: OnnxPredictor, images: np.ndarray) -> float:
+    """Return the largest difference between ONNX Runtime and JAX in any further output, 0 without one."""
+    names = list(further_outputs(checkpoint))
+    if not names:
+        return 0.0
+    with jax.default_matmul_precision("highest"):
+        run = jax.jit(partial(run_network, checkpoint.model, checkpoint.outputs))
+        expected = dict(zip(names, run(checkpoint.variables, images)[1:], strict=True))
+    found = predictor.outputs(images)
+    return max(float(np.abs(found[name] - np.asarray(expected[name])).max()) for name in names)
 
 
 def generated_images(shape: tuple[int, int, int], count: int = 32) -> np.ndarray:
@@ -167,38 +192,55 @@ def _checked(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return images
 
 
-def _classify(model: Network, variables: dict[str, Any], images: Array, temperature: float, mirror: bool) -> Array:
+def run_network(
+    model: Network,
+    outputs: Mapping[str, Field],
+    variables: dict[str, Any],
+    images: Array,
+    *,
+    temperature: float = 1.0,
+    mirror: bool = False,
+    attention: bool = False,
+) -> tuple[Array, ...]:
+    """Return what the file gives: probabilities, with `attention` the map of what they are about, and every further
+    output of the network in the order of `outputs`. With `mirror` the probabilities are the mean over the image and its
+    mirror image; all else is of the image as it is."""
     images = images.astype(jnp.float32)
-    logits = model.apply(variables, images).heads[model.main]
+    found, seen = model.apply(variables, images, mutable=["intermediates"])
+    logits = found.heads[model.main]
+    maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
+    further = [activate(found.heads[name], field) for name, field in outputs.items() if name != model.main]
     if mirror:
         logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])
-    return jax.nn.softmax(logits / temperature, axis=-1)
+    return jax.nn.softmax(logits / temperature, axis=-1), *maps, *further
+
+
+def activate(output: Array, field: Field) -> Array:
+    """Return probabilities of classes and of labels that exclude nothing; values as they are."""
+    activations = {"class": partial(jax.nn.softmax, axis=-1), "multilabel": jax.nn.sigmoid}
+    return activations[field.kind](output) if field.kind in activations else output
+
+
+def activation_maps(seen: Mapping[str, Any]) -> Sequence[Array]:
+    """Return the maps that the features are averages of.
+
+    Raises:
+      UserError: they are no averages of maps, or of a clip.
+    """
+    maps = seen.get("intermediates", {}).get("backbone", {}).get("activation_map")
+    if not maps:
+        raise UserError("attention: the features of this network are no averages of maps; export it without")
+    return maps
 
 
 def mirrored(images: Array) -> Array:
-    """Images [B,H,W,C] with left and right exchanged, by positions that are constants in the file."""
-    return images.at[:, :, np.arange(images.shape[2])[::-1]].get(mode="promise_in_bounds")
+    """Return images [B,...,H,W,C] with left and right exchanged, by positions that are constants in the file."""
+    return images.at[..., np.arange(images.shape[-2])[::-1], :].get(mode="promise_in_bounds")
 
 
 def _log_mean(*logits: Array) -> Array:
     """Logits of the mean of what each says, as test-time augmentation has it, up to a constant."""
     return jnp.log(sum(jax.nn.softmax(each, axis=-1) for each in logits))
-
-
-def _classify_and_explain(
-    model: Network, variables: dict[str, Any], images: Array, temperature: float, mirror: bool
-) -> tuple[Array, Array]:
-    """The map is that of the picture as it is, also with `mirror`."""
-    images = images.astype(jnp.float32)
-    outputs, seen = model.apply(variables, images, mutable=["intermediates"])
-    logits = outputs.heads[model.main]
-    maps = seen.get("intermediates", {}).get("backbone", {}).get("activation_map")
-    if not maps:
-        raise UserError("attention: the features of this network are no averages of maps; export it without")
-    activation = class_activation(maps, variables["params"]["head"], logits)
-    if mirror:
-        logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])
-    return jax.nn.softmax(logits / temperature, axis=-1), activation
 
 
 def class_activation(maps: Sequence[Array], head: Mapping[str, Array], logits: Array) -> Array:
@@ -241,12 +283,15 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
     except ImportError as error:
         raise UserError(f"export needs jax2onnx and onnx ({error.name} is missing): {INSTALL}") from error
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
-    function, outputs = (_classify_and_explain, [OUTPUT, ATTENTION]) if attention else (_classify, [OUTPUT])
+    names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
     settings = {"temperature": float(metadata.get("temperature", 1)), "mirror": metadata.get("mirror") == "true"}
-    classify = partial(function, checkpoint.model, checkpoint.variables, **settings)
+    run = partial(
+        run_network, checkpoint.model, checkpoint.outputs, checkpoint.variables, attention=attention, **settings
+    )
+    run = run if len(names) > 1 else lambda images, run=run: run(images)[0]
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
     with _quiet(), jax.default_prng_impl("unsafe_rbg"), conv_backend("xla"):
-        model = to_onnx(classify, [image], opset=OPSET, input_names=[INPUT], output_names=outputs)
+        model = to_onnx(run, [image], opset=OPSET, input_names=[INPUT], output_names=names)
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)
     onnx_graph.drop_identities(graph)

@@ -1,11 +1,13 @@
 """Predictions of an exported model in ONNX Runtime, without JAX. B batch, H height, W width, C channels, K classes."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.deploy.session import Session
 from expressnet_jax.errors import UserError
 
@@ -20,6 +22,7 @@ class OnnxPredictor:
     Attributes:
       classes: the K class names.
       image_shape: (H, W, C) of the pictures it takes.
+      fields: the further outputs of the network by name: landmarks, valence and arousal, action units, ...
       metadata: everything written into the file, by name.
     """
 
@@ -30,6 +33,7 @@ class OnnxPredictor:
         self.classes = tuple(self.metadata["classes"])
         self.image_shape = tuple(self.metadata["image_shape"])
         self.dtype = np.dtype(DTYPES[self.metadata["input"]])
+        self.fields = {name: Field.from_json(field) for name, field in self.metadata.get("outputs", {}).items()}
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """A model of float input also takes float32 pixel values in 0..255.
@@ -49,7 +53,14 @@ class OnnxPredictor:
             raise UserError(f"{self.origin}: exported without its attention map; use expressnet export --attention")
         return self._run(ATTENTION, images)
 
+    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every further output by its name, float32[B,...]; empty for a network with one output."""
+        return dict(zip(self.fields, self._run_all(list(self.fields), images), strict=True)) if self.fields else {}
+
     def _run(self, output: str, images: np.ndarray) -> np.ndarray:
+        return self._run_all([output], images)[0]
+
+    def _run_all(self, outputs: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
         images = np.asarray(images)
         if images.shape[1:] != self.image_shape or not np.can_cast(images.dtype, self.dtype):
             size = ",".join(map(str, self.image_shape))
@@ -57,7 +68,7 @@ class OnnxPredictor:
                 f"{self.origin} takes images {self.dtype}[B,{size}], not {images.dtype}{list(images.shape)}; "
                 "resize or convert them first"
             )
-        return self._session.run([output], {INPUT: images.astype(self.dtype, copy=False)})[0]
+        return self._session.run(outputs, {INPUT: images.astype(self.dtype, copy=False)})
 
 
 def onnx_predict(path: Path | str, *, threads: int = 0) -> OnnxPredictor:
@@ -77,7 +88,10 @@ def _metadata(session: Session, origin: str) -> dict[str, Any]:
     stored, names = session.metadata, session.inputs + session.outputs
     try:
         metadata = stored | {name: json.loads(stored[name]) for name in JSON_FIELDS}
-        if names[:2] == [INPUT, OUTPUT] and names[2:] in ([], [ATTENTION]) and metadata["input"] in DTYPES:
+        metadata["outputs"] = json.loads(stored.get("outputs", "{}"))  # files of before there were several have none
+        further = [name for name in names[2:] if name != ATTENTION]
+        known = further == list(metadata["outputs"])
+        if names[:2] == [INPUT, OUTPUT] and known and metadata["input"] in DTYPES:
             return metadata
     except (KeyError, ValueError):
         pass

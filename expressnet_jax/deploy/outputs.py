@@ -5,6 +5,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from expressnet_jax.deploy.predictor import Face
 from expressnet_jax.deploy.video_damage import Damage
 from expressnet_jax.deploy.video_pipeline import FrameResult, TrackedFace
@@ -41,7 +43,14 @@ def as_dict(face: Face) -> dict[str, Any]:
         "score": round(face.score, 4),
         "landmarks": None if face.landmarks is None else face.landmarks.astype(float).round(1).tolist(),
         "flags": list(face.flags),
-    }
+    } | ({"outputs": {name: _plain(values) for name, values in face.outputs.items()}} if face.outputs else {})
+
+
+def _plain(values: Any) -> Any:
+    """Values by name, or an array, in JSON's types."""
+    if isinstance(values, dict):
+        return {name: round(float(value), 4) for name, value in values.items()}
+    return np.asarray(values, float).round(4).tolist()
 
 
 def json_line(name: str, faces: Sequence[Face]) -> str:

@@ -8,11 +8,13 @@ Shapes: N faces, S pixels a side of a face, C channels, K classes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.deploy.crop import cut_face
 from expressnet_jax.deploy.detector import DEFAULT, Found, make_detector
 from expressnet_jax.deploy.model_files import not_a_model
@@ -36,6 +38,8 @@ class Face:
       landmarks: float32[5,2], x and y of eyes, nose and corners of the mouth; None of a detector that has none.
       probabilities: of each class, by name.
       flags: what makes the answer doubtful, of those in quality.py.
+      outputs: what else the network gives, by name: {"valence": ..., "arousal": ...} where values have names, else
+        float32[...]; points are x and y from -1 to 1 over the face as it was cut out.
     """
 
     box: tuple[float, float, float, float]
@@ -43,6 +47,7 @@ class Face:
     landmarks: np.ndarray | None
     probabilities: dict[str, float]
     flags: tuple[str, ...]
+    outputs: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -102,10 +107,10 @@ class Predictor:
     def describe(self, image: np.ndarray, found: Sequence[Found]) -> list[Face]:
         """Found faces of uint8[H,W,3] -> faces with probabilities."""
         faces = self.cut(image, found)
-        probabilities = self.probabilities(faces)
+        probabilities, further = self.probabilities(faces), self.further(faces)
         return [
-            Face(each.box, each.score, each.landmarks, self.named(row), flags(image, each, face))
-            for each, face, row in zip(found, faces, probabilities, strict=True)
+            Face(each.box, each.score, each.landmarks, self.named(row), flags(image, each, face), more)
+            for each, face, row, more in zip(found, faces, probabilities, further, strict=True)
         ]
 
     def cut(self, image: np.ndarray, found: Sequence[Found]) -> np.ndarray:
@@ -120,9 +125,23 @@ class Predictor:
         parts = [self.model(faces[i : i + MOST_FACES]) for i in range(0, len(faces), MOST_FACES)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
+    def further(self, faces: np.ndarray) -> list[dict[str, Any]]:
+        """Return the further outputs of the network for each of uint8[N,S,S,C], by name."""
+        rows: list[dict[str, Any]] = []
+        for i in range(0, len(faces), MOST_FACES):
+            part = self.model.outputs(faces[i : i + MOST_FACES])
+            for row in range(len(faces[i : i + MOST_FACES])):
+                rows.append({name: name_values(values[row], self.model.fields[name]) for name, values in part.items()})
+        return rows
+
     def named(self, row: np.ndarray) -> dict[str, float]:
         """float32[K] -> by class name."""
         return dict(zip(self.classes, row.tolist(), strict=True))
+
+
+def name_values(values: np.ndarray, described: Field) -> Any:
+    """Return the values by their names where they have some, else as they are."""
+    return dict(zip(described.names, values.tolist(), strict=True)) if described.names else values
 
 
 def load_model(model: str | Path, threads: int = 0) -> OnnxPredictor:

@@ -6,7 +6,7 @@ from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.evaluation.mistakes import mistakes_html
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 
-__all__ = ["confusion_png", "curves_png", "format_table", "mistakes_html"]
+__all__ = ["confusion_png", "curves_png", "format_outputs", "format_table", "mistakes_html"]
 
 BAR = 20
 
@@ -22,6 +22,13 @@ def format_table(metrics: dict[str, Any], title: str = "") -> str:
     rule = "─" * (len(header) + 3 + BAR)
     lines = [title, ""] if title else []
     return "\n".join([*lines, header, rule, *rows, rule, _mean_row(metrics, width), "", *_summary(metrics)])
+
+
+def format_outputs(outputs: dict[str, dict[str, Any]]) -> list[str]:
+    """Return a line for each further output with its metrics."""
+    width = max(map(len, outputs))
+    shown = lambda metrics: "   ".join(f"{name} {value:.3f}" for name, value in metrics.items() if name != "each")
+    return [f"{name:<{width}}   {shown(metrics)}" for name, metrics in outputs.items()]
 
 
 def _class_row(name: str, figures: dict[str, Any], width: int) -> str:

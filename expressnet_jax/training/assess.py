@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from expressnet_jax.data.audit import load_audit
+from expressnet_jax.data.fields import target_column, target_fields
 from expressnet_jax.data.labels import canonical, some
 from expressnet_jax.data.pipeline import ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
-from expressnet_jax.evaluation.evaluate import Predict, collect, summarise
+from expressnet_jax.evaluation.evaluate import Predict, collect, collect_arrays, summarise
+from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
 from expressnet_jax.evaluation.tta import with_tta
 from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
@@ -46,6 +48,26 @@ def assess(
     figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
     figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
     return Assessment(figures, probabilities, labels, known)
+
+
+def assess_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256) -> dict:
+    """Return the metrics of every further output that the split has a target for: output -> metric -> value.
+
+    `size` is (height, width) of the stored images. Where values have names, "each" holds the metrics of every one.
+    """
+    known = target_fields(split.classes, split.columns)
+    fields = {name: field for name, field in checkpoint.outputs.items() if name in known and field.kind != "class"}
+    if not fields:
+        return {}
+    predict = partial(make_predict_fn(checkpoint.model, apply="all"), checkpoint.variables)
+    batches = ordered_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
+    found = collect_arrays(lambda images: [predict(images)[name] for name in fields], batches.batches())
+    figures = {}
+    for output, (name, field) in zip(found, fields.items(), strict=True):
+        target = target_column(name, split.columns, size)
+        each = value_metrics(output, target, field)
+        figures[name] = evaluate_output(output, target, field) | ({"each": each} if each else {})
+    return figures
 
 
 def find_temperature(checkpoint: Checkpoint, split: Split, tta: str = "none") -> float:

@@ -10,9 +10,9 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.mistakes import mistakes_html
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
-from expressnet_jax.evaluation.report import format_table
+from expressnet_jax.evaluation.report import format_outputs, format_table
 from expressnet_jax.machine import machine
-from expressnet_jax.training.assess import Assessment, assess
+from expressnet_jax.training.assess import Assessment, assess, assess_outputs
 from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
 from expressnet_jax.training.setup import Data
 from expressnet_jax.training.targets import selecting_metric
@@ -49,6 +49,9 @@ def finish(config: ConfigDict, workdir: Path, *, data: Data) -> tuple[Checkpoint
     title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
     print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
     print(format_table(result.figures))
+    if outputs := assess_outputs(checkpoint, data.chosen.select, data.stored_size, config.eval.batch_size):
+        result.figures["outputs"] = outputs
+        print("\n".join(["", *format_outputs(outputs)]))
     sys.stdout.flush()
     files = write_report(result, checkpoint, workdir, title, mistakes=config.eval.mistakes)
     files.append(curves_png(history, workdir / "curves.png", title, selecting_metric(config)))

@@ -22,6 +22,18 @@ from expressnet_jax.errors import UserError
 # Of a hundred images, how many are of each class: FER2013's order of frequency, but no class as rare as its disgust.
 PRIOR = {"anger": 13, "disgust": 7, "fear": 13, "happiness": 23, "sadness": 15, "surprise": 11, "neutral": 18}
 PRIOR |= {"contempt": 8}
+# Where an expression at its full intensity lies, (valence, arousal): the means that Russell & Mehrabian 1977, table 2,
+# give for the emotions' names; for contempt, which is not among them, between anger and disgust.
+VALENCE_AROUSAL = {
+    "anger": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+    "happiness": (0.81, 0.51),
+    "sadness": (-0.63, -0.27),
+    "surprise": (0.40, 0.67),
+    "neutral": (0.0, 0.0),
+    "contempt": (-0.55, 0.47),
+}
 IMAGES_PER_PERSON = 8
 # The first identity of each split; the ranges between them hold enough people for ever.
 FIRST_PERSON = {"train": 0, "validation": 60_000, "test": 80_000}
@@ -94,6 +106,8 @@ def columns(frames: int) -> dict[str, tuple[tuple[int, ...], type]]:
         "landmarks": ((*each, 68, 2), np.float32),
         "pose": ((*each, 3), np.float32),
         "intensity": (each, np.float32),
+        "valence": ((), np.float32),
+        "arousal": ((), np.float32),
         "style": ((), str),
         "occluder": ((), str),
     }
@@ -106,9 +120,9 @@ class Faces(InOrder[Record]):
     """The records of one split, made while they are asked for."""
 
     def __init__(self, split: str, classes: tuple[str, ...], options: dict) -> None:
-        self.split, self.options = split, options
+        self.split, self.classes, self.options = split, classes, options
         self.styles = str(options["style"]).split(",")
-        self.extras = columns(options["frames"]).keys() - {"subject"}
+        self.extras = columns(options["frames"]).keys() - {"subject", "valence", "arousal"}
         usual = synthetic.CLIP_INTENSITY if options["frames"] else synthetic.INTENSITY
         self.intensity = _range(options["intensity"]) if options["intensity"] else usual
         self._check()
@@ -144,7 +158,9 @@ class Faces(InOrder[Record]):
             face = synthetic.generate(index, **arguments)
             image = face.image
         extras = {name: getattr(face, name) for name in self.extras}
-        return Record(f"{self.split}{i:06d}", image, face.label, subject=f"id{face.identity:05d}", extras=extras)
+        valence, arousal = float(np.max(face.intensity)) * np.array(VALENCE_AROUSAL[self.classes[face.label]])
+        known = {"subject": f"id{face.identity:05d}", "valence": valence, "arousal": arousal}
+        return Record(f"{self.split}{i:06d}", image, face.label, **known, extras=extras)
 
 
 def _range(given: str | Sequence[float]) -> tuple[float, float]:

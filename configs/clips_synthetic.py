@@ -1,0 +1,35 @@
+"""Clips of generated faces that move subtly from rest to an expression and back: ExpressNet-tiny a frame, then a GRU.
+
+    python -m expressnet_jax.main --config configs/clips_synthetic.py --workdir runs/clips
+    python -m expressnet_jax.main --config configs/clips_synthetic.py:mean --workdir runs/clips_mean   # frames alone
+
+The word after the colon is the pool over time: mean, lstm, gru (default), attention or conv. Not measured yet.
+"""
+
+from expressnet_jax.config import default
+
+FRAMES = 12
+
+
+def get_config(pool="gru"):
+    config = default()
+    config.model.name = "expressnet_tiny"
+    config.model.temporal = pool
+    config.model.dropout = 0.1
+    config.data.name = "synthetic"
+    config.data.frames = FRAMES
+    config.data.options.update(
+        name="subtle_clips", frames=FRAMES, intensity="0.15,0.5", num_train=4000, num_validation=1000, num_test=0
+    )
+    config.train.batch_size = 32
+    config.train.epochs = 8.0
+    config.optimizer.name = "muon"
+    config.optimizer.learning_rate = 0.01
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.ema = 0.99
+    config.eval.batch_size = 64
+    config.eval.mistakes = False
+    config.augment.flip = 0.5
+    config.augment.pad = 4
+    config.augment.crop = 40
+    return config
