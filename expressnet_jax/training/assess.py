@@ -18,6 +18,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.evaluate import Predict, collect, collect_arrays, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
+from expressnet_jax.evaluation.evaluators import known as known_metrics
 from expressnet_jax.evaluation.tta import with_tta
 from expressnet_jax.training.checkpoint import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
@@ -66,7 +67,7 @@ def assess_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], 
     for output, (name, field) in zip(found, fields.items(), strict=True):
         target = target_column(name, split.columns, size)
         each = value_metrics(output, target, field)
-        figures[name] = evaluate_output(output, target, field) | ({"each": each} if each else {})
+        figures[name] = known_metrics(evaluate_output(output, target, field)) | ({"each": each} if each else {})
     return figures
 
 

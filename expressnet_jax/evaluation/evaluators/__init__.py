@@ -34,4 +34,9 @@ def evaluate_output(output: np.ndarray, target: np.ndarray, field: Field) -> dic
 def value_metrics(output: np.ndarray, target: np.ndarray, field: Field) -> dict[str, dict[str, float]]:
     """Return every metric for each named value by itself: value name -> metric name -> value."""
     columns = [(name, slice(i, i + 1)) for i, name in enumerate(field.names)]
-    return {name: evaluate_output(output[:, at], target[:, at], field) for name, at in columns}
+    return {name: known(evaluate_output(output[:, at], target[:, at], field)) for name, at in columns}
+
+
+def known(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that some example says something about."""
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}
