@@ -18,6 +18,7 @@ from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.readers import hold
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.training.feature_losses import JointLoss, make_distance
@@ -142,12 +143,14 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
       UserError: there is none; the line begins with `key`.
     """
     folder = Path(config.data.dir).expanduser() if config.data.dir else prepare.default_data_dir()
-    if name not in DATASETS and not (folder / name).is_dir():
+    plain = name.partition("@")[0]
+    if plain not in DATASETS and not (folder / plain).is_dir():
         own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
         raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
-    if source or name == "synthetic":
-        return prepare.prepare(name, Path(source) if source else None, folder, **config.data.options.to_dict())
-    return prepare.load(name, folder)
+    if name == "synthetic" or (source and plain == name):
+        options = config.data.options.to_dict()
+        return hold(prepare.prepare(name, Path(source) if source else None, folder, **options))
+    return hold(prepare.load(name, folder))
 
 
 def make_plan(config: ConfigDict, num_examples: int) -> Plan:

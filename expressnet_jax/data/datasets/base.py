@@ -15,6 +15,8 @@ import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.decode import storable
+from expressnet_jax.data.duplicates import pixel_digest
+from expressnet_jax.data.fingerprint import files_below
 from expressnet_jax.data.parallel import in_order
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.errors import UserError
@@ -44,12 +46,12 @@ class Record:
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-SHAPE, DIGEST = "shape", "digest"
+SHAPE, DIGEST, PIXELS = "shape", "digest", "pixels"
 
 
 class Ledger:
     """What is known of a split beside its pictures, part after part: every column in order, and of each picture its
-    shape, int32[N,3], and the SHA-256 of label, shape and pixels, uint8[N,32]."""
+    shape, int32[N,3], the SHA-256 of label, shape and pixels, uint8[N,32], and a hash of the pixels, uint8[N,16]."""
 
     def __init__(self) -> None:
         self.parts: list[dict[str, np.ndarray]] = []
@@ -68,7 +70,7 @@ class Ledger:
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every column over all parts: label int32[N], key str[N], and what the builder's COLUMNS name."""
-        names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST)]
+        names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST, PIXELS)]
         return {name: self._whole(name) for name in names}
 
     def facts(self, classes: Sequence[str]) -> dict[str, Any]:
@@ -85,13 +87,17 @@ class Ledger:
             "sha256": hashlib.sha256(self._whole(DIGEST)).hexdigest(),
         }
 
+    def pixels(self) -> np.ndarray:
+        """uint8[N,16], the hashes of the pixels alone."""
+        return self._whole(PIXELS)
+
     def _whole(self, name: str) -> np.ndarray:
         return np.concatenate([part[name] for part in self.parts])
 
 
 @dataclass(frozen=True)
 class Check:
-    """A record -> what TFDS stores of it, and its SHAPE and DIGEST; a plain value, so that other processes can have it.
+    """A record -> what TFDS stores of it, and its SHAPE, DIGEST and PIXELS; a plain value, so that it can be sent.
 
     The attributes are those of the builder. Raises UserError where the record is not as they say.
     """
@@ -115,7 +121,9 @@ class Check:
             example[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
         digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
         digest.update(np.ascontiguousarray(pixels))
-        return example, {SHAPE: np.array(pixels.shape, np.int32), DIGEST: np.frombuffer(digest.digest(), np.uint8)}
+        seen = {DIGEST: digest.digest(), PIXELS: pixel_digest(pixels)}
+        hashes = {name: np.frombuffer(value, np.uint8) for name, value in seen.items()}
+        return example, {SHAPE: np.array(pixels.shape, np.int32)} | hashes
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -171,6 +179,11 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             valid = ", ".join(cls.OPTIONS) or "none"
             raise UserError(f"{cls.name}: unknown option {', '.join(sorted(unknown))}; the options are: {valid}")
         return {**cls.OPTIONS, **given}
+
+    @classmethod
+    def source_files(cls, source: Path) -> Iterable[Path]:
+        """Return the files that `read` looks at: `source` itself, or all that lies below it."""
+        return [source] if source.is_file() else files_below(source)
 
     @abc.abstractmethod
     def read(self, source: Path) -> dict[str, Iterable[Record]]:

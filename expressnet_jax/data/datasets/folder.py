@@ -64,6 +64,12 @@ class Folder(FaceBuilder, skip_registration=True):
     def _samples(self) -> list[Sample]:
         return list(list_samples(self.source))
 
+    @classmethod
+    def source_files(cls, source: Path) -> Iterable[Path]:
+        """Return the files of the tree, or the CSV and the images that it lists."""
+        listed = [sample.path for sample in list_samples(source)] if source.is_file() else []
+        return [*super().source_files(source), *listed]
+
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The splits that are named, in the order train, validation, test; "all" where none is."""
         splits: dict[str, list[Record]] = {split: [] for split in (*SPLIT_WORDS, "all")}
