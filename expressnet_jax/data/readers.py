@@ -46,7 +46,7 @@ def lock_of(stage: Path) -> Path:
 
 def hold(prepared: Prepared) -> Prepared:
     """Note that this process reads the set until it ends. A disk that can't be written notes nothing."""
-    home = home_of(prepared.directory)
+    home = prepared.directory.parent
     if home in _held:
         return prepared
     with suppress(OSError, NotImplementedError, Timeout):  # the last two: a disk without locks, a process id used twice
@@ -77,11 +77,6 @@ def last_used(home: Path) -> float | None:
     with suppress(OSError):
         return (home / USED).stat().st_mtime
     return None
-
-
-def home_of(directory: Path) -> Path:
-    """Return the folder around a set's versions."""
-    return directory.parent
 
 
 def _is_stale(path: Path) -> bool:

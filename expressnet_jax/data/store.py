@@ -62,10 +62,18 @@ class Stored:
     directory: Path
     records: tuple[dict[str, Any], ...]
 
+    @property
+    def home(self) -> Path:
+        """The folder that is of this set alone; of one of the time before, that of its name."""
+        return self.directory.parent
+
+    @property
+    def of_the_time_before(self) -> bool:
+        return self.home.name == self.name
+
     @cached_property
     def identity(self) -> str:
-        own = self.directory.parent.name
-        return self.open().identity if own == self.name else own  # one of the time before has to be read for it
+        return self.open().identity if self.of_the_time_before else self.home.name
 
     @property
     def prepared(self) -> float:

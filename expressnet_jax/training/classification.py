@@ -38,6 +38,7 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
         lines(config, data),
         partial(finish, config, data=data),
         data.pictures,
+        [data.learned],
     )
 
 

@@ -21,6 +21,7 @@ from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.readers import hold
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
+from expressnet_jax.training.data_identity import Learned
 from expressnet_jax.training.feature_losses import JointLoss, make_distance
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
 from expressnet_jax.training.objectives import MARGINS, make_objective, rebalance
@@ -52,6 +53,11 @@ class Data(NamedTuple):
         """The first selection pictures, uint8[n,H,W,C]."""
         first = self.chosen.select.subset(np.arange(min(most, len(self.chosen.select))))
         return decode_all(first, image_shape[0], image_shape[2])
+
+    @property
+    def learned(self) -> Learned:
+        """What is recorded of the data in every checkpoint."""
+        return Learned(self.prepared, self.chosen.train_name, self.chosen.train, self.chosen.select)
 
     @property
     def leaked(self) -> list[int] | None:
