@@ -65,7 +65,8 @@ def prepare(
         with _stage(data_dir, name, origin) as stage:
             if not overwrite and (found := _found(name, data_dir, origin)):  # the one that was waited for made it
                 return found
-            if before := store.changed_since(name, data_dir, origin):
+            before = store.changed_since(name, data_dir, origin)
+            if before:
                 print(f"{name}: {source} has changed since it was prepared as {name}@{before}", file=sys.stderr)
             _begin(stage, origin, overwrite or beam is not None)
             builder = cls(data_dir=stage, source=source, options=options)
@@ -75,6 +76,9 @@ def prepare(
                 store.adopt(stage / name, data_dir / name / identity, overwrite)
             store.remember(name, data_dir, origin, identity)
             shutil.rmtree(stage)
+            if before:
+                now = "its images and labels are the same" if identity == before else f"it is now {name}@{identity}"
+                print(f"{name}: {now}", file=sys.stderr)
     return store.load(f"{name}@{identity}", data_dir)
 
 

@@ -4,6 +4,7 @@ WORKDIR/trained_on.npz   labelled, unlabelled uint8[N,16]: the pixel hashes of a
                          from, in this run and in the runs that it began with
 """
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -15,7 +16,7 @@ import numpy as np
 from expressnet_jax.data import selection
 from expressnet_jax.data.decode import storable
 from expressnet_jax.data.duplicates import pixel_digest
-from expressnet_jax.data.fingerprint import short_hash
+from expressnet_jax.data.labels import some
 from expressnet_jax.data.parallel import in_order
 from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.store import read_json
@@ -27,6 +28,7 @@ from expressnet_jax.training.checkpoints import saved_steps
 TRAINED_ON = "trained_on.npz"
 LABELLED, UNLABELLED = "labelled", "unlabelled"
 HASH = 16  # bytes
+KEYS = ("data.name", "adapt.target")  # of a config, in the order of a run's records
 
 
 class Learned(NamedTuple):
@@ -47,12 +49,7 @@ class Learned(NamedTuple):
     @property
     def record(self) -> dict[str, Any]:
         """Return what a checkpoint says of them, as plain JSON-able values."""
-        return {
-            "name": self.prepared.name,
-            "identity": self.prepared.identity,
-            "source": "/".join(Path(self.prepared.source or "").parts[-2:]),
-            "splits": dict(self.prepared.splits),
-            "classes": list(self.prepared.classes),
+        return record_of(self.prepared) | {
             "split": self.split,
             "examples": len(self.examples),
             "labelled": self.labelled,
@@ -63,13 +60,24 @@ class Learned(NamedTuple):
     def rows(self) -> str:
         """Return what changes with the choice of examples."""
         parts = [part.indices for part in (self.examples, self.select) if part is not None]
-        return short_hash([part.tolist() for part in parts])
+        return hashlib.sha256(b"|".join(np.asarray(part, "<i8").tobytes() for part in parts)).hexdigest()
 
     @property
     def digests(self) -> np.ndarray:
         """uint8[N,16], or uint8[0,16] for a set that was prepared before they were kept."""
         stored = self.prepared.digests(self.split)
         return np.zeros((0, HASH), np.uint8) if stored is None else stored[self.examples.indices]
+
+
+def record_of(prepared: Prepared) -> dict[str, Any]:
+    """Return which set it is, with no more of its path than a person needs to know it again."""
+    return {
+        "name": prepared.name,
+        "identity": prepared.identity,
+        "source": "/".join(Path(prepared.source or "").parts[-2:]),
+        "splits": dict(prepared.splits),
+        "classes": list(prepared.classes),
+    }
 
 
 def in_words(record: Mapping[str, Any]) -> str:
@@ -93,19 +101,31 @@ def recorded(workdir: Path) -> list[dict[str, Any]] | None:
 
 def check_same(workdir: Path, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> None:
     """Raise a UserError unless a run goes on with the very examples that it began with."""
-    for old, new in zip_longest(before, now):
-        if old is None or new is None or old["identity"] != new["identity"]:
-            was, is_now = (in_words(each) if each else "no other data" for each in (old, new))
-            raise UserError(
-                f"--workdir {workdir}: was trained on {was}; this is {is_now}; give another --workdir, or the first"
-                " data"
-            )
-        if old["rows"] != new["rows"]:
+    for key, old, new in zip_longest(KEYS, before, now):
+        if old == new:
+            continue
+        check_same_set(workdir, old, new, key)
+        if old["rows"] != new["rows"] or old["labelled"] != new["labelled"]:
             raise UserError(
                 f"--workdir {workdir}: was trained on {old['examples']:,} examples of {old['split']} of"
                 f" {in_words(old)}; these are {new['examples']:,} others of {new['split']}; give another --workdir, or"
                 " the settings and the audit that chose the first ones"
             )
+
+
+def check_same_set(
+    workdir: Path, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, key: str = KEYS[0]
+) -> None:
+    """Raise a UserError unless both records are of the same set; `key` of the config names it."""
+    if old and new and old["identity"] == new["identity"]:
+        return
+    was, is_now = (in_words(each) if each else "no other data" for each in (old, new))
+    if old and new and old["classes"] != new["classes"]:
+        is_now += f", whose classes are {some(new['classes'])} and not {some(old['classes'])}"
+    again = f" with --config.{key}={old['name']}@{old['identity']}" if old else ""
+    raise UserError(
+        f"--workdir {workdir}: was trained on {was}; this is {is_now}; give another --workdir, or the first data{again}"
+    )
 
 
 def write_trained_on(workdir: Path, learned: Sequence[Learned], origin: Path | None) -> None:

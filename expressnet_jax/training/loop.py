@@ -22,12 +22,13 @@ from expressnet_jax.models.form import in_products
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoint import describe, find_checkpoint
 from expressnet_jax.training.checkpoints import Checkpoints
-from expressnet_jax.training.data_identity import in_words, write_trained_on
+from expressnet_jax.training.data_identity import check_same_set, in_words, record_of, recorded, write_trained_on
 from expressnet_jax.training.job import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import last_before
 from expressnet_jax.training.run_folder import OF_A_HOST, RunFolder, differences, disk_errors
+from expressnet_jax.training.setup import find_prepared
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_dispatch, steps_of
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
@@ -42,7 +43,7 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
-    mesh, job = set_up(config, prepare)
+    mesh, job = set_up(config, prepare, workdir)
     plan, program = job.plan, job.program
 
     with ExitStack() as stack:
@@ -96,8 +97,12 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
     return job
 
 
-def set_up(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> tuple[Mesh, Job]:
+def set_up(
+    config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job], workdir: Path | None = None
+) -> tuple[Mesh, Job]:
     """The mesh and the job of a config, checked on all processes before anything is compiled or written.
+
+    That a run in `workdir` began with another data set is said before what that set may not be good enough for.
 
     Raises:
       UserError: anything that a user can mend.
@@ -107,6 +112,9 @@ def set_up(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> tu
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
     same_everywhere(config.to_dict(), partial(differences, free=OF_A_HOST))
     with together():
+        if workdir and (before := recorded(workdir)):
+            prepared = find_prepared(config, config.data.name, config.data.source, key="data.name")
+            check_same_set(workdir, before[0], record_of(prepared))
         job = prepare(config, mesh)
     same_everywhere({"data": [f"{each.prepared.label}:{each.rows}" for each in job.data]}, other_data)
     return mesh, job
