@@ -117,6 +117,14 @@ def test_a_run_from_before_such_records_goes_on_and_has_one_from_then_on(run, ma
     assert len(beside(saved_steps(run / LATEST)[-1])["labelled"]) == 30
 
 
+def test_a_run_from_before_such_records_is_refused_where_its_data_has_become_smaller(run, make_config, tmp_path):
+    for path in run.rglob("metadata/metadata"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_on": []}))
+    smaller = write_pictures(tmp_path / "smaller", {"": 11})
+    with pytest.raises(UserError, match=r"has a checkpoint of step 2, but this data makes 1 steps; give another"):
+        train(make_config(data__source=str(smaller)), run)
+
+
 def learned(prepared, rows, **changes):
     name = next(iter(prepared.splits))
     return Learned(prepared, name, prepared.split(name).subset(rows))._replace(**changes)

@@ -15,7 +15,7 @@ from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.cluster import leads, same_everywhere, together
+from expressnet_jax.cluster import Agreed, leads, same_everywhere, together
 from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.form import in_products
@@ -64,6 +64,11 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=tell, **kept))
         state = checkpoints.restore(state)
         step = int(state.step)
+        if step > plan.total:  # of a run that is older than the records of its data
+            raise Agreed(
+                f"--workdir {workdir}: has a checkpoint of step {step}, but this data makes {plan.total} steps; give"
+                " another --workdir, or the first data"
+            )
 
         console = Console(plan.total, step, config.train.batch_size, hidden=not leads())
         writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
