@@ -231,6 +231,4 @@ def _write(path: Path, text: str) -> None:
         partial.write_text(text)
         os.replace(partial, path)
     except OSError as error:
-        raise UserError(
-            f"{path}: can't be written ({error.strerror}); free the disk, or prepare a copy elsewhere"
-        ) from error
+        raise UserError(f"{path}: can't be written ({error.strerror}); prepare a copy in another data_dir") from error
