@@ -39,6 +39,7 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
         lines(config, data),
         partial(finish, config, data=data),
         data.pictures,
+        [data.learned],
     )
 
 
