@@ -266,6 +266,7 @@ def test_four_devices_adapt_as_one(make_config, mesh_of):
         config = make_config("cdan", train__epochs=0.5)
         mesh = mesh_of(data)
         prepared = job.build_experiment(config, mesh)
+        assert [(each.prepared.name, each.labelled) for each in prepared.data] == [("tiny", True), ("other", False)]
         state = loop.init_state(
             prepared.program.init_fn, prepared.program.optimizer, mesh, pretrained=prepared.program.pretrained, ema=True
         )

@@ -62,6 +62,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
         lines(config, data, learned),
         partial(finish, config, data=data),
         data.pictures,
+        [data.learned],
     )
 
 

@@ -73,6 +73,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
         ],
         partial(finish, config, data=data, pairs=pairs),
         data.pictures,
+        [data.learned],
     )
 
 

@@ -20,10 +20,12 @@ from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.readers import hold
 from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.process import expanded
+from expressnet_jax.training.data_identity import Learned
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.targets import check_losses, further_metrics, selecting_metric, split_fields, target_arrays
@@ -63,6 +65,11 @@ class Data(NamedTuple):
     def fields(self, main: str) -> dict[str, Field]:
         """Every target of the training split by name; its class is called `main`."""
         return split_fields(self.chosen.train, self.prepared.facts.get("notes"), main)
+
+    @property
+    def learned(self) -> Learned:
+        """What is recorded of the data in every checkpoint."""
+        return Learned(self.prepared, self.chosen.train_name, self.chosen.train, self.chosen.select)
 
     @property
     def leaked(self) -> list[int] | None:
@@ -154,16 +161,17 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
       UserError: there is none; the line begins with `key`.
     """
     folder = expanded(config.data.dir) if config.data.dir else prepare.default_data_dir()
-    if name not in DATASETS and not (folder / name).is_dir():
+    plain = name.partition("@")[0]
+    if plain not in DATASETS and not (folder / plain).is_dir():
         own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
         raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
-    if source or name == "synthetic":
+    if name == "synthetic" or (source and plain == name):
         options = {"skip_bad": config.data.skip_bad} | config.data.options.to_dict()
-        prepared = prepare.prepare(name, Path(source) if source else None, folder, **options)
+        prepared = hold(prepare.prepare(name, Path(source) if source else None, folder, **options))
         for line in remarks(prepared.name, prepared.facts["notes"]):
             print(line, file=sys.stderr)
         return prepared
-    return prepare.load(name, folder)
+    return hold(prepare.load(name, folder))
 
 
 def make_plan(config: ConfigDict, num_examples: int) -> Plan:
