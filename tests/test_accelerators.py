@@ -33,7 +33,7 @@ def traced(mesh_of):
             state = init_state(make_init_fn(model, (SIDE, SIDE, 1)), optimizer, mesh_of(4), ema=True)
             batches = {
                 "image": jax.ShapeDtypeStruct((STEPS, BATCH, SIDE, SIDE, 1), jnp.uint8),
-                "label": jax.ShapeDtypeStruct((STEPS, BATCH), jnp.int32),
+                "expression": jax.ShapeDtypeStruct((STEPS, BATCH), jnp.int32),
             }
             return make_multi_step(make_train_step(task, optimizer, rate, ema=0.9)).trace(state, None, batches)
 

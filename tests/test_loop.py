@@ -246,13 +246,13 @@ def test_a_second_signal_ends_the_process_at_once(capfd):
 
 def test_evaluation_is_compiled_once(tmp_path, tiny_config, monkeypatch):
     compiled = []
-    make = classification.make_classify
+    make = classification.make_predict_fn
 
     def noted(model, *rest):
         compiled.append(make(model, *rest))
         return compiled[-1]
 
-    monkeypatch.setattr(classification, "make_classify", noted)
+    monkeypatch.setattr(classification, "make_predict_fn", noted)
     train(tiny_config(**SHORT), tmp_path)
     (classify,) = compiled
     assert sum(entry["split"] == "validation" for entry in history(tmp_path)) == 2

@@ -80,7 +80,7 @@ def test_a_batch_holds_the_examples_that_the_sampler_names(feed_of, split, reade
 
 
 def test_all_readers_resize_alike(feed_of):
-    streams = [list(steps_of(feed_of(reader, size=7, channels=1))) for reader in READERS]
+    streams = [list(steps_of(feed_of(reader, shape=(7, 7, 1)))) for reader in READERS]
     assert streams[0][0]["image"].shape == (BATCH, 7, 7, 1)
     assert_equal(streams[0], streams[1])
     assert_equal(streams[0], streams[2])

@@ -185,7 +185,7 @@ def _model_item(state: TrainState) -> dict[str, Any]:
 
 def _optimizer_item(state: TrainState) -> dict[str, Any]:
     """What only a resumed run needs. Empty parts are left out: older checkpoints don't have them."""
-    beside = {"auxiliary": state.loss_params, "memory": state.loss_state}
+    beside = {"loss_params": state.loss_params, "loss_state": state.loss_state}
     return {"step": state.step, "opt_state": state.opt_state, **{name: part for name, part in beside.items() if part}}
 
 

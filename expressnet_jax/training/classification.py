@@ -34,7 +34,7 @@ from expressnet_jax.training.setup import (
 )
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
-from expressnet_jax.training.targets import learned_fields, main_target, make_heads
+from expressnet_jax.training.targets import learned_fields, main_target, make_heads, target_arrays
 
 FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
@@ -49,6 +49,9 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     data, origin = load_data(config), load_pretrained(config)
     fields = data.fields(main_target(config))
     learned = learned_fields(config, fields)
+    target_arrays(
+        config, data.chosen.train, data.stored_size
+    )  # refused here, before anything compiles
     plan = make_plan(config, len(data.chosen.train))
     model = make_model(config, make_heads(config, learned))
     program = make_program(config, model, fields, data.chosen.train, plan, origin)
