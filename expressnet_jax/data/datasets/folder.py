@@ -71,8 +71,9 @@ class Folder(FaceBuilder, skip_registration=True):
 
     @classmethod
     def source_files(cls, source: Path) -> Iterable[Path]:
-        """Return the files of the tree, or the CSV and the images that it lists."""
-        listed = [sample.path for sample in list_samples(source)] if source.is_file() else []
+        """Return the files of the tree, or the list and the images that it names."""
+        is_list = source.is_file() and not parquet_files(source)
+        listed = [sample.path for sample in list_samples(source)] if is_list else []
         return [*super().source_files(source), *listed]
 
     @cached_property
