@@ -23,13 +23,15 @@ SOFT_TARGETS = ("label", "votes", "both")
 
 
 def loss_options(config: ConfigDict) -> dict[str, dict[str, Any]]:
-    """Return the options of every loss of a config by its name, with its output and its target.
+    """Return the options of every loss of a config by its name, with its output and its target; that of the main target
+    comes first.
 
     Raises:
       UserError: no loss at all, one without a name, or a name that there is none of.
     """
     found = {}
-    for name, options in config.losses.to_dict().items():
+    main = main_target(config)
+    for name, options in sorted(config.losses.to_dict().items(), key=lambda item: item[0] != main):
         key = f"losses.{name}"
         if not isinstance(options, Mapping) or "loss" not in options:
             raise UserError(f'{key}: name its loss, as in config.{key} = {{"loss": "smooth_l1"}}')
