@@ -1,6 +1,7 @@
 """The process starts itself again once, with its arguments, however it was launched."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from expressnet_jax.cpu import accelerator_present, cpu_settings, tune_cpu, xla_
 
 PROGRAM = """
 import json
+import math
 import os
 import sys
 
@@ -142,3 +144,11 @@ def test_the_installed_command_starts_again_and_comes_through(tmp_path):
     environment = {name: value for name, value in os.environ.items() if name not in ("EXPRESSNET_TUNE", "XLA_FLAGS")}
     done = subprocess.run([command, "models", "vgg"], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("error: model.name: no model 'vgg'; one of")
+
+
+@pytest.mark.parametrize(("granted", "told"), [(math.inf, None), (1.5, "2")])
+def test_xla_is_told_of_a_container_s_quota(monkeypatch, granted, told):
+    monkeypatch.setattr(cpu, "granted_cores", lambda: granted)
+    monkeypatch.setattr(cpu, "available_cores", lambda: 2)
+    assert cpu_settings({}, "0.10.2").get("PJRT_NPROC") == told
+    assert "PJRT_NPROC" not in cpu_settings({"PJRT_NPROC": "7"}, "0.10.2")

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from expressnet_jax.data.faces.generator import generate
 from PIL import Image
 
 from broken_videos import cut, encode, without_frames
 from expressnet_jax.cli import main
+from expressnet_jax.data.synthetic.generator import generate
 from painted_videos import write_video
 from test_predictor import CLASSES, light_model
 

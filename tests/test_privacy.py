@@ -10,9 +10,9 @@ from pathlib import Path
 
 import cv2
 import pytest
-from expressnet_jax.data.faces import generate
 from painted_films import write_film
 
+from expressnet_jax.data.synthetic import generate
 from runs import CONFIG, SETTINGS, one_device
 from watched import STRACE, outside, watch
 

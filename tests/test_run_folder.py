@@ -153,3 +153,10 @@ def test_other_errors_pass_as_they_are(tmp_path, error):
     with pytest.raises(type(error)) as passed, disk_errors(tmp_path):
         raise error
     assert passed.value is error
+
+
+def test_a_name_that_is_no_utf_8_is_refused_before_anything_is_written(tmp_path):
+    """As the argument reads in a locale of another encoding; the library of checkpoints takes UTF-8 alone."""
+    with pytest.raises(UserError, match=r"--workdir .*l\?uf: not a name in UTF-8, .* set PYTHONUTF8=1"):
+        RunFolder(tmp_path / "l\udce4uf", {})
+    assert not any(tmp_path.iterdir())

@@ -28,7 +28,7 @@ def cut_face(
     else:
         left, top, width, height = found.box
         centre, side = (left + width / 2, top + height / 2), margin * math.sqrt(max(width * height, 1.0))
-        face = _square(image, centre, side, tilt(found.landmarks) if align else 0.0, size)
+        face = square(image, centre, side, tilt(found.landmarks) if align else 0.0, size)
     if channels == 1:
         face = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
         face = cv2.equalizeHist(face) if equalize else face
@@ -43,7 +43,7 @@ def tilt(landmarks: np.ndarray | None) -> float:
     return math.degrees(math.atan2(y, x))
 
 
-def _square(image: np.ndarray, centre: tuple[float, float], side: float, angle: float, size: int) -> np.ndarray:
+def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: float, size: int) -> np.ndarray:
     """Cut at about the picture's own scale, then shrunk by averaging: a warp alone would skip pixels of large faces."""
     first = int(np.clip(round(side), size, FINEST * size))
     times = max(round(side / first), 1)

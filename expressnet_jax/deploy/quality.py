@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.decode import resized
+from expressnet_jax.deploy.covered import mouth_covered
 from expressnet_jax.deploy.detector import Found
 
 # Round numbers near percentiles of FER2013's 28,709 training crops of 48x48, for each flag to mark the worst 1 in 100
@@ -18,7 +19,7 @@ OUTSIDE = 0.1  # share of the box beyond the picture; chosen, not measured
 
 
 def flags(image: np.ndarray, found: Found, face: np.ndarray) -> tuple[str, ...]:
-    """Of small, cut_off, dark, bright, blurred, turned those that hold.
+    """Return those of small, cut_off, dark, bright, blurred, turned, mouth_covered that hold.
 
     image uint8[H,W,3] is the picture, face uint8[S,S,C] what the network sees of it.
     """
@@ -36,6 +37,8 @@ def flags(image: np.ndarray, found: Found, face: np.ndarray) -> tuple[str, ...]:
         "blurred": cv2.Laplacian(at_scale, cv2.CV_64F).var() < BLURRED,
         "turned": turn(found.landmarks) > TURNED,
     }
+    # From the side the landmarks of a mouth lie close together, and say nothing of what is over it.
+    told["mouth_covered"] = not told["turned"] and found.landmarks is not None and mouth_covered(image, found.landmarks)
     return tuple(name for name, holds in told.items() if holds)
 
 

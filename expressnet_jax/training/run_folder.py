@@ -43,6 +43,13 @@ class RunFolder:
         if not leads:
             return
         try:
+            str(workdir).encode()
+        except UnicodeEncodeError as error:
+            name = str(workdir).encode(errors="replace").decode()
+            raise UserError(
+                f"--workdir {name}: not a name in UTF-8, which checkpoints need; give another, or set PYTHONUTF8=1"
+            ) from error
+        try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = (self.path / ".lock").open("a+")
         except OSError as error:
