@@ -8,7 +8,7 @@ The three words are the data set with labels, the one without, and a method. Wha
 configs/results/adapt_*.md, made by `expressnet adapt-bench`.
 """
 
-from expressnet_jax.adaptation.recipe import adaptation_config
+from expressnet_jax.adaptation.default_config import adaptation_config
 from expressnet_jax.errors import UserError
 
 

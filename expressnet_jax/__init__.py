@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str):
     """`expressnet_jax.Predictor`, imported when it is asked for: training needs no ONNX Runtime, prediction no JAX."""
     if name == "Predictor":
-        from expressnet_jax.deploy.predictor import Predictor
+        from expressnet_jax.inference.predictor import Predictor
 
         return Predictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 from expressnet_jax import __version__
 from expressnet_jax.adaptation import commands as adaptation_commands
-from expressnet_jax.arguments import Parser, data_dir, key_and_value, load_named, picture_size
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
+from expressnet_jax.cli_args import Parser, data_dir, key_and_value, load_named, picture_size
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
 from expressnet_jax.data.datasets import SOURCES
-from expressnet_jax.deploy import commands as deploy_commands
-from expressnet_jax.deploy import export_command, finetune, web
 from expressnet_jax.errors import UserError, system_line
+from expressnet_jax.export import commands as export_commands
+from expressnet_jax.finetune import commands as finetune_commands
+from expressnet_jax.inference import commands as inference_commands
 from expressnet_jax.process import settle_process, temporary_folder
+from expressnet_jax.web import commands as web_commands
 
 if TYPE_CHECKING:
     from expressnet_jax.data.prepared import Split
@@ -84,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
 
     baseline_commands.add_command(command)
 
-    export_command.add_command(command)
+    export_commands.add_command(command)
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
     sub.add_argument("name", nargs="?", help="show this one's layers")
@@ -92,9 +94,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
     sub.add_argument("--onnx", action="store_true", help="also the size of their ONNX files, seconds a model")
 
-    deploy_commands.add_commands(command)
-    web.add_command(command)
-    finetune.add_command(command)
+    inference_commands.add_commands(command)
+    web_commands.add_command(command)
+    finetune_commands.add_command(command)
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)
@@ -188,11 +190,16 @@ def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> P
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.evaluation.files import write_json
     from expressnet_jax.evaluation.report import format_table
-    from expressnet_jax.training.assess import assess, leaked_examples, trained_on_figures, trained_on_lines
-    from expressnet_jax.training.checkpoint import load_checkpoint
+    from expressnet_jax.io import write_json
+    from expressnet_jax.training.checkpoint_io import load_checkpoint
     from expressnet_jax.training.data_identity import seen_in_training, was_trained_on
+    from expressnet_jax.training.evaluate_checkpoint import (
+        assess,
+        leaked_examples,
+        trained_on_figures,
+        trained_on_lines,
+    )
     from expressnet_jax.training.finish import write_report
 
     checkpoint = load_checkpoint(arguments.checkpoint)
@@ -216,8 +223,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def summary(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.evaluation.files import write_json
     from expressnet_jax.evaluation.seeds import format_summary, read_run, summarise_runs
+    from expressnet_jax.io import write_json
 
     figures = summarise_runs({str(workdir): read_run(workdir) for workdir in arguments.workdirs})
     print(format_summary(figures, arguments.mark))

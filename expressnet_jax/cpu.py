@@ -12,7 +12,7 @@ import re
 import sys
 from importlib.metadata import version
 
-from expressnet_jax.machine import available_cores, granted_cores
+from expressnet_jax.environment import available_cores, granted_cores
 
 _XLA = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
 _GLIBC = (

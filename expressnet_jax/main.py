@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from expressnet_jax import flag_errors
+from expressnet_jax import run_flags
 from expressnet_jax.cluster import Agreed, join_cluster, leads, leave, others_lost
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.errors import Interrupted, UserError, hush_libraries, system_line
@@ -64,7 +64,7 @@ def main(_) -> int:
 TASKS = {
     "classification": "expressnet_jax.training.classification",
     "identity": "expressnet_jax.training.identity",
-    "adaptation": "expressnet_jax.adaptation.job",
+    "adaptation": "expressnet_jax.adaptation.experiment",
 }
 
 
@@ -78,7 +78,7 @@ def experiment_builder(config):
 def rehearse(config) -> int:
     """Says what a run would need. Exit status 0."""
     from expressnet_jax.compile_cache import keep_compiled
-    from expressnet_jax.training.rehearse import rehearse
+    from expressnet_jax.training.dry_run import rehearse
 
     keep_compiled()
     print("\n".join(rehearse(config, experiment_builder(config))))
@@ -96,7 +96,7 @@ def run(config, workdir: Path) -> list[Path]:
         return []
     checkpoint, files = job.finish(workdir)
     if config.export:
-        from expressnet_jax.deploy.export import export_onnx
+        from expressnet_jax.export.onnx_export import export_onnx
 
         output = workdir / config.export
         export_onnx(checkpoint, output, images=job.pictures(checkpoint.image_shape))
@@ -108,4 +108,4 @@ if __name__ == "__main__":
     settle_process(quiet=False)
     tune_cpu()
     define_flags()
-    app.run(main, flags_parser=flag_errors.parse)
+    app.run(main, flags_parser=run_flags.parse)

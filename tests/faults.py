@@ -19,8 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # as a program, not as a plugin of pytest
 
 from expressnet_jax.data.prepare import prepare
-from expressnet_jax.machine import machine
-from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.environment import machine
+from expressnet_jax.training.checkpoint_manager import saved_steps
 from runs import CONFIG, SETTINGS, Run, arrays, history, one_device, write_pictures
 
 TORN = 0.2  # of the kills also leave a file of the newest checkpoint half as long

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))  # as a program, not as a plugin of pytest
 
 from expressnet_jax.data.prepare import prepare
-from expressnet_jax.machine import machine
+from expressnet_jax.environment import machine
 from runs import CONFIG, SETTINGS, Run, arrays, as_one_run, history, one_device, write_pictures
 
 LAYOUTS = ((1, 1), (1, 4), (1, 8), (2, 1), (4, 1), (2, 4))  # processes, and devices of each

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.synthetic import generate
-from expressnet_jax.deploy import web, web_server
-from expressnet_jax.deploy.predictor import Predictor
+from expressnet_jax.inference.predictor import Predictor
+from expressnet_jax.web import commands as web
+from expressnet_jax.web import page_server
 from page_helpers import serving
 
 
@@ -21,7 +22,7 @@ def predictor():
 
 @pytest.fixture(scope="module")
 def server(files):
-    with serving(web_server.open_server(files, 0)) as server:
+    with serving(page_server.open_server(files, 0)) as server:
         yield server
 
 

@@ -6,10 +6,10 @@ import itertools
 import cv2
 import numpy as np
 
-from expressnet_jax.deploy.detector import Detector, Found
-from expressnet_jax.deploy.video_pipeline import FACES, TrackState, VideoPipeline
-from expressnet_jax.deploy.video_reader import Frame
-from expressnet_jax.deploy.video_writer import VideoWriter
+from expressnet_jax.inference.detector import Detector, Found
+from expressnet_jax.inference.video_pipeline import FACES, TrackState, VideoPipeline
+from expressnet_jax.inference.video_reader import Frame
+from expressnet_jax.inference.video_writer import VideoWriter
 
 CLASSES = ("calm", "loud", "odd")
 RATE = 20.0

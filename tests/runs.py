@@ -14,7 +14,7 @@ import orbax.checkpoint as ocp
 
 from expressnet_jax import cluster
 from expressnet_jax.training import classification, loop
-from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.training.checkpoint_manager import saved_steps
 from expressnet_jax.training.writers import read_history
 
 CLASSES = ("anger", "happiness", "neutral")

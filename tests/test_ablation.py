@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import t
 
-from expressnet_jax.arguments import key_and_value
 from expressnet_jax.bench.ablation import HEAD, WHOLE, add_runs, table
 from expressnet_jax.cli import main
+from expressnet_jax.cli_args import key_and_value
 from expressnet_jax.config import default, flatten, set_key
 from expressnet_jax.models.attention import ATTENTIONS
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from expressnet_jax import cli
-from expressnet_jax.adaptation import bench, job
+from expressnet_jax.adaptation import compare_methods, experiment
+from expressnet_jax.adaptation.default_config import adaptation_config
 from expressnet_jax.adaptation.domains import KNOWN_PEOPLE, labelled_examples, load_domains
-from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.training import loop
-from expressnet_jax.training.checkpoint import load_checkpoint
+from expressnet_jax.training.checkpoint_io import load_checkpoint
 from runs import arrays, history, train, write_pictures
 
 pytest_plugins = ["run_fixtures"]
@@ -77,7 +77,7 @@ def test_domains_share_their_classes_and_say_what_is_left_out(make_config, place
 def test_people_of_the_identity_pretraining_take_no_part_in_the_target(make_config, places, monkeypatch):
     origin = load_checkpoint(places[1])
     origin.metadata["lineage"] = [{"task": "identity", "people": ["Bo", "Cy"]}]
-    original = job.load_domains.__globals__["selection"].choose
+    original = experiment.load_domains.__globals__["selection"].choose
 
     def with_subjects(prepared, **options):
         chosen = original(prepared, **options)
@@ -87,7 +87,7 @@ def test_people_of_the_identity_pretraining_take_no_part_in_the_target(make_conf
             split.columns = columns
         return chosen
 
-    monkeypatch.setattr(job.load_domains.__globals__["selection"], "choose", with_subjects)
+    monkeypatch.setattr(experiment.load_domains.__globals__["selection"], "choose", with_subjects)
     domains = load_domains(make_config(), origin)
     assert domains.left_out[KNOWN_PEOPLE] == 28
     assert set(domains.heldout.subjects) == set(domains.seen.subjects) == {"Al", "Di"}
@@ -146,7 +146,7 @@ def test_what_can_not_be_adapted_is_one_line_and_writes_nothing(make_config, tmp
     if name == "architecture":
         config.model.options = type(config.model.options)()
     with pytest.raises(UserError) as refused:
-        loop.train(config, tmp_path / "run", job.build_experiment)
+        loop.train(config, tmp_path / "run", experiment.build_experiment)
     assert expected in str(refused.value) and "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
 
@@ -156,14 +156,14 @@ def test_a_network_without_batch_normalisation_has_no_statistics_to_adapt(make_c
     config = make_config("adabn", model__name="plain_cnn", init_from=str(tmp_path / "plain"))
     config.model.options = type(config.model.options)()
     with pytest.raises(UserError, match="plain_cnn has no batch normalisation; adabn needs it"):
-        loop.train(config, tmp_path / "run", job.build_experiment)
+        loop.train(config, tmp_path / "run", experiment.build_experiment)
 
 
 @pytest.mark.parametrize(("method", "settle"), [("cdan", 32), ("self_training", 0)])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monkeypatch, method, settle):
     """A discriminator, a teacher's shares and half-pooled statistics come back with the rest."""
     straight, config = tmp_path / "straight", lambda: make_config(method, adapt__settle=settle)
-    loop.train(config(), straight, job.build_experiment).finish(straight)
+    loop.train(config(), straight, experiment.build_experiment).finish(straight)
 
     class Stops(loop.StopSignal):
         def __enter__(self):
@@ -174,8 +174,8 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monke
     with monkeypatch.context() as patch:
         patch.setattr(loop, "StopSignal", Stops)
         with pytest.raises(Interrupted):
-            loop.train(config(), tmp_path / "run", job.build_experiment)
-    loop.train(config(), tmp_path / "run", job.build_experiment).finish(tmp_path / "run")
+            loop.train(config(), tmp_path / "run", experiment.build_experiment)
+    loop.train(config(), tmp_path / "run", experiment.build_experiment).finish(tmp_path / "run")
     expected, found = arrays(straight), arrays(tmp_path / "run")
     assert expected.keys() == found.keys()
     assert [name for name in expected if expected[name].tobytes() != found[name].tobytes()] == []
@@ -183,7 +183,7 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monke
 
 
 def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_config, tmp_path, capsys):
-    loop.train(make_config("dann"), tmp_path, job.build_experiment).finish(tmp_path)
+    loop.train(make_config("dann"), tmp_path, experiment.build_experiment).finish(tmp_path)
     out = capsys.readouterr()
     assert "left out of it: 28 surprise" in out.err
     assert "dann, tiny to other, held-out pictures" in out.out
@@ -213,7 +213,7 @@ def test_the_harness_compares_chooses_and_goes_on_where_it_was_killed(places, tm
             raise KeyboardInterrupt
         return original(config, folder, prepare)
 
-    monkeypatch.setattr(bench, "train", counted)
+    monkeypatch.setattr(compare_methods, "train", counted)
     assert cli.main(arguments) == 130
     assert cli.main(arguments) == 0
     mcc = [name for name in started if "mcc" in name]
@@ -265,7 +265,7 @@ def test_four_devices_adapt_as_one(make_config, mesh_of):
     for data in (1, 4):
         config = make_config("cdan", train__epochs=0.5)
         mesh = mesh_of(data)
-        prepared = job.build_experiment(config, mesh)
+        prepared = experiment.build_experiment(config, mesh)
         assert [(each.prepared.name, each.labelled) for each in prepared.data] == [("tiny", True), ("other", False)]
         state = loop.init_state(
             prepared.program.init_fn, prepared.program.optimizer, mesh, pretrained=prepared.program.pretrained, ema=True

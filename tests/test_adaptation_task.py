@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from expressnet_jax.adaptation.adabn import settling
+from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
 from expressnet_jax.adaptation.method import Size
 from expressnet_jax.adaptation.registry import METHODS, make_method
-from expressnet_jax.adaptation.task import adaptation, begin_adaptation
 from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import image_classifier

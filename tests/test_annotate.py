@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
-from expressnet_jax.deploy.annotate import COLOURS, annotate
+from expressnet_jax.inference.annotate import COLOURS, annotate
 
 GRAY = 90
 

@@ -10,8 +10,8 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.assess import assess, leaked_examples, match_labels
-from expressnet_jax.training.checkpoint import Checkpoint
+from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.evaluate_checkpoint import assess, leaked_examples, match_labels
 from runs import write_pictures
 from weights import drawn_weights
 from weights import logits as logits_of

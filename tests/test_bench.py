@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.bench import ceiling, predict, scale
 from expressnet_jax.bench import input as bench
+from expressnet_jax.bench import predict, roofline, scale
 from expressnet_jax.bench.adapt import bench_adapt
 from expressnet_jax.bench.commands import (
     _devices_table,
@@ -19,21 +19,21 @@ from expressnet_jax.bench.commands import (
     _train_table,
 )
 from expressnet_jax.bench.devices import bench_devices
+from expressnet_jax.bench.interleaved import compare, take_turns
 from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.muon import bench_muon
 from expressnet_jax.bench.prediction_parts import _model_table, _predict_table
 from expressnet_jax.bench.step import Step, bench_step
-from expressnet_jax.bench.torch_rival import TWINS, _options
+from expressnet_jax.bench.torch_baseline import TWINS, _options
 from expressnet_jax.bench.train import bench_train
-from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.data.decode import decode, decode_all
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.store import load
-from expressnet_jax.deploy.onnx_predict import onnx_predict
-from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.metrics import classification_metrics
+from expressnet_jax.inference.onnx_predict import onnx_predict
+from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS
+from expressnet_jax.io import write_json
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import create_model
 
@@ -75,9 +75,9 @@ def test_a_ratio_is_that_of_the_medians_with_its_spread():
 
 
 def test_ceilings_count_operations_and_bytes(monkeypatch):
-    monkeypatch.setattr(ceiling, "_best", lambda function, arguments, repeats: 0.5)
-    assert ceiling.flops_ceiling("float32", size=8) == 2 * 8**3 / 0.5
-    assert ceiling.bytes_ceiling(size=4096) == 2 * 4096 / 0.5
+    monkeypatch.setattr(roofline, "_best", lambda function, arguments, repeats: 0.5)
+    assert roofline.flops_ceiling("float32", size=8) == 2 * 8**3 / 0.5
+    assert roofline.bytes_ceiling(size=4096) == 2 * 4096 / 0.5
 
 
 def test_step_figures(tmp_path):
@@ -179,7 +179,7 @@ def test_a_rival_that_is_not_there_is_refused(monkeypatch):
 )
 def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, size):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: the twins can't be compared")
-    from expressnet_jax.bench import torch_networks, torch_peer
+    from expressnet_jax.bench import torch_networks, torch_worker
 
     options = {"resnet18": {"width": 8}, "mobilenet_v2": {"width": 0.25, "features": 32}}.get(name, {})
     step = Step(name, size=size, batch_size=4, model_options=options)
@@ -208,12 +208,12 @@ def test_a_networks_twin_in_pytorch_gives_the_same_logits_and_gradients(name, si
     twin = torch_networks.Classifier(
         torch_networks.NETWORKS[type(backbone).__name__](**_options(backbone, images.shape)), 7
     )
-    twin.load_state_dict(torch_peer.carried_over(flat(variables), twin))
+    twin.load_state_dict(torch_worker.carried_over(flat(variables), twin))
     twin.double()
     theirs = twin(torch.from_numpy(images).double().permute(0, 3, 1, 2))
     torch.nn.functional.cross_entropy(theirs, torch.from_numpy(labels).long()).backward()
     np.testing.assert_allclose(theirs.detach().numpy(), logits, rtol=1e-3, atol=1e-3)
-    expected = torch_peer.carried_over(flat({"params": gradient}), twin)
+    expected = torch_worker.carried_over(flat({"params": gradient}), twin)
     for path, parameter in twin.named_parameters():
         scale = max(float(expected[path].abs().max()), 1e-2)
         np.testing.assert_allclose(parameter.grad.numpy() / scale, expected[path].numpy() / scale, atol=5e-3)

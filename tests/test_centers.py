@@ -16,10 +16,10 @@ from sklearn.metrics import log_loss
 from expressnet_jax.config import default, set_key
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.fields import Field
-from expressnet_jax.deploy.export import export_onnx
 from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.models.network import Outputs, image_classifier
-from expressnet_jax.training.checkpoint import load_checkpoint
+from expressnet_jax.training.checkpoint_io import load_checkpoint
 from expressnet_jax.training.loop import Meter
 from expressnet_jax.training.losses import make_loss
 from expressnet_jax.training.losses.base import LossContext, init_losses, total_loss

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from expressnet_jax import __version__, cli
-from expressnet_jax.arguments import key_and_value
-from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.cli_args import key_and_value
+from expressnet_jax.training.checkpoint_manager import saved_steps
 from runs import write_pictures
 
 pytest_plugins = ["run_fixtures"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from expressnet_jax.deploy.crop import cut_face, tilt
-from expressnet_jax.deploy.detector import Found
+from expressnet_jax.inference.crop import cut_face, tilt
+from expressnet_jax.inference.detector import Found
 
 PLAIN = {"align": False, "equalize": False}
 ALIGNED = {"align": True, "equalize": False}

@@ -11,11 +11,11 @@ import pytest
 from expressnet_jax import cli
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint import BEST, LATEST, load_checkpoint
-from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.training.checkpoint_io import BEST, LATEST, load_checkpoint
+from expressnet_jax.training.checkpoint_manager import saved_steps
 from expressnet_jax.training.data_identity import Learned, beside, check_same, in_words, seen_in_training
+from expressnet_jax.training.inference_checkpoint import write_slim
 from expressnet_jax.training.loop import other_data
-from expressnet_jax.training.slim import write_slim
 from runs import train, write_pictures
 
 pytest_plugins = ["run_fixtures"]

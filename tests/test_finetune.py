@@ -22,19 +22,19 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.data.selection import choose
-from expressnet_jax.deploy import before_after, own_faces
-from expressnet_jax.deploy import finetune as command
-from expressnet_jax.deploy.before_after import repeated, sign_test
-from expressnet_jax.deploy.detector import Detector, Found, make_detector
-from expressnet_jax.deploy.finetune import Request, add_command
-from expressnet_jax.deploy.finetune_recipe import make_config, scale
-from expressnet_jax.deploy.onnx_predict import onnx_predict
-from expressnet_jax.deploy.own_faces import Cutting, store_faces
-from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.finetune import commands as command
+from expressnet_jax.finetune import comparison, crop_faces
+from expressnet_jax.finetune.commands import Request, add_command
+from expressnet_jax.finetune.comparison import repeated, sign_test
+from expressnet_jax.finetune.crop_faces import Cutting, store_faces
+from expressnet_jax.finetune.recipe import make_config, scale
+from expressnet_jax.inference.detector import Detector, Found, make_detector
+from expressnet_jax.inference.onnx_predict import onnx_predict
+from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint import describe, load_checkpoint
-from expressnet_jax.training.checkpoints import Checkpoints, saved_steps
+from expressnet_jax.training.checkpoint_io import describe, load_checkpoint
+from expressnet_jax.training.checkpoint_manager import Checkpoints, saved_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
 from weights import drawn_weights
@@ -86,7 +86,7 @@ def album(root, classes=("happy", "bored"), count=5):
 
 
 def cut(root, folder, marker=None, cutting=CUTTING):
-    samples = own_faces.list_photographs(root)
+    samples = crop_faces.list_photographs(root)
     return samples, store_faces(samples, folder, cutting, (marker or Marker()).make)
 
 
@@ -103,7 +103,7 @@ def test_the_largest_face_is_cut_and_shrinks_to_the_mean_of_its_pixels(tmp_path)
     photograph(tmp_path / "in/happy/a b.png", (small, (10, 10)), (large, (120, 60)))
     photograph(tmp_path / "in/bored/small.png", (small, (10, 10)))
     _, (other, one) = cut(tmp_path / "in", tmp_path / "out")
-    assert own_faces.summary([one, other], {}) == "2 faces from 2 photographs, the largest of 1 that show several"
+    assert crop_faces.summary([one, other], {}) == "2 faces from 2 photographs, the largest of 1 that show several"
     assert (one.status, one.faces, one.box, other.faces) == ("face", 2, [120, 60, 96, 96], 1)
     assert one.crop.startswith("happy/a_b-") and one.crop.endswith(".png")
     stored = cv2.imread(str(tmp_path / "out" / one.crop), cv2.IMREAD_UNCHANGED)
@@ -120,7 +120,7 @@ def test_pictures_that_are_faces_stay_as_they_are_in_the_networks_channels(tmp_p
         (tmp_path / "in" / name).mkdir(parents=True)
         cv2.imwrite(str(tmp_path / "in" / name / "0.png"), gray)
     for channels, shape in ((1, (SIDE, SIDE)), (3, (SIDE, SIDE, 3))):
-        samples = own_faces.list_photographs(tmp_path / "in")
+        samples = crop_faces.list_photographs(tmp_path / "in")
         cutting = Cutting("none", 960, True, SIDE, channels)
         seen = store_faces(samples, tmp_path / f"out{channels}", cutting, make_detector)
         stored = cv2.imread(str(tmp_path / f"out{channels}" / seen[0].crop), cv2.IMREAD_UNCHANGED)
@@ -176,10 +176,10 @@ def test_what_takes_no_part_is_named(tmp_path):
         (root / name).write_bytes(b"something")
     samples, seen = cut(root, tmp_path / "out/faces")
     notes = {}
-    own_faces.list_photographs(root, notes=notes)
+    crop_faces.list_photographs(root, notes=notes)
     others = notes["left out"]
     assert others == {"happy/phone.heic": "text", "notes.txt": "text"} and notes["litter"] == 2
-    listed = own_faces.write_lists(samples, seen, others, tmp_path / "out")
+    listed = crop_faces.write_lists(samples, seen, others, tmp_path / "out")
     rows = {row["picture"]: row for row in table(tmp_path / "out/faces.csv")}
     assert len(rows) == 14 and next(iter(rows.values()))["class"] == "bored"
     assert {name: row["status"] for name, row in rows.items() if row["status"] != "face"} == {
@@ -192,9 +192,9 @@ def test_what_takes_no_part_is_named(tmp_path):
     assert rows["happy/0.png"]["left"] == "20.0" and rows["happy/0.png"]["width"] == "96.0"
     assert [row["path"] for row in table(listed)] == [each.crop for each in seen if each.crop]
     assert list(table(listed)[0]) == ["path", "label", "sha256"]
-    line = own_faces.summary(seen, others)
+    line = crop_faces.summary(seen, others)
     assert line.startswith("10 faces from 12 photographs; left out: 1 without a face (happy/empty.png), 1 that can't")
-    assert own_faces.counts(seen, others, 2) == {
+    assert crop_faces.counts(seen, others, 2) == {
         "face": 10,
         "no face": 1,
         "unreadable": 1,
@@ -210,7 +210,7 @@ def test_persons_of_a_csv_are_held_out_whole(tmp_path):
     with source.open("w", newline="") as file:
         csv.writer(file).writerows([("path", "label", "subject"), *rows])
     samples, seen = cut(source, tmp_path / "out/faces")
-    listed = own_faces.write_lists(samples, seen, {}, tmp_path / "out")
+    listed = crop_faces.write_lists(samples, seen, {}, tmp_path / "out")
     chosen = choose(prepare("folder", listed, tmp_path / "data", name="mine"), holdout=0.2)
     sides = [set(map(str, split.subjects)) for split in (chosen.train, chosen.select)]
     assert not sides[0] & sides[1] and sides[0] | sides[1] == {f"person {i}" for i in range(5)}
@@ -220,8 +220,8 @@ def test_persons_of_a_csv_are_held_out_whole(tmp_path):
 def test_known_words_become_the_taxonomys_classes(tmp_path):
     root = album(tmp_path / "in", ("Happy", "1_sad", "smile"), count=2)
     samples, seen = cut(root, tmp_path / "out/faces")
-    assert own_faces.classes_of(samples) == {"Happy": "happiness", "1_sad": "sadness", "smile": "happiness"}
-    listed = own_faces.write_lists(samples, seen, {}, tmp_path / "out")
+    assert crop_faces.classes_of(samples) == {"Happy": "happiness", "1_sad": "sadness", "smile": "happiness"}
+    listed = crop_faces.write_lists(samples, seen, {}, tmp_path / "out")
     prepared = prepare("folder", listed, tmp_path / "data", name="mine")
     assert prepared.classes == BASIC
     assert np.bincount(prepared.split("all").labels, minlength=7).tolist() == [0, 0, 0, 4, 2, 0, 0]
@@ -233,12 +233,12 @@ def test_a_class_without_faces_or_with_too_few_is_refused(tmp_path):
         photograph(root / "afraid" / f"{i}.png")
     samples, seen = cut(root, tmp_path / "out")
     with pytest.raises(UserError, match=r"^afraid: no face in any of its 6 pictures, .*; --detector none takes"):
-        own_faces.check_classes(samples, seen, CUTTING)
+        crop_faces.check_classes(samples, seen, CUTTING)
     for i in range(4):
         photograph(root / "afraid" / f"{i}.png", (face(i, 96), (0, 0)))
     samples, seen = cut(root, tmp_path / "out")
     with pytest.raises(UserError, match=r"^afraid: 4 faces are too few .* at least 5, or leave the class out"):
-        own_faces.check_classes(samples, seen, CUTTING)
+        crop_faces.check_classes(samples, seen, CUTTING)
     shutil.move(root / "afraid", tmp_path / "afraid")
     shutil.move(root, tmp_path / "train")
     (tmp_path / "both").mkdir()
@@ -246,7 +246,7 @@ def test_a_class_without_faces_or_with_too_few_is_refused(tmp_path):
     album(tmp_path / "both/test", ("happy", "angry"))
     samples, seen = cut(tmp_path / "both", tmp_path / "other")
     with pytest.raises(UserError, match=r"^angry: 0 faces of train are too few"):
-        own_faces.check_classes(samples, seen, CUTTING)
+        crop_faces.check_classes(samples, seen, CUTTING)
 
 
 # The recipe and its figures.
@@ -311,7 +311,7 @@ def test_it_learns_what_the_checkpoint_could_not_know(tuned):
     assert report["before"]["accuracy"] <= 0.6 and report["after"]["accuracy"] >= 0.9
     assert report["after"]["per_class"]["bored"]["recall"] >= 0.8
     assert report["change"]["came_right"] >= 8 and report["change"]["p_value"] < 0.05
-    told = before_after.table(report)
+    told = comparison.table(report)
     assert "better than chance explains" in told and "chose the epoch as well" in told and "95 % interval" in told
 
 
@@ -416,12 +416,12 @@ def test_honest_words(tuned, change, expected):
     report = tuned[1] | {"repeated": 0, "change": dict(zip(("came_right", "went_wrong"), change, strict=True))}
     report["change"]["p_value"] = sign_test(*change)
     report["after"] = report["after"] | {"accuracy_interval": [0.5, 0.87]}
-    assert expected in before_after.table(report)
+    assert expected in comparison.table(report)
 
 
 def test_without_a_class_in_common_there_is_no_before(tuned):
     report = tuned[1] | {"before": None, "change": None}
-    assert "no before to compare with" in before_after.table(report) and "\nbefore" not in before_after.table(report)
+    assert "no before to compare with" in comparison.table(report) and "\nbefore" not in comparison.table(report)
 
 
 # The command.

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.prepare import prepare
-from expressnet_jax.machine import host
+from expressnet_jax.environment import host
 from expressnet_jax.main import experiment_builder
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.writers import read_history

@@ -13,7 +13,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training import classification, identity, loop, mesh
-from expressnet_jax.training.checkpoint import load_checkpoint
+from expressnet_jax.training.checkpoint_io import load_checkpoint
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
 from expressnet_jax.training.step import make_train_step

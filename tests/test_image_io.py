@@ -12,8 +12,8 @@ from PIL import Image
 from expressnet_jax.data import image_io
 from expressnet_jax.data.decode import decode, storable
 from expressnet_jax.data.image_io import read_image
-from expressnet_jax.deploy.pictures import read_picture
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference.images import read_picture
 
 Y, X = np.mgrid[0:48, 0:64]
 SEEN = np.stack([3 * X, 4 * Y, 255 - 2 * (X + Y)], axis=-1).astype(np.uint8)  # no turn or mirror leaves it as it is

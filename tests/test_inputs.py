@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from expressnet_jax.deploy.inputs import find_inputs
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference.inputs import find_inputs
 from painted_videos import write_video
 
 

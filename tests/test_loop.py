@@ -12,8 +12,8 @@ import pytest
 
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.training import classification
-from expressnet_jax.training.checkpoint import BEST, LATEST
-from expressnet_jax.training.checkpoints import Checkpoints, saved_steps
+from expressnet_jax.training.checkpoint_io import BEST, LATEST
+from expressnet_jax.training.checkpoint_manager import Checkpoints, saved_steps
 from expressnet_jax.training.loop import Meter, StopSignal, all_finite
 from expressnet_jax.training.writers import MetricsFile
 from runs import arrays, history, train

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from expressnet_jax import machine
+from expressnet_jax import environment
+from expressnet_jax.environment import available_cores, granted_cores, thread_count
 from expressnet_jax.errors import UserError
-from expressnet_jax.machine import available_cores, granted_cores, thread_count
 
 
 def groups(tmp_path, lines, files):
@@ -56,22 +56,22 @@ def test_without_control_groups_there_is_no_quota(tmp_path):
 @pytest.mark.parametrize(("granted", "cores"), [(0.2, 1), (1.5, 2), (math.inf, 8), (99, 8)])
 def test_cores_are_those_allowed_and_granted(monkeypatch, granted, cores):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr(machine, "granted_cores", lambda: granted)
+    monkeypatch.setattr(environment, "granted_cores", lambda: granted)
     assert available_cores.__wrapped__() == cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="a process can't be bound to a core here")
 def test_a_process_bound_to_one_core_starts_one_thread():
     program = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    program += "from expressnet_jax.machine import thread_count; print(thread_count(0), thread_count(9))"
+    program += "from expressnet_jax.environment import thread_count; print(thread_count(0), thread_count(9))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "1 1\n"
     assert done.stderr == "threads: 9, but 1 core may be used; 1 it is\n"
 
 
 def test_threads_are_capped_with_one_line(monkeypatch, caplog):
-    monkeypatch.setattr(machine, "available_cores", lambda: 4)
-    machine._say_capped.cache_clear()
+    monkeypatch.setattr(environment, "available_cores", lambda: 4)
+    environment._say_capped.cache_clear()
     with caplog.at_level(logging.WARNING):
         assert [thread_count(n) for n in (0, 1, 4, 100, 100)] == [4, 1, 4, 4, 4]
     assert [record.getMessage() for record in caplog.records] == ["threads: 100, but 4 cores may be used; 4 it is"]
@@ -83,11 +83,11 @@ def test_threads_are_capped_with_one_line(monkeypatch, caplog):
 def test_sessions_take_no_more_threads_than_cores(monkeypatch, threads, taken):
     import onnxruntime
 
-    from expressnet_jax.deploy import session
+    from expressnet_jax.inference import ort_session
 
     seen = []
-    monkeypatch.setattr(machine, "available_cores", lambda: 2)
+    monkeypatch.setattr(environment, "available_cores", lambda: 2)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda model, options, **_: seen.append(options))
-    session._open(b"", "model", threads)
+    ort_session._open(b"", "model", threads)
     assert seen[0].intra_op_num_threads == taken

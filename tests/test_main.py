@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expressnet_jax import flag_errors
+from expressnet_jax import run_flags
 from expressnet_jax.config import default
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint import load_checkpoint
-from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.training.checkpoint_io import load_checkpoint
+from expressnet_jax.training.checkpoint_manager import saved_steps
 from runs import arrays, history, write_pictures
 from weights import shapes_of
 
@@ -172,13 +172,13 @@ def test_options_are_set_whether_the_config_file_has_them_or_not():
         "--config.data.options.style=b",
         "--config.model.options.depths=[1]",
     ]
-    rest, options = flag_errors.take_options(given)
+    rest, options = run_flags.take_options(given)
     assert rest == ["main", "--config=c.py", "--config.seed=1"]
     config = default()
     config.model.options.widths = (1, 2, 3)
     config.lock()
     for key, value in options.items():
-        flag_errors.set_option(config, key, value)
+        run_flags.set_option(config, key, value)
     assert config.model.options.to_dict() == {"attention": "cbam", "widths": (8, 16), "depths": (1,)}
     assert config.data.options.to_dict() == {"style": "b"}
     with pytest.raises(AttributeError):

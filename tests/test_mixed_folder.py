@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from expressnet_jax.data.prepare import prepare
-from expressnet_jax.deploy import own_faces
-from expressnet_jax.deploy.detector import make_detector
-from expressnet_jax.deploy.own_faces import Cutting
 from expressnet_jax.errors import UserError
+from expressnet_jax.finetune import crop_faces
+from expressnet_jax.finetune.crop_faces import Cutting
+from expressnet_jax.inference.detector import make_detector
 
 KINDS = {  # suffix -> Pillow's format, mode, options
     ".jpg": ("JPEG", "RGB", {}),
@@ -109,15 +109,15 @@ def test_preparing_uses_or_names_each_of_200_files(mixed, tmp_path):
 
 def test_finetuning_uses_or_names_each_of_200_files(mixed, tmp_path):
     notes = {}
-    samples = own_faces.list_photographs(mixed, notes=notes)
+    samples = crop_faces.list_photographs(mixed, notes=notes)
     cutting = Cutting("none", 960, False, 32, 1)
-    seen = own_faces.store_faces(samples, tmp_path / "faces", cutting, make_detector)
+    seen = crop_faces.store_faces(samples, tmp_path / "faces", cutting, make_detector)
     others = notes["left out"]
-    own_faces.write_lists(samples, seen, others, tmp_path)
+    crop_faces.write_lists(samples, seen, others, tmp_path)
     with (tmp_path / "faces.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert Counter(row["status"] for row in rows) == {"face": GOOD, "unreadable": 5, "other file": 8}
     assert len({row["picture"] for row in rows}) == len(rows) and len(rows) + notes["litter"] == 200
     assert all(row["reason"] for row in rows if row["status"] != "face")
     assert Counter(row["reason"] for row in rows if row["status"] == "other file") == REASONS
-    assert sum(own_faces.counts(seen, others, notes["litter"]).values()) == 200
+    assert sum(crop_faces.counts(seen, others, notes["litter"]).values()) == 200

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from expressnet_jax.config import flatten
-from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS, load_model
+from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
 
 CARD = (WEIGHTS / "MODEL_CARD.md").read_text(encoding="utf-8")
 MEASURED = json.loads((Path(__file__).parents[1] / "configs" / "results" / "predict_fer2013.json").read_text())

@@ -3,8 +3,8 @@
 import pytest
 
 from expressnet_jax.cli import main
-from expressnet_jax.deploy.model_files import not_a_model, training_run
-from expressnet_jax.deploy.predictor import WEIGHTS, load_model
+from expressnet_jax.inference.model_files import not_a_model, training_run
+from expressnet_jax.inference.predictor import WEIGHTS, load_model
 
 
 @pytest.fixture

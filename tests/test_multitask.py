@@ -17,15 +17,15 @@ from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.fields import MIRROR_68, Field, target_column, target_fields
 from expressnet_jax.data.prepare import load
 from expressnet_jax.data.synthetic import generate
-from expressnet_jax.deploy.export import export_onnx
-from expressnet_jax.deploy.onnx_predict import onnx_predict
-from expressnet_jax.deploy.predictor import Predictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation import evaluators
 from expressnet_jax.evaluation.evaluators import evaluate_output, multilabel, points, regression
+from expressnet_jax.export.onnx_export import export_onnx
+from expressnet_jax.inference.onnx_predict import onnx_predict
+from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.network import Outputs
 from expressnet_jax.training import losses
-from expressnet_jax.training.checkpoint import load_checkpoint
+from expressnet_jax.training.checkpoint_io import load_checkpoint
 from expressnet_jax.training.losses import make_loss
 from expressnet_jax.training.losses.base import Loss, LossContext, LossOutput
 from expressnet_jax.training.losses.regression import concordance

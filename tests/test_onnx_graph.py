@@ -5,8 +5,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from expressnet_jax.deploy import onnx_graph
-from expressnet_jax.deploy.onnx_layout import channels_first
+from expressnet_jax.export import onnx_graph
+from expressnet_jax.export.onnx_layout import channels_first
 
 node = helper.make_node
 

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy.outputs import Csv, as_dict, json_line, table
-from expressnet_jax.deploy.predictor import Face
 from expressnet_jax.evaluation.bars import bar
+from expressnet_jax.inference.outputs import Csv, as_dict, json_line, table
+from expressnet_jax.inference.predictor import Face
 
 CLASSES = ("anger", "happiness", "neutral")
 MARKS = np.array([[12.34, 20.0], [30.06, 21.0], [20.0, 30.0], [13.0, 41.0], [29.0, 40.96]], np.float32)

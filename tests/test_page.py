@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.synthetic import generate
-from expressnet_jax.deploy import annotate, centerface, web
-from expressnet_jax.deploy.crop import FINEST, cut_face
-from expressnet_jax.deploy.detector import Found
-from expressnet_jax.deploy.smoothing import Smoother
+from expressnet_jax.inference import annotate, centerface
+from expressnet_jax.inference.crop import FINEST, cut_face
+from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.smoothing import Smoother
+from expressnet_jax.web import commands as web
 from page_helpers import assert_alike, texture
 
 pytest_plugins = ["page_fixtures"]

@@ -12,10 +12,10 @@ import pytest
 
 from chromium import CHROMIUM, Browser
 from expressnet_jax.data.synthetic import generate
-from expressnet_jax.deploy import web
-from expressnet_jax.deploy.crop import cut_face
-from expressnet_jax.deploy.detector import Found
-from expressnet_jax.deploy.pictures import read_picture
+from expressnet_jax.inference.crop import cut_face
+from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.images import read_picture
+from expressnet_jax.web import commands as web
 from page_helpers import assert_alike, serving, texture
 
 pytest_plugins = ["page_fixtures"]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from expressnet_jax.data.image_io import MOST_PIXELS
-from expressnet_jax.deploy.pictures import read_picture
 from expressnet_jax.errors import UserError, printable
+from expressnet_jax.inference.images import read_picture
 
 
 def smooth(height=40, width=56):

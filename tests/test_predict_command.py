@@ -14,7 +14,7 @@ from PIL import Image
 
 from expressnet_jax.cli import main
 from expressnet_jax.data.synthetic.generator import generate
-from expressnet_jax.deploy.predictor import WEIGHTS
+from expressnet_jax.inference.predictor import WEIGHTS
 from test_predictor import CLASSES, light_model
 
 
@@ -180,7 +180,7 @@ def test_a_name_that_is_no_text_passes_through_and_a_terminal_of_letters_only_do
 def test_a_run_that_fails_leaves_the_table_of_the_one_before(predict, here, monkeypatch):
     predict("face.png", "--csv", "faces.csv")
     before = (here / "faces.csv").read_bytes()
-    monkeypatch.setattr("expressnet_jax.deploy.outputs.Csv.write", lambda *_: 1 / 0)
+    monkeypatch.setattr("expressnet_jax.inference.outputs.Csv.write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         predict("face.png", "--csv", "faces.csv")
     assert (here / "faces.csv").read_bytes() == before and not (here / "faces.csv.new").exists()

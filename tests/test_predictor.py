@@ -15,10 +15,10 @@ from PIL import Image
 
 from expressnet_jax import Predictor
 from expressnet_jax.data.synthetic.generator import generate
-from expressnet_jax.deploy.detector import Found
-from expressnet_jax.deploy.onnx_predict import onnx_predict
-from expressnet_jax.deploy.predictor import MOST_FACES, SHIPPED, WEIGHTS, load_model
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.onnx_predict import onnx_predict
+from expressnet_jax.inference.predictor import MOST_FACES, SHIPPED, WEIGHTS, load_model
 
 CLASSES = ("top", "middle", "bottom")
 MEDIA = Path(__file__).parents[2] / "shared" / "media"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.synthetic.generator import generate
-from expressnet_jax.deploy.covered import mouth_covered, upright
-from expressnet_jax.deploy.detector import Found
-from expressnet_jax.deploy.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
+from expressnet_jax.inference.covered import mouth_covered, upright
+from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
 
 PICTURE = np.zeros((200, 300, 3), np.uint8)
 BOX = (50.0, 40.0, 80.0, 100.0)
@@ -130,7 +130,7 @@ def test_a_mask_is_flagged_and_a_bare_mouth_is_not():
 
 
 def test_the_flag_of_a_covered_mouth_needs_landmarks_and_a_face_from_the_front(monkeypatch):
-    monkeypatch.setattr("expressnet_jax.deploy.quality.mouth_covered", lambda image, landmarks: True)
+    monkeypatch.setattr("expressnet_jax.inference.quality.mouth_covered", lambda image, landmarks: True)
     front = np.array([[60, 60], [100, 60], [80, 80], [65, 100], [95, 100]], np.float32)
     side = front.copy()
     side[2, 0] += 40

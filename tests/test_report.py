@@ -9,8 +9,8 @@ from PIL import Image
 
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.error_gallery import png_uri, worst_mistakes
 from expressnet_jax.evaluation.evaluate import summarise
-from expressnet_jax.evaluation.mistakes import png_uri, worst_mistakes
 from expressnet_jax.evaluation.report import confusion_png, curves_png, format_table, mistakes_html
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}

@@ -12,12 +12,12 @@ import pytest
 
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint import BEST, LATEST
-from expressnet_jax.training.run_folder import FREE_TO_CHANGE, RunFolder, differences, disk_errors
+from expressnet_jax.training.checkpoint_io import BEST, LATEST
+from expressnet_jax.training.workdir import FREE_TO_CHANGE, RunFolder, differences, disk_errors
 
 HOLD = """
 import sys
-from expressnet_jax.training.run_folder import RunFolder
+from expressnet_jax.training.workdir import RunFolder
 folder = RunFolder(sys.argv[1], {})
 print("held", flush=True)
 sys.stdin.read()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy.smoothing import LEAST, ODDS, TIME_CONSTANT, Smoother
+from expressnet_jax.inference.smoothing import LEAST, ODDS, TIME_CONSTANT, Smoother
 
 
 def run(rows, times):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy.tracking import CONFIRMED, Tracker, distances, paired
+from expressnet_jax.inference.tracking import CONFIRMED, Tracker, distances, paired
 
 RATE = 25.0
 

@@ -4,7 +4,7 @@ import numpy as np
 import scipy.stats
 from sklearn.linear_model import LogisticRegression
 
-from expressnet_jax.evaluation.validators import (
+from expressnet_jax.evaluation.unsupervised_selection import (
     Sample,
     certainty,
     density_ratio,

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from expressnet_jax import cli
-from expressnet_jax.deploy import video_commands
-from expressnet_jax.deploy.detector import Detector
-from expressnet_jax.deploy.predict_inputs import predict_inputs
-from expressnet_jax.deploy.predictor import Predictor
-from expressnet_jax.deploy.video_pipeline import VideoPipeline
-from expressnet_jax.deploy.video_reader import Camera, Video
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference import video_commands
+from expressnet_jax.inference.detector import Detector
+from expressnet_jax.inference.predict_inputs import predict_inputs
+from expressnet_jax.inference.predictor import Predictor
+from expressnet_jax.inference.video_pipeline import VideoPipeline
+from expressnet_jax.inference.video_reader import Camera, Video
 from painted_videos import RATE, Painted, noise, painted_frames, patches, read_rows, write_video
 
 
@@ -37,7 +37,7 @@ def long_video(tmp_path_factory):
 
 
 def test_videos_need_no_jax():
-    code = "import sys, expressnet_jax.deploy.video_commands; assert not {'jax', 'flax'} & set(sys.modules)"
+    code = "import sys, expressnet_jax.inference.video_commands; assert not {'jax', 'flax'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

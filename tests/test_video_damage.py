@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from broken_videos import cut, encode, sound, trimmed, turned, with_hole, without_frames
-from expressnet_jax.deploy.video_container import Container, read_container
-from expressnet_jax.deploy.video_damage import DecodeCounter
-from expressnet_jax.deploy.video_reader import Video
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference.video_container import Container, read_container
+from expressnet_jax.inference.video_damage import DecodeCounter
+from expressnet_jax.inference.video_reader import Video
 from painted_videos import RATE, write_video
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy import video_commands
-from expressnet_jax.deploy.smoothing import LEAST, TIME_CONSTANT
-from expressnet_jax.deploy.video_pipeline import BATCH, TrackState, batch_size, batches, overlapped
-from expressnet_jax.deploy.video_reader import Video
-from expressnet_jax.deploy.video_table import rows
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference import video_commands
+from expressnet_jax.inference.smoothing import LEAST, TIME_CONSTANT
+from expressnet_jax.inference.video_pipeline import BATCH, TrackState, batch_size, batches, overlapped
+from expressnet_jax.inference.video_reader import Video
+from expressnet_jax.inference.video_table import rows
 from painted_videos import CLASSES, painted_frames, run_pipeline
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from expressnet_jax.deploy.video_damage import Damage
-from expressnet_jax.deploy.video_reader import Video
-from expressnet_jax.deploy.video_writer import VideoWriter
+from expressnet_jax.inference.video_damage import Damage
+from expressnet_jax.inference.video_reader import Video
+from expressnet_jax.inference.video_writer import VideoWriter
 from painted_videos import RATE, noise, write_video
 
 

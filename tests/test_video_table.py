@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 
-from expressnet_jax.deploy.video_pipeline import TrackState, batches
-from expressnet_jax.deploy.video_table import Summary, VideoTable, rows
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference.video_pipeline import TrackState, batches
+from expressnet_jax.inference.video_table import Summary, VideoTable, rows
 from painted_videos import CLASSES, painted_frames, run_pipeline
 
 

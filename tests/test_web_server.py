@@ -14,8 +14,9 @@ import sys
 
 import pytest
 
-from expressnet_jax.deploy import web, web_server
 from expressnet_jax.errors import UserError
+from expressnet_jax.web import commands as web
+from expressnet_jax.web import page_server
 
 pytest_plugins = ["page_fixtures"]
 
@@ -42,17 +43,17 @@ def test_every_file_of_the_page_is_served_with_all_the_headers(server, files):
         answer, body = ask(server, "GET", f"/{name}")
         assert answer.status == 200
         assert body == files[name or "index.html"].content
-        assert {key: answer.headers[key] for key in web_server.HEADERS} == web_server.HEADERS
+        assert {key: answer.headers[key] for key in page_server.HEADERS} == page_server.HEADERS
     assert answer.headers["Server"].strip() == "expressnet"
 
 
 def test_the_policy_forbids_all_but_the_pages_own_files_and_is_in_the_page_too(files):
-    rules = dict(rule.split(" ", 1) for rule in web_server.POLICY.split("; "))
+    rules = dict(rule.split(" ", 1) for rule in page_server.POLICY.split("; "))
     assert rules["default-src"] == "'none'"
     assert rules["script-src"] == "'self' 'wasm-unsafe-eval'"
     assert rules["connect-src"] == rules["style-src"] == rules["worker-src"] == "'self'"
     meta = re.search(r'http-equiv="Content-Security-Policy"\s+content="([^"]+)"', files["index.html"].content.decode())
-    assert f"{meta[1]}; frame-ancestors 'none'" == web_server.POLICY  # which browsers take from headers only
+    assert f"{meta[1]}; frame-ancestors 'none'" == page_server.POLICY  # which browsers take from headers only
 
 
 @pytest.mark.parametrize(
@@ -127,29 +128,29 @@ def arguments(*words):
         assert name == "web" and run is web.web and not uses_jax
         return parser
 
-    web.add_command(command)
+    web_commands.add_command(command)
     return parser.parse_args(words)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_a_port_that_does_not_exist_is_named(files, port):
     with pytest.raises(UserError, match=rf"--port: {port}; give 1 to 65535"):
-        web_server.open_server(files, port)
+        page_server.open_server(files, port)
 
 
 def test_a_port_in_use_is_named(files, server):
     with pytest.raises(UserError, match=f"--port: {server.server_port} is in use; give another"):
-        web_server.open_server(files, server.server_port)
+        page_server.open_server(files, server.server_port)
 
 
 def test_port_0_says_which_it_took_and_jax_is_not_imported():
     script = (
-        "import argparse, sys\nfrom expressnet_jax.deploy import web, web_server\n"
-        "real = web_server.open_server\n"
+        "import argparse, sys\nfrom expressnet_jax.web import page_server\nfrom expressnet_jax.web import commands as web\n"
+        "real = page_server.open_server\n"
         "def checked(*given):\n"
         "    assert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)\n"
         "    return real(*given)\n"
-        "web_server.open_server = checked\n"
+        "page_server.open_server = checked\n"
         "web.web(argparse.Namespace(model='small', port=0, output=None))"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:

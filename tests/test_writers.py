@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
+from expressnet_jax.environment import process_seconds
 from expressnet_jax.errors import UserError
-from expressnet_jax.machine import process_seconds
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, read_history
 
 TRAIN = {"step": 50, "split": "train", "epoch": 0.5, "loss": 1.25, "learning_rate": 0.1, "images_per_second": 400.0}

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from expressnet_jax.arguments import data_dir, key_and_value
+from expressnet_jax.cli_args import data_dir, key_and_value
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -26,7 +26,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def adapt_bench(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.adaptation import bench
+    from expressnet_jax.adaptation import compare_methods
     from expressnet_jax.adaptation.registry import METHODS
     from expressnet_jax.compile_cache import keep_compiled
 
@@ -35,7 +35,7 @@ def adapt_bench(arguments: argparse.Namespace) -> None:
     overrides = dict(arguments.set)
     if arguments.data_dir:
         overrides["data.dir"] = str(arguments.data_dir)
-    plan = bench.Comparison(
+    plan = compare_methods.Comparison(
         arguments.source,
         arguments.targets,
         arguments.init_from,
@@ -45,7 +45,7 @@ def adapt_bench(arguments: argparse.Namespace) -> None:
         arguments.weights,
         arguments.criterion,
     )
-    for path in bench.adapt_bench(plan, arguments.workdir, say=functools.partial(print, flush=True)):
+    for path in compare_methods.adapt_bench(plan, arguments.workdir, say=functools.partial(print, flush=True)):
         print(f"wrote {path}")
 
 

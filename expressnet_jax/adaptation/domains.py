@@ -14,9 +14,9 @@ from expressnet_jax.data import selection
 from expressnet_jax.data.labels import shared_classes, some
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.assess import labels_in
-from expressnet_jax.training.checkpoint import Checkpoint
+from expressnet_jax.training.checkpoint_io import Checkpoint
 from expressnet_jax.training.data_identity import Learned
+from expressnet_jax.training.evaluate_checkpoint import labels_in
 from expressnet_jax.training.setup import find_prepared, load_data
 
 KNOWN_PEOPLE = "of people that the identity pretraining knows"

@@ -9,12 +9,12 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.adaptation.domains import Domains
 from expressnet_jax.data.prepare import Split
-from expressnet_jax.evaluation.files import write_bytes, write_json
+from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.report import format_table
-from expressnet_jax.machine import machine
-from expressnet_jax.training.assess import assess
-from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
+from expressnet_jax.io import write_bytes, write_json
+from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
+from expressnet_jax.training.evaluate_checkpoint import assess
 from expressnet_jax.training.writers import read_history
 
 ROLES = ("transductive", "heldout")

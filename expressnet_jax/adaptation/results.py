@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from expressnet_jax.adaptation.domains import Domains
 from expressnet_jax.adaptation.report import ROLES, digest, list_examples
+from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.seeds import across_seeds, percent_across
-from expressnet_jax.machine import machine
 
 FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
 BOUNDS = ("checkpoint", "source_only", "supervised", "oracle")  # what is no unsupervised adaptation

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.arguments import data_dir, key_and_value, load_named, picture_size
+from expressnet_jax.cli_args import data_dir, key_and_value, load_named, picture_size
 from expressnet_jax.errors import UserError
 
 
@@ -31,9 +31,9 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 def baseline(arguments: argparse.Namespace) -> None:
     from expressnet_jax.baselines import run as room
     from expressnet_jax.baselines.features import LIBRARIES
-    from expressnet_jax.evaluation.files import write_json
+    from expressnet_jax.environment import host
     from expressnet_jax.evaluation.report import format_table
-    from expressnet_jax.machine import host
+    from expressnet_jax.io import write_json
 
     prepared = load_named(arguments, arguments.name)
     plan = room.Plan(

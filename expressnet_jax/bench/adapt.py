@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from expressnet_jax.adaptation.default_config import adaptation_config
+from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
 from expressnet_jax.adaptation.method import Size
-from expressnet_jax.adaptation.recipe import adaptation_config
 from expressnet_jax.adaptation.registry import make_method
-from expressnet_jax.adaptation.task import adaptation, begin_adaptation
-from expressnet_jax.bench.turns import compare, take_turns
-from expressnet_jax.machine import machine
+from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.environment import machine
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import make_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule

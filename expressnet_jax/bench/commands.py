@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.arguments import key_and_value, picture_size
 from expressnet_jax.bench import prediction_parts, result_tables
 from expressnet_jax.bench.lines import aligned
+from expressnet_jax.cli_args import key_and_value, picture_size
 
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
@@ -77,7 +77,7 @@ def _network(sub: argparse.ArgumentParser, batch_size: int = 128) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measures, prints, writes."""
-    from expressnet_jax.evaluation.files import write_json
+    from expressnet_jax.io import write_json
 
     figures = arguments.measure(arguments)
     print(arguments.table(figures))

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from expressnet_jax.bench.peer import Peer, serve
+from expressnet_jax.bench.interleaved import compare, take_turns
 from expressnet_jax.bench.step import Step
-from expressnet_jax.bench.turns import compare, take_turns
-from expressnet_jax.machine import machine
+from expressnet_jax.bench.worker import Peer, serve
+from expressnet_jax.environment import machine
 
 
 def bench_devices(

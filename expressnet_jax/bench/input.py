@@ -16,13 +16,13 @@ import cv2
 import grain.python as grain
 import numpy as np
 
-from expressnet_jax.bench.turns import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, take_turns
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.pipeline import DispatchSource, Pictures, PicturesInMemory, StreamedPictures, reading_threads
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Uniform
-from expressnet_jax.machine import available_cores, machine
+from expressnet_jax.environment import available_cores, machine
 
 ROUNDS = 6
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from expressnet_jax.bench.turns import compare, take_turns
-from expressnet_jax.machine import machine
+from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.environment import machine
 from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule

@@ -12,16 +12,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from expressnet_jax.bench.interleaved import compare, take_turns
 from expressnet_jax.bench.model import as_onnx, noise, timed, untrained
-from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import Split
-from expressnet_jax.deploy.detector import DETECTORS
-from expressnet_jax.deploy.onnx_predict import OnnxPredictor
-from expressnet_jax.deploy.predictor import Predictor
+from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.metrics import classification_metrics
-from expressnet_jax.machine import machine
-from expressnet_jax.training.assess import match_labels
+from expressnet_jax.inference.detector import DETECTORS
+from expressnet_jax.inference.onnx_predict import OnnxPredictor
+from expressnet_jax.inference.predictor import Predictor
+from expressnet_jax.training.evaluate_checkpoint import match_labels
 
 REFERENCE = ("mobilenet_v2", 112)
 SCENE = (240, 320)  # height and width of the picture that a face is put into

@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from expressnet_jax.arguments import data_dir, picture_size
 from expressnet_jax.bench.lines import aligned
+from expressnet_jax.cli_args import data_dir, picture_size
 
 
 def add_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
@@ -36,7 +36,7 @@ def _faces(sub: argparse.ArgumentParser) -> None:
 def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.bench.predict import bench_predict
     from expressnet_jax.data.prepare import default_data_dir, load
-    from expressnet_jax.deploy.predictor import SHIPPED
+    from expressnet_jax.inference.predictor import SHIPPED
 
     split = load(arguments.data, arguments.data_dir or default_data_dir()).split(arguments.split)
     figures = bench_predict(split, arguments.models or list(SHIPPED), arguments.detectors)

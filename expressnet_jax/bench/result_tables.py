@@ -27,7 +27,7 @@ def add_parts(parts: Any, part: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _zoo(arguments: argparse.Namespace) -> dict[str, Any]:
-    from expressnet_jax.bench.growing import read_growing
+    from expressnet_jax.bench.results_file import read_growing
     from expressnet_jax.bench.zoo import add_runs
 
     return add_runs(read_growing(arguments.json, "networks"), arguments.runs)
@@ -41,7 +41,7 @@ def _zoo_table(figures: dict[str, Any]) -> str:
 
 def _ablation(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.bench.ablation import add_runs
-    from expressnet_jax.bench.growing import read_growing
+    from expressnet_jax.bench.results_file import read_growing
 
     return add_runs(read_growing(arguments.json, "changes"), arguments.runs)
 

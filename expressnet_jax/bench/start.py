@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.machine import machine
+from expressnet_jax.environment import machine
 
 _FIRST_STEP = """
 from expressnet_jax.cpu import tune_cpu

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from expressnet_jax.bench.ceiling import bytes_ceiling, flops_ceiling
-from expressnet_jax.bench.torch_rival import TorchRival
-from expressnet_jax.bench.turns import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.roofline import bytes_ceiling, flops_ceiling
+from expressnet_jax.bench.torch_baseline import TorchRival
+from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
-from expressnet_jax.machine import machine
 from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.mesh import check_batch, make_mesh

@@ -12,10 +12,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from expressnet_jax.bench.turns import compare, take_turns
-from expressnet_jax.machine import machine, peak_memory
-from expressnet_jax.training.checkpoint import describe
-from expressnet_jax.training.checkpoints import Checkpoints
+from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.environment import machine, peak_memory
+from expressnet_jax.training.checkpoint_io import describe
+from expressnet_jax.training.checkpoint_manager import Checkpoints
 from expressnet_jax.training.mesh import make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import make_program

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from expressnet_jax.bench.interleaved import take_turns
 from expressnet_jax.bench.model import as_onnx, noise, timed
-from expressnet_jax.bench.turns import take_turns
 from expressnet_jax.config import flatten
-from expressnet_jax.deploy.onnx_predict import OnnxPredictor
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.seeds import read_run, recipe, seed_figures
+from expressnet_jax.inference.onnx_predict import OnnxPredictor
 from expressnet_jax.models.inspect import forward_flops, parameter_count
-from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
 
 OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; it is told in its row
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expressnet_jax.arguments import data_dir
+from expressnet_jax.cli_args import data_dir
 from expressnet_jax.errors import UserError
 from expressnet_jax.process import expanded
 
@@ -31,7 +31,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 def data(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data import manage
     from expressnet_jax.data.store import default_data_dir
-    from expressnet_jax.evaluation.files import write_json
+    from expressnet_jax.io import write_json
 
     folder = arguments.data_dir or default_data_dir()
     found = manage.entries(expanded(folder))

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.image_io import read_image
+from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError
-from expressnet_jax.machine import thread_count
 
 if TYPE_CHECKING:
     from expressnet_jax.data.prepared import Split

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from expressnet_jax.machine import available_cores
+from expressnet_jax.environment import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -24,8 +24,8 @@ from expressnet_jax.data.decode import decode_example, decode_examples
 from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
+from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError
-from expressnet_jax.machine import thread_count
 
 READERS = ("stream", "memory", "device")
 

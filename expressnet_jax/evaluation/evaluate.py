@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.metrics import classification_metrics
+from expressnet_jax.io import write_json
 
 __all__ = ["Predict", "batches_of", "collect", "collect_arrays", "evaluate", "summarise", "write_json"]
 

@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.files import write_bytes
+from expressnet_jax.io import write_bytes
 
 DPI = 150
 INK, FAINT = "#1f2430", "#6b7280"

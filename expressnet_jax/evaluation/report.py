@@ -3,7 +3,7 @@
 from typing import Any
 
 from expressnet_jax.evaluation.bars import bar
-from expressnet_jax.evaluation.mistakes import mistakes_html
+from expressnet_jax.evaluation.error_gallery import mistakes_html
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 
 __all__ = ["confusion_png", "curves_png", "format_outputs", "format_table", "mistakes_html"]

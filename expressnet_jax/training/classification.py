@@ -15,9 +15,9 @@ from expressnet_jax.data.selection import unlearned
 from expressnet_jax.evaluation.evaluate import collect_arrays, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.assess import match_labels
+from expressnet_jax.training.evaluate_checkpoint import match_labels
+from expressnet_jax.training.experiment import Evaluate, Job
 from expressnet_jax.training.finish import finish
-from expressnet_jax.training.job import Evaluate, Job
 from expressnet_jax.training.mesh import on_devices, whole
 from expressnet_jax.training.network import load_pretrained, make_model
 from expressnet_jax.training.program import make_program
@@ -49,9 +49,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     data, origin = load_data(config), load_pretrained(config)
     fields = data.fields(main_target(config))
     learned = learned_fields(config, fields)
-    target_arrays(
-        config, data.chosen.train, data.stored_size
-    )  # refused here, before anything compiles
+    target_arrays(config, data.chosen.train, data.stored_size)  # refused here, before anything compiles
     plan = make_plan(config, len(data.chosen.train))
     model = make_model(config, make_heads(config, learned))
     program = make_program(config, model, fields, data.chosen.train, plan, origin)

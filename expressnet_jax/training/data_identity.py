@@ -21,9 +21,9 @@ from expressnet_jax.data.parallel import in_order
 from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.store import read_json
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.files import write_bytes
-from expressnet_jax.training.checkpoint import BEST, LATEST, Checkpoint
-from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.io import write_bytes
+from expressnet_jax.training.checkpoint_io import BEST, LATEST, Checkpoint
+from expressnet_jax.training.checkpoint_manager import saved_steps
 
 TRAINED_ON = "trained_on.npz"
 LABELLED, UNLABELLED = "labelled", "unlabelled"

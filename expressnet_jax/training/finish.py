@@ -7,13 +7,13 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.prepare import Split
-from expressnet_jax.evaluation.files import write_json
-from expressnet_jax.evaluation.mistakes import mistakes_html
+from expressnet_jax.environment import machine
+from expressnet_jax.evaluation.error_gallery import mistakes_html
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
-from expressnet_jax.machine import machine
-from expressnet_jax.training.assess import Assessment, assess, assess_outputs
-from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
+from expressnet_jax.io import write_json
+from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
+from expressnet_jax.training.evaluate_checkpoint import Assessment, assess, assess_outputs
 from expressnet_jax.training.setup import Data
 from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.writers import read_history

@@ -16,15 +16,15 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data.pipeline import Feed, OrderedBatches
 from expressnet_jax.data.prepare import Split
+from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
-from expressnet_jax.evaluation.files import write_json
 from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pairs, similarities, verification
-from expressnet_jax.machine import machine
+from expressnet_jax.io import write_json
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
-from expressnet_jax.training.job import Evaluate, Job
+from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
+from expressnet_jax.training.experiment import Evaluate, Job
 from expressnet_jax.training.mesh import on_devices, spread_over, whole
 from expressnet_jax.training.network import load_pretrained, make_model
 from expressnet_jax.training.program import make_program

@@ -20,18 +20,18 @@ from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
-from expressnet_jax.training.checkpoint import describe, find_checkpoint
-from expressnet_jax.training.checkpoints import Checkpoints
+from expressnet_jax.training.checkpoint_io import describe, find_checkpoint
+from expressnet_jax.training.checkpoint_manager import Checkpoints
 from expressnet_jax.training.data_identity import check_same_set, in_words, record_of, recorded, write_trained_on
-from expressnet_jax.training.job import Job
+from expressnet_jax.training.experiment import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import last_before
-from expressnet_jax.training.run_folder import OF_A_HOST, RunFolder, differences, disk_errors
 from expressnet_jax.training.setup import find_prepared
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_multi_step, num_steps
 from expressnet_jax.training.targets import selecting_metric
+from expressnet_jax.training.workdir import OF_A_HOST, RunFolder, differences, disk_errors
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
 
 

@@ -10,7 +10,7 @@ from expressnet_jax.config import LARGEST, SMALLEST
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Head, Network
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
 from expressnet_jax.training.transfer import transplant
 
 

@@ -16,7 +16,7 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.inspect import layer_order
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.checkpoint import Checkpoint
+from expressnet_jax.training.checkpoint_io import Checkpoint
 from expressnet_jax.training.freezing import Learns, all_but, both, thawing
 from expressnet_jax.training.losses.base import init_losses
 from expressnet_jax.training.network import image_shape, pretrained_variables

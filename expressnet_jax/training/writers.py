@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from expressnet_jax.environment import process_seconds
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.files import write_bytes
-from expressnet_jax.machine import process_seconds
+from expressnet_jax.io import write_bytes
 
 
 def read_history(path: Path, before: int | None = None) -> list[dict]:

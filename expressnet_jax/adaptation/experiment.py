@@ -1,0 +1,203 @@
+"""An adaptation as a job of the training loop: two feeds, the method's task, figures that need no target label."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from expressnet_jax.adaptation.adabn import settling
+from expressnet_jax.adaptation.domains import Domains, labelled_examples, load_domains
+from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
+from expressnet_jax.adaptation.method import Method, Size
+from expressnet_jax.adaptation.registry import make_method
+from expressnet_jax.adaptation.report import finish
+from expressnet_jax.data import sampling
+from expressnet_jax.data.decode import decode_examples
+from expressnet_jax.data.pipeline import JoinedFeeds, make_feed
+from expressnet_jax.data.prepare import Split
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.evaluate import collect_arrays
+from expressnet_jax.evaluation.unsupervised_selection import Sample, validate
+from expressnet_jax.models.network import Network
+from expressnet_jax.training.data_identity import Learned
+from expressnet_jax.training.experiment import Evaluate, Job
+from expressnet_jax.training.mesh import on_devices, whole
+from expressnet_jax.training.network import image_shape, load_pretrained, make_model, pretrained_variables
+from expressnet_jax.training.program import build_program
+from expressnet_jax.training.setup import Plan, check, evaluation_batches, make_plan
+from expressnet_jax.training.state import TrainState
+from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
+
+METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")
+SAMPLE = 1024  # pictures of each domain that the criteria are computed on
+
+
+def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
+    """A run of adaptation.
+
+    Raises:
+      UserError: anything that a user can mend.
+    """
+    check(config, METRICS)
+    method = make_method(config.adapt.method, **config.adapt.options.to_dict())
+    _check(config, method)
+    origin = load_pretrained(config)
+    domains = load_domains(config, origin)
+    labelled = domains.train
+    if method.labelled == "target":
+        labelled = labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
+    plan = _plan(config, method, domains)
+    plan = plan._replace(total=-(-plan.total // plan.per_dispatch) * plan.per_dispatch)  # settling begins a dispatch
+    fields = split_fields(labelled)
+    learned = learned_fields(config, fields)
+    model = make_model(config, make_heads(config, learned))
+    pretrained = pretrained_variables(config, model, domains.classes, origin)
+    if not method.trains and not pretrained["batch_stats"]:
+        raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
+    settle = _settling_steps(config, method, domains) if pretrained["batch_stats"] else 0
+    shape = image_shape(config)
+    features = pretrained["params"]["head"]["kernel"].shape[0]
+    size = Size(len(domains.seen), features, len(domains.classes))
+    options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.statistics, "size": size}
+    losses = build_losses(config, fields, labelled.labels, features)
+    loss_program = lambda augmentation: adaptation(model, method, losses, augmentation, **options)
+    program = build_program(
+        config,
+        plan,
+        model,
+        begin_adaptation(model, shape, method, size),
+        pretrained,
+        loss_program,
+        learns=method.learns,
+    )
+    if settle:
+        trained = program.phases if method.trains else ()
+        program = program._replace(phases=(*trained, (plan.total, settling(model, plan.total))))
+        plan = plan._replace(total=plan.total + settle)
+    return Job(
+        plan,
+        program,
+        domains.classes,
+        learned,
+        origin.lineage,
+        partial(_open, config, mesh, domains, labelled, method, plan, model),
+        _lines(config, domains, labelled, method),
+        partial(finish, config, domains=domains),
+        lambda shape: decode_examples(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape),
+        _learned(domains, labelled, method),
+    )
+
+
+def _learned(domains: Domains, labelled: Split, method: Method) -> list[Learned]:
+    """Both sets, for the run's record; `supervised` learns the labels of the target instead of the source's."""
+    if method.labelled == "target":
+        return [domains.source_data, domains.target_data._replace(examples=labelled, labelled=True)]
+    return [domains.source_data, domains.target_data]
+
+
+def _check(config: ConfigDict, method: Method) -> None:
+    adapt = config.adapt
+    if not config.init_from:
+        raise UserError(
+            f"init_from: an adaptation begins with a checkpoint trained on {config.data.name}; give its workdir with"
+            " --config.init_from=WORKDIR"
+        )
+    if adapt.statistics not in ("joint", "separate"):
+        raise UserError(f"adapt.statistics: no {adapt.statistics!r}; one of joint, separate")
+    if adapt.labels_per_class and method.labelled != "target":
+        raise UserError(f"adapt.labels_per_class: {adapt.method} sees no target labels; use adapt.method=supervised")
+    if method.teacher and not config.optimizer.ema:
+        raise UserError(f"optimizer.ema: {adapt.method} learns from the averaged network; use 0.99 or so")
+    if config.losses.expression.soft_targets != "label":
+        raise UserError(
+            "losses.expression.soft_targets: an adaptation learns from labels; use losses.expression.soft_targets=label"
+        )
+    if config.model.head != "linear":
+        raise UserError("model.head: an adaptation is of expressions; use model.head=linear")
+    if config.augment.alternate or config.data.balance:
+        key = "augment.alternate" if config.augment.alternate else "data.balance"
+        raise UserError(f"{key}: an adaptation draws both domains as they come; leave it at its default")
+
+
+def _plan(config: ConfigDict, method: Method, domains: Domains) -> Plan:
+    """Epochs are of the source for every method, so that all take equally many steps; unless one goes so often through
+    the target and no more."""
+    batch, seen = config.train.batch_size, len(domains.seen)
+    if method.unlabelled and seen < batch:
+        raise UserError(
+            f"adapt.target: {seen} pictures to adapt on are fewer than a batch; use --config.train.batch_size={seen}"
+            " or less"
+        )
+    plan = make_plan(config, len(domains.train))
+    if not method.trains:
+        return plan._replace(total=0)
+    if not method.passes:
+        return plan
+    return plan._replace(total=max(round(method.passes * seen / batch), 1))
+
+
+def _settling_steps(config: ConfigDict, method: Method, domains: Domains) -> int:
+    """Steps at the end that only take the target's statistics; a method that never sees the target takes none."""
+    if not method.unlabelled:
+        return 0
+    pictures = method.settles * len(domains.seen) or min(config.adapt.settle, len(domains.seen))
+    return round(pictures / config.train.batch_size)
+
+
+def _open(
+    config: ConfigDict,
+    mesh: Mesh,
+    domains: Domains,
+    labelled: Split,
+    method: Method,
+    plan: Plan,
+    model: Network,
+) -> tuple[JoinedFeeds, Evaluate]:
+    images = {"shape": image_shape(config), "threads": config.data.threads}
+    options = {"num_steps": plan.total, "steps_per_dispatch": plan.per_dispatch, "reader": config.data.reader}
+
+    def feed(split: Split, seed: int):
+        sampler = sampling.Uniform(len(split), config.train.batch_size, seed)
+        return make_feed(split, sampler, mesh, **options, **images)
+
+    feeds = {}
+    if method.labelled:
+        feeds["source"] = feed(labelled, config.seed)
+    if method.unlabelled:
+        feeds["target"] = feed(domains.seen, config.seed + 1)  # another order, should both be the same data set
+    return JoinedFeeds(feeds), make_evaluate(model, domains, config, mesh)
+
+
+def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:
+    """The criteria on up to SAMPLE pictures of either domain, drawn once; "last" is the step, so the last one wins."""
+    rng = np.random.default_rng(0)
+    draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
+    source, target = draw(domains.select), draw(domains.seen)
+    batches = [evaluation_batches(config, split, mesh) for split in (source, target)]
+
+    @partial(jax.jit, out_shardings=whole(mesh))
+    def embed(variables, images):
+        outputs = model.apply(variables, images.astype(jnp.float32))
+        return outputs.features, jax.nn.softmax(outputs.heads[model.main])
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        on_mesh = lambda images: embed(state.variables, on_devices(images, mesh))
+        seen = [Sample(*collect_arrays(on_mesh, each.batches())) for each in batches]
+        return {"last": float(state.step), **validate(seen[0], source.labels, seen[1])}
+
+    return evaluate
+
+
+def _lines(config: ConfigDict, domains: Domains, labelled: Split, method: Method) -> list[str]:
+    told = [
+        f"{config.adapt.method}, {config.data.name} -> {config.adapt.target}, classes {', '.join(domains.classes)}",
+        f"target: {len(domains.seen):,} pictures to adapt on, {len(domains.heldout):,} held out",
+    ]
+    if method.labelled:
+        told.append(f"labels: {len(labelled):,} of the {method.labelled}'s pictures")
+    if domains.left_out:
+        told.append(f"left out of it: {', '.join(f'{count:,} {why}' for why, count in domains.left_out.items())}")
+    return told

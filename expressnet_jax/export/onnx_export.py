@@ -1,0 +1,321 @@
+"""A checkpoint as an ONNX file, written only if ONNX Runtime computes with it what JAX computes.
+
+Shapes: N examples, B batch (dynamic in the file), H height, W width, C channels, K classes.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from expressnet_jax import __version__
+from expressnet_jax.data.datasets import DATASETS, builder_class
+from expressnet_jax.data.fields import Field
+from expressnet_jax.errors import UserError
+from expressnet_jax.inference.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
+from expressnet_jax.io import write_bytes
+from expressnet_jax.models.cpu.conv_backend import conv_backend
+from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.network import Network
+from expressnet_jax.training.checkpoint_io import Checkpoint
+
+INSTALL = "pip install jax2onnx onnx"
+OPSET = 18
+TOLERANCE = 1e-4  # of a probability
+TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order
+SMALL_BATCHES, LARGEST_BATCH = (1, 2, 7), 256
+WORDING = "predicts the label annotators gave to the expression shown"
+
+
+def export_onnx(
+    checkpoint: Checkpoint,
+    output: Path | str,
+    *,
+    images: np.ndarray | None = None,
+    input: Literal["uint8", "float"] = "uint8",
+    temperature: float = 1.0,
+    attention: bool = False,
+    mirror: bool = False,
+) -> dict[str, Any]:
+    """Write the checkpoint's model as ONNX and return the proof that it is the same model.
+
+    The file takes `images` [B,H,W,C] (clips [B,T,H,W,C]), pixel values 0..255 as uint8 or float32, and gives
+    `probabilities` float32[B,K]; scaling and softmax of logits / `temperature` are inside. With `attention` it also
+    gives `attention` float32[B,h,w], see `class_activation`. Every further output of the network comes by its name:
+    probabilities of classes and of labels that exclude nothing, values of the rest. With `mirror` the probabilities are
+    the mean over the image and its mirror image: a little more accurate in twice the time. The file is compared with
+    JAX on `images` uint8[N,H,W,C], or on generated ones, in batches of 1, 2, 7 and all (256 at a time). The same
+    checkpoint gives the same bytes with the same libraries.
+
+    Raises:
+      UserError: jax2onnx is not installed, the images don't fit, or ONNX Runtime computes something else; then
+        nothing is written.
+    """
+    dtypes = {"uint8": "uint8", "float": "float32"}
+    if input not in dtypes:
+        raise UserError(f"input: no {input!r}; one of {', '.join(dtypes)}")
+    if checkpoint.metadata["config"].get("task") == "identity":
+        raise UserError(
+            f"{checkpoint.path}: it tells people apart and has no expressions to export; begin an expression run with"
+            " it (--config.init_from)"
+        )
+    if attention and checkpoint.model.heads[checkpoint.model.main].kind != "linear":
+        raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
+    images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
+    metadata = describe(checkpoint, dtypes[input], temperature) | ({"mirror": "true"} if mirror else {})
+    content = convert(checkpoint, metadata, attention=attention)
+    expected = jax_probabilities(checkpoint, images, temperature, mirror)
+    predictor = OnnxPredictor(content, str(output))
+    proof = compare(predictor, expected, images)
+    apart = further_difference(checkpoint, predictor, images[:LARGEST_BATCH])
+    proof["largest_difference"] = max(proof["largest_difference"], apart)
+    if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
+        raise UserError(
+            f"{output}: refuses to write a model that differs: ONNX Runtime and JAX are up to "
+            f"{proof['largest_difference']:.2g} apart in a probability (allowed: {TOLERANCE:g}) and disagree on "
+            f"{proof['different_labels']} of {len(images)} labels; try other versions of jax2onnx and onnxruntime"
+        )
+    write_bytes(output, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return {"path": str(output), "bytes": len(content), "sha256": digest, "opset": OPSET, "input": input, **proof}
+
+
+def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> dict[str, str]:
+    """What the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
+    config = checkpoint.metadata["config"]
+    fields = {
+        "classes": checkpoint.classes,
+        "image_shape": checkpoint.image_shape,
+        "input": dtype,
+        "output": WORDING,
+        "model": checkpoint.metadata["model"]["name"],
+        "model_options": checkpoint.metadata["model"]["options"],
+        "outputs": {name: field.to_json() for name, field in further_outputs(checkpoint).items()},
+        "parameters": parameter_count(checkpoint.variables["params"]),
+        "step": checkpoint.step,
+        "temperature": temperature,
+        "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+        "data": config["data"]["name"],
+        "license": _terms(checkpoint),
+        "versions": checkpoint.metadata["versions"] | {name: version(name) for name in ("jax2onnx", "onnx")},
+    }
+    return {
+        name: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for name, value in fields.items()
+    }
+
+
+def _terms(checkpoint: Checkpoint) -> str:
+    """Those of every data set that this run and the runs before it have learned from, the first one first."""
+    seen = [name for run in checkpoint.lineage for name in (run["data"], run.get("target")) if name]
+    told = [f"{name}: {builder_class(name if name in DATASETS else 'folder').LICENSE}" for name in dict.fromkeys(seen)]
+    return f"The weights inherit the terms of the pictures they were trained on. {' '.join(told)}"
+
+
+def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) -> dict[str, Any]:
+    """Runs `images` uint8[N,H,W,C] in several batch sizes and compares with `expected` float32[N,K].
+
+    A label differs where the class that ONNX Runtime puts first is more than a tie below JAX's first.
+    """
+    slices = [slice(i, i + LARGEST_BATCH) for i in range(0, len(images), LARGEST_BATCH)]
+    for size in SMALL_BATCHES:
+        slices += [slice(i, i + size) for i in range(0, min(4 * size, len(images)), size)]
+    rows = np.concatenate([np.arange(len(images))[part] for part in slices])
+    found, wanted = np.concatenate([predict(images[part]) for part in slices]), expected[rows]
+    if found.shape != wanted.shape:
+        raise UserError(f"{predict.origin}: gives {found.shape[1:]} numbers an image, JAX {wanted.shape[1:]}")
+    order = np.arange(len(rows))
+    below = wanted.max(1) - wanted[order, found.argmax(1)]
+    return {
+        "examples": len(images),
+        "batch_sizes": [*SMALL_BATCHES, min(len(images), LARGEST_BATCH)],
+        "largest_difference": float(np.abs(found - wanted).max()),
+        "different_labels": len(np.unique(rows[~(below <= TIE)])),
+        "ties": len(np.unique(rows[(below > 0) & (below <= TIE)])),
+    }
+
+
+def jax_probabilities(
+    checkpoint: Checkpoint, images: np.ndarray, temperature: float = 1.0, mirror: bool = False
+) -> np.ndarray:
+    """uint8[N,H,W,C] -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for products."""
+    size = min(len(images), LARGEST_BATCH)
+    padded = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
+    with jax.default_matmul_precision("highest"):
+        run = partial(run_network, checkpoint.model, checkpoint.outputs, temperature=temperature, mirror=mirror)
+        predict = jax.jit(lambda variables, images: run(variables, images)[0])
+        parts = [predict(checkpoint.variables, padded[i : i + size]) for i in range(0, len(padded), size)]
+    return np.concatenate(parts)[: len(images)]
+
+
+def further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
+    """Return the outputs of a checkpoint's network that are not the main one."""
+    return {name: field for name, field in checkpoint.outputs.items() if name != checkpoint.model.main}
+
+
+def further_difference(checkpoint: Checkpoint, predictor: OnnxPredictor, images: np.ndarray) -> float:
+    """Return the largest difference between ONNX Runtime and JAX in any further output, 0 without one."""
+    names = list(further_outputs(checkpoint))
+    if not names:
+        return 0.0
+    with jax.default_matmul_precision("highest"):
+        run = jax.jit(partial(run_network, checkpoint.model, checkpoint.outputs))
+        expected = dict(zip(names, run(checkpoint.variables, images)[1:], strict=True))
+    found = predictor.outputs(images)
+    return max(float(np.abs(found[name] - np.asarray(expected[name])).max()) for name in names)
+
+
+def generated_images(shape: tuple[int, int, int], count: int = 32) -> np.ndarray:
+    """uint8[N,H,W,C]: one half noise, one half smooth, for networks answer differently to the two."""
+    height, width, channels = shape
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (count // 2, *shape), np.uint8)
+    coarse = rng.uniform(0, 256, (count - count // 2, 4, 4, channels)).astype(np.float32)
+    smooth = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR) for picture in coarse]
+    return np.concatenate([noise, np.stack(smooth).reshape(-1, *shape).astype(np.uint8)])
+
+
+def _checked(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
+        wanted = ",".join(map(str, shape))
+        raise UserError(f"the images to compare on are {images.dtype}{list(images.shape)}; give uint8[N,{wanted}]")
+    return images
+
+
+def run_network(
+    model: Network,
+    outputs: Mapping[str, Field],
+    variables: dict[str, Any],
+    images: Array,
+    *,
+    temperature: float = 1.0,
+    mirror: bool = False,
+    attention: bool = False,
+) -> tuple[Array, ...]:
+    """Return what the file gives: probabilities, with `attention` the map of what they are about, and every further
+    output of the network in the order of `outputs`. With `mirror` the probabilities are the mean over the image and its
+    mirror image; all else is of the image as it is."""
+    images = images.astype(jnp.float32)
+    found, seen = model.apply(variables, images, mutable=["intermediates"])
+    logits = found.heads[model.main]
+    maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
+    further = [activate(found.heads[name], field) for name, field in outputs.items() if name != model.main]
+    if mirror:
+        logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])
+    return jax.nn.softmax(logits / temperature, axis=-1), *maps, *further
+
+
+def activate(output: Array, field: Field) -> Array:
+    """Return probabilities of classes and of labels that exclude nothing; values as they are."""
+    activations = {"class": partial(jax.nn.softmax, axis=-1), "multilabel": jax.nn.sigmoid}
+    return activations[field.kind](output) if field.kind in activations else output
+
+
+def activation_maps(seen: Mapping[str, Any]) -> Sequence[Array]:
+    """Return the maps that the features are averages of.
+
+    Raises:
+      UserError: they are no averages of maps, or of a clip.
+    """
+    maps = seen.get("intermediates", {}).get("backbone", {}).get("activation_map")
+    if not maps:
+        raise UserError("attention: the features of this network are no averages of maps; export it without")
+    return maps
+
+
+def mirrored(images: Array) -> Array:
+    """Return images [B,...,H,W,C] with left and right exchanged, by positions that are constants in the file."""
+    return images.at[..., np.arange(images.shape[-2])[::-1], :].get(mode="promise_in_bounds")
+
+
+def _log_mean(*logits: Array) -> Array:
+    """Logits of the mean of what each says, as test-time augmentation has it, up to a constant."""
+    return jnp.log(sum(jax.nn.softmax(each, axis=-1) for each in logits))
+
+
+def class_activation(maps: Sequence[Array], head: Mapping[str, Array], logits: Array) -> Array:
+    """How much each place speaks for the likeliest class: float32[B,h,w] (Zhou et al. 2016, eq. 2).
+
+    The features are averages of `maps` float[B,h_i,w_i,C_i] over places, and the head's kernel float[D,K] is linear, so
+    that a logit is a sum over places; this is that sum's terms for the likeliest class, less those for the mean of all
+    classes. Coarser maps are spread evenly over the finest one's places.
+    """
+    classes = logits.shape[-1]
+    # No argmax and one_hot: OpenCV reads no OneHot, and takes ArgMax's integers for floats. A tie is shared.
+    likeliest = (logits > logits.max(-1, keepdims=True) - TIE).astype(jnp.float32)
+    chosen = likeliest / likeliest.sum(-1, keepdims=True) - 1 / classes
+    finest = max(x.shape[1] for x in maps)
+    kernels = jnp.split(head["kernel"], np.cumsum([x.shape[-1] for x in maps])[:-1])
+    evidence = jnp.zeros(())
+    for x, kernel in zip(maps, kernels, strict=True):
+        times = -(-finest // x.shape[1])
+        weights = chosen @ kernel.T  # of each channel, [B,C_i]
+        each = (x.astype(jnp.float32) * weights[:, None, None]).sum(-1) / (x.shape[1] * x.shape[2] * times**2)
+        evidence = evidence + _enlarged(each, times)[:, :finest, :finest]
+    return evidence
+
+
+def _enlarged(x: Array, times: int) -> Array:
+    """Each place `times` by `times` times: float[B,h,w] -> float[B,h*times,w*times]."""
+    if times == 1:
+        return x
+    height, width = x.shape[1:]
+    rows = jnp.concatenate([x[:, :, None]] * times, axis=2).reshape(-1, height * times, width)
+    return jnp.concatenate([rows[..., None]] * times, axis=3).reshape(-1, height * times, width * times)
+
+
+def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:
+    """The model as an ONNX file's content, not yet compared with JAX."""
+    try:
+        from jax2onnx import to_onnx
+
+        from expressnet_jax.export import onnx_graph, onnx_layout
+    except ImportError as error:
+        raise UserError(f"export needs jax2onnx and onnx ({error.name} is missing): {INSTALL}") from error
+    image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
+    names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
+    settings = {"temperature": float(metadata.get("temperature", 1)), "mirror": metadata.get("mirror") == "true"}
+    run = partial(
+        run_network, checkpoint.model, checkpoint.outputs, checkpoint.variables, attention=attention, **settings
+    )
+    run = run if len(names) > 1 else lambda images, run=run: run(images)[0]
+    # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
+    with _quiet(), jax.default_prng_impl("unsafe_rbg"), conv_backend("xla"):
+        model = to_onnx(run, [image], opset=OPSET, input_names=[INPUT], output_names=names)
+    graph = onnx_graph.Graph.read(model)
+    onnx_graph.fold_constants(graph)
+    onnx_graph.drop_identities(graph)
+    onnx_graph.drop_zero_biases(graph)
+    onnx_graph.fix_reshapes(graph)
+    onnx_graph.fuse_reductions(graph)
+    onnx_layout.channels_first(graph)
+    onnx_graph.fold_batch_norm(graph)
+    onnx_graph.share_constants(graph)
+    lean = graph.write(metadata["model"])
+    lean.producer_name, lean.producer_version, lean.doc_string = "expressnet_jax", __version__, WORDING
+    for name, value in sorted(metadata.items()):
+        lean.metadata_props.add(key=name, value=value)
+    return lean.SerializeToString(deterministic=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """jax2onnx warns of shapes that are inferred anew afterwards, and logs through a handler that it leaves behind."""
+    root, chatty = logging.getLogger(), logging.getLogger("onnx_ir")
+    handlers, level = root.handlers[:], chatty.level
+    chatty.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        chatty.setLevel(level)
+        root.handlers[:] = handlers

@@ -1,0 +1,268 @@
+"""Photographs in class-named folders -> cut faces, stored once, for finding faces is what takes the time.
+
+OUTPUT/faces.csv              every file: what was found in it, and why one takes no part
+OUTPUT/faces/CLASS/NAME.png   the largest face of each photograph, cut as prediction cuts it
+OUTPUT/faces/list.csv         those faces with their classes, as `expressnet prepare folder` reads them
+OUTPUT/faces/read.jsonl       a line a photograph, written when it was read; what did not change is not read again
+
+Shapes: H, W of a photograph; S pixels a side of the network's pictures; C channels.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from expressnet_jax.data.datasets.folder import Sample, class_names, list_samples, shared_meanings
+from expressnet_jax.data.datasets.trees import class_tree
+from expressnet_jax.data.decode import encode_png
+from expressnet_jax.data.labels import canonical, some
+from expressnet_jax.data.media_files import read_head
+from expressnet_jax.data.media_types import identify
+from expressnet_jax.data.parallel import in_order
+from expressnet_jax.errors import UserError, one_line, printable
+from expressnet_jax.inference.crop import cut_face
+from expressnet_jax.inference.detector import Detector, Found
+from expressnet_jax.inference.images import read_picture
+from expressnet_jax.io import write_bytes
+
+FACE, NO_FACE, UNREADABLE = "face", "no face", "unreadable"
+LARGER = 2  # times the network's side, to look at and for the next network
+FEWEST = 5  # faces of a class in training: one in five is held out
+HEADER = ("picture", "class", "split", "person", "status", "faces", "left", "top", "width", "height", "score")
+
+
+class Cutting(NamedTuple):
+    """How faces are found and cut: `size` pixels are what the detector looks at, `side` and `channels` are S and C."""
+
+    detector: str
+    size: int
+    align: bool
+    side: int
+    channels: int
+
+
+class Seen(NamedTuple):
+    """What became of a photograph. `stamp` changes with the file and with how it is cut, `sha256` with the cut face."""
+
+    key: str
+    word: str
+    stamp: str
+    status: str
+    crop: str = ""
+    sha256: str = ""
+    faces: int = 0
+    box: Sequence[float] | None = None
+    score: float = 0.0
+    reason: str = ""
+
+
+def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] | None = None) -> list[Sample]:
+    """The photographs of class folders, of split folders above them, or of a CSV with path and label.
+
+    `labels` is the option of the data set `folder`; what takes no part, and why, goes into the notes.
+
+    Raises:
+      UserError: nothing there, no training pictures, an empty class, one class only.
+    """
+    notes = {} if notes is None else notes
+    if not source.exists():
+        raise UserError(f"--data {source}: no such folder; give one with a folder of photographs for each class")
+    if source.is_file() and (found := identify(read_head(source))).kind != "text":
+        remedy = (
+            "unpack it and give the folder that comes out" if "archive" in found.name else "give a folder or a list"
+        )
+        raise UserError(f"--data {source}: {found.name}; {remedy}")
+    for split, classes in class_tree(source).items() if source.is_dir() else ():
+        if empty := [word for word, paths in classes.items() if not paths]:
+            where = "" if split == "all" else f" of {split}"
+            raise UserError(
+                f"--data {source}: the class folder {printable(empty[0])}/{where} holds no image; put some in, or"
+                " remove it"
+            )
+    samples = list(list_samples(source, notes))
+    if not {"train", "all"} & {sample.split for sample in samples}:
+        raise UserError(f"--data {source}: nothing to learn from: there is no train/ beside {samples[0].split}/")
+    names = set(classes_of(samples, labels).values())
+    notes.update(shared_meanings((sample.word for sample in samples), names))
+    if len(names) < 2:
+        raise UserError(f"--data {source}: every picture is of one class, {names.pop()}; a classifier needs two")
+    return samples
+
+
+def classes_of(samples: Iterable[Sample], labels: str = "auto") -> dict[str, str]:
+    """Every label as people write it -> the class it stands for, as the data set `folder` will have it."""
+    words = {sample.word for sample in samples}
+    classes = class_names(words, labels)
+    return {word: word if word in classes else canonical(word) for word in sorted(words)}
+
+
+def store_faces(
+    samples: Sequence[Sample], folder: Path, cutting: Cutting, make_detector: Callable[..., Detector]
+) -> list[Seen]:
+    """Cuts the largest face of each photograph into `folder`, on all cores; only of what is new or has changed.
+
+    A run that was stopped goes on where it was. Faces of photographs that are gone are removed.
+    """
+    known = read_journal(folder / "read.jsonl")
+    detector = make_detector(cutting.detector, size=cutting.size, threads=1)
+
+    def look(sample: Sample) -> Seen:
+        stamp, old = _stamp(sample.path, cutting), known.get((sample.key, sample.word))
+        if old and old.stamp == stamp and (not old.crop or (folder / old.crop).is_file()):
+            return old
+        return cut_photograph(sample, stamp, folder, cutting, detector)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    seen = []
+    with (folder / "read.jsonl").open("a", encoding="utf-8") as journal:
+        shown = tqdm(in_order(look, samples), "finding faces", len(samples), unit="", disable=None, leave=False)
+        for each in shown:
+            seen.append(each)
+            if each is not known.get((each.key, each.word)):
+                journal.write(json.dumps(each._asdict()) + "\n")
+                journal.flush()
+    for gone in {old.crop for old in known.values()} - {each.crop for each in seen} - {""}:
+        (folder / gone).unlink(missing_ok=True)
+    lines = (json.dumps(each._asdict()) + "\n" for each in seen)
+    write_bytes(folder / "read.jsonl", "".join(lines).encode())
+    return seen
+
+
+def read_journal(path: Path) -> dict[tuple[str, str], Seen]:
+    """By key and label, the latest line of each; a torn one is as if it were not there."""
+    known = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            seen = Seen(**json.loads(line))
+        except (ValueError, TypeError):
+            continue
+        known[seen.key, seen.word] = seen
+    return known
+
+
+def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: Cutting, detector: Detector) -> Seen:
+    """Stores the largest face as PNG, named after its photograph; what has none says so, and why."""
+    try:
+        image = read_picture(sample.path)
+        found = detector.find(image)
+    except (UserError, cv2.error) as error:
+        return Seen(sample.key, sample.word, stamp, UNREADABLE, reason=one_line(error))
+    if not found:
+        return Seen(sample.key, sample.word, stamp, NO_FACE, reason=f"{cutting.detector} finds none")
+    largest = max(found, key=lambda face: face.box[2] * face.box[3])
+    side = stored_side(image, largest, detector.margin, cutting.side)
+    face = cut_face(image, largest, detector.margin, side, cutting.channels, align=cutting.align, equalize=False)
+    content = encode_png(face)
+    # Two photographs may have one name in different folders, and a label may hold what no folder's name can.
+    name = f"{_word(Path(sample.key).stem)}-{hashlib.sha256(sample.key.encode(errors='replace')).hexdigest()[:8]}.png"
+    crop = f"{_word(sample.word)}/{name}"
+    write_bytes(folder / crop, content)
+    box = [round(float(x), 1) for x in largest.box]
+    digest = hashlib.sha256(content).hexdigest()
+    score = round(float(largest.score), 4)
+    return Seen(sample.key, sample.word, stamp, FACE, crop, digest, len(found), box, score)
+
+
+def stored_side(image: np.ndarray, found: Found, margin: float | None, side: int) -> int:
+    """S, or LARGER times S where the photograph has that many pixels: an enlarged face would come back blurred, and
+    the network would learn from other pictures than prediction shows it."""
+    given = min(image.shape[:2]) if margin is None else margin * math.sqrt(found.box[2] * found.box[3])
+    return LARGER * side if given >= LARGER * side else side
+
+
+def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutting, labels: str = "auto") -> None:
+    """Raises UserError for a class without a face, or with too few in training to hold any out."""
+    meaning = classes_of(samples, labels)
+    pictures = Counter(meaning[sample.word] for sample in samples)
+    pairs = [(meaning[s.word], s.split) for s, each in zip(samples, seen, strict=True) if each.status == FACE]
+    faces, learned = (
+        Counter(name for name, _ in pairs),
+        Counter(name for name, part in pairs if part in ("train", "all")),
+    )
+    for name, count in pictures.items():
+        if not faces[name]:
+            remedy = "--detector none takes pictures as faces, a larger --size finds smaller ones"
+            remedy = "convert them to JPEG or PNG" if cutting.detector == "none" else remedy
+            raise UserError(f"{name}: no face in any of its {count} pictures, see faces.csv; {remedy}")
+        if learned[name] < FEWEST:
+            where = "" if learned[name] == faces[name] else " of train"
+            raise UserError(
+                f"{name}: {learned[name]} faces{where} are too few to learn from and to hold some out; give at least"
+                f" {FEWEST}, or leave the class out (faces.csv names the pictures without a face)"
+            )
+
+
+def write_lists(
+    samples: Sequence[Sample], seen: Sequence[Seen], others: Mapping[str, str], output: Path, labels: str = "auto"
+) -> Path:
+    """OUTPUT/faces.csv for people, OUTPUT/faces/list.csv for `prepare`, which is returned.
+
+    others: the files that are no images, with the reason why each takes no part.
+    """
+    meaning = classes_of(samples, labels)
+    rows, listed = [], []
+    for sample, each in zip(samples, seen, strict=True):
+        where = [*each.box, each.score] if each.status == FACE else [""] * 5
+        who = [sample.key, meaning[sample.word], sample.split, sample.subject]
+        rows.append([*who, each.status, each.faces, *where, each.crop, each.reason])
+        if each.status == FACE:
+            listed.append([each.crop, sample.word, sample.split, sample.subject, each.sha256])
+    rows += [[name, "", "", "", "other file", *[""] * 7, why] for name, why in others.items()]
+    write_bytes(output / "faces.csv", _table([(*HEADER, "crop", "reason"), *rows]))
+    # A column that says nothing would make persons or splits of nothing.
+    columns = {"path": 0, "label": 1, "split": 2, "subject": 3, "sha256": 4}
+    dropped = {"split"} if samples[0].split == "all" else set()
+    dropped |= set() if any(sample.subject for sample in samples) else {"subject"}
+    kept = {name: i for name, i in columns.items() if name not in dropped}
+    table = [tuple(kept), *([row[i] for i in kept.values()] for row in listed)]
+    return write_bytes(output / "faces" / "list.csv", _table(table))
+
+
+def summary(seen: Sequence[Seen], others: Mapping[str, str]) -> str:
+    """One line: how many faces there are, and what takes no part."""
+    by_status = {status: [each.key for each in seen if each.status == status] for status in (NO_FACE, UNREADABLE)}
+    left_out = {"without a face": by_status[NO_FACE], "that can't be read": by_status[UNREADABLE]}
+    left_out["of other kinds"] = [f"{name}: {why}" for name, why in others.items()]
+    told = [f"{len(names):,} {what} ({some(names, 3)})" for what, names in left_out.items() if names]
+    found = f"{sum(each.status == FACE for each in seen):,} faces from {len(seen):,} photographs"
+    if several := sum(each.faces > 1 for each in seen):
+        found += f", the largest of {several:,} that show several"
+    return f"{found}; left out: {', '.join(told)}; faces.csv names all" if told else found
+
+
+def counts(seen: Sequence[Seen], others: Mapping[str, str], litter: int) -> dict[str, int]:
+    """Files by what became of them, for a report."""
+    tally: Mapping[str, int] = Counter(each.status for each in seen)
+    return {status: tally[status] for status in (FACE, NO_FACE, UNREADABLE)} | {
+        "other file": len(others),
+        "litter": litter,
+    }
+
+
+def _stamp(path: Path, cutting: Cutting) -> str:
+    try:
+        found = path.stat()
+    except OSError:
+        return ""  # it will be unreadable, with the reason
+    return hashlib.sha256(repr((found.st_size, found.st_mtime_ns, cutting)).encode()).hexdigest()[:16]
+
+
+def _word(text: str) -> str:
+    return re.sub(r"[^\w-]+", "_", text)[:60] or "_"
+
+
+def _table(rows: Iterable[Iterable[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode(errors="surrogateescape")

@@ -1,0 +1,72 @@
+"""From a found face to the picture that a network was trained on: upright, square, gray or colour.
+
+Shapes: H, W of the picture; S pixels a side of the result; C channels.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+from expressnet_jax.data.decode import resized
+from expressnet_jax.inference.detector import Found
+
+FINEST = 8  # a face is first cut at up to so many times the final side, then averaged over areas
+LONGEST = 32_766  # pixels of a picture's side that OpenCV's warps take
+
+
+def cut_face(
+    image: np.ndarray, found: Found, margin: float | None, size: int, channels: int, *, align: bool, equalize: bool
+) -> np.ndarray:
+    """uint8[H,W,3] -> uint8[S,S,C]: the square around a face; with `margin` None, the whole picture.
+
+    `align` turns it until the eyes are level, where there are landmarks. `equalize` spreads the histogram of gray
+    pictures. What lies beyond the picture repeats its edge.
+    """
+    if margin is None:
+        face = resized(image, size)
+    else:
+        left, top, width, height = found.box
+        centre, side = (left + width / 2, top + height / 2), margin * math.sqrt(max(width * height, 1.0))
+        face = square(image, centre, side, tilt(found.landmarks) if align else 0.0, size)
+    if channels == 1:
+        face = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
+        face = cv2.equalizeHist(face) if equalize else face
+    return face.reshape(size, size, channels)
+
+
+def tilt(landmarks: np.ndarray | None) -> float:
+    """By how many degrees the line through the eyes falls to the right, as seen; 0 without landmarks."""
+    if landmarks is None:
+        return 0.0
+    x, y = landmarks[1] - landmarks[0]
+    return math.degrees(math.atan2(y, x))
+
+
+def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: float, size: int) -> np.ndarray:
+    """Cut at about the picture's own scale, then shrunk by averaging: a warp alone would skip pixels of large faces."""
+    first = int(np.clip(round(side), size, FINEST * size))
+    times = max(round(side / first), 1)
+    if times > 1 or max(image.shape) > LONGEST:
+        image, centre, side = _nearby(image, centre, side, times)
+    matrix = cv2.getRotationMatrix2D(centre, angle, first / side)
+    # Pixels are squares, their centres half a pixel from their corners, which boxes are measured by.
+    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5
+    cut = cv2.warpAffine(image, matrix, (first, first), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return resized(cut, size)
+
+
+def _nearby(
+    image: np.ndarray, centre: tuple[float, float], side: float, times: int
+) -> tuple[np.ndarray, tuple[float, float], float]:
+    """What a turned square needs of a picture, made `times` smaller by averaging; its centre and side there."""
+    reach = side / math.sqrt(2) + 2 * times
+    limits = np.array(image.shape[1::-1])
+    first = np.clip(np.floor(np.array(centre) - reach), 0, limits - 1).astype(int)
+    last = np.clip(np.ceil(np.array(centre) + reach), first + 1, limits).astype(int)
+    times = min(times, *(last - first))
+    small = (last - first) // times
+    (left, top), (right, bottom) = first, first + small * times
+    part = cv2.resize(image[top:bottom, left:right], small.tolist(), interpolation=cv2.INTER_AREA)
+    x, y = (np.array(centre) - first) / times
+    return part, (float(x), float(y)), side / times

@@ -1,0 +1,98 @@
+"""Predictions of an exported model in ONNX Runtime, without JAX. B batch, H height, W width, C channels, K classes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expressnet_jax.data.fields import Field
+from expressnet_jax.errors import UserError
+from expressnet_jax.inference.ort_session import Session
+
+INPUT, OUTPUT, ATTENTION = "images", "probabilities", "attention"  # the last is in a file that was exported with it
+DTYPES = {"uint8": np.uint8, "float32": np.float32}
+JSON_FIELDS = ("classes", "image_shape", "model_options", "parameters", "step", "versions")  # the others are plain text
+
+
+class OnnxPredictor:
+    """uint8[B,H,W,C] -> probabilities float32[B,K], with what the file says about itself.
+
+    Attributes:
+      classes: the K class names.
+      image_shape: (H, W, C) of the pictures it takes.
+      fields: the further outputs of the network by name: landmarks, valence and arousal, action units, ...
+      metadata: everything written into the file, by name.
+    """
+
+    def __init__(self, model: bytes, origin: str, threads: int = 0):
+        self.origin = origin
+        self._session = Session(model, origin, threads)
+        self.metadata = _metadata(self._session, origin)
+        self.classes = tuple(self.metadata["classes"])
+        self.image_shape = tuple(self.metadata["image_shape"])
+        self.dtype = np.dtype(DTYPES[self.metadata["input"]])
+        self.fields = {name: Field.from_json(field) for name, field in self.metadata.get("outputs", {}).items()}
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """A model of float input also takes float32 pixel values in 0..255.
+
+        Raises:
+          UserError: pictures of another size or type than the model's.
+        """
+        return self._run(OUTPUT, images)
+
+    def attention(self, images: np.ndarray) -> np.ndarray:
+        """uint8[B,H,W,C] -> float32[B,h,w]: how much each place speaks for the likeliest class, in units of its logit.
+
+        Raises:
+          UserError: the file was exported without it.
+        """
+        if len(self._session.outputs) == 1:
+            raise UserError(f"{self.origin}: exported without its attention map; use expressnet export --attention")
+        return self._run(ATTENTION, images)
+
+    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every further output by its name, float32[B,...]; empty for a network with one output."""
+        return dict(zip(self.fields, self._run_all(list(self.fields), images), strict=True)) if self.fields else {}
+
+    def _run(self, output: str, images: np.ndarray) -> np.ndarray:
+        return self._run_all([output], images)[0]
+
+    def _run_all(self, outputs: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
+        images = np.asarray(images)
+        if images.shape[1:] != self.image_shape or not np.can_cast(images.dtype, self.dtype):
+            size = ",".join(map(str, self.image_shape))
+            raise UserError(
+                f"{self.origin} takes images {self.dtype}[B,{size}], not {images.dtype}{list(images.shape)}; "
+                "resize or convert them first"
+            )
+        return self._session.run(outputs, {INPUT: images.astype(self.dtype, copy=False)})
+
+
+def onnx_predict(path: Path | str, *, threads: int = 0) -> OnnxPredictor:
+    """The predict function of a file that `export_onnx` wrote. threads 0: one for each core.
+
+    Raises:
+      UserError: no such file, no ONNX model, or one of another project.
+    """
+    try:
+        model = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); write it with expressnet export") from error
+    return OnnxPredictor(model, str(path), threads)
+
+
+def _metadata(session: Session, origin: str) -> dict[str, Any]:
+    stored, names = session.metadata, session.inputs + session.outputs
+    try:
+        metadata = stored | {name: json.loads(stored[name]) for name in JSON_FIELDS}
+        metadata["outputs"] = json.loads(stored.get("outputs", "{}"))  # files of before there were several have none
+        further = [name for name in names[2:] if name != ATTENTION]
+        known = further == list(metadata["outputs"])
+        if names[:2] == [INPUT, OUTPUT] and known and metadata["input"] in DTYPES:
+            return metadata
+    except (KeyError, ValueError):
+        pass
+    raise UserError(f"{origin}: an ONNX model, but not one of expressnet export; export a checkpoint of this project")

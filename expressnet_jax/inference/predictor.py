@@ -1,0 +1,159 @@
+"""Faces in pictures and the expressions that annotators would give them, in ONNX Runtime, without JAX.
+
+    >>> from expressnet_jax import Predictor
+    >>> for face in Predictor()("photo.jpg"):
+    ...     print(face.label, face.confidence, face.box)
+
+Shapes: N faces, S pixels a side of a face, C channels, K classes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expressnet_jax.data.fields import Field
+from expressnet_jax.errors import UserError
+from expressnet_jax.inference.crop import cut_face
+from expressnet_jax.inference.detector import DEFAULT, Found, make_detector
+from expressnet_jax.inference.images import Picture, read_picture
+from expressnet_jax.inference.model_files import not_a_model
+from expressnet_jax.inference.onnx_predict import OnnxPredictor, onnx_predict
+from expressnet_jax.inference.quality import flags
+
+WEIGHTS = Path(__file__).parent / "weights"
+SHIPPED = {"small": "expressnet_small.onnx", "small_int8": "expressnet_small_int8.onnx", "tiny": "expressnet_tiny.onnx"}
+MOST_FACES = 64  # at once, so that memory does not grow with the crowd
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face.
+
+    Attributes:
+      box: left, top, width, height in pixels of the picture.
+      score: how sure the detector is that this is a face.
+      landmarks: float32[5,2], x and y of eyes, nose and corners of the mouth; None of a detector that has none.
+      probabilities: of each class, by name.
+      flags: what makes the answer doubtful, of those in quality.py.
+      outputs: what else the network gives, by name: {"valence": ..., "arousal": ...} where values have names, else
+        float32[...]; points are x and y from -1 to 1 over the face as it was cut out.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    landmarks: np.ndarray | None
+    probabilities: dict[str, float]
+    flags: tuple[str, ...]
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The likeliest class: the label that annotators would most probably give to the expression shown."""
+        return max(self.probabilities, key=self.probabilities.get)
+
+    @property
+    def confidence(self) -> float:
+        """Its probability; calibrated for the shipped models, on pictures like those they were validated on."""
+        return self.probabilities[self.label]
+
+
+class Predictor:
+    """Finds faces and predicts the label that annotators would give to the expression each shows."""
+
+    def __init__(
+        self,
+        model: str | Path = "small",
+        *,
+        detector: str = DEFAULT,
+        size: int = 960,
+        align: bool = True,
+        equalize: bool = False,
+        threads: int = 0,
+    ):
+        """`model` is one of SHIPPED or a file of `expressnet export`; `detector` one of DETECTORS, which looks at a
+        picture of at most `size` pixels; `align` and `equalize` are those of crop.py; threads 0 is one a core.
+
+        Raises:
+          UserError: a model or a detector that is not there.
+        """
+        self.model = load_model(model, threads)
+        self.detector = make_detector(detector, size=size, threads=threads)
+        self.align, self.equalize = align, equalize
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.model.classes
+
+    def __call__(self, picture: Picture, name: str = "") -> list[Face]:
+        """A path, encoded bytes, a Pillow picture or an array -> its faces, the surest first; empty if there is none.
+
+        Raises:
+          UserError: what is no picture, in one line.
+        """
+        image = read_picture(picture, name)
+        return self.describe(image, self.detector.find(image))
+
+    def many(self, pictures: Iterable[Picture]) -> Iterator[list[Face] | UserError]:
+        """The same for many, one after the other; what can't be read gives its error, and the others go on."""
+        for picture in pictures:
+            try:
+                yield self(picture)
+            except UserError as error:
+                yield error
+
+    def describe(self, image: np.ndarray, found: Sequence[Found]) -> list[Face]:
+        """Found faces of uint8[H,W,3] -> faces with probabilities."""
+        faces = self.cut(image, found)
+        probabilities, further = self.probabilities(faces), self.further(faces)
+        return [
+            Face(each.box, each.score, each.landmarks, self.named(row), flags(image, each, face), more)
+            for each, face, row, more in zip(found, faces, probabilities, further, strict=True)
+        ]
+
+    def cut(self, image: np.ndarray, found: Sequence[Found]) -> np.ndarray:
+        """Found faces of uint8[H,W,3] -> what the network is shown of them, uint8[N,S,S,C]."""
+        size, _, channels = self.model.image_shape
+        options = {"align": self.align, "equalize": self.equalize}
+        faces = [cut_face(image, each, self.detector.margin, size, channels, **options) for each in found]
+        return np.stack(faces) if faces else np.zeros((0, *self.model.image_shape), np.uint8)
+
+    def probabilities(self, faces: np.ndarray) -> np.ndarray:
+        """uint8[N,S,S,C] -> float32[N,K]."""
+        parts = [self.model(faces[i : i + MOST_FACES]) for i in range(0, len(faces), MOST_FACES)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+
+    def further(self, faces: np.ndarray) -> list[dict[str, Any]]:
+        """Return the further outputs of the network for each of uint8[N,S,S,C], by name."""
+        rows: list[dict[str, Any]] = []
+        for i in range(0, len(faces), MOST_FACES):
+            part = self.model.outputs(faces[i : i + MOST_FACES])
+            for row in range(len(faces[i : i + MOST_FACES])):
+                rows.append({name: name_values(values[row], self.model.fields[name]) for name, values in part.items()})
+        return rows
+
+    def named(self, row: np.ndarray) -> dict[str, float]:
+        """float32[K] -> by class name."""
+        return dict(zip(self.classes, row.tolist(), strict=True))
+
+
+def name_values(values: np.ndarray, described: Field) -> Any:
+    """Return the values by their names where they have some, else as they are."""
+    return dict(zip(described.names, values.tolist(), strict=True)) if described.names else values
+
+
+def load_model(model: str | Path, threads: int = 0) -> OnnxPredictor:
+    """A shipped model by name, or a file.
+
+    Raises:
+      UserError: neither; names a training run and other programs' files as what they are.
+    """
+    if str(model) in SHIPPED:
+        return onnx_predict(WEIGHTS / SHIPPED[str(model)], threads=threads)
+    if reason := not_a_model(Path(model)):
+        raise UserError(f"model: {model}: {reason}")
+    if not Path(model).is_file():
+        raise UserError(f"model: {model}: no such file, nor one of the shipped {', '.join(SHIPPED)}")
+    return onnx_predict(model, threads=threads)

@@ -1,0 +1,155 @@
+"""Videos and cameras -> frames in order. H, W pixels."""
+
+import itertools
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from expressnet_jax.data.media_files import media_kind
+from expressnet_jax.errors import UserError
+from expressnet_jax.inference.opencv_files import opencv_name, silence_opencv
+from expressnet_jax.inference.video_container import Container, read_container
+from expressnet_jax.inference.video_damage import Damage, DecodeCounter
+
+USUAL_RATE = 25.0  # frames a second, where a container gives none
+FEWEST_TRIES, MOST_TRIES = 250, 100_000  # reads that fail one after the other until a video has ended
+
+
+class Frame(NamedTuple):
+    """An image of a video: its number from 0, its time in seconds, and its pixels uint8[H,W,3] in red, green, blue;
+    None once nobody needs them."""
+
+    number: int
+    time: float
+    image: np.ndarray | None
+
+
+class Video:
+    """A video file, read from its beginning. Close it when no thread reads it any more.
+
+    Raises:
+      UserError: no such file, or none with images in it.
+
+    Attributes:
+      rate: frames a second.
+      length: frames, as the container says or lets one estimate; 0 where it does not.
+      size: width, height in pixels, upright.
+      damage: what of it could not be read, once `frames` has ended; None before.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = Path(path)
+        container = _checked(self.path)
+        silence_opencv()
+        with opencv_name(self.path) as name:
+            self.capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        if not self.capture.isOpened():
+            reason = container.truncated or "damaged, or in a format that OpenCV's FFmpeg doesn't know"
+            raise UserError(f"{path}: not a video that can be read: {reason}; fetch it again")
+        stated = lambda name: max(self.capture.get(name), 0.0)
+        rate = stated(cv2.CAP_PROP_FPS)
+        self.rate = rate if 0 < rate <= 1000 else USUAL_RATE
+        self.length = _plausible_length(stated(cv2.CAP_PROP_FRAME_COUNT), self.rate, container)
+        self.size = round(stated(cv2.CAP_PROP_FRAME_WIDTH)), round(stated(cv2.CAP_PROP_FRAME_HEIGHT))
+        self._container = container
+        self.damage: Damage | None = None
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames from number `start` on; the ones before are decoded, too: no container seeks exactly.
+
+        OpenCV's read fails at a damaged frame as it does at the end. After a damaged one it goes on with the next, so
+        it is tried again for as many frames as there may be. Damaged frames keep their numbers.
+        """
+        before, number, failed = -1.0, 0, 0
+        counter = DecodeCounter(self.rate)
+        while failed <= min(max(self.length - number, FEWEST_TRIES), MOST_TRIES):
+            wanted, image = number + failed >= start, None
+            grabbed = self.capture.grab()
+            if grabbed and wanted:
+                image = self._image()
+            if not grabbed or (wanted and image is None):
+                failed += 1
+                continue
+            number += failed
+            before = self._time(number, before)
+            counter.add(before, failed)
+            failed = 0
+            if image is not None:
+                yield Frame(number, before, image)
+            number += 1
+        self.damage = counter.damage(self.length, self._container)
+
+    def _image(self) -> np.ndarray | None:
+        read, image = self.capture.retrieve()
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if read else None
+
+    def _time(self, number: int, before: float) -> float:
+        """When it is shown, if the container says so; time never stands still, as it would where it says nothing."""
+        stated = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        return next(t for t in (stated, number / self.rate, before + 1 / self.rate) if t > before)
+
+    def close(self) -> None:
+        self.capture.release()
+
+
+def _checked(path: Path) -> Container:
+    """The facts of a file that may be a video.
+
+    Raises:
+      UserError: it can't be read, or is none for a reason that can be named.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: a folder, not a video")
+    try:
+        kind = media_kind(path)
+        container = read_container(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
+    if kind == "empty":
+        raise UserError(f"{path}: not a video that can be read: an empty file; fetch it again")
+    if kind == "text":
+        raise UserError(f"{path}: not a video that can be read: it is a text")
+    if kind == "audio" or not container.has_video:
+        raise UserError(f"{path}: a sound file, no video in it")
+    return container
+
+
+def _plausible_length(stated: float, rate: float, container: Container) -> int:
+    """Frames: of an edited video those that are shown; 0 for a number that can't be."""
+    frames = round(stated) if stated <= container.bytes_there else 0
+    if container.edited_seconds is None or not frames:
+        return frames
+    return min(frames, round(container.edited_seconds * rate))
+
+
+class Camera:
+    """A camera, read as long as it gives images; times are seconds since it was opened."""
+
+    def __init__(self, number: int = 0, capture: Any = None):
+        """`capture` is an open cv2.VideoCapture, or what reads like one.
+
+        Raises:
+          UserError: no such camera.
+        """
+        silence_opencv()
+        self.capture = capture or cv2.VideoCapture(number)
+        if not self.capture.isOpened():
+            raise UserError(f"camera {number}: none there, or in use by another program; give another --camera")
+        self.capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # frames that wait are frames that come late
+
+    def frames(self) -> Iterator[Frame]:
+        start = time.monotonic()
+        for number in itertools.count():
+            read, image = self.capture.read()
+            if not read:
+                return
+            yield Frame(number, time.monotonic() - start, cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+    def close(self) -> None:
+        self.capture.release()

@@ -1,0 +1,140 @@
+"""How good a checkpoint is on a split: every example once, the label spaces matched by name.
+
+Shapes: N examples, H height, W width, C channels, K classes of the model.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from expressnet_jax.data.audit import load_audit
+from expressnet_jax.data.fields import target_column, target_fields
+from expressnet_jax.data.labels import canonical, some
+from expressnet_jax.data.pipeline import ordered_batches
+from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.calibration import fit_temperature
+from expressnet_jax.evaluation.evaluate import Predict, collect, collect_arrays, summarise
+from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
+from expressnet_jax.evaluation.evaluators import known as known_metrics
+from expressnet_jax.evaluation.tta import with_tta
+from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.step import make_predict_fn
+
+
+class Assessment(NamedTuple):
+    """Figures, and what they came from: probabilities float32[N,K], labels int[N] in the model's classes, the split."""
+
+    figures: dict[str, Any]
+    probabilities: np.ndarray
+    labels: np.ndarray
+    split: Split
+
+
+def assess(
+    checkpoint: Checkpoint,
+    split: Split,
+    *,
+    tta: str = "none",
+    batch_size: int = 256,
+    leaked: Sequence[int] | None = None,
+) -> Assessment:
+    """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split."""
+    predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
+    known, labels = match_labels(split, checkpoint.classes)
+    batches = ordered_batches(known, min(batch_size, max(len(known), 1)), shape=checkpoint.image_shape)
+    probabilities, _, index = collect(np_predict(predict), batches.batches())
+    figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
+    figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
+    return Assessment(figures, probabilities, labels, known)
+
+
+def assess_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256) -> dict:
+    """Return the metrics of every further output that the split has a target for: output -> metric -> value.
+
+    `size` is (height, width) of the stored images. Where values have names, "each" holds the metrics of every one.
+    """
+    known = target_fields(split.classes, split.columns)
+    fields = {name: field for name, field in checkpoint.outputs.items() if name in known and field.kind != "class"}
+    if not fields:
+        return {}
+    predict = partial(make_predict_fn(checkpoint.model, apply="all"), checkpoint.variables)
+    batches = ordered_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
+    found = collect_arrays(lambda images: [predict(images)[name] for name in fields], batches.batches())
+    figures = {}
+    for output, (name, field) in zip(found, fields.items(), strict=True):
+        target = target_column(name, split.columns, size)
+        each = value_metrics(output, target, field)
+        figures[name] = known_metrics(evaluate_output(output, target, field)) | ({"each": each} if each else {})
+    return figures
+
+
+def find_temperature(checkpoint: Checkpoint, split: Split, tta: str = "none") -> float:
+    """What to divide the logits by so that probabilities mean what they say on this split (Guo et al. 2017)."""
+    found = assess(checkpoint, split, tta=tta)
+    return fit_temperature(np.log(np.maximum(found.probabilities, np.finfo(np.float32).tiny)), found.labels)
+
+
+def np_predict(predict: Predict) -> Predict:
+    """`predict` with its result in host memory."""
+    return lambda images: np.asarray(predict(images))
+
+
+def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarray]:
+    """The examples whose class is one of `classes`, and their labels int64[n] there.
+
+    Class names are matched as they are, else by the taxonomy (`happy` is `happiness`).
+
+    Raises:
+      UserError: not one class in common.
+    """
+    labels = labels_in(split, classes)
+    if not (labels >= 0).any():
+        raise UserError(f"no class in common: data {some(split.classes)}; model {some(classes)}")
+    kept = np.flatnonzero(labels >= 0)
+    return split.subset(kept), labels[kept]
+
+
+def labels_in(split: Split, classes: Sequence[str]) -> np.ndarray:
+    """Every example's label int64[N] among `classes`, -1 where it is none of them; matched as in `match_labels`."""
+    own = {name: i for i, name in enumerate(classes)} | {canonical(name) or name: i for i, name in enumerate(classes)}
+    position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
+    return position[split.labels]
+
+
+def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
+    """Examples of a split with a near-duplicate in train; None if the data set was not audited."""
+    report = load_audit(prepared)
+    return None if report is None else report["leaked"].get(split)
+
+
+def trained_on_figures(result: Assessment, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:
+    """Return how many of the assessed images the model has learned from, and its accuracy on the others.
+
+    `seen` is `data_identity.seen_in_training` of `result.split`: bool[N] with labels and without.
+    """
+    if seen is None:
+        return None
+    others = ~(seen["labelled"] | seen["unlabelled"])
+    right = result.probabilities.argmax(1) == result.labels
+    return {
+        "images": int(seen["labelled"].sum()),
+        "without_labels": int((seen["unlabelled"] & ~seen["labelled"]).sum()),
+        "of": len(others),
+        "others": int(others.sum()),
+        "accuracy_on_others": float(right[others].mean()) if others.any() else None,
+    }
+
+
+def trained_on_lines(figures: Mapping[str, Any] | None) -> list[str]:
+    """Return the warning that a model was judged on what it has learned from, if it was."""
+    if not figures or not (figures["images"] or figures["without_labels"]):
+        return []
+    unseen = f"; accuracy on the {figures['others']:,} others: {100 * (figures['accuracy_on_others'] or 0):.2f} %"
+    of, rest = f"of the {figures['of']:,} images", unseen if figures["others"] else ""
+    if figures["images"]:
+        text = "have the very pixels of training images, so the figures above are too good"
+        return [f"warning: {figures['images']:,} {of} {text}{rest}"]
+    return [f"note: {figures['without_labels']:,} {of} were adapted on, without their labels{rest}"]

@@ -1,0 +1,43 @@
+"""A run that has been checked: what the loop needs of it, whatever it learns."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from expressnet_jax.data.fields import Field
+from expressnet_jax.data.pipeline import Feed
+from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.data_identity import Learned
+from expressnet_jax.training.program import Program
+from expressnet_jax.training.setup import Plan
+from expressnet_jax.training.state import TrainState
+
+Evaluate = Callable[[TrainState], dict[str, float]]
+
+
+class Job(NamedTuple):
+    """Made before anything compiles or is written; the loop never asks which task it is.
+
+    Attributes:
+      classes: the names of the model's classes.
+      outputs: what each head gives, the main one first.
+      lineage: what the checkpoint that it begins with came from.
+      open: decodes what has to be in memory -> the training batches, and the figures that the run follows.
+      lines: what the user is told at the start.
+      finish: the run's folder -> its best checkpoint and the files of its report.
+      pictures: image shape (H,W,C) -> some uint8[n,H,W,C] of the kind that the model is for.
+      data: what is learned from; a resumed run has to have the same.
+    """
+
+    plan: Plan
+    program: Program
+    classes: tuple[str, ...]
+    outputs: Mapping[str, Field]
+    lineage: Sequence[Mapping[str, Any]]
+    open: Callable[[], tuple[Feed, Evaluate]]
+    lines: Sequence[str]
+    finish: Callable[[Path], tuple[Checkpoint, list[Path]]]
+    pictures: Callable[[tuple[int, int, int]], np.ndarray]
+    data: Sequence[Learned] = ()

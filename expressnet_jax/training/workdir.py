@@ -1,0 +1,140 @@
+"""The folder of one run: who may write in it, what was asked for in it, and where its files are."""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expressnet_jax.cluster import Agreed, everyones
+from expressnet_jax.config import default, flatten
+from expressnet_jax.errors import UserError
+from expressnet_jax.io import write_bytes
+from expressnet_jax.training.checkpoint_io import BEST, LATEST
+from expressnet_jax.training.checkpoint_manager import saved_steps
+from expressnet_jax.training.data_identity import check_same, recorded
+
+# What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
+FREE_TO_CHANGE = ("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export")
+FREE_TO_CHANGE += ("eval.tta", "eval.mistakes", "eval.batch_size", "train.steps_per_dispatch")
+OF_A_HOST = ("data.dir", "data.source", "data.threads")  # what the processes of one run may have each for itself
+
+
+class RunFolder:
+    """Holds `workdir` for one run at a time and refuses to mix two different runs in it. Of a run's processes the one
+    that `leads` does so for all.
+
+    `data` are the records of what the run learns from. `before` is what the newest checkpoint says of that: None
+    without a checkpoint, an empty list where it says nothing.
+
+    Raises:
+      UserError: the folder can't be written, another run trains in it, or it holds a run with another config or data.
+    """
+
+    def __init__(
+        self, workdir: Path, config: Mapping[str, Any], leads: bool = True, data: Sequence[Mapping[str, Any]] = ()
+    ):
+        self.path, self._lock, self.before = Path(workdir), None, None
+        if not leads:
+            return
+        try:
+            str(workdir).encode()
+        except UnicodeEncodeError as error:
+            name = str(workdir).encode(errors="replace").decode()
+            raise UserError(
+                f"--workdir {name}: not a name in UTF-8, which checkpoints need; give another, or set PYTHONUTF8=1"
+            ) from error
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise UserError(f"--workdir {workdir}: {error.strerror}; give a folder that can be written") from error
+        try:
+            self._hold()
+            self._claim(config, data)
+        except BaseException:
+            self.close()
+            raise
+
+    def _hold(self) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"--workdir {self.path}: another run trains in it; wait for it or give another") from error
+        except OSError as error:
+            raise UserError(
+                f"--workdir {self.path}: can't be locked ({error.strerror}); give a local folder"
+            ) from error
+
+    def _claim(self, config: Mapping[str, Any], data: Sequence[Mapping[str, Any]]) -> None:
+        stored = self.path / "config.json"
+        if any(saved_steps(self.path / name) for name in (LATEST, BEST)):
+            try:
+                old = json.loads(stored.read_text())
+            except (OSError, ValueError) as error:
+                raise UserError(f"{stored} can't be read ({error}); give another --workdir") from error
+            if changed := differences(old, config):
+                raise UserError(
+                    f"--workdir {self.path}: holds a run with another config ({'; '.join(changed[:3])});"
+                    " give another --workdir, or the same config to go on"
+                )
+        self.before = recorded(self.path)
+        if self.before:
+            check_same(self.path, self.before, data)
+        write_bytes(stored, json.dumps(config, indent=2).encode())
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def seen_by_all(self) -> None:
+        """Raises Agreed unless every process sees the file that the leading one has written."""
+        blind = np.flatnonzero(~everyones((self.path / "config.json").is_file()))
+        if blind.size:
+            raise Agreed(
+                f"--workdir {self.path}: process {blind[0]} does not see what process 0 writes there; give a folder on"
+                " storage that all processes share"
+            )
+
+    def close(self) -> None:
+        if self._lock:
+            self._lock.close()
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[str] = FREE_TO_CHANGE) -> list[str]:
+    """`key was X, now Y` for every key but the `free` ones. A key younger than the run had its default."""
+    plain = lambda config: _without_identities(flatten(json.loads(json.dumps(config))))
+    old, new = plain(default().to_dict()) | plain(old), plain(new)
+    may = lambda key: any(key == name or key.startswith(name + ".") for name in free)
+    changed = [key for key in sorted(old.keys() | new.keys()) if not may(key) and old.get(key) != new.get(key)]
+    return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in changed]
+
+
+def _without_identities(flat: dict[str, Any]) -> dict[str, Any]:
+    """`folder@0123456789ab` is compared as `folder`: what is in it is compared by itself, in `check_same`."""
+    names = ("data.name", "adapt.target")
+    return flat | {name: flat[name].partition("@")[0] for name in names if name in flat}
+
+
+@contextmanager
+def disk_errors(workdir: Path) -> Iterator[None]:
+    """A full or failing disk as one line for the user, whatever library noticed it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO):
+            if os.strerror(number) in str(error):
+                steps = saved_steps(workdir / LATEST)
+                kept = f"the checkpoint of step {steps[-1].name} is whole" if steps else "no checkpoint was saved yet"
+                raise UserError(
+                    f"--workdir {workdir}: {os.strerror(number).lower()}; {kept}; mend the disk, then the same"
+                    " command goes on from there"
+                ) from error
+        raise
