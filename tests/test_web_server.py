@@ -128,7 +128,7 @@ def arguments(*words):
         assert name == "web" and run is web.web and not uses_jax
         return parser
 
-    web_commands.add_command(command)
+    web.add_command(command)
     return parser.parse_args(words)
 
 
@@ -145,7 +145,8 @@ def test_a_port_in_use_is_named(files, server):
 
 def test_port_0_says_which_it_took_and_jax_is_not_imported():
     script = (
-        "import argparse, sys\nfrom expressnet_jax.web import page_server\nfrom expressnet_jax.web import commands as web\n"
+        "import argparse, sys\nfrom expressnet_jax.web import page_server\n"
+        "from expressnet_jax.web import commands as web\n"
         "real = page_server.open_server\n"
         "def checked(*given):\n"
         "    assert not {'jax', 'flax', 'tensorflow'} & set(sys.modules)\n"
