@@ -10,9 +10,9 @@ from pathlib import Path
 
 import cv2
 import pytest
-from painted_films import write_film
 
 from expressnet_jax.data.synthetic import generate
+from painted_videos import write_video
 from runs import CONFIG, SETTINGS, one_device
 from watched import STRACE, outside, watch
 
@@ -48,7 +48,7 @@ def draw(folder, count=1, size=96):
 def predicted(tmp_path_factory):
     """An image and a video."""
     folder = tmp_path_factory.mktemp("predicted")
-    image, video = draw(folder / "work" / "in") / "0.png", write_film(folder / "work" / "in" / "film.mp4", 4)
+    image, video = draw(folder / "work" / "in") / "0.png", write_video(folder / "work" / "in" / "film.mp4", 4)
     words = ("predict", image, "--detector=haar", "then", "predict", video, "--csv", "film.csv")
     return folder, watch(folder, "-c", EACH, *words, status=1), {"film.csv"}
 

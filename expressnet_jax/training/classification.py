@@ -49,9 +49,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     data, origin = load_data(config), load_pretrained(config)
     fields = data.fields(main_target(config))
     learned = learned_fields(config, fields)
-    target_arrays(
-        config, data.chosen.train, data.stored_size
-    )  # refused here, before anything compiles
+    target_arrays(config, data.chosen.train, data.stored_size)  # refused here, before anything compiles
     plan = make_plan(config, len(data.chosen.train))
     model = make_model(config, make_heads(config, learned))
     program = make_program(config, model, fields, data.chosen.train, plan, origin)
