@@ -137,7 +137,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     import shlex
 
     from expressnet_jax.data import prepare as room
-    from expressnet_jax.data.labels import some
+    from expressnet_jax.data.labels import shorten
     from expressnet_jax.data.remarks import remarks
 
     options = dict(arguments.option)
@@ -151,7 +151,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     for line in remarks(prepared.name, prepared.facts["notes"]):
         print(line)
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
-    print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {some(prepared.classes)}")
+    print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {shorten(prepared.classes)}")
     print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
 
 
@@ -195,7 +195,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.training.checkpoint_io import load_checkpoint
     from expressnet_jax.training.data_identity import seen_in_training, was_trained_on
     from expressnet_jax.training.evaluate_checkpoint import (
-        assess,
+        evaluate_checkpoint,
         leaked_examples,
         trained_on_figures,
         trained_on_lines,
@@ -206,7 +206,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     with _data(arguments) as prepared:
         name = arguments.split or next(s for s in ("test", "validation", "all", "train") if s in prepared.splits)
         leaked = leaked_examples(prepared, name) if was_trained_on(checkpoint, prepared) else None
-        result = assess(checkpoint, prepared.split(name), tta=arguments.tta, leaked=leaked)
+        result = evaluate_checkpoint(checkpoint, prepared.split(name), tta=arguments.tta, leaked=leaked)
         seen = seen_in_training(checkpoint, prepared, name, result.split)
         result.figures.update(data=arguments.data, split=name, checkpoint=str(checkpoint.path))
         result.figures.update(identity=prepared.identity, trained_on=trained_on_figures(result, seen))

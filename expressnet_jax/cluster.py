@@ -82,7 +82,7 @@ def launched() -> bool:
     return any(several(os.environ.get(name, "")) for name in SIZES) or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
 
 
-class Agreed(UserError):
+class CollectiveError(UserError):
     """An error that ends every process of the run, each by itself."""
 
 
@@ -93,7 +93,7 @@ def alone() -> bool:
     return jax.process_count() == 1
 
 
-def leave(status: int) -> int:
+def exit_process(status: int) -> int:
     """The exit status, unless others might wait for this process: then it ends here, and JAX's runtime ends them."""
     if alone():
         return status
@@ -102,7 +102,7 @@ def leave(status: int) -> int:
     os._exit(status)
 
 
-def others_lost(error: Exception) -> str:
+def peer_failure(error: Exception) -> str:
     """One line where an error of JAX says that another process of the run is gone; else nothing."""
     import jax
 
@@ -115,14 +115,14 @@ def others_lost(error: Exception) -> str:
     return f"another process of the run is gone, its own output says why ({text}); the last checkpoint is whole"
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that prints and writes."""
     import jax
 
     return jax.process_index() == 0
 
 
-def everyones(value: Any) -> np.ndarray:
+def all_gather(value: Any) -> np.ndarray:
     """Each process's array, all of one shape [...] -> [P,...], the same on all. All have to call it."""
     from jax.experimental.multihost_utils import process_allgather
 
@@ -131,7 +131,7 @@ def everyones(value: Any) -> np.ndarray:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def raise_on_all() -> Iterator[None]:
     """A block that ends with a UserError on all processes if it does on one. Nothing in it may wait for the others.
 
     Raises:
@@ -142,26 +142,26 @@ def together() -> Iterator[None]:
         yield
     except UserError as error:
         own = error
-    failed = np.flatnonzero(everyones(own is not None))
+    failed = np.flatnonzero(all_gather(own is not None))
     if own is not None:
-        raise own if alone() else Agreed(str(own)) from own
+        raise own if alone() else CollectiveError(str(own)) from own
     if failed.size:
-        raise Agreed(f"process {failed[0]} ended with an error, which its own output tells")
+        raise CollectiveError(f"process {failed[0]} ended with an error, which its own output tells")
 
 
-def same_everywhere(config: Mapping[str, Any], differences) -> None:
+def check_same_config(config: Mapping[str, Any], differences) -> None:
     """Raises UserError on all processes unless they have the same config.
 
     `differences` (one's, another's) -> what differs, as lines of text.
     """
     text = json.dumps(config, sort_keys=True, default=list).encode()
-    lengths = everyones(len(text))
+    lengths = all_gather(len(text))
     padded = np.zeros(int(lengths.max()), np.uint8)
     padded[: len(text)] = np.frombuffer(text, np.uint8)
-    texts = [bytes(row[:n]) for row, n in zip(everyones(padded), lengths, strict=True)]
+    texts = [bytes(row[:n]) for row, n in zip(all_gather(padded), lengths, strict=True)]
     for number, other in enumerate(texts[1:], 1):
         if changed := differences(json.loads(texts[0]), json.loads(other)):
-            raise Agreed(
+            raise CollectiveError(
                 f"process {number} has another config than process 0 ({'; '.join(changed[:3])});"
                 " start all of them with the same command"
             )

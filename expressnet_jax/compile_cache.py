@@ -8,7 +8,7 @@ from expressnet_jax.process import cache_folder
 LARGEST = 2 * 2**30  # bytes; the programs not used for longest go first
 
 
-def keep_compiled() -> None:
+def enable_compilation_cache() -> None:
     """Keep compiled programs in this project's folder of caches, unless JAX_COMPILATION_CACHE_DIR is
     set or the folder can't be written.
 

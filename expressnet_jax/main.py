@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import app, flags
 
 from expressnet_jax import run_flags
-from expressnet_jax.cluster import Agreed, join_cluster, leads, leave, others_lost
+from expressnet_jax.cluster import CollectiveError, exit_process, is_main_process, join_cluster, peer_failure
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.errors import Interrupted, UserError, hush_libraries, system_line
 from expressnet_jax.process import expanded, settle_process
@@ -36,26 +36,26 @@ def main(_) -> int:
         workdir = expanded(workdir)
         join_cluster(flags.FLAGS.distributed)
         if flags.FLAGS.dry_run:
-            return rehearse(config)
+            return dry_run(config)
         files = run(config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, Agreed) else leave(2)
+        return 2 if isinstance(error, CollectiveError) else exit_process(2)
     except Interrupted as stop:
-        if leads():
+        if is_main_process():
             print(stop, file=sys.stderr)
         return 128 + stop.signum
     except KeyboardInterrupt:
         print(f"stopped; the same command goes on from the last checkpoint in {workdir}", file=sys.stderr)
         return 130
     except Exception as error:
-        if lost := others_lost(error):
+        if lost := peer_failure(error):
             print(f"error: {lost}; the same command on all of them goes on from there", file=sys.stderr)
         elif isinstance(error, OSError):
             print(f"error: {system_line(error)}", file=sys.stderr)
         else:
             traceback.print_exc()
-        return leave(1)
+        return exit_process(1)
     if files:
         print("\n".join(["", *(f"wrote {path}" for path in files)]))
     return 0
@@ -75,24 +75,24 @@ def experiment_builder(config):
     return import_module(TASKS[config.task]).build_experiment
 
 
-def rehearse(config) -> int:
+def dry_run(config) -> int:
     """Says what a run would need. Exit status 0."""
-    from expressnet_jax.compile_cache import keep_compiled
-    from expressnet_jax.training.dry_run import rehearse
+    from expressnet_jax.compile_cache import enable_compilation_cache
+    from expressnet_jax.training.dry_run import dry_run
 
-    keep_compiled()
-    print("\n".join(rehearse(config, experiment_builder(config))))
+    enable_compilation_cache()
+    print("\n".join(dry_run(config, experiment_builder(config))))
     return 0
 
 
 def run(config, workdir: Path) -> list[Path]:
     """The files that the run has written, beside its checkpoints; the process that leads writes them."""
-    from expressnet_jax.compile_cache import keep_compiled
+    from expressnet_jax.compile_cache import enable_compilation_cache
     from expressnet_jax.training.loop import train
 
-    keep_compiled()
+    enable_compilation_cache()
     job = train(config, workdir, experiment_builder(config))
-    if not leads():
+    if not is_main_process():
         return []
     checkpoint, files = job.finish(workdir)
     if config.export:

@@ -6,7 +6,7 @@ import itertools
 import cv2
 import numpy as np
 
-from expressnet_jax.inference.detector import Detector, Found
+from expressnet_jax.inference.detector import Detection, Detector
 from expressnet_jax.inference.video_pipeline import FACES, TrackState, VideoPipeline
 from expressnet_jax.inference.video_reader import Frame
 from expressnet_jax.inference.video_writer import VideoWriter
@@ -56,7 +56,7 @@ class Painted:
 def patches(image):
     """Gray patches on black -> their boxes, from left to right."""
     _, _, stats, _ = cv2.connectedComponentsWithStats((image[..., 0] > 20).astype(np.uint8))
-    return sorted(Found(tuple(map(float, row[:4])), 0.9) for row in stats[1:])
+    return sorted(Detection(tuple(map(float, row[:4])), 0.9) for row in stats[1:])
 
 
 def painted_frames(frames, positions):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.adaptation.adabn import batch_statistics, pool, settling
+from expressnet_jax.adaptation.adabn import batch_statistics, pool, recalibrate_batch_norm
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.state import TrainState
@@ -64,7 +64,7 @@ def adapted(model, variables, batches, ema=False):
     params, stats = variables["params"], variables["batch_stats"]
     average = {"params": params, "batch_stats": stats} if ema else {}
     state = TrainState(jnp.int32(5), params, stats if not ema else jax.tree.map(jnp.zeros_like, stats), (), average)
-    step = jax.jit(settling(model, first=5))
+    step = jax.jit(recalibrate_batch_norm(model, first=5))
     for images in batches:
         state, _ = step(state, {"target": {"image": images}})
     assert int(state.step) == 5 + len(batches)

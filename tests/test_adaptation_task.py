@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from expressnet_jax.adaptation.adabn import settling
+from expressnet_jax.adaptation.adabn import recalibrate_batch_norm
 from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
 from expressnet_jax.adaptation.method import Size
 from expressnet_jax.adaptation.registry import METHODS, make_method
@@ -75,7 +75,7 @@ def program(name, model, shape, count, total, rate, schedule, weight, statistics
     optimizer = make_optimizer("sgd", schedule, momentum=0.9)
     task = adaptation(model, method, losses, STILL, **options)
     step = make_train_step(task, optimizer, schedule, ema=ema, learns=method.learns)
-    step = jax.jit(step if method.trains else settling(model, 0))
+    step = jax.jit(step if method.trains else recalibrate_batch_norm(model, 0))
     mesh = jax.make_mesh((1, 1), ("data", "model"), devices=jax.devices()[:1])
     return method, step, init_state(begin_adaptation(model, shape, method, size), optimizer, mesh, ema=ema > 0)
 

@@ -11,7 +11,7 @@ from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint_io import Checkpoint
-from expressnet_jax.training.evaluate_checkpoint import assess, leaked_examples, match_labels
+from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint, leaked_examples, match_labels
 from runs import write_pictures
 from weights import drawn_weights
 from weights import logits as logits_of
@@ -62,7 +62,7 @@ def test_nothing_in_common_is_refused(prepared):
 @pytest.mark.parametrize("batch_size", [1, 4, 256])
 def test_the_figures_are_those_of_scikit_learn_whatever_the_batch(prepared, checkpoint, batch_size):
     split = prepared.split("test")
-    result = assess(checkpoint, split, batch_size=batch_size)
+    result = evaluate_checkpoint(checkpoint, split, batch_size=batch_size)
     known, labels = match_labels(split, checkpoint.classes)
     logits = checkpoint.model.apply(checkpoint.variables, decode_all(known, 32, 1).astype(np.float32)).heads[
         "expression"
@@ -82,17 +82,17 @@ def test_flip_is_the_mean_over_the_mirror_image(prepared, checkpoint):
     known, _ = match_labels(split, checkpoint.classes)
     images = decode_all(known, 32, 1).astype(np.float32)
     both = [jax.nn.softmax(logits_of(checkpoint.model, checkpoint.variables, x)) for x in (images, images[:, :, ::-1])]
-    result = assess(checkpoint, split, tta="flip")
+    result = evaluate_checkpoint(checkpoint, split, tta="flip")
     np.testing.assert_allclose(result.probabilities, sum(both) / 2, rtol=1e-5, atol=1e-6)
     with pytest.raises(UserError, match="no test-time augmentation is called 'mirror'"):
-        assess(checkpoint, split, tta="mirror")
+        evaluate_checkpoint(checkpoint, split, tta="mirror")
 
 
 def test_leaked_positions_are_those_of_the_full_split(prepared, checkpoint):
     split = prepared.split("test")
     known, _ = match_labels(split, checkpoint.classes)
     leaked = [int(known.indices[-1]), int(known.indices[0])]
-    result = assess(checkpoint, split, leaked=leaked)
+    result = evaluate_checkpoint(checkpoint, split, leaked=leaked)
     assert result.figures["deduplicated"]["count"] == 13 and result.figures["count"] == 15
 
 

@@ -19,7 +19,7 @@ from expressnet_jax.bench.commands import (
     _train_table,
 )
 from expressnet_jax.bench.devices import bench_devices
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.muon import bench_muon
 from expressnet_jax.bench.prediction_parts import _model_table, _predict_table
@@ -66,7 +66,7 @@ def test_speed_is_images_over_seconds():
 def test_turns_alternate_forwards_and_backwards():
     order = []
     blocks = {name: lambda name=name: order.append(name) or float(len(order)) for name in "ab"}
-    assert take_turns(blocks, 3) == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
+    assert interleave(blocks, 3) == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
     assert "".join(order) == "abbaab"
 
 

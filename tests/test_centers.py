@@ -20,7 +20,7 @@ from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.models.network import Outputs, image_classifier
 from expressnet_jax.training.checkpoint_io import load_checkpoint
-from expressnet_jax.training.loop import Meter
+from expressnet_jax.training.loop import MetricAccumulator
 from expressnet_jax.training.losses import make_loss
 from expressnet_jax.training.losses.base import LossContext, init_losses, total_loss
 from expressnet_jax.training.losses.centers import kernel_l2
@@ -304,7 +304,7 @@ def straight(tmp_path_factory, tiny_config, compile_once):
 
 
 def test_a_stopped_run_goes_on_with_its_centers(tmp_path, straight, tiny_config, tiny, monkeypatch):
-    add = Meter.add
+    add = MetricAccumulator.add
 
     def stop_at_two(self, step, metrics):
         add(self, step, metrics)
@@ -312,7 +312,7 @@ def test_a_stopped_run_goes_on_with_its_centers(tmp_path, straight, tiny_config,
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Meter, "add", stop_at_two)
+        patch.setattr(MetricAccumulator, "add", stop_at_two)
         with pytest.raises(Interrupted):
             train(tiny_config(**RUN), tmp_path)
     train(tiny_config(**RUN), tmp_path)

@@ -18,7 +18,7 @@ from expressnet_jax.main import TASKS
 from expressnet_jax.training.mesh import make_mesh
 from expressnet_jax.training.network import image_shape, make_model
 from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import check, make_plan
+from expressnet_jax.training.setup import check, count_steps
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_multi_step
 from expressnet_jax.training.targets import learned_fields, main_target, make_heads
@@ -65,7 +65,7 @@ def test_its_values_are_valid(path, monkeypatch):
 def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     config = load(path).get_config()
     split = array_split(config.train.batch_size * 4, size=12)
-    plan = make_plan(config, len(split))
+    plan = count_steps(config, len(split))
     assert plan.total == round(config.train.epochs * 4) and plan.evaluate_every >= 1 and plan.save_every >= 1
     main = main_target(config)
     fields = {main: Field("class", (len(split.classes),), split.classes)}

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from expressnet_jax.inference.crop import cut_face, tilt
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 
 PLAIN = {"align": False, "equalize": False}
 ALIGNED = {"align": True, "equalize": False}
@@ -20,7 +20,7 @@ def found_at(centre, width, height, degrees=0.0):
     turn = math.radians(degrees)
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     marks = centre + EYES * math.sqrt(width * height) @ rotation.T
-    return Found((centre[0] - width / 2, centre[1] - height / 2, width, height), 1.0, marks.astype(np.float32))
+    return Detection((centre[0] - width / 2, centre[1] - height / 2, width, height), 1.0, marks.astype(np.float32))
 
 
 def waves(height, width):
@@ -106,14 +106,14 @@ def test_without_landmarks_or_when_told_so_it_is_not_turned():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_gray_crop_of_the_model_s_size_is_untouched(channels):
     gray = np.random.default_rng(0).integers(0, 256, (48, 48, 1), np.uint8)
-    whole = Found((0, 0, 48, 48), 1.0)
+    whole = Detection((0, 0, 48, 48), 1.0)
     cut = cut_face(np.repeat(gray, 3, axis=2), whole, None, 48, channels, **ALIGNED)
     np.testing.assert_array_equal(cut, np.repeat(gray, channels, axis=2))
 
 
 def test_a_box_of_whole_pixels_at_the_model_s_size_is_a_slice():
     picture = np.random.default_rng(1).integers(0, 256, (90, 100, 3), np.uint8)
-    cut = cut_face(picture, Found((20, 30, 48, 48), 1.0), 1.0, 48, 3, **ALIGNED)
+    cut = cut_face(picture, Detection((20, 30, 48, 48), 1.0), 1.0, 48, 3, **ALIGNED)
     np.testing.assert_array_equal(cut, picture[30:78, 20:68])
 
 
@@ -129,8 +129,8 @@ def test_beyond_the_picture_its_edge_goes_on(side, x, y):
     picture = cv2.resize(np.random.default_rng(2).integers(0, 256, (8, 8, 3), np.uint8), (side, side))
     more = round((max(abs(x), abs(y)) + 0.5) * side)
     padded = np.pad(picture, ((more, more), (more, more), (0, 0)), mode="edge")
-    cut = cut_face(picture, Found((x * side, y * side, side, side), 1.0), 1.0, 48, 3, **PLAIN)
-    inside = cut_face(padded, Found((x * side + more, y * side + more, side, side), 1.0), 1.0, 48, 3, **PLAIN)
+    cut = cut_face(picture, Detection((x * side, y * side, side, side), 1.0), 1.0, 48, 3, **PLAIN)
+    inside = cut_face(padded, Detection((x * side + more, y * side + more, side, side), 1.0), 1.0, 48, 3, **PLAIN)
     np.testing.assert_allclose(cut.astype(int), inside.astype(int), atol=1)
 
 
@@ -147,16 +147,16 @@ def test_a_face_in_a_panorama_is_cut():
     """OpenCV's warps stop at 32,766 pixels a side."""
     panorama = np.zeros((60, 40_000, 3), np.uint8)
     panorama[:, 35_000:35_060] = waves(60, 60)
-    for where in (Found((35_000, 0, 60, 60), 1.0), Found((35_005, 5, 50, 50), 1.0)):
+    for where in (Detection((35_000, 0, 60, 60), 1.0), Detection((35_005, 5, 50, 50), 1.0)):
         left, top, width, _ = where.box
-        part = Found((left - 34_900, top, width, width), 1.0)
+        part = Detection((left - 34_900, top, width, width), 1.0)
         wanted = cut_face(panorama[:, 34_900:35_160], part, 1.0, 48, 3, **PLAIN)
         np.testing.assert_allclose(cut_face(panorama, where, 1.0, 48, 3, **PLAIN).astype(int), wanted, atol=1)
 
 
 @pytest.mark.parametrize("box", [(10, 10, 0, 0), (10, 10, 0, 20), (10.5, 3.2, 0.1, 0.1), (-5, -5, -1, 3)])
 def test_a_box_of_no_area_gives_a_picture_nevertheless(box):
-    assert cut_face(waves(30, 40).astype(np.uint8), Found(box, 1.0), 1.15, 48, 1, **ALIGNED).shape == (48, 48, 1)
+    assert cut_face(waves(30, 40).astype(np.uint8), Detection(box, 1.0), 1.15, 48, 1, **ALIGNED).shape == (48, 48, 1)
 
 
 def test_equalize_spreads_the_histogram_of_gray():

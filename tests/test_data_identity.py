@@ -14,7 +14,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoint_io import BEST, LATEST, load_checkpoint
 from expressnet_jax.training.checkpoint_manager import saved_steps
 from expressnet_jax.training.data_identity import Learned, beside, check_same, in_words, seen_in_training
-from expressnet_jax.training.inference_checkpoint import write_slim
+from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
 from expressnet_jax.training.loop import other_data
 from runs import train, write_pictures
 
@@ -215,7 +215,7 @@ def test_a_checkpoint_without_its_run_knows_the_set_that_it_was_trained_on(run, 
     np.testing.assert_array_equal(seen_in_training(alone, prepared, "all", split)["labelled"], expected)
     other = prepare("folder", write_pictures(tmp_path / "more", {"": 3}), tmp_path / "data")
     assert seen_in_training(alone, other, "all", other.split("all")) is None
-    slim = load_checkpoint(write_slim(whole, tmp_path / "slim"))
+    slim = load_checkpoint(write_inference_checkpoint(whole, tmp_path / "slim"))
     assert [each["source"] for each in slim.metadata["trained_on"]] == [""]
 
 

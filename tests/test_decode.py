@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from expressnet_jax.data.decode import _reduction, decode, decode_all, encode_png, jpeg_size, storable
+from expressnet_jax.data.decode import _reduction, decode, decode_all, encode_png, jpeg_size, validate_and_encode
 from expressnet_jax.errors import UserError
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8)
@@ -86,7 +86,7 @@ def test_exif_orientation_is_applied_in_storing_and_in_decoding():
     data = encoded(COLOUR, exif=exif)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
     assert upright.shape == (14, 10, 3)
-    stored, pixels = storable(data, 3, None)
+    stored, pixels = validate_and_encode(data, 3, None)
     np.testing.assert_array_equal(pixels, upright)
     np.testing.assert_array_equal(decode(stored, None, 3), upright)
 
@@ -99,14 +99,14 @@ def test_decoding_rubbish_is_a_user_error(data):
 
 def test_plain_png_and_jpeg_are_stored_as_they_are():
     for data in (encoded(COLOUR), encoded(COLOUR, "JPEG")):
-        assert storable(data, 3, (10, 14))[0] == data
-        assert storable(data, None, None)[0] == data
+        assert validate_and_encode(data, 3, (10, 14))[0] == data
+        assert validate_and_encode(data, None, None)[0] == data
 
 
 @pytest.mark.parametrize("format", ["BMP", "TIFF", "WEBP"])
 def test_other_formats_become_png_with_the_same_pixels(format):
     options = {"lossless": True} if format == "WEBP" else {}
-    stored, pixels = storable(encoded(COLOUR, format, **options), 3, None)
+    stored, pixels = validate_and_encode(encoded(COLOUR, format, **options), 3, None)
     assert stored.startswith(b"\x89PNG")
     np.testing.assert_array_equal(pixels, COLOUR)
     np.testing.assert_array_equal(decode(stored, None, 3), COLOUR)
@@ -114,20 +114,20 @@ def test_other_formats_become_png_with_the_same_pixels(format):
 
 def test_a_file_is_read_and_its_suffix_not_believed(tmp_path):
     (tmp_path / "a.jpg").write_bytes(encoded(GRAY))
-    stored, pixels = storable(tmp_path / "a.jpg", 1, None)
+    stored, pixels = validate_and_encode(tmp_path / "a.jpg", 1, None)
     assert stored == encoded(GRAY)
     np.testing.assert_array_equal(pixels, GRAY)
 
 
 def test_arrays_are_stored_as_png():
     for pixels in (COLOUR, GRAY, GRAY[..., 0]):
-        stored, shaped = storable(pixels, None, None)
+        stored, shaped = validate_and_encode(pixels, None, None)
         np.testing.assert_array_equal(decode(stored, None, shaped.shape[2]), pixels.reshape(shaped.shape))
 
 
 def test_sixteen_bits_keep_their_upper_eight():
     deep = GRAY[..., 0].astype(np.uint16) * 257
-    _, pixels = storable(encoded(deep), 1, None)
+    _, pixels = validate_and_encode(encoded(deep), 1, None)
     np.testing.assert_array_equal(pixels, GRAY)
 
 
@@ -135,26 +135,26 @@ def test_sixteen_bits_keep_their_upper_eight():
 def test_unusual_modes_become_colour(mode):
     data = encoded(COLOUR, "TIFF" if mode == "CMYK" else "PNG", mode=mode)
     reference = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    np.testing.assert_array_equal(storable(data, 3, None)[1], reference)
+    np.testing.assert_array_equal(validate_and_encode(data, 3, None)[1], reference)
 
 
 def test_a_transparent_palette_raises_no_warning():
     image = Image.fromarray(COLOUR).quantize(8)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", transparency=bytes(range(8)))
-    assert storable(buffer.getvalue(), 3, None)[1].shape == COLOUR.shape
+    assert validate_and_encode(buffer.getvalue(), 3, None)[1].shape == COLOUR.shape
 
 
 def test_three_equal_channels_count_as_gray_and_real_colour_does_not():
-    stored, pixels = storable(encoded(GRAY.repeat(3, 2)), 1, None)
+    stored, pixels = validate_and_encode(encoded(GRAY.repeat(3, 2)), 1, None)
     np.testing.assert_array_equal(pixels, GRAY)
     assert Image.open(io.BytesIO(stored)).mode == "L"
     with pytest.raises(UserError, match="colour where gray is declared"):
-        storable(encoded(COLOUR), 1, None)
+        validate_and_encode(encoded(COLOUR), 1, None)
 
 
 def test_gray_is_repeated_where_colour_is_declared():
-    stored, pixels = storable(encoded(GRAY), 3, None)
+    stored, pixels = validate_and_encode(encoded(GRAY), 3, None)
     np.testing.assert_array_equal(pixels, GRAY.repeat(3, 2))
     assert Image.open(io.BytesIO(stored)).mode == "RGB"
 
@@ -162,23 +162,23 @@ def test_gray_is_repeated_where_colour_is_declared():
 @pytest.mark.parametrize("cut", [8, 40, 300])
 def test_a_truncated_png_is_refused(cut):
     with pytest.raises(UserError, match="truncated"):
-        storable(encoded(COLOUR)[:-cut], 3, None)
+        validate_and_encode(encoded(COLOUR)[:-cut], 3, None)
 
 
 def test_a_truncated_jpeg_is_refused():
     with pytest.raises(UserError, match="truncated"):
-        storable(encoded(COLOUR.repeat(8, 0).repeat(8, 1), "JPEG")[:-400], 3, None)
+        validate_and_encode(encoded(COLOUR.repeat(8, 0).repeat(8, 1), "JPEG")[:-400], 3, None)
 
 
 def test_a_wrong_size_is_refused():
     with pytest.raises(UserError, match="10x14, not 48x48"):
-        storable(encoded(COLOUR), 3, (48, 48))
+        validate_and_encode(encoded(COLOUR), 3, (48, 48))
 
 
 @pytest.mark.parametrize("pixels", [COLOUR.astype(float), np.zeros((4, 4, 2), np.uint8)])
 def test_arrays_that_are_no_picture_are_refused(pixels):
     with pytest.raises(UserError, match="not uint8"):
-        storable(pixels, None, None)
+        validate_and_encode(pixels, None, None)
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])

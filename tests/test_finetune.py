@@ -21,7 +21,7 @@ from expressnet_jax.data import synthetic
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.prepare import load, prepare
-from expressnet_jax.data.selection import choose
+from expressnet_jax.data.selection import select_splits
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.finetune import commands as command
 from expressnet_jax.finetune import comparison, crop_faces
@@ -29,7 +29,7 @@ from expressnet_jax.finetune.commands import Request, add_command
 from expressnet_jax.finetune.comparison import repeated, sign_test
 from expressnet_jax.finetune.crop_faces import Cutting, store_faces
 from expressnet_jax.finetune.recipe import make_config, scale
-from expressnet_jax.inference.detector import Detector, Found, make_detector
+from expressnet_jax.inference.detector import Detection, Detector, make_detector
 from expressnet_jax.inference.onnx_predict import onnx_predict
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.registry import create_model
@@ -60,7 +60,7 @@ class Marker:
         self.calls += 1
         other = (np.abs(image.astype(int) - GREEN).sum(2) > 60).astype(np.uint8)
         count, _, boxes, _ = cv2.connectedComponentsWithStats(other)
-        return [Found(tuple(map(float, boxes[i][:4])), 0.9) for i in range(1, count) if boxes[i][4] > 100]
+        return [Detection(tuple(map(float, boxes[i][:4])), 0.9) for i in range(1, count) if boxes[i][4] > 100]
 
 
 def face(index, side, style="a"):
@@ -211,7 +211,7 @@ def test_persons_of_a_csv_are_held_out_whole(tmp_path):
         csv.writer(file).writerows([("path", "label", "subject"), *rows])
     samples, seen = cut(source, tmp_path / "out/faces")
     listed = crop_faces.write_lists(samples, seen, {}, tmp_path / "out")
-    chosen = choose(prepare("folder", listed, tmp_path / "data", name="mine"), holdout=0.2)
+    chosen = select_splits(prepare("folder", listed, tmp_path / "data", name="mine"), holdout=0.2)
     sides = [set(map(str, split.subjects)) for split in (chosen.train, chosen.select)]
     assert not sides[0] & sides[1] and sides[0] | sides[1] == {f"person {i}" for i in range(5)}
     assert chosen.train.classes == ("bored", "happy")
@@ -319,7 +319,7 @@ def test_the_onnx_file_predicts_what_the_checkpoint_predicts(tuned):
     asked, report = tuned
     checkpoint = load_checkpoint(asked.output / "runs" / report["run"])
     data = load("own_faces", asked.output / "data")
-    heldout = choose(data, holdout=0.3).select
+    heldout = select_splits(data, holdout=0.3).select
     images = decode_all(heldout, SIDE, 1)
     exported = onnx_predict(asked.output / "model.onnx")
     probabilities = exported(images)

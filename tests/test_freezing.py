@@ -7,7 +7,7 @@ import pytest
 
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.network import image_classifier
-from expressnet_jax.training.freezing import all_but, both, thawing
+from expressnet_jax.training.freezing import gradual_unfreezing, intersect, trainable_except
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
 from expressnet_jax.training.step import make_train_step
@@ -31,14 +31,18 @@ LAYERS = ("stem", "middle", "top")
     ],
 )
 def test_layers_thaw_from_the_head_down(schedule, expected):
-    assert thawing(LAYERS, *schedule) == [(first, frozenset(names.split())) for first, names in expected]
+    assert gradual_unfreezing(LAYERS, *schedule) == [(first, frozenset(names.split())) for first, names in expected]
 
 
 def test_what_two_masks_allow_is_what_both_allow():
     params = {"backbone": {"stem": 1, "top": 2}, "head": 3}
-    stem, head = all_but({"stem"}), lambda tree: jax.tree.map(lambda leaf: leaf != 3, tree)
-    assert both(stem, head)(params) == {"backbone": {"stem": False, "top": True}, "head": False}
-    assert both(None, head) is head and both(stem, None) is stem and both(None, all_but(())) is None
+    stem, head = trainable_except({"stem"}), lambda tree: jax.tree.map(lambda leaf: leaf != 3, tree)
+    assert intersect(stem, head)(params) == {"backbone": {"stem": False, "top": True}, "head": False}
+    assert (
+        intersect(None, head) is head
+        and intersect(stem, None) is stem
+        and intersect(None, trainable_except(())) is None
+    )
 
 
 def test_frozen_layers_stay_bit_for_bit_and_cost_no_gradient():
@@ -57,7 +61,7 @@ def test_frozen_layers_stay_bit_for_bit_and_cost_no_gradient():
         "expression": np.arange(8) % 3,
     }
     flops = {}
-    for name, learns in (("all", None), ("some", all_but(frozen))):
+    for name, learns in (("all", None), ("some", trainable_except(frozen))):
         step = jax.jit(make_train_step(task, optimizer, schedule, learns=learns)).lower(state, batch).compile()
         flops[name] = step.cost_analysis()["flops"]
     after, _ = step(state, batch)

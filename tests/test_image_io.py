@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from expressnet_jax.data import image_io
-from expressnet_jax.data.decode import decode, storable
+from expressnet_jax.data.decode import decode, validate_and_encode
 from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.images import read_picture
@@ -61,7 +61,7 @@ def on_white(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def both(content: bytes) -> np.ndarray:
     """What training sees, which prediction must see too."""
-    stored, validated = storable(content, 3, None)
+    stored, validated = validate_and_encode(content, 3, None)
     trained = decode(stored, None, 3)
     assert np.abs(trained.astype(int) - validated).max() <= 2  # two builds of one JPEG decoder
     np.testing.assert_array_equal(read_picture(content), validated)
@@ -131,12 +131,12 @@ def test_colour_comes_back_nearly_from_formats_that_lose(name):
 
 @pytest.mark.parametrize("name", ["jpeg", "progressive jpeg", "jpeg exif", "jpeg exif before xmp", "mpo"])
 def test_a_jpeg_that_opencv_sees_alike_is_stored_as_it_is(name):
-    assert storable(NEAR[name], 3, None)[0] == NEAR[name]
+    assert validate_and_encode(NEAR[name], 3, None)[0] == NEAR[name]
 
 
 @pytest.mark.parametrize("name", ["jpeg xmp attribute", "cmyk jpeg"])
 def test_a_jpeg_that_opencv_sees_otherwise_becomes_png(name):
-    assert storable(NEAR[name], 3, None)[0].startswith(b"\x89PNG")
+    assert validate_and_encode(NEAR[name], 3, None)[0].startswith(b"\x89PNG")
 
 
 TRANSPARENT = {
@@ -182,7 +182,7 @@ GRAYS = {
 @pytest.mark.parametrize("name", GRAYS)
 def test_gray_of_any_depth_stays_gray_and_bright(name):
     np.testing.assert_array_equal(both(GRAYS[name]), GRAY[..., None].repeat(3, 2))
-    stored, pixels = storable(GRAYS[name], None, None)
+    stored, pixels = validate_and_encode(GRAYS[name], None, None)
     assert pixels.shape == (48, 64, 1)
     np.testing.assert_array_equal(decode(stored, None, 1), pixels)
 
@@ -221,7 +221,7 @@ for _format in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", 
 def test_what_is_refused_is_refused_in_both_with_one_line(name):
     content, message = REFUSED[name]
     with pytest.raises(UserError) as trained:
-        storable(content, 3, None)
+        validate_and_encode(content, 3, None)
     with pytest.raises(UserError) as predicted:
         read_picture(content, "face.jpg")
     assert message in str(trained.value) and "\n" not in str(trained.value)

@@ -18,7 +18,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint_io import BEST, LATEST, describe, find_checkpoint, load_checkpoint
 from expressnet_jax.training.checkpoint_manager import Checkpoints
-from expressnet_jax.training.inference_checkpoint import write_slim
+from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
 from expressnet_jax.training.state import TrainState
 from weights import drawn_weights
 
@@ -122,7 +122,7 @@ def test_nothing_in_a_checkpoint_is_pickled(trained):
 def test_a_slim_copy_predicts_the_same_and_says_nothing_of_the_machine(trained, tmp_path):
     whole = load_checkpoint(trained[0])
     config = whole.metadata["config"] | {"init_from": "/somewhere/runs/before"}
-    slim = write_slim(whole._replace(metadata=whole.metadata | {"config": config}), tmp_path / "slim")
+    slim = write_inference_checkpoint(whole._replace(metadata=whole.metadata | {"config": config}), tmp_path / "slim")
     found = load_checkpoint(slim)
     jax.tree.map(np.testing.assert_array_equal, found.variables, whole.variables)
     assert (found.classes, found.image_shape) == (whole.classes, whole.image_shape)
@@ -130,4 +130,4 @@ def test_a_slim_copy_predicts_the_same_and_says_nothing_of_the_machine(trained, 
     size = lambda folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     assert size(slim) < 0.7 * size(whole.path)
     with pytest.raises(UserError, match="is there already"):
-        write_slim(whole, slim)
+        write_inference_checkpoint(whole, slim)

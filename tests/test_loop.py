@@ -14,7 +14,7 @@ from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.training import classification
 from expressnet_jax.training.checkpoint_io import BEST, LATEST
 from expressnet_jax.training.checkpoint_manager import Checkpoints, saved_steps
-from expressnet_jax.training.loop import Meter, StopSignal, all_finite
+from expressnet_jax.training.loop import MetricAccumulator, StopSignal, all_finite
 from expressnet_jax.training.writers import MetricsFile
 from runs import arrays, history, train
 
@@ -85,7 +85,7 @@ def test_it_goes_on_with_more_steps_a_dispatch(tmp_path, reference, tiny_config)
 
 
 def test_stopped_half_way_it_goes_on_to_the_same_bits(tmp_path, reference, tiny_config, monkeypatch):
-    add = Meter.add
+    add = MetricAccumulator.add
 
     def stop_at_five(self, step, metrics):
         add(self, step, metrics)
@@ -93,7 +93,7 @@ def test_stopped_half_way_it_goes_on_to_the_same_bits(tmp_path, reference, tiny_
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Meter, "add", stop_at_five)
+        patch.setattr(MetricAccumulator, "add", stop_at_five)
         with pytest.raises(Interrupted, match="stopped at step 5 by SIGTERM") as stopped:
             train(tiny_config(**SHORT), tmp_path)
     assert stopped.value.signum == signal.SIGTERM and stopped.value.step == 5
@@ -175,7 +175,7 @@ def metrics(*losses):
 
 
 def test_the_first_step_that_is_not_finite_is_named():
-    meter = Meter(16, 4, 4, NoCheckpoints())
+    meter = MetricAccumulator(16, 4, 4, NoCheckpoints())
     meter.add(6, metrics(1.0, 2.0))
     assert meter.read(State)["loss"] == 1.5
     meter.add(8, metrics(1.0, 2.0))
@@ -188,7 +188,7 @@ def test_the_first_step_that_is_not_finite_is_named():
 def test_weights_that_overflowed_after_a_finite_loss_are_found(part):
     state = State()
     setattr(state, part, {"kernel": np.array([1, np.inf], np.float32)})
-    meter = Meter(16, 4, 4, NoCheckpoints())
+    meter = MetricAccumulator(16, 4, 4, NoCheckpoints())
     meter.add(5, metrics(1.0))
     with pytest.raises(UserError, match="step 5: the loss, its gradient or a weight is not finite"):
         meter.read(state)

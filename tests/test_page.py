@@ -15,7 +15,7 @@ import pytest
 from expressnet_jax.data.synthetic import generate
 from expressnet_jax.inference import annotate, centerface
 from expressnet_jax.inference.crop import FINEST, cut_face
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 from expressnet_jax.inference.smoothing import Smoother
 from expressnet_jax.web import commands as web
 from page_helpers import assert_alike, texture
@@ -114,7 +114,7 @@ def test_cut_faces_are_pythons_to_the_last_bit(node, channels):
         (20, 30, 640, 600),
     ]
     faces = [
-        Found(box, 1.0, np.array([(0, 0), (np.cos(turn), np.sin(turn)), (0, 1), (0, 2), (1, 2)], np.float32))
+        Detection(box, 1.0, np.array([(0, 0), (np.cos(turn), np.sin(turn)), (0, 1), (0, 2), (1, 2)], np.float32))
         for box, turn in itertools.product(boxes, (0.0, 0.3, -1.2))
     ]
     script = """import { cutSquare, cutWhole, squareOf } from "./cut.js";

@@ -13,7 +13,7 @@ import pytest
 from chromium import CHROMIUM, Browser
 from expressnet_jax.data.synthetic import generate
 from expressnet_jax.inference.crop import cut_face
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 from expressnet_jax.inference.images import read_picture
 from expressnet_jax.web import commands as web
 from page_helpers import assert_alike, serving, texture
@@ -70,7 +70,7 @@ def test_what_is_no_picture_and_what_has_no_face_is_said(browser, server, predic
     assert browser.show(tmp_path / "crop.png") == "No face found in crop.png."
     browser.value("document.getElementById('whole').click()")
     browser.until("document.querySelectorAll('.box').length === 1")
-    whole = predictor.describe(crop, [Found((0, 0, 60, 60), 1.0)])[0]
+    whole = predictor.describe(crop, [Detection((0, 0, 60, 60), 1.0)])[0]
     row = predictor.model(
         cut_face(crop, None, None, *predictor.model.image_shape[1:], align=True, equalize=False)[None]
     )

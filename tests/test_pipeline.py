@@ -10,13 +10,13 @@ import pytest
 from expressnet_jax.data import pipeline
 from expressnet_jax.data.pipeline import (
     READERS,
-    OrderedBatches,
-    PicturesInMemory,
-    StreamedPictures,
+    EvalLoader,
+    InMemoryImages,
+    StreamedImages,
     choose_reader,
-    fetch,
-    make_feed,
-    ordered_batches,
+    gather_inputs,
+    make_eval_batches,
+    make_train_loader,
 )
 from expressnet_jax.data.sampling import Balanced, Uniform
 from expressnet_jax.errors import UserError
@@ -38,7 +38,7 @@ def feed_of(split, mesh_of):
             "targets": {"expression": split.labels.astype(np.int32), "votes": split.votes},
             "mesh": mesh_of(4),
         } | options
-        return make_feed(split, sampler or Uniform(len(split), BATCH, 1), reader=reader, **options)
+        return make_train_loader(split, sampler or Uniform(len(split), BATCH, 1), reader=reader, **options)
 
     return make
 
@@ -48,7 +48,7 @@ def steps_of(feed, first=0):
     for dispatch in feed.start(first):
         for s in range(len(dispatch["expression"])):
             step = jax.tree.map(lambda x, s=s: x[s], dispatch)
-            yield jax.tree.map(np.asarray, fetch(feed.table, step))
+            yield jax.tree.map(np.asarray, gather_inputs(feed.table, step))
 
 
 def assert_equal(ours, theirs):
@@ -146,16 +146,16 @@ def test_without_targets_there_is_the_class_alone(feed_of):
 
 def test_fetch_takes_pictures_out_of_the_table():
     table = jnp.arange(24, dtype=jnp.uint8).reshape(6, 2, 2, 1)
-    batch = fetch(table, {"index": jnp.array([5, 0, 5])})
+    batch = gather_inputs(table, {"index": jnp.array([5, 0, 5])})
     np.testing.assert_array_equal(batch["image"], np.asarray(table)[[5, 0, 5]])
-    assert fetch(None, {"image": 1}) == {"image": 1}
+    assert gather_inputs(None, {"image": 1}) == {"image": 1}
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 21, 32])
 @pytest.mark.parametrize("streamed", [True, False])
 def test_ordered_batches_bring_every_example_once_and_pad_the_rest(split, batch_size, streamed):
-    pictures = StreamedPictures(split, (12, 12, 3)) if streamed else PicturesInMemory(split.images)
-    ordered = OrderedBatches(pictures, split.labels, batch_size)
+    pictures = StreamedImages(split, (12, 12, 3)) if streamed else InMemoryImages(split.images)
+    ordered = EvalLoader(pictures, split.labels, batch_size)
     batches = list(ordered.batches(threads=2))
     assert len(batches) == len(ordered) == -(-21 // batch_size)
     assert {batch["image"].shape for batch in batches} == {(batch_size, 12, 12, 3)}
@@ -169,10 +169,10 @@ def test_ordered_batches_bring_every_example_once_and_pad_the_rest(split, batch_
 
 
 def test_a_split_is_streamed_for_evaluation_where_memory_is_short(split, monkeypatch):
-    in_memory = ordered_batches(split, 8, shape=(12, 12, 3))
+    in_memory = make_eval_batches(split, 8, shape=(12, 12, 3))
     monkeypatch.setattr(pipeline, "_free_memory", lambda: 100)
-    streamed = ordered_batches(split, 8, shape=(12, 12, 3))
-    assert isinstance(in_memory.pictures, PicturesInMemory) and isinstance(streamed.pictures, StreamedPictures)
+    streamed = make_eval_batches(split, 8, shape=(12, 12, 3))
+    assert isinstance(in_memory.pictures, InMemoryImages) and isinstance(streamed.pictures, StreamedImages)
     assert_equal(list(in_memory.batches()), list(streamed.batches()))
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from expressnet_jax import Predictor
 from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 from expressnet_jax.inference.onnx_predict import onnx_predict
 from expressnet_jax.inference.predictor import MOST_FACES, SHIPPED, WEIGHTS, load_model
 
@@ -148,7 +148,7 @@ def test_each_face_of_a_crowd_gets_its_own_answer(model):
     bare = crops(MOST_FACES + 5)
     wall = np.repeat(np.hstack(list(bare)), 3, axis=2)
     predictor = Predictor(model, threads=1)
-    found = [Found((48.0 * i, 0.0, 48.0, 48.0), 1 - i / 1000) for i in range(len(bare))]
+    found = [Detection((48.0 * i, 0.0, 48.0, 48.0), 1 - i / 1000) for i in range(len(bare))]
     predictor.detector = predictor.detector._replace(margin=1.0)
     faces = predictor.describe(wall, found)
     for crop, each, face in zip(bare, found, faces, strict=True):
@@ -175,7 +175,7 @@ def test_the_smallest_and_the_thinnest_pictures_pass(model, detector):
 def test_a_face_half_outside_is_cut_off_and_answered(model):
     predictor = Predictor(model, threads=1)
     for box in ((-60.0, 10.0, 100.0, 120.0), (150.0, 150.0, 90.0, 90.0), (500.0, 500.0, 50.0, 60.0)):
-        [face] = predictor.describe(drawn(), [Found(box, 0.9)])
+        [face] = predictor.describe(drawn(), [Detection(box, 0.9)])
         assert "cut_off" in face.flags and abs(sum(face.probabilities.values()) - 1) < 1e-5
 
 
@@ -188,8 +188,8 @@ def test_align_and_equalize_change_what_the_network_is_shown(model):
     for align in (True, False):
         cut = Predictor(model, align=align, threads=1).cut
         upright, tilted = (
-            cut(image, [Found(box, 1, eyes)]),
-            cut(turned, [Found(box, 1, eyes @ turn[:, :2].T + turn[:, 2])]),
+            cut(image, [Detection(box, 1, eyes)]),
+            cut(turned, [Detection(box, 1, eyes @ turn[:, :2].T + turn[:, 2])]),
         )
         alike[align] = np.corrcoef(upright.ravel(), tilted.ravel())[0, 1]
     assert alike[True] > 0.98 and alike[False] < 0.9

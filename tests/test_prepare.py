@@ -23,7 +23,7 @@ import tensorflow_datasets as tfds
 from expressnet_jax.data import prepare as module
 from expressnet_jax.data.datasets import DATASETS, base, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.decode import decode, decode_all, storable
+from expressnet_jax.data.decode import decode, decode_all, validate_and_encode
 from expressnet_jax.data.prepare import default_data_dir, load, prepare
 from expressnet_jax.data.prepared import Columns
 from expressnet_jax.errors import UserError
@@ -227,7 +227,7 @@ def test_the_same_call_goes_on_behind_the_files_that_are_whole(tmp_path, monkeyp
             checked.append(image)
             if len(checked) > limit:
                 raise RuntimeError("enough")
-            return storable(image, *declared)
+            return validate_and_encode(image, *declared)
 
         return check
 
@@ -252,7 +252,7 @@ def test_skipped_images_are_counted_by_the_call_that_goes_on(tmp_path, monkeypat
             raise UserError("torn")
         if number >= calls["left"]:
             raise KeyboardInterrupt
-        return storable(image, channels, size)
+        return validate_and_encode(image, channels, size)
 
     monkeypatch.setattr(base, "storable", reading)
     with pytest.raises(KeyboardInterrupt):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import cv2
 import pytest
-from painted_videos import write_video
 
 from expressnet_jax.data.synthetic import generate
+from painted_videos import write_video
 from runs import CONFIG, SETTINGS, one_device
 from watched import STRACE, outside, watch
 

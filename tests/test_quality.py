@@ -8,7 +8,7 @@ import pytest
 
 from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.inference.covered import mouth_covered, upright
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 from expressnet_jax.inference.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
 
 PICTURE = np.zeros((200, 300, 3), np.uint8)
@@ -20,7 +20,7 @@ def face(side=48, channels=1, index=0):
 
 
 def of(drawn=None, box=BOX, landmarks=None):
-    return flags(PICTURE, Found(box, 0.9, landmarks), face() if drawn is None else drawn)
+    return flags(PICTURE, Detection(box, 0.9, landmarks), face() if drawn is None else drawn)
 
 
 def test_a_good_face_has_none():

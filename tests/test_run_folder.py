@@ -13,7 +13,7 @@ import pytest
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoint_io import BEST, LATEST
-from expressnet_jax.training.workdir import FREE_TO_CHANGE, RunFolder, differences, disk_errors
+from expressnet_jax.training.workdir import FREE_TO_CHANGE, Workdir, differences, disk_errors
 
 HOLD = """
 import sys
@@ -37,7 +37,7 @@ def checkpointed(workdir, step=3):
 
 
 def opened(workdir, config):
-    with closing(RunFolder(workdir, config)) as folder:
+    with closing(Workdir(workdir, config)) as folder:
         return folder
 
 
@@ -69,7 +69,7 @@ def test_a_refusal_gives_the_folder_free_at_once(tmp_path):
     opened(tmp_path, config())
     checkpointed(tmp_path)
     with pytest.raises(UserError) as refusal:  # kept, and with it the traceback that holds the refused folder
-        RunFolder(tmp_path, config(seed=9))
+        Workdir(tmp_path, config(seed=9))
     opened(tmp_path, config())
     assert "another config" in str(refusal.value)
 
@@ -81,7 +81,7 @@ def test_one_process_at_a_time(tmp_path):
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(UserError, match="another run trains in it"):
-            RunFolder(tmp_path, {})
+            Workdir(tmp_path, {})
     finally:
         holder.kill()
         holder.communicate()
@@ -98,9 +98,9 @@ def test_a_damaged_config_is_named(tmp_path):
 def test_a_folder_that_can_not_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"--workdir .*file: .*give a folder that can be written"):
-        RunFolder(tmp_path / "file", config())
+        Workdir(tmp_path / "file", config())
     with pytest.raises(UserError, match="--workdir"):
-        RunFolder(tmp_path / "file" / "below", config())
+        Workdir(tmp_path / "file" / "below", config())
 
 
 def test_locks_that_the_disk_does_not_know_are_not_another_run(tmp_path, monkeypatch):
@@ -109,7 +109,7 @@ def test_locks_that_the_disk_does_not_know_are_not_another_run(tmp_path, monkeyp
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises((UserError, OSError)) as refusal:
-        RunFolder(tmp_path, config())
+        Workdir(tmp_path, config())
     assert "another run" not in str(refusal.value)
 
 
@@ -158,5 +158,5 @@ def test_other_errors_pass_as_they_are(tmp_path, error):
 def test_a_name_that_is_no_utf_8_is_refused_before_anything_is_written(tmp_path):
     """As the argument reads in a locale of another encoding; the library of checkpoints takes UTF-8 alone."""
     with pytest.raises(UserError, match=r"--workdir .*l\?uf: not a name in UTF-8, .* set PYTHONUTF8=1"):
-        RunFolder(tmp_path / "l\udce4uf", {})
+        Workdir(tmp_path / "l\udce4uf", {})
     assert not any(tmp_path.iterdir())

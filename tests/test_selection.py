@@ -7,10 +7,10 @@ import pytest
 
 from expressnet_jax.config import default
 from expressnet_jax.data import selection
-from expressnet_jax.data.selection import Chosen, choose
+from expressnet_jax.data.selection import Splits, select_splits
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
-from expressnet_jax.training.setup import Data
+from expressnet_jax.training.setup import TrainData
 
 
 @dataclass
@@ -47,13 +47,13 @@ def without_subjects(shelf):
 
 
 def test_the_official_validation_split_selects(official):
-    chosen = choose(official)
+    chosen = select_splits(official)
     assert chosen.train is official.parts["train"] and chosen.select is official.parts["validation"]
     assert (chosen.train_name, chosen.select_name, chosen.dropped) == ("train", "validation", 0)
 
 
 def test_without_one_a_tenth_of_the_subjects_selects(whole):
-    chosen = choose(whole)
+    chosen = select_splits(whole)
     train, select = chosen.train, chosen.select
     assert not set(train.subjects) & set(select.subjects)
     np.testing.assert_array_equal(np.sort(np.r_[train.indices, select.indices]), np.arange(60))
@@ -63,22 +63,22 @@ def test_without_one_a_tenth_of_the_subjects_selects(whole):
 
 @pytest.mark.parametrize(("holdout", "share"), [(0.1, 6), (0.2, 12), (0.25, 15), (0.5, 30)])
 def test_a_share_is_held_out_where_subjects_are_unknown(whole, holdout, share):
-    chosen = choose(without_subjects(whole), holdout=holdout)
+    chosen = select_splits(without_subjects(whole), holdout=holdout)
     assert len(chosen.select) == share and len(chosen.train) == 60 - share
 
 
 def test_the_folds_together_select_every_example_once(whole):
-    selected = [choose(whole, folds=5, fold=fold).select.indices for fold in range(5)]
+    selected = [select_splits(whole, folds=5, fold=fold).select.indices for fold in range(5)]
     np.testing.assert_array_equal(np.sort(np.concatenate(selected)), np.arange(60))
 
 
 def test_folds_go_before_an_official_validation_split(official):
-    chosen = choose(official, folds=4, fold=1)
+    chosen = select_splits(official, folds=4, fold=1)
     assert chosen.select_name == "holdout of train" and len(chosen.train) + len(chosen.select) == 40
 
 
 def test_held_out_pictures_keep_their_labels_and_keys(whole):
-    select = choose(whole, folds=3).select
+    select = select_splits(whole, folds=3).select
     np.testing.assert_array_equal(select.labels, whole.parts["all"].labels[select.indices])
     assert select.keys[0] == f"row {select.indices[0]}"
 
@@ -86,9 +86,9 @@ def test_held_out_pictures_keep_their_labels_and_keys(whole):
 def test_leaks_are_left_out_by_their_place_in_the_official_split(official, monkeypatch):
     report = {"leaks": {"train": [0, 3, 39], "test": [1]}, "leaked": {}}
     monkeypatch.setattr(selection, "load_audit", lambda prepared: report)
-    chosen = choose(official, drop_leaks=True)
+    chosen = select_splits(official, drop_leaks=True)
     assert chosen.dropped == 3 and not {0, 3, 39} & set(chosen.train.indices)
-    held = choose(official, drop_leaks=True, folds=4)
+    held = select_splits(official, drop_leaks=True, folds=4)
     assert not {0, 3, 39} & set(held.train.indices)
     assert held.dropped == 3 - len({0, 3, 39} & set(held.select.indices))
 
@@ -96,7 +96,7 @@ def test_leaks_are_left_out_by_their_place_in_the_official_split(official, monke
 def test_leaks_can_only_be_dropped_after_an_audit(official, monkeypatch):
     monkeypatch.setattr(selection, "load_audit", lambda prepared: None)
     with pytest.raises(UserError, match="run `expressnet audit faces` first"):
-        choose(official, drop_leaks=True)
+        select_splits(official, drop_leaks=True)
 
 
 @pytest.mark.parametrize(
@@ -118,25 +118,25 @@ def test_leaks_can_only_be_dropped_after_an_audit(official, monkeypatch):
 )
 def test_a_wrong_choice_is_refused(official, options, message):
     with pytest.raises(UserError, match=message):
-        choose(official, **options)
+        select_splits(official, **options)
 
 
 def test_empty_and_one_sided_splits_are_refused(official, array_split):
     train, validation = official.parts["train"], official.parts["validation"]
     with pytest.raises(UserError, match="faces: the training split is empty"):
-        choose(Shelf({"train": train.subset([]), "validation": validation}))
+        select_splits(Shelf({"train": train.subset([]), "validation": validation}))
     with pytest.raises(UserError, match="faces: the selection split is empty"):
-        choose(Shelf({"train": train, "validation": validation.subset([])}))
+        select_splits(Shelf({"train": train, "validation": validation.subset([])}))
     with pytest.raises(UserError, match="faces: every training example is 'anger'"):
-        choose(Shelf({"train": train.subset(np.flatnonzero(train.labels == 0)), "validation": validation}))
+        select_splits(Shelf({"train": train.subset(np.flatnonzero(train.labels == 0)), "validation": validation}))
 
 
 def test_a_class_that_only_selects_is_known(array_split):
     train, select = array_split(30), array_split(20, seed=1)
-    assert selection.unlearned(Chosen(train, select, "train", "validation", 0)) == {}
+    assert selection.unlearned(Splits(train, select, "train", "validation", 0)) == {}
     fear = 2
     train = train.subset(np.flatnonzero(train.labels != fear))
-    chosen = Chosen(train, select, "train", "validation", 0)
+    chosen = Splits(train, select, "train", "validation", 0)
     assert selection.unlearned(chosen) == {"fear": int((select.labels == fear).sum())}
     select = select.subset(np.flatnonzero(select.labels != fear))
     assert selection.unlearned(chosen._replace(select=select)) == {}  # nobody shows it
@@ -145,7 +145,7 @@ def test_a_class_that_only_selects_is_known(array_split):
 def test_a_run_warns_of_a_class_that_it_can_not_learn(array_split):
     train, select = array_split(30), array_split(20, seed=1)
     lines = lambda train: classification.lines(
-        default(), Data(None, Chosen(train, select, "train", "validation", 0), None)
+        default(), TrainData(None, Splits(train, select, "train", "validation", 0), None)
     )
     assert not any("warning" in line for line in lines(train))
     [line] = [line for line in lines(train.subset(np.flatnonzero(train.labels != 2))) if "warning" in line]

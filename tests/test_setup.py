@@ -10,8 +10,8 @@ from expressnet_jax.config import default
 from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
-from expressnet_jax.training.program import growth
-from expressnet_jax.training.setup import best_divisor, check, find_prepared, load_data, make_plan
+from expressnet_jax.training.program import resolution_schedule
+from expressnet_jax.training.setup import best_divisor, check, count_steps, find_prepared, load_data
 from expressnet_jax.training.targets import soft_targets
 from runs import train, write_pictures
 
@@ -160,15 +160,15 @@ def test_a_training_split_of_one_class_is_refused(tmp_path, tiny_config):
 def test_a_run_may_begin_with_smaller_pictures(tiny_config):
     config = tiny_config(train__grow_sizes=(16, 24), train__grow_until=(0.3, 0.75), model__name="expressnet_tiny")
     check(config)
-    plan = make_plan(config, 60)._replace(total=45, per_dispatch=1)
-    assert growth(config, plan) == [(0, 16), (14, 24), (34, 0)]
-    assert growth(config, plan._replace(per_dispatch=8)) == [(0, 16), (16, 24), (32, 0)]
+    plan = count_steps(config, 60)._replace(total=45, per_dispatch=1)
+    assert resolution_schedule(config, plan) == [(0, 16), (14, 24), (34, 0)]
+    assert resolution_schedule(config, plan._replace(per_dispatch=8)) == [(0, 16), (16, 24), (32, 0)]
     with pytest.raises(UserError, match=r"this model takes pictures of one size only; leave out train.grow_sizes=24"):
         check(tiny_config(train__grow_sizes=(24,), train__grow_until=(0.5,)))
 
 
 def test_a_plan_counts_steps(tiny_config):
-    plan = make_plan(tiny_config(train__epochs=2.0, eval__every_epochs=0.5, checkpoint__every_epochs=4.0), 60)
+    plan = count_steps(tiny_config(train__epochs=2.0, eval__every_epochs=0.5, checkpoint__every_epochs=4.0), 60)
     assert (plan.total, plan.per_epoch, plan.evaluate_every, plan.save_every) == (8, 3.75, 2, 15)
     assert best_divisor(8972) == 16 and best_divisor(64) == 32 and best_divisor(8971) == 16
 

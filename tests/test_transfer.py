@@ -11,7 +11,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Head
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint_io import Checkpoint
-from expressnet_jax.training.transfer import transplant
+from expressnet_jax.training.transfer import transfer_weights
 from weights import drawn_weights
 from weights import logits as logits_of
 
@@ -29,7 +29,7 @@ def checkpoint_of(name="expressnet_tiny", shape=(32, 32, 1), classes=CLASSES, he
 def moved(checkpoint, *, classes=CLASSES, shape=(32, 32, 1), head="linear", **wanted):
     wanted = {**checkpoint.metadata["model"], **wanted}
     model = create_model(wanted["name"], {"expression": Head((len(classes),), head)}, **wanted["options"])
-    return model, transplant(checkpoint, wanted, model, classes, shape, seed=1)
+    return model, transfer_weights(checkpoint, wanted, model, classes, shape, seed=1)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 1)).astype(np.float32)

@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 
 from expressnet_jax.evaluation.unsupervised_selection import (
     Sample,
-    certainty,
     density_ratio,
-    information,
+    mutual_information,
+    negative_entropy,
     source_accuracy,
     validate,
     weighted_accuracy,
@@ -20,10 +20,10 @@ P = RNG.dirichlet(np.full(4, 0.5), 50)
 
 def test_certainty_and_information_are_entropies_of_scipy():
     each = scipy.stats.entropy(P, axis=1).mean()
-    np.testing.assert_allclose(certainty(P), -each)
-    np.testing.assert_allclose(information(P), scipy.stats.entropy(P.mean(0)) - each)
-    np.testing.assert_allclose(information(np.eye(4)), np.log(4))
-    assert information(np.tile([0.0, 1.0], (9, 1))) == 0 == certainty(np.eye(2))
+    np.testing.assert_allclose(negative_entropy(P), -each)
+    np.testing.assert_allclose(mutual_information(P), scipy.stats.entropy(P.mean(0)) - each)
+    np.testing.assert_allclose(mutual_information(np.eye(4)), np.log(4))
+    assert mutual_information(np.tile([0.0, 1.0], (9, 1))) == 0 == negative_entropy(np.eye(2))
 
 
 def test_the_density_ratio_is_that_of_scikit_learns_logistic_regression():

@@ -52,7 +52,7 @@ def _is_layer(node: Any) -> bool:
     return isinstance(node, Mapping) and set(node) == {"mean", "var"}
 
 
-def settling(model: nn.Module, first: int) -> TrainStep:
+def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
     """(state, batch, seed) -> (state, metrics): no parameter moves; the running statistics of the network that is
     evaluated become those of the target pictures since step `first`, as evaluation sees them, each counted once.
 

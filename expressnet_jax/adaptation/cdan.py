@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.adaptation.dann import Discriminator, domain_loss, reversal_weight, reverse_gradient
-from expressnet_jax.adaptation.method import Glance, Method, Outcome, Seen
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput, ModelOutputs
 
 
 def multilinear_map(features: Array, probabilities: Array) -> Array:
@@ -38,15 +38,15 @@ def entropy_weights(probabilities: Array) -> Array:
 def method(entropy: bool = True, gamma: float = 10.0) -> Method:
     """A discriminator on features and predictions together; `entropy` makes it CDAN+E."""
 
-    def transfer(glance: Glance) -> Outcome:
+    def transfer(glance: MethodInputs) -> MethodOutput:
         weight = reversal_weight(glance.progress, gamma)
 
-        def judge(seen: Seen) -> tuple[Array, Array | float]:
+        def judge(seen: ModelOutputs) -> tuple[Array, Array | float]:
             p = jax.nn.softmax(seen.logits)
             joint = reverse_gradient(multilinear_map(seen.features, p), weight)
             return glance.beside("discriminator", joint), entropy_weights(p) if entropy else 1.0
 
         (source, source_weights), (target, target_weights) = judge(glance.source), judge(glance.target)
-        return Outcome(domain_loss(source, target, source_weights, target_weights), glance.loss_state)
+        return MethodOutput(domain_loss(source, target, source_weights, target_weights), glance.loss_state)
 
     return Method(transfer, loss_params=lambda size: {"discriminator": (Discriminator(), size.features * size.classes)})

@@ -28,9 +28,9 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def adapt_bench(arguments: argparse.Namespace) -> None:
     from expressnet_jax.adaptation import compare_methods
     from expressnet_jax.adaptation.registry import METHODS
-    from expressnet_jax.compile_cache import keep_compiled
+    from expressnet_jax.compile_cache import enable_compilation_cache
 
-    keep_compiled()
+    enable_compilation_cache()
     methods = tuple(name for name in METHODS if name != "supervised")
     overrides = dict(arguments.set)
     if arguments.data_dir:

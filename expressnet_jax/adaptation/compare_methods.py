@@ -24,7 +24,7 @@ from expressnet_jax.config import set_key
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
-from expressnet_jax.training.evaluate_checkpoint import assess
+from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.network import make_model, pretrained_variables
 from expressnet_jax.training.workdir import differences
@@ -135,4 +135,4 @@ def _restricted(config: ConfigDict, origin: Checkpoint, domains: Domains) -> Che
 
 def _untouched(checkpoint: Checkpoint, domains: Domains) -> dict[str, Any]:
     splits = zip(ROLES, (domains.seen, domains.heldout), strict=True)
-    return {"seed": None} | {role: assess(checkpoint, split).figures for role, split in splits}
+    return {"seed": None} | {role: evaluate_checkpoint(checkpoint, split).figures for role, split in splits}

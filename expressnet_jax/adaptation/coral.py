@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 def coral(source: Array, target: Array) -> Array:
@@ -30,9 +30,9 @@ def method() -> Method:
     """Covariances of features in units of their own size: else shrinking them all would be the shortest way to agree,
     and a loss of the fourth order in them leaves the bounds of any learning rate."""
 
-    def transfer(glance: Glance) -> Outcome:
+    def transfer(glance: MethodInputs) -> MethodOutput:
         source, target = glance.source.features, glance.target.features
         scale = jax.lax.rsqrt(jnp.square(jnp.concatenate([source, target])).mean() + 1e-12)
-        return Outcome(coral(scale * source, scale * target), glance.loss_state)
+        return MethodOutput(coral(scale * source, scale * target), glance.loss_state)
 
     return Method(transfer, weight=10.0)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 @jax.custom_vjp
@@ -76,9 +76,9 @@ def domain_loss(
 def method(gamma: float = 10.0) -> Method:
     """A discriminator on the features, behind a gradient reversal that grows over the run."""
 
-    def transfer(glance: Glance) -> Outcome:
+    def transfer(glance: MethodInputs) -> MethodOutput:
         weight = reversal_weight(glance.progress, gamma)
         judge = lambda seen: glance.beside("discriminator", reverse_gradient(seen.features, weight))
-        return Outcome(domain_loss(judge(glance.source), judge(glance.target)), glance.loss_state)
+        return MethodOutput(domain_loss(judge(glance.source), judge(glance.target)), glance.loss_state)
 
     return Method(transfer, loss_params=lambda size: {"discriminator": (Discriminator(), size.features)})

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from expressnet_jax.data import selection
-from expressnet_jax.data.labels import shared_classes, some
+from expressnet_jax.data.labels import shared_classes, shorten
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoint_io import Checkpoint
@@ -59,7 +59,7 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     source, chosen = data.prepared, data.chosen
     target = find_prepared(config, config.adapt.target, key="adapt.target")
     classes = common_classes(source, target, config.adapt.classes, origin)
-    aimed = selection.choose(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
+    aimed = selection.select_splits(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
     people = {person for run in origin.lineage for person in run.get("people", ())}
     (seen, seen_out), (heldout, heldout_out) = (_restrict(s, classes, people) for s in (aimed.train, aimed.select))
     left_out = dict(seen_out + heldout_out)
@@ -85,7 +85,7 @@ def common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], or
         raise UserError(f"adapt.classes: {', '.join(classes)} alone; give two or more of {', '.join(shared)}")
     if unknown := [name for name in classes if name not in origin.classes]:
         raise UserError(
-            f"init_from: {origin.path} does not know {unknown[0]}; it knows {some(origin.classes)};"
+            f"init_from: {origin.path} does not know {unknown[0]}; it knows {shorten(origin.classes)};"
             f" train it on {source.name} first, or leave the class out with adapt.classes"
         )
     return classes

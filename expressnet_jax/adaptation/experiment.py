@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.adaptation.adabn import settling
+from expressnet_jax.adaptation.adabn import recalibrate_batch_norm
 from expressnet_jax.adaptation.domains import Domains, labelled_examples, load_domains
 from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
 from expressnet_jax.adaptation.method import Method, Size
@@ -16,18 +16,18 @@ from expressnet_jax.adaptation.registry import make_method
 from expressnet_jax.adaptation.report import finish
 from expressnet_jax.data import sampling
 from expressnet_jax.data.decode import decode_examples
-from expressnet_jax.data.pipeline import JoinedFeeds, make_feed
+from expressnet_jax.data.pipeline import ZippedLoaders, make_train_loader
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.unsupervised_selection import Sample, validate
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.data_identity import Learned
-from expressnet_jax.training.experiment import Evaluate, Job
-from expressnet_jax.training.mesh import on_devices, whole
+from expressnet_jax.training.experiment import Evaluate, Experiment
+from expressnet_jax.training.mesh import replicated, shard_batch
 from expressnet_jax.training.network import image_shape, load_pretrained, make_model, pretrained_variables
 from expressnet_jax.training.program import build_program
-from expressnet_jax.training.setup import Plan, check, evaluation_batches, make_plan
+from expressnet_jax.training.setup import StepCounts, check, count_steps, make_eval_loader
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
 
@@ -35,7 +35,7 @@ METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accu
 SAMPLE = 1024  # pictures of each domain that the criteria are computed on
 
 
-def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
+def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     """A run of adaptation.
 
     Raises:
@@ -75,9 +75,9 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     )
     if settle:
         trained = program.phases if method.trains else ()
-        program = program._replace(phases=(*trained, (plan.total, settling(model, plan.total))))
+        program = program._replace(phases=(*trained, (plan.total, recalibrate_batch_norm(model, plan.total))))
         plan = plan._replace(total=plan.total + settle)
-    return Job(
+    return Experiment(
         plan,
         program,
         domains.classes,
@@ -122,7 +122,7 @@ def _check(config: ConfigDict, method: Method) -> None:
         raise UserError(f"{key}: an adaptation draws both domains as they come; leave it at its default")
 
 
-def _plan(config: ConfigDict, method: Method, domains: Domains) -> Plan:
+def _plan(config: ConfigDict, method: Method, domains: Domains) -> StepCounts:
     """Epochs are of the source for every method, so that all take equally many steps; unless one goes so often through
     the target and no more."""
     batch, seen = config.train.batch_size, len(domains.seen)
@@ -131,7 +131,7 @@ def _plan(config: ConfigDict, method: Method, domains: Domains) -> Plan:
             f"adapt.target: {seen} pictures to adapt on are fewer than a batch; use --config.train.batch_size={seen}"
             " or less"
         )
-    plan = make_plan(config, len(domains.train))
+    plan = count_steps(config, len(domains.train))
     if not method.trains:
         return plan._replace(total=0)
     if not method.passes:
@@ -153,22 +153,22 @@ def _open(
     domains: Domains,
     labelled: Split,
     method: Method,
-    plan: Plan,
+    plan: StepCounts,
     model: Network,
-) -> tuple[JoinedFeeds, Evaluate]:
+) -> tuple[ZippedLoaders, Evaluate]:
     images = {"shape": image_shape(config), "threads": config.data.threads}
     options = {"num_steps": plan.total, "steps_per_dispatch": plan.per_dispatch, "reader": config.data.reader}
 
     def feed(split: Split, seed: int):
         sampler = sampling.Uniform(len(split), config.train.batch_size, seed)
-        return make_feed(split, sampler, mesh, **options, **images)
+        return make_train_loader(split, sampler, mesh, **options, **images)
 
     feeds = {}
     if method.labelled:
         feeds["source"] = feed(labelled, config.seed)
     if method.unlabelled:
         feeds["target"] = feed(domains.seen, config.seed + 1)  # another order, should both be the same data set
-    return JoinedFeeds(feeds), make_evaluate(model, domains, config, mesh)
+    return ZippedLoaders(feeds), make_evaluate(model, domains, config, mesh)
 
 
 def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:
@@ -176,15 +176,15 @@ def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Me
     rng = np.random.default_rng(0)
     draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
     source, target = draw(domains.select), draw(domains.seen)
-    batches = [evaluation_batches(config, split, mesh) for split in (source, target)]
+    batches = [make_eval_loader(config, split, mesh) for split in (source, target)]
 
-    @partial(jax.jit, out_shardings=whole(mesh))
+    @partial(jax.jit, out_shardings=replicated(mesh))
     def embed(variables, images):
         outputs = model.apply(variables, images.astype(jnp.float32))
         return outputs.features, jax.nn.softmax(outputs.heads[model.main])
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        on_mesh = lambda images: embed(state.variables, on_devices(images, mesh))
+        on_mesh = lambda images: embed(state.variables, shard_batch(images, mesh))
         seen = [Sample(*collect_arrays(on_mesh, each.batches())) for each in batches]
         return {"last": float(state.step), **validate(seen[0], source.labels, seen[1])}
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.adaptation.method import Glance, Method, Outcome, Seen, Size
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput, ModelOutputs, Size
 from expressnet_jax.data.augment import augment, mix
 from expressnet_jax.models.network import Network, Outputs
 from expressnet_jax.training.losses.base import Loss, total_loss
@@ -43,7 +43,7 @@ def adaptation(
         head_key, method_key = jax.random.split(key)
         look = partial(_look, model, own, key=head_key)
         (source, target), stats = _both(look, views, model_state.batch_stats, statistics)
-        glance = Glance(
+        glance = MethodInputs(
             source=source,
             target=target,
             teacher=_teacher(model, state, views["plain"], method_key) if method.teacher else None,
@@ -55,7 +55,7 @@ def adaptation(
             progress=state.step.astype(jnp.float32) / total,
             key=method_key,
         )
-        outcome = method.transfer(glance) if method.transfer else Outcome(jnp.zeros(()), model_state.loss_state)
+        outcome = method.transfer(glance) if method.transfer else MethodOutput(jnp.zeros(()), model_state.loss_state)
         metrics = {"transfer": jnp.asarray(outcome.loss, jnp.float32)}
         whole = weight * method.weight * outcome.loss
         if source is not None:
@@ -107,7 +107,7 @@ def begin_adaptation(model: Network, image_shape: tuple[int, int, int], method: 
     return create
 
 
-def _look(model: Network, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[Seen, Any]:
+def _look(model: Network, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[ModelOutputs, Any]:
     seen, updated = model.apply(
         {"params": params, "batch_stats": stats},
         images,
@@ -115,10 +115,12 @@ def _look(model: Network, params: Any, images: Array, stats: Any, *, key: Array)
         mutable=["batch_stats"],
         rngs={"dropout": key},
     )
-    return Seen(seen.features, seen.heads[model.main]), updated.get("batch_stats", {})
+    return ModelOutputs(seen.features, seen.heads[model.main]), updated.get("batch_stats", {})
 
 
-def _both(look, views: Mapping[str, Any], stats: Any, statistics: str) -> tuple[tuple[Seen | None, Seen | None], Any]:
+def _both(
+    look, views: Mapping[str, Any], stats: Any, statistics: str
+) -> tuple[tuple[ModelOutputs | None, ModelOutputs | None], Any]:
     """What the network makes of the domains that there are, and the running statistics afterwards."""
     source, target = views.get("source"), views.get("target")
     if source is None or target is None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.adaptation.entropy import entropy
-from expressnet_jax.adaptation.method import Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodOutput
 
 
 def mcc(logits: Array, temperature: float = 2.5) -> Array:
@@ -27,4 +27,4 @@ def mcc(logits: Array, temperature: float = 2.5) -> Array:
 
 def method(temperature: float = 2.5) -> Method:
     """Target predictions that do not confuse classes."""
-    return Method(lambda glance: Outcome(mcc(glance.target.logits, temperature), glance.loss_state))
+    return Method(lambda glance: MethodOutput(mcc(glance.target.logits, temperature), glance.loss_state))

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from jax import Array
 
-from expressnet_jax.training.freezing import Learns
+from expressnet_jax.training.freezing import TrainableMask
 
 
-class Seen(NamedTuple):
+class ModelOutputs(NamedTuple):
     """What the network makes of one domain's pictures: features float32[B,D], logits float32[B,K]."""
 
     features: Array
     logits: Array
 
 
-class Glance(NamedTuple):
+class MethodInputs(NamedTuple):
     """All that a method sees of one step.
 
     Attributes:
@@ -35,8 +35,8 @@ class Glance(NamedTuple):
       key: for what is drawn.
     """
 
-    source: Seen | None
-    target: Seen | None
+    source: ModelOutputs | None
+    target: ModelOutputs | None
     teacher: Array | None
     index: Array | None
     targets: Array | None
@@ -47,7 +47,7 @@ class Glance(NamedTuple):
     key: Array
 
 
-class Outcome(NamedTuple):
+class MethodOutput(NamedTuple):
     """A method's own loss float32[], and what it remembers from now on."""
 
     loss: Array | float
@@ -80,13 +80,13 @@ class Method(NamedTuple):
       settles: share of the target that the statistics of normalisation are taken from at the end; 0 is by the config.
     """
 
-    transfer: Callable[[Glance], Outcome] | None = None
+    transfer: Callable[[MethodInputs], MethodOutput] | None = None
     weight: float = 1.0
     labelled: str = "source"
     unlabelled: bool = True
     loss_params: Callable[[Size], Mapping[str, tuple[nn.Module, int]]] = lambda size: {}
     loss_state: Callable[[Size], Any] = lambda size: {}
-    learns: Learns | None = None
+    learns: TrainableMask | None = None
     strong: Mapping[str, float] | None = None
     still: bool = False
     teacher: bool = False

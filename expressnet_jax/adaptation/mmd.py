@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 def mmd(source: Array, target: Array, octaves: Sequence[int] = (-2, -1, 0, 1, 2)) -> Array:
@@ -49,7 +49,7 @@ def _bandwidth(distances: Array, features: Array) -> Array:
 def method(octaves: Sequence[int] = (-2, -1, 0, 1, 2)) -> Method:
     """Features of the two domains under one kernel."""
 
-    def transfer(glance: Glance) -> Outcome:
-        return Outcome(mmd(glance.source.features, glance.target.features, octaves), glance.loss_state)
+    def transfer(glance: MethodInputs) -> MethodOutput:
+        return MethodOutput(mmd(glance.source.features, glance.target.features, octaves), glance.loss_state)
 
     return Method(transfer)

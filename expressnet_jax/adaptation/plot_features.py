@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from expressnet_jax.adaptation.domains import Domains
-from expressnet_jax.data.pipeline import ordered_batches
+from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
@@ -50,7 +50,7 @@ def _some(split: Split) -> Split:
 
 def _features(checkpoint: Checkpoint, split: Split) -> np.ndarray:
     embed = make_predict_fn(checkpoint.model, apply="features")
-    batches = ordered_batches(split, min(BATCH, len(split)), shape=checkpoint.image_shape).batches()
+    batches = make_eval_batches(split, min(BATCH, len(split)), shape=checkpoint.image_shape).batches()
     return collect_arrays(lambda images: (embed(checkpoint.variables, images),), batches)[0]
 
 

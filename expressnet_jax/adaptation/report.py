@@ -14,7 +14,7 @@ from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.report import format_table
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
-from expressnet_jax.training.evaluate_checkpoint import assess
+from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.writers import read_history
 
 ROLES = ("transductive", "heldout")
@@ -45,7 +45,7 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
     examples = list_examples(domains)
     files = [write_examples(workdir / "examples.tsv", examples)]
     for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True):
-        result = assess(checkpoint, split, tta=config.eval.tta, batch_size=config.eval.batch_size)
+        result = evaluate_checkpoint(checkpoint, split, tta=config.eval.tta, batch_size=config.eval.batch_size)
         figures[role] = result.figures | {"sha256": digest(examples[role])}
     title = f"{config.adapt.method}, {config.data.name} to {config.adapt.target}"
     print(f"\n{title}, held-out pictures, step {checkpoint.step}\n")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 def stepwise_feature_norm(features: Array, step: float = 1.0) -> Array:
@@ -27,8 +27,8 @@ def _norm(x: Array) -> Array:
 def method(step: float = 1.0) -> Method:
     """Longer features in both domains."""
 
-    def transfer(glance: Glance) -> Outcome:
+    def transfer(glance: MethodInputs) -> MethodOutput:
         both = jnp.concatenate([glance.source.features, glance.target.features])
-        return Outcome(stepwise_feature_norm(both, step), glance.loss_state)
+        return MethodOutput(stepwise_feature_norm(both, step), glance.loss_state)
 
     return Method(transfer, weight=0.05)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 class PseudoLabels(NamedTuple):
@@ -71,11 +71,11 @@ def method(threshold: float = 0.95, flexible: bool = True, rate: float = 0.05) -
     """The averaged network labels target pictures; `flexible` lowers the threshold of classes that it seldom labels,
     by shares that follow the last 1 / `rate` batches."""
 
-    def transfer(glance: Glance) -> Outcome:
+    def transfer(glance: MethodInputs) -> MethodOutput:
         shares = update_shares(glance.loss_state["shares"], glance.teacher, rate, threshold)
         thresholds = flexible_thresholds(shares, threshold) if flexible else threshold
         loss = self_training_loss(glance.target.logits, glance.teacher, thresholds)
-        return Outcome(loss, {"shares": shares})
+        return MethodOutput(loss, {"shares": shares})
 
     return Method(
         transfer,

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from expressnet_jax.adaptation.entropy import entropy
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 from expressnet_jax.training.losses.classification import cross_entropy
 
 
@@ -57,13 +57,13 @@ def method(labels: float = 0.3) -> Method:
     """Source-free: the head stays, the features learn certain and diverse predictions and, `labels` times as much, the
     labels of the nearest centre. The features of the whole target are remembered from when each picture last came."""
 
-    def transfer(glance: Glance) -> Outcome:
+    def transfer(glance: MethodInputs) -> MethodOutput:
         features, logits = glance.target
         known = glance.loss_state["features"].at[glance.index].set(jax.lax.stop_gradient(features))
         come = known.any(-1)  # the others have not been in a batch yet
         nearest = centroid_labels(known, jax.lax.stop_gradient(glance.classify(known)), come)[glance.index]
         taught = cross_entropy(logits, jax.nn.one_hot(nearest, logits.shape[-1])).mean()
-        return Outcome(information_maximisation(logits) + labels * taught, {"features": known})
+        return MethodOutput(information_maximisation(logits) + labels * taught, {"features": known})
 
     return Method(
         transfer,

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.adaptation.dann import reverse_gradient
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 from expressnet_jax.training.losses.classification import cross_entropy
 
 
@@ -37,19 +37,19 @@ def random_directions(key: Array, dimensions: int, count: int) -> Array:
     return vectors / jnp.linalg.norm(vectors, axis=0)
 
 
-def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable[[Glance], Outcome]:
+def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable[[MethodInputs], MethodOutput]:
     """Two heads that learn the source's labels and disagree on the target, where the features make them agree.
 
     Both sides of the contest in one backward pass, by a gradient reversal between backbone and heads, where the papers
     take turns.
     """
 
-    def transfer(glance: Glance) -> Outcome:
+    def transfer(glance: MethodInputs) -> MethodOutput:
         second = lambda features: glance.beside("second_head", features)
         on_source = cross_entropy(second(glance.source.features), glance.targets).mean()
         features = reverse_gradient(glance.target.features, 1.0)
         apart = discrepancy(jax.nn.softmax(glance.classify(features)), jax.nn.softmax(second(features)), glance.key)
-        return Outcome(on_source - apart, glance.loss_state)
+        return MethodOutput(on_source - apart, glance.loss_state)
 
     return transfer
 

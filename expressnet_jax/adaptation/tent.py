@@ -9,7 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from expressnet_jax.adaptation.entropy import entropy
-from expressnet_jax.adaptation.method import Glance, Method, Outcome
+from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 def mean_entropy(logits: Array) -> Array:
@@ -31,7 +31,7 @@ def affine_mask(params: Any) -> Any:
 def method() -> Method:
     """Once through the target, without any label or source picture."""
 
-    def transfer(glance: Glance) -> Outcome:
-        return Outcome(mean_entropy(glance.target.logits), glance.loss_state)
+    def transfer(glance: MethodInputs) -> MethodOutput:
+        return MethodOutput(mean_entropy(glance.target.logits), glance.loss_state)
 
     return Method(transfer, labelled="", learns=affine_mask, still=True, passes=1.0)

@@ -13,7 +13,7 @@ from expressnet_jax.adaptation.default_config import adaptation_config
 from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
 from expressnet_jax.adaptation.method import Size
 from expressnet_jax.adaptation.registry import make_method
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.environment import machine
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import make_model
@@ -83,7 +83,7 @@ def bench_adapt(
     blocks: dict[str, Callable[[], float]] = {
         name: lambda name=name: counts[name] * batch_size / steps[name](counts[name]) for name in steps
     }
-    speeds = take_turns(blocks, rounds)
+    speeds = interleave(blocks, rounds)
     return {
         "network": network,
         "size": size,

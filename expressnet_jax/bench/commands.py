@@ -130,9 +130,9 @@ def _muon_table(figures: dict[str, Any]) -> str:
 def _adapt(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.adaptation.registry import METHODS
     from expressnet_jax.bench.adapt import bench_adapt
-    from expressnet_jax.compile_cache import keep_compiled
+    from expressnet_jax.compile_cache import enable_compilation_cache
 
-    keep_compiled()
+    enable_compilation_cache()
     adapting = {name: make() for name, make in METHODS.items()}
     methods = arguments.methods or [name for name, each in adapting.items() if each.trains and each.unlabelled]
     return bench_adapt(methods, network=arguments.model, size=arguments.size, batch_size=arguments.batch_size)

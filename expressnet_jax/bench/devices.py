@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.bench.step import Step
 from expressnet_jax.bench.worker import Peer, serve
 from expressnet_jax.environment import machine
@@ -28,7 +28,7 @@ def bench_devices(
         steps = max(round(block_seconds / peers[1](1)), 1)
         images = steps * batch_size
         blocks = {str(number): lambda peer=peer: images / peer(steps) for number, peer in peers.items()}
-        speeds = take_turns(blocks, rounds)
+        speeds = interleave(blocks, rounds)
     return {
         "network": name,
         "size": size,

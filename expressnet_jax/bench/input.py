@@ -16,9 +16,9 @@ import cv2
 import grain.python as grain
 import numpy as np
 
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.data.decode import decode
-from expressnet_jax.data.pipeline import DispatchSource, Pictures, PicturesInMemory, StreamedPictures, reading_threads
+from expressnet_jax.data.pipeline import BatchSource, InMemoryImages, Pictures, StreamedImages, reading_threads
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Uniform
@@ -36,7 +36,7 @@ def bench_memory(
     sampler = Uniform(num_examples, batch_size)
     steps = max(num_examples // batch_size, 1)
     bare = (pictures[sampler.indices(step)] for step in range(steps * (ROUNDS + 1)))
-    figures = _race(PicturesInMemory(pictures), sampler, bare, steps)
+    figures = _race(InMemoryImages(pictures), sampler, bare, steps)
     return {"reader": "memory", "pictures": [num_examples, size, size, channels], **figures}
 
 
@@ -66,7 +66,7 @@ def bench_stream(
             return num_examples / (time.perf_counter() - start)
 
         with ThreadPoolExecutor(cores) as pool:
-            pictures = StreamedPictures(split, (size, size, channels))
+            pictures = StreamedImages(split, (size, size, channels))
             also = {"bare, all cores at once": together}
             figures = _race(pictures, sampler, bare, steps, threads=cores, times=cores, also=also)
     return {"reader": "stream", "jpeg": stored, "pictures": [num_examples, size, size, channels], **figures}
@@ -84,12 +84,12 @@ def _race(
 ) -> dict[str, Any]:
     """The pipeline over `pictures` in turns with `bare`, which makes the same batches and counts `times` as fast."""
     labels = np.zeros(sampler.num_examples, np.int32)
-    source = DispatchSource(sampler, labels, None, pictures, steps * (ROUNDS + 1))
+    source = BatchSource(sampler, labels, None, pictures, steps * (ROUNDS + 1))
     threads = reading_threads(pictures, threads)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     piped, bare = iter(grain.MapDataset.source(source).to_iter_dataset(options)), iter(bare)
     next(piped), next(bare)
-    speeds = take_turns(
+    speeds = interleave(
         {
             "pipeline": partial(_speed, piped, steps, sampler.batch_size),
             "bare": lambda: times * _speed(bare, steps, sampler.batch_size),

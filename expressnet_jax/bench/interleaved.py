@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 
-def take_turns(blocks: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def interleave(blocks: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Calls every block once a round, in the order given and every other round backwards; what each call returned."""
     results: dict[str, list[float]] = {name: [] for name in blocks}
     for number in range(rounds):

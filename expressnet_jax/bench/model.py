@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from expressnet_jax.bench.interleaved import take_turns
+from expressnet_jax.bench.interleaved import interleave
 from expressnet_jax.bench.step import Step
 from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC
@@ -63,7 +63,7 @@ def bench_model(
             "mflop": forward_flops(checkpoint.model, shape) / 1e6,
             "onnx_bytes": len(model),
         }
-    for title, values in take_turns(blocks, rounds).items():
+    for title, values in interleave(blocks, rounds).items():
         name, figure = title.split("|")
         facts[name][figure] = float(np.median(values))
     for figures in facts.values():

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.environment import machine
 from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.registry import create_model
@@ -21,7 +21,7 @@ def bench_muon(name: str, *, size: int = 48, rounds: int = 5) -> dict[str, Any]:
     keys = iter(jax.random.split(jax.random.key(1), len(jax.tree.leaves(params))))
     gradients = jax.tree.map(lambda leaf: jax.random.normal(next(keys), leaf.shape), params)
     forms = {"gram": "matmul", "optax": "xla"}
-    speeds = take_turns({title: _updates(form, params, gradients) for title, form in forms.items()}, rounds)
+    speeds = interleave({title: _updates(form, params, gradients) for title, form in forms.items()}, rounds)
     return {
         "network": name,
         "machine": machine(),

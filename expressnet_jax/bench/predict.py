@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.bench.model import as_onnx, noise, timed, untrained
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import Split
@@ -57,7 +57,7 @@ def bench_predict(
     name, size = reference
     other = OnnxPredictor(as_onnx(untrained(name, (size, size, 3))), name, threads=1)
     blocks = {each: timed(predictor.model, noise(predictor.model)) for each, predictor in predictors.items()}
-    times = take_turns({**blocks, "reference": timed(other, noise(other))}, rounds)
+    times = interleave({**blocks, "reference": timed(other, noise(other))}, rounds)
     figures["reference"] = {"network": name, "size": size, "milliseconds": float(np.median(times["reference"]))}
     for each in models:
         figures["models"][each]["milliseconds"] = float(np.median(times[each]))

@@ -18,9 +18,9 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from expressnet_jax.bench.interleaved import take_turns
+from expressnet_jax.bench.interleaved import interleave
 from expressnet_jax.data.datasets import FORMAT_VERSION
-from expressnet_jax.data.pipeline import DispatchSource, StreamedPictures
+from expressnet_jax.data.pipeline import BatchSource, StreamedImages
 from expressnet_jax.data.sampling import Uniform
 from expressnet_jax.data.store import load
 from expressnet_jax.environment import machine, peak_host_memory
@@ -49,7 +49,7 @@ def bench_scale(
             write_set(Path(folder) / str(size), size)
         os.sync()  # so that no process pays for writing what was just made
         measure = lambda size: partial(_alone, Path(folder) / str(size), batch_size, min(sizes))
-        found = take_turns({str(size): measure(size) for size in sizes}, rounds)
+        found = interleave({str(size): measure(size) for size in sizes}, rounds)
     records = {size: {key: float(np.median([f[key] for f in runs])) for key in runs[0]} for size, runs in found.items()}
     smallest = records[str(min(sizes))]["us_per_image"]
     for figures in records.values():
@@ -78,7 +78,7 @@ def stream(data_dir: Path, batch_size: int, images: int) -> Callable[[], float]:
     """Opens a set and makes its first batch; then each call reads `images` more and returns the seconds an image."""
     split = load(NAME, data_dir).split("train")
     sampler = Uniform(len(split), batch_size)
-    source = DispatchSource(sampler, {"expression": split.labels}, StreamedPictures(split, (SIDE, SIDE, 1)), 2**31)
+    source = BatchSource(sampler, {"expression": split.labels}, StreamedImages(split, (SIDE, SIDE, 1)), 2**31)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     batches = iter(grain.MapDataset.source(source).to_iter_dataset(options))
     next(batches)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.bench.roofline import bytes_ceiling, flops_ceiling
 from expressnet_jax.bench.torch_baseline import TorchRival
 from expressnet_jax.environment import machine
@@ -120,7 +120,7 @@ def bench_step(
         images = per_block * step.per_dispatch * step.batch_size
         blocks: dict[str, Callable[[], float]] = {"jax": lambda: images / step(per_block)[0]}
         blocks |= {title: lambda r=rival: images / r(per_block * step.per_dispatch) for title, rival in rivals.items()}
-        speeds = take_turns(blocks, rounds)
+        speeds = interleave(blocks, rounds)
     medians = {title: float(np.median(values)) for title, values in speeds.items()}
     figures = {
         "network": name,

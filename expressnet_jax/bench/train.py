@@ -12,14 +12,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from expressnet_jax.bench.interleaved import compare, take_turns
+from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.environment import machine, peak_memory
 from expressnet_jax.training.checkpoint_io import describe
 from expressnet_jax.training.checkpoint_manager import Checkpoints
 from expressnet_jax.training.mesh import make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import check, load_data, make_feeds, make_plan
+from expressnet_jax.training.setup import check, count_steps, load_data, make_loaders
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_multi_step
 
@@ -33,9 +33,9 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     """
     check(config)
     mesh, data = make_mesh(config.mesh.data, config.mesh.model), load_data(config)
-    plan = make_plan(config, len(data.chosen.train))
+    plan = count_steps(config, len(data.chosen.train))
     program = make_program(config, data.chosen.train, plan)
-    feed, _ = make_feeds(config, data, plan, mesh)
+    feed, _ = make_loaders(config, data, plan, mesh)
     state = init_state(program.beginning, program.optimizer, mesh, ema=config.optimizer.ema > 0, warm=program.warm)
     loop = _Loop(make_multi_step(program.phases[-1][1]), state, feed)
     images = plan.per_dispatch * config.train.batch_size
@@ -44,7 +44,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
         "loop": lambda: count * images / loop.fed(count),
         "bare step": lambda: count * images / loop.bare(count),
     }
-    speeds = take_turns(blocks, rounds)
+    speeds = interleave(blocks, rounds)
     return {
         "network": config.model.name,
         "data": config.data.name,
@@ -123,7 +123,7 @@ class _Loop:
                 return spent
 
             with_one()
-            seconds = take_turns({"with": with_one, "without": lambda: self.bare(count)}, rounds)
+            seconds = interleave({"with": with_one, "without": lambda: self.bare(count)}, rounds)
             for _ in range(rounds):
                 self.bare(1)  # a step that is saved already is not saved again
                 start = time.perf_counter()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.bench.interleaved import take_turns
+from expressnet_jax.bench.interleaved import interleave
 from expressnet_jax.bench.model import as_onnx, noise, timed
 from expressnet_jax.config import flatten
 from expressnet_jax.errors import UserError
@@ -87,4 +87,4 @@ def latencies(content: Mapping[str, bytes], rounds: int) -> dict[str, float]:
     for name, model in content.items():
         predict = OnnxPredictor(model, name, threads=1)
         blocks[name] = timed(predict, noise(predict))
-    return {name: float(np.median(values)) for name, values in take_turns(blocks, rounds).items()}
+    return {name: float(np.median(values)) for name, values in interleave(blocks, rounds).items()}

@@ -120,7 +120,7 @@ def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> n
     return decode_all(split, (math.prod(frames) * height, width), channels, threads).reshape(-1, *shape)
 
 
-def storable(
+def validate_and_encode(
     image: bytes | Path | np.ndarray, channels: int | None, size: tuple[int, int] | None
 ) -> tuple[bytes, np.ndarray]:
     """A picture as it comes -> (the bytes to store, its pixels uint8[H,W,C]), or a UserError that says what is wrong.

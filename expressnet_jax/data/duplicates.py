@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.parallel import parallel_map
 
 SIDE = 24
 THRESHOLD = 0.95
@@ -101,7 +101,7 @@ def near_pairs(thumbnails: np.ndarray, threshold: float = THRESHOLD) -> Iterator
     rows = range(0, len(plain), BLOCK)
     tasks = [(top, left) for top in rows for left in range(top, len(plain), SPAN)]
     search = lambda task: list(_search(thumbnails, plain, mirrored, *task, threshold))
-    bar = tqdm(in_order(search, tasks), desc="comparing", total=len(tasks), disable=None, leave=False)
+    bar = tqdm(parallel_map(search, tasks), desc="comparing", total=len(tasks), disable=None, leave=False)
     for found in bar:
         yield from found
 

@@ -59,7 +59,7 @@ def canonical(name: str) -> str | None:
     return _CANONICAL.get(word)
 
 
-def some(names: Sequence[str], most: int = 10) -> str:
+def shorten(names: Sequence[str], most: int = 10) -> str:
     """Names for a message; of the people of an identity run only the first few."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
@@ -73,7 +73,7 @@ def shared_classes(source: Sequence[str], target: Sequence[str]) -> tuple[str, .
     shared = tuple(name for name in source if name in set(target))
     if len(shared) < 2:
         raise UserError(
-            f"label spaces share {len(shared)} classes: {some(source)} | {some(target)}; "
+            f"label spaces share {len(shared)} classes: {shorten(source)} | {shorten(target)}; "
             "rename the target's classes to the source's"
         )
     return shared

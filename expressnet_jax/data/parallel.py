@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """map(work, items) on one thread for each core, for work that lets go of the GIL (OpenCV, Pillow, NumPy, files)."""
     threads = available_cores()
     waiting: deque[Future[Result]] = deque()
@@ -39,7 +39,7 @@ class InOrder(Sequence[Result]):
         return len(self.items)
 
     def __iter__(self) -> Iterator[Result]:
-        return in_order(self.work, self.items)
+        return parallel_map(self.work, self.items)
 
     def __getitem__(self, at: int | slice) -> "Result | InOrder[Result]":
         return InOrder(self.work, self.items[at]) if isinstance(at, slice) else self.work(self.items[at])

@@ -32,7 +32,7 @@ READERS = ("stream", "memory", "device")
 Pictures = Callable[[np.ndarray], np.ndarray]
 
 
-class StreamedPictures:
+class StreamedImages:
     """indices int64[n] -> uint8[n,*shape], read and decoded now: for data sets larger than memory.
 
     `shape` is (H,W,C) of images or (T,H,W,C) of clips.
@@ -48,7 +48,7 @@ class StreamedPictures:
         return batch
 
 
-class PicturesInMemory:
+class InMemoryImages:
     """indices int64[n] -> uint8[n,H,W,C], decoded once and gathered."""
 
     def __init__(self, pictures: np.ndarray):
@@ -59,7 +59,7 @@ class PicturesInMemory:
 
 
 @dataclass(frozen=True)
-class DispatchSource:
+class BatchSource:
     """Element i is dispatch i from `first_step` on, a dict of arrays [S,b,...]: this process's share of S batches
     (of fewer in the last one). `pictures` is None where they already lie on the device: the batch carries `index`.
     """
@@ -88,14 +88,14 @@ class DispatchSource:
         return batch
 
 
-class Feed:
+class TrainLoader:
     """Batches on devices, from any step on.
 
     `table` is the uint8[N,H,W,C] of all pictures where the reader is `device`, otherwise None; it is an argument of the
     compiled program, which takes a batch's pictures out of it with `fetch`.
     """
 
-    def __init__(self, source: DispatchSource, mesh: Mesh, table: Array | None, threads: int):
+    def __init__(self, source: BatchSource, mesh: Mesh, table: Array | None, threads: int):
         self.source, self.mesh, self.table, self.threads = source, mesh, table, threads
 
     def start(self, step: int) -> Iterator[dict[str, Array]]:
@@ -114,10 +114,10 @@ class Feed:
             yield ahead
 
 
-class JoinedFeeds:
+class ZippedLoaders:
     """Several feeds side by side: a batch is a dict of their batches by name, and so is the table."""
 
-    def __init__(self, feeds: Mapping[str, Feed]):
+    def __init__(self, feeds: Mapping[str, TrainLoader]):
         self.feeds, self.table = feeds, {name: feed.table for name, feed in feeds.items()}
 
     def start(self, step: int) -> Iterator[dict[str, dict[str, Array]]]:
@@ -126,10 +126,10 @@ class JoinedFeeds:
         return (dict(zip(self.feeds, batches, strict=True)) for batches in zip(*streams, strict=True))
 
 
-def fetch(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) -> dict[str, Any]:
+def gather_inputs(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) -> dict[str, Any]:
     """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by name."""
     if isinstance(table, dict):
-        return {name: fetch(table[name], part) for name, part in batch.items()}
+        return {name: gather_inputs(table[name], part) for name, part in batch.items()}
     return batch if table is None else batch | {input_name(table): jnp.take(table, batch["index"], axis=0)}
 
 
@@ -139,7 +139,7 @@ def input_name(examples: Any) -> str:
 
 
 @dataclass(frozen=True)
-class OrderedBatches:
+class EvalLoader:
     """Every example once, in order, as batches of one shape: the last is filled up with black pictures, mask False.
 
     Element i is a dict of label int32[B], mask bool[B], index int32[B] (place in the split), and of image
@@ -175,17 +175,17 @@ class OrderedBatches:
         return iter(grain.MapDataset.source(self).to_iter_dataset(options))
 
 
-def ordered_batches(
+def make_eval_batches(
     split: Split, batch_size: int, *, shape: Sequence[int], threads: int = 2, shared: bool = False
-) -> OrderedBatches:
+) -> EvalLoader:
     """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
     whole in this one. `shape` is (H,W,C) of images or (T,H,W,C) of clips."""
     if choose_reader("auto", len(split) * math.prod(shape)) == "stream":
-        pictures = StreamedPictures(split, shape)
+        pictures = StreamedImages(split, shape)
     else:
-        pictures = PicturesInMemory(decode_examples(split, shape, threads))
+        pictures = InMemoryImages(decode_examples(split, shape, threads))
     mine = (jax.process_index(), jax.process_count()) if shared else (0, 1)
-    return OrderedBatches(pictures, split.labels, batch_size, *mine)
+    return EvalLoader(pictures, split.labels, batch_size, *mine)
 
 
 def choose_reader(reader: str, num_bytes: int) -> str:
@@ -216,7 +216,7 @@ def _free_memory() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def make_feed(
+def make_train_loader(
     split: Split,
     sampler: Sampler,
     mesh: Mesh,
@@ -227,7 +227,7 @@ def make_feed(
     reader: str = "auto",
     threads: int = 2,
     targets: Mapping[str, np.ndarray] | None = None,
-) -> Feed:
+) -> TrainLoader:
     """A feed over a split by the reader asked for; all three give the same batches, with `targets` [N,...] by name, by
     default the class as `expression`. `shape` is (H,W,C) of images or (T,H,W,C) of clips.
 
@@ -237,14 +237,14 @@ def make_feed(
     reader = choose_reader(reader, len(split) * math.prod(shape))
     pictures, table = None, None
     if reader == "stream":
-        pictures = StreamedPictures(split, shape)
+        pictures = StreamedImages(split, shape)
     else:
         decoded = decode_examples(split, shape, threads)
         if reader == "memory":
-            pictures = PicturesInMemory(decoded)
+            pictures = InMemoryImages(decoded)
         else:
             table = jax.device_put(decoded, NamedSharding(mesh, P()))
-    source = DispatchSource(
+    source = BatchSource(
         sampler,
         {EXPRESSION: split.labels.astype(np.int32)} if targets is None else targets,
         pictures,
@@ -253,7 +253,7 @@ def make_feed(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    return Feed(source, mesh, table, reading_threads(pictures, threads))
+    return TrainLoader(source, mesh, table, reading_threads(pictures, threads))
 
 
 def reading_threads(pictures: Pictures | None, threads: int) -> int:
@@ -261,4 +261,4 @@ def reading_threads(pictures: Pictures | None, threads: int) -> int:
 
     The device computes meanwhile all the same: a step is started, not waited for.
     """
-    return thread_count(threads, "data.threads") if isinstance(pictures, StreamedPictures) else 0
+    return thread_count(threads, "data.threads") if isinstance(pictures, StreamedImages) else 0

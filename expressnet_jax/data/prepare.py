@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from expressnet_jax.data import store
 from expressnet_jax.data.datasets import DATASETS, builder_class
-from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
+from expressnet_jax.data.datasets.base import FaceBuilder, Record, SplitIndex
 from expressnet_jax.data.datasets.locate import refuse_wrong_file
 from expressnet_jax.data.fingerprint import content_identity, source_fingerprint
 from expressnet_jax.data.prepared import Prepared, Split, stored_split
@@ -173,7 +173,7 @@ def _write_split(
     files: Sequence[int],
 ) -> None:
     """Writes what stands behind the `files`, given by their numbers of examples."""
-    ledger = builder.ledgers[split] = Ledger()
+    ledger = builder.ledgers[split] = SplitIndex()
     part = lambda number: Path(builder.data_dir).parents[1] / f"{split}_{number}.npz"
     store_part = lambda: np.savez(part(len(ledger.parts)), **ledger.close_part())
     ledger.parts += [_read_part(builder.name, part(number)) for number in range(len(files))]

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.duplicates import SIDE, digest, thumbnail
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 
@@ -87,6 +87,6 @@ def _scan_split(name: str, split: Split) -> tuple[list[bytes], np.ndarray, np.nd
             digests[i], sizes[i], thumbnails[i] = digest(image), image.shape[:2], thumbnail(image)
 
     starts = range(0, len(split), CHUNK)
-    for _ in tqdm(in_order(fill, starts), desc=f"reading {name}", total=len(starts), disable=None, leave=False):
+    for _ in tqdm(parallel_map(fill, starts), desc=f"reading {name}", total=len(starts), disable=None, leave=False):
         pass
     return digests, sizes, thumbnails

@@ -10,7 +10,7 @@ from expressnet_jax.data.sampling import subject_folds
 from expressnet_jax.errors import UserError
 
 
-class Chosen(NamedTuple):
+class Splits(NamedTuple):
     """Training and selection examples, and how many training examples were left out because they leak."""
 
     train: Split
@@ -20,7 +20,7 @@ class Chosen(NamedTuple):
     dropped: int
 
 
-def choose(
+def select_splits(
     prepared: Prepared,
     *,
     train_split: str = "auto",
@@ -30,7 +30,7 @@ def choose(
     fold: int = 0,
     drop_leaks: bool = False,
     seed: int = 0,
-) -> Chosen:
+) -> Splits:
     """Training and selection examples of a prepared data set.
 
     `select_split="auto"` is the official validation split or, where there is none, a part held out of the training
@@ -55,10 +55,10 @@ def choose(
     if drop_leaks:
         train = _without_leaks(prepared, train, train_split)
     _check(prepared.name, train, select)
-    return Chosen(train, select, train_split, where, before - len(train))
+    return Splits(train, select, train_split, where, before - len(train))
 
 
-def unlearned(chosen: Chosen) -> dict[str, int]:
+def unlearned(chosen: Splits) -> dict[str, int]:
     """Return the classes that examples select by and none trains, with how many examples of each select."""
     counts = [np.bincount(split.labels, minlength=len(split.classes)) for split in (chosen.train, chosen.select)]
     return {

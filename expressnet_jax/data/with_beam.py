@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
+from expressnet_jax.data.datasets.base import FaceBuilder, Record, SplitIndex
 from expressnet_jax.data.parallel import work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.errors import UserError
@@ -32,7 +32,7 @@ def write_with_beam(builder: FaceBuilder, options: Sequence[str]) -> None:
     except Exception as error:  # Beam wraps what a record raised, as text or as an exception of its own making
         raise _users_own(error) from error
     for split in builder.splits_read:
-        ledger = builder.ledgers[split] = Ledger()
+        ledger = builder.ledgers[split] = SplitIndex()
         for _ in builder.examples(split, _stored(builder, split)):
             pass
         ledger.close_part()

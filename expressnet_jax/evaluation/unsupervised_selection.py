@@ -17,19 +17,19 @@ class Sample(NamedTuple):
     probabilities: np.ndarray
 
 
-def certainty(probabilities: np.ndarray) -> float:
+def negative_entropy(probabilities: np.ndarray) -> float:
     """Less the mean entropy of predictions float[T,K], in nats: 0 at most. A network that says one class of everything
     is certain too (Morerio et al. 2018 select by it)."""
     return -float(entr(probabilities).sum(1).mean())
 
 
-def information(probabilities: np.ndarray) -> float:
+def mutual_information(probabilities: np.ndarray) -> float:
     """Mutual information of picture and prediction float[T,K]: entropy of the mean less mean entropy, 0 to log K nats.
 
     It wants certain predictions of all classes, so it misjudges targets in which classes are rare (Musgrave et al. 2022
     compare it with others).
     """
-    return float(entr(probabilities.mean(0)).sum()) + certainty(probabilities)
+    return float(entr(probabilities.mean(0)).sum()) + negative_entropy(probabilities)
 
 
 def source_accuracy(source: Sample, labels: np.ndarray) -> float:
@@ -69,7 +69,7 @@ def validate(source: Sample, labels: np.ndarray, target: Sample) -> dict[str, fl
     """All of them, by the names that `eval.metric` takes in a run of adaptation."""
     return {
         "source_accuracy": source_accuracy(source, labels),
-        "certainty": certainty(target.probabilities),
-        "information": information(target.probabilities),
+        "certainty": negative_entropy(target.probabilities),
+        "information": mutual_information(target.probabilities),
         "weighted_accuracy": weighted_accuracy(source, labels, target),
     }

@@ -32,7 +32,7 @@ def export(arguments: argparse.Namespace) -> None:
     from expressnet_jax.export.quantize import CALIBRATION, quantize
     from expressnet_jax.training.checkpoint_io import load_checkpoint
     from expressnet_jax.training.evaluate_checkpoint import find_temperature
-    from expressnet_jax.training.inference_checkpoint import write_slim
+    from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
@@ -56,5 +56,5 @@ def export(arguments: argparse.Namespace) -> None:
         proof = quantize(arguments.output, arguments.int8, training, images[:256])
         print(json.dumps(proof, indent=2))
     if arguments.slim:
-        write_slim(checkpoint, arguments.slim)
+        write_inference_checkpoint(checkpoint, arguments.slim)
     print("wrote", ", ".join(str(path) for path in (arguments.output, arguments.int8, arguments.slim) if path))

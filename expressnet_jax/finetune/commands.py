@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from expressnet_jax.finetune.crop_faces import Cutting
     from expressnet_jax.inference.detector import Detector
     from expressnet_jax.training.checkpoint_io import Checkpoint
-    from expressnet_jax.training.setup import Data
+    from expressnet_jax.training.setup import TrainData
 
 SHIPPED = Path(__file__).parent / "weights" / "checkpoint"
 DEFAULT_DETECTOR = "centerface"  # as in detector.py, which costs a start of OpenCV
@@ -80,9 +80,9 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Exit status 0, or 128 + signal after a stop that the same command goes on from."""
-    from expressnet_jax.compile_cache import keep_compiled
+    from expressnet_jax.compile_cache import enable_compilation_cache
 
-    keep_compiled()
+    enable_compilation_cache()
     keys = {"epochs": "train.epochs", "learning_rate": "optimizer.learning_rate", "seed": "seed"}
     keys |= {"holdout": "data.holdout", "labels": "data.options.labels"}
     given = {key: getattr(arguments, name) for name, key in keys.items() if getattr(arguments, name) is not None}
@@ -146,7 +146,7 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
 
 
 def learn(
-    config: "ConfigDict", data: "Data", origin: "Checkpoint", folder: Path, output: Path, told: dict[str, Any]
+    config: "ConfigDict", data: "TrainData", origin: "Checkpoint", folder: Path, output: Path, told: dict[str, Any]
 ) -> dict[str, Any]:
     """Trains in `folder`, exports, compares; report.json comes last, so that it says that all of it is there."""
     from expressnet_jax.environment import machine

@@ -11,7 +11,7 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.scan import scan
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.training.checkpoint_io import Checkpoint
-from expressnet_jax.training.evaluate_checkpoint import assess, labels_in
+from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint, labels_in
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -19,12 +19,12 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 def compare(origin: Checkpoint, tuned: Checkpoint, train: Split, judged: Split) -> dict[str, Any]:
     """Both checkpoints on the held-out faces, and what changed on those whose class the first one knows too."""
     leaked = repeated(train, judged)
-    after = assess(tuned, judged, leaked=leaked)
+    after = evaluate_checkpoint(tuned, judged, leaked=leaked)
     report = {"repeated": len(leaked), "before": None, "after": after.figures}
     known = np.flatnonzero(labels_in(judged, origin.classes) >= 0)
     if not len(known):
         return report
-    before = assess(origin, judged, leaked=leaked)
+    before = evaluate_checkpoint(origin, judged, leaked=leaked)
     was, now = (found.probabilities.argmax(1) == found.labels for found in (before, after))
     came, went = int((now[known] & ~was).sum()), int((was & ~now[known]).sum())
     same = classification_metrics(after.probabilities[known], after.labels[known], tuned.classes)

@@ -26,13 +26,13 @@ from tqdm import tqdm
 from expressnet_jax.data.datasets.folder import Sample, class_names, list_samples, shared_meanings
 from expressnet_jax.data.datasets.trees import class_tree
 from expressnet_jax.data.decode import encode_png
-from expressnet_jax.data.labels import canonical, some
+from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.media_files import read_head
 from expressnet_jax.data.media_types import identify
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.errors import UserError, one_line, printable
 from expressnet_jax.inference.crop import cut_face
-from expressnet_jax.inference.detector import Detector, Found
+from expressnet_jax.inference.detector import Detection, Detector
 from expressnet_jax.inference.images import read_picture
 from expressnet_jax.io import write_bytes
 
@@ -126,7 +126,7 @@ def store_faces(
     folder.mkdir(parents=True, exist_ok=True)
     seen = []
     with (folder / "read.jsonl").open("a", encoding="utf-8") as journal:
-        shown = tqdm(in_order(look, samples), "finding faces", len(samples), unit="", disable=None, leave=False)
+        shown = tqdm(parallel_map(look, samples), "finding faces", len(samples), unit="", disable=None, leave=False)
         for each in shown:
             seen.append(each)
             if each is not known.get((each.key, each.word)):
@@ -174,7 +174,7 @@ def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: Cutting, d
     return Seen(sample.key, sample.word, stamp, FACE, crop, digest, len(found), box, score)
 
 
-def stored_side(image: np.ndarray, found: Found, margin: float | None, side: int) -> int:
+def stored_side(image: np.ndarray, found: Detection, margin: float | None, side: int) -> int:
     """S, or LARGER times S where the photograph has that many pixels: an enlarged face would come back blurred, and
     the network would learn from other pictures than prediction shows it."""
     given = min(image.shape[:2]) if margin is None else margin * math.sqrt(found.box[2] * found.box[3])
@@ -234,7 +234,7 @@ def summary(seen: Sequence[Seen], others: Mapping[str, str]) -> str:
     by_status = {status: [each.key for each in seen if each.status == status] for status in (NO_FACE, UNREADABLE)}
     left_out = {"without a face": by_status[NO_FACE], "that can't be read": by_status[UNREADABLE]}
     left_out["of other kinds"] = [f"{name}: {why}" for name, why in others.items()]
-    told = [f"{len(names):,} {what} ({some(names, 3)})" for what, names in left_out.items() if names]
+    told = [f"{len(names):,} {what} ({shorten(names, 3)})" for what, names in left_out.items() if names]
     found = f"{sum(each.status == FACE for each in seen):,} faces from {len(seen):,} photographs"
     if several := sum(each.faces > 1 for each in seen):
         found += f", the largest of {several:,} that show several"

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 from expressnet_jax.inference.ort_session import Session
 
 WEIGHTS = Path(__file__).parent / "weights" / "centerface.onnx"
@@ -25,14 +25,14 @@ class CenterFace:
         self.size, self.threshold = size, threshold
         self.session = Session(WEIGHTS.read_bytes(), WEIGHTS.name, threads)
 
-    def __call__(self, image: np.ndarray) -> list[Found]:
+    def __call__(self, image: np.ndarray) -> list[Detection]:
         """uint8[H,W,3] -> the faces, the surest first."""
         planes, scale = self._planes(image)
         heat, size, offset, marks = self.session.run(None, {self.session.inputs[0]: planes})
         boxes, scores, landmarks = decode(heat[0, 0], size[0], offset[0], marks[0], self.threshold)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), self.threshold, OVERLAP) if len(boxes) else ()
         return [
-            Found(tuple(float(x) for x in boxes[i] * np.tile(scale, 2)), float(scores[i]), landmarks[i] * scale)
+            Detection(tuple(float(x) for x in boxes[i] * np.tile(scale, 2)), float(scores[i]), landmarks[i] * scale)
             for i in kept
         ]
 

@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.decode import resized
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 
 FINEST = 8  # a face is first cut at up to so many times the final side, then averaged over areas
 LONGEST = 32_766  # pixels of a picture's side that OpenCV's warps take
 
 
 def cut_face(
-    image: np.ndarray, found: Found, margin: float | None, size: int, channels: int, *, align: bool, equalize: bool
+    image: np.ndarray, found: Detection, margin: float | None, size: int, channels: int, *, align: bool, equalize: bool
 ) -> np.ndarray:
     """uint8[H,W,3] -> uint8[S,S,C]: the square around a face; with `margin` None, the whole picture.
 

@@ -18,7 +18,7 @@ from expressnet_jax.errors import UserError, one_line
 SMALLEST = 32  # pixels that a detector can look at
 
 
-class Found(NamedTuple):
+class Detection(NamedTuple):
     """A face in pixels of its picture.
 
     Attributes:
@@ -33,7 +33,7 @@ class Found(NamedTuple):
     landmarks: np.ndarray | None = None
 
 
-Finder = Callable[[np.ndarray], list[Found]]
+Finder = Callable[[np.ndarray], list[Detection]]
 
 
 class Shared:
@@ -46,7 +46,7 @@ class Shared:
     def __init__(self, make: Callable[[], Finder]):
         self._make, self._idle = make, deque([make()])  # the first one shows whether it can be made
 
-    def __call__(self, image: np.ndarray) -> list[Found]:
+    def __call__(self, image: np.ndarray) -> list[Detection]:
         try:
             find = self._idle.pop()  # deque: safe between threads
         except IndexError:
@@ -95,8 +95,8 @@ def none(**options) -> Detector:
     return Detector(_whole, None)
 
 
-def _whole(image: np.ndarray) -> list[Found]:
-    return [Found((0.0, 0.0, float(image.shape[1]), float(image.shape[0])), 1.0)]
+def _whole(image: np.ndarray) -> list[Detection]:
+    return [Detection((0.0, 0.0, float(image.shape[1]), float(image.shape[0])), 1.0)]
 
 
 def haar(size: int = 960, threshold: float = 5, threads: int = 0) -> Detector:
@@ -133,14 +133,16 @@ class Haar:
         self.size, self.neighbours = size, round(threshold)
         self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
 
-    def __call__(self, image: np.ndarray) -> list[Found]:
+    def __call__(self, image: np.ndarray) -> list[Detection]:
         gray, scale = _shrunk(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), self.size)
         least = max(24, min(gray.shape) // 20)
         boxes, _, weights = self.cascade.detectMultiScale3(
             gray, 1.1, self.neighbours, minSize=(least, least), outputRejectLevels=True
         )
         order = np.argsort(-np.asarray(weights)).tolist()
-        return [Found(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i])))) for i in order]
+        return [
+            Detection(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i])))) for i in order
+        ]
 
 
 class YuNet:
@@ -154,14 +156,15 @@ class YuNet:
         except cv2.error as error:
             raise UserError(f"detector: {path}: no YuNet; fetch face_detection_yunet_2023mar.onnx again") from error
 
-    def __call__(self, image: np.ndarray) -> list[Found]:
+    def __call__(self, image: np.ndarray) -> list[Detection]:
         small, scale = _shrunk(image, self.size)
         self.network.setInputSize(small.shape[1::-1])
         _, rows = self.network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         rows = np.zeros((0, 15), np.float32) if rows is None else rows
         # YuNet names the right eye first, which is the left one as seen; so are the corners of the mouth.
         return [
-            Found(tuple((row[:4] / scale).tolist()), float(row[14]), row[4:14].reshape(5, 2) / scale) for row in rows
+            Detection(tuple((row[:4] / scale).tolist()), float(row[14]), row[4:14].reshape(5, 2) / scale)
+            for row in rows
         ]
 
 
@@ -179,10 +182,10 @@ class Mtcnn:
             raise UserError(f"detector: mtcnn needs a package ({one_line(error)}); pip install {missing}") from error
         self.size, self.network = size, MTCNN(steps_threshold=[0.6, 0.7, threshold])
 
-    def __call__(self, image: np.ndarray) -> list[Found]:
+    def __call__(self, image: np.ndarray) -> list[Detection]:
         small, scale = _shrunk(image, self.size)
         return [
-            Found(
+            Detection(
                 tuple(float(x) / scale for x in face["box"]),
                 float(face["confidence"]),
                 np.array([face["keypoints"][name] for name in self.marks], np.float32) / scale,

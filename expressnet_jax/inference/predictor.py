@@ -17,7 +17,7 @@ import numpy as np
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.crop import cut_face
-from expressnet_jax.inference.detector import DEFAULT, Found, make_detector
+from expressnet_jax.inference.detector import DEFAULT, Detection, make_detector
 from expressnet_jax.inference.images import Picture, read_picture
 from expressnet_jax.inference.model_files import not_a_model
 from expressnet_jax.inference.onnx_predict import OnnxPredictor, onnx_predict
@@ -104,7 +104,7 @@ class Predictor:
             except UserError as error:
                 yield error
 
-    def describe(self, image: np.ndarray, found: Sequence[Found]) -> list[Face]:
+    def describe(self, image: np.ndarray, found: Sequence[Detection]) -> list[Face]:
         """Found faces of uint8[H,W,3] -> faces with probabilities."""
         faces = self.cut(image, found)
         probabilities, further = self.probabilities(faces), self.further(faces)
@@ -113,7 +113,7 @@ class Predictor:
             for each, face, row, more in zip(found, faces, probabilities, further, strict=True)
         ]
 
-    def cut(self, image: np.ndarray, found: Sequence[Found]) -> np.ndarray:
+    def cut(self, image: np.ndarray, found: Sequence[Detection]) -> np.ndarray:
         """Found faces of uint8[H,W,3] -> what the network is shown of them, uint8[N,S,S,C]."""
         size, _, channels = self.model.image_shape
         options = {"align": self.align, "equalize": self.equalize}

@@ -5,7 +5,7 @@ import numpy as np
 
 from expressnet_jax.data.decode import resized
 from expressnet_jax.inference.covered import mouth_covered
-from expressnet_jax.inference.detector import Found
+from expressnet_jax.inference.detector import Detection
 
 # Round numbers near percentiles of FER2013's 28,709 training crops of 48x48, for each flag to mark the worst 1 in 100
 # of them or fewer; SMALL and TURNED from the boxes and landmarks that CenterFace finds in 1,500 of them, enlarged.
@@ -18,7 +18,7 @@ SIDE = 48  # of those crops: what is sharp is sharp at a scale
 OUTSIDE = 0.1  # share of the box beyond the picture; chosen, not measured
 
 
-def flags(image: np.ndarray, found: Found, face: np.ndarray) -> tuple[str, ...]:
+def flags(image: np.ndarray, found: Detection, face: np.ndarray) -> tuple[str, ...]:
     """Return those of small, cut_off, dark, bright, blurred, turned, mouth_covered that hold.
 
     image uint8[H,W,3] is the picture, face uint8[S,S,C] what the network sees of it.

@@ -18,7 +18,7 @@ import numpy as np
 
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError, one_line
-from expressnet_jax.inference.detector import Detector, Found, make_detector
+from expressnet_jax.inference.detector import Detection, Detector, make_detector
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.inference.smoothing import Smoother
 from expressnet_jax.inference.tracking import Tracker
@@ -43,7 +43,7 @@ class TrackedFace(NamedTuple):
     """
 
     track: int
-    found: Found
+    found: Detection
     raw: np.ndarray
     smoothed: np.ndarray
     label: int
@@ -53,7 +53,7 @@ class FrameFaces(NamedTuple):
     """A frame with what was found in it: faces uint8[N,S,S,C] until there are their probabilities float32[N,K]."""
 
     frame: Frame
-    found: list[Found]
+    found: list[Detection]
     faces: np.ndarray | None
     probabilities: np.ndarray | None = None
 

@@ -10,27 +10,27 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data.audit import one_line
 from expressnet_jax.data.fields import Field, target_column
-from expressnet_jax.data.pipeline import Feed, OrderedBatches
+from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
 from expressnet_jax.data.selection import unlearned
 from expressnet_jax.evaluation.evaluate import collect_arrays, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.evaluate_checkpoint import match_labels
-from expressnet_jax.training.experiment import Evaluate, Job
+from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.finish import finish
-from expressnet_jax.training.mesh import on_devices, whole
+from expressnet_jax.training.mesh import replicated, shard_batch
 from expressnet_jax.training.network import load_pretrained, make_model
 from expressnet_jax.training.program import make_program
 from expressnet_jax.training.setup import (
     METRICS,
-    Data,
-    Plan,
+    StepCounts,
+    TrainData,
     check,
-    evaluation_batches,
+    count_steps,
     find_prepared,
     load_data,
-    make_feeds,
-    make_plan,
+    make_eval_loader,
+    make_loaders,
 )
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
@@ -39,7 +39,7 @@ from expressnet_jax.training.targets import learned_fields, main_target, make_he
 FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
 
-def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
+def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     """Return a run that learns the targets of a data set.
 
     Raises:
@@ -50,10 +50,10 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     fields = data.fields(main_target(config))
     learned = learned_fields(config, fields)
     target_arrays(config, data.chosen.train, data.stored_size)  # refused here, before anything compiles
-    plan = make_plan(config, len(data.chosen.train))
+    plan = count_steps(config, len(data.chosen.train))
     model = make_model(config, make_heads(config, learned))
     program = make_program(config, model, fields, data.chosen.train, plan, origin)
-    return Job(
+    return Experiment(
         plan,
         program,
         data.prepared.classes,
@@ -68,9 +68,9 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
 
 
 def _open(
-    config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: Network, learned: Mapping[str, Field]
-) -> tuple[Feed, Evaluate]:
-    feed, select = make_feeds(config, data, plan, mesh)
+    config: ConfigDict, mesh: Mesh, data: TrainData, plan: StepCounts, model: Network, learned: Mapping[str, Field]
+) -> tuple[TrainLoader, Evaluate]:
+    feed, select = make_loaders(config, data, plan, mesh)
     evaluate = make_evaluate(model, select, data, learned, mesh)
     others = [make_other_evaluate(name, config, model, data, mesh) for name in config.evals]
 
@@ -83,7 +83,7 @@ def _open(
     return feed, evaluate_all
 
 
-def lines(config: ConfigDict, data: Data, learned: Mapping[str, Field]) -> list[str]:
+def lines(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> list[str]:
     """Return what a run learns from, in a few lines."""
     train, select = data.chosen.train, data.chosen.select
     told = [f"{config.data.name}: {len(train):,} training images, {len(select):,} of {data.chosen.select_name} select"]
@@ -103,7 +103,7 @@ def lines(config: ConfigDict, data: Data, learned: Mapping[str, Field]) -> list[
 
 
 def make_evaluate(
-    model: Network, select: OrderedBatches, data: Data, learned: Mapping[str, Field], mesh: Mesh
+    model: Network, select: EvalLoader, data: TrainData, learned: Mapping[str, Field], mesh: Mesh
 ) -> Evaluate:
     """Return the metrics that a run follows, on the selection split, by the averaged weights where the run averages.
 
@@ -130,19 +130,19 @@ def make_evaluate(
     return evaluate
 
 
-def head_outputs(model: Network, batches: OrderedBatches, mesh: Mesh) -> Any:
+def head_outputs(model: Network, batches: EvalLoader, mesh: Mesh) -> Any:
     """Return state -> every head's output over a split, {name: [N,...]}; the main head's are probabilities."""
-    predict = make_predict_fn(model, whole(mesh), "all")  # compiled once for all evaluations of the run
+    predict = make_predict_fn(model, replicated(mesh), "all")  # compiled once for all evaluations of the run
     names = sorted(model.heads)
 
     def outputs(state: TrainState) -> dict[str, np.ndarray]:
-        on_mesh = lambda images: [predict(state.variables, on_devices(images, mesh))[name] for name in names]
+        on_mesh = lambda images: [predict(state.variables, shard_batch(images, mesh))[name] for name in names]
         return dict(zip(names, collect_arrays(on_mesh, batches.batches()), strict=True))
 
     return outputs
 
 
-def make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Data, mesh: Mesh) -> Evaluate:
+def make_other_evaluate(name: str, config: ConfigDict, model: Network, data: TrainData, mesh: Mesh) -> Evaluate:
     """Return the metrics of the class on a further data set, `config.evals.NAME`, as NAME/METRIC.
 
     Classes are matched by name; examples of classes that the network does not know are left out.
@@ -151,7 +151,7 @@ def make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Dat
     prepared = find_prepared(config, wanted.get("data", name), key=f"evals.{name}.data")
     splits = [split for split in ("validation", "all", "train") if split in prepared.splits]
     known, labels = match_labels(prepared.split(wanted.get("split", splits[0])), data.prepared.classes)
-    predict = head_outputs(model, evaluation_batches(config, known, mesh), mesh)
+    predict = head_outputs(model, make_eval_loader(config, known, mesh), mesh)
 
     def evaluate(state: TrainState) -> dict[str, float]:
         probabilities = predict(state)[model.main]

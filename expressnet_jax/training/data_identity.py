@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from expressnet_jax.data import selection
-from expressnet_jax.data.decode import storable
+from expressnet_jax.data.decode import validate_and_encode
 from expressnet_jax.data.duplicates import pixel_digest
-from expressnet_jax.data.labels import some
-from expressnet_jax.data.parallel import in_order
+from expressnet_jax.data.labels import shorten
+from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.store import read_json
 from expressnet_jax.errors import UserError
@@ -121,7 +121,7 @@ def check_same_set(
         return
     was, is_now = (in_words(each) if each else "no other data" for each in (old, new))
     if old and new and old["classes"] != new["classes"]:
-        is_now += f", whose classes are {some(new['classes'])} and not {some(old['classes'])}"
+        is_now += f", whose classes are {shorten(new['classes'])} and not {shorten(old['classes'])}"
     again = f" with --config.{key}={old['name']}@{old['identity']}" if old else ""
     raise UserError(
         f"--workdir {workdir}: was trained on {was}; this is {is_now}; give another --workdir, or the first data{again}"
@@ -179,17 +179,17 @@ def seen_in_training(
 
 
 def _hash_all(split: Split) -> list[np.ndarray]:
-    hash_of = lambda i: np.frombuffer(pixel_digest(storable(split.encoded(i), None, None)[1]), np.uint8)
-    return list(in_order(hash_of, range(len(split))))
+    hash_of = lambda i: np.frombuffer(pixel_digest(validate_and_encode(split.encoded(i), None, None)[1]), np.uint8)
+    return list(parallel_map(hash_of, range(len(split))))
 
 
-def _chosen_again(checkpoint: Checkpoint, prepared: Prepared) -> selection.Chosen | None:
+def _chosen_again(checkpoint: Checkpoint, prepared: Prepared) -> selection.Splits | None:
     """The training examples that the settings of a run choose from the set that it has learned from."""
     records, config = checkpoint.metadata.get("trained_on", []), checkpoint.metadata["config"]
     if not any(record["labelled"] and record["identity"] == prepared.identity for record in records):
         return None
     names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
     try:
-        return selection.choose(prepared, **{name: config["data"][name] for name in names}, seed=config["seed"])
+        return selection.select_splits(prepared, **{name: config["data"][name] for name in names}, seed=config["seed"])
     except UserError:  # the audit that left examples out is gone
         return None

@@ -8,15 +8,15 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.cluster import leads
-from expressnet_jax.training.experiment import Job
+from expressnet_jax.cluster import is_main_process
+from expressnet_jax.training.experiment import Experiment
 from expressnet_jax.training.loop import new_state, set_up
 from expressnet_jax.training.step import make_multi_step, num_steps
 
 TIMED = 3  # dispatches, after a first one that is not
 
 
-def rehearse(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> list[str]:
+def dry_run(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Experiment]) -> list[str]:
     """Compiles the first phase's step for the configured mesh, takes a few, and says what that comes to; the process
     that leads does. Writes nothing.
 
@@ -40,11 +40,11 @@ def rehearse(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> 
         state, _ = compiled(state, feed.table, each, config.seed)
     jax.block_until_ready(state)
     seconds = (time.perf_counter() - start) / (steps * len(more)) if more else None
-    return describe(config, job, mesh, compiled, steps, compiling, seconds) if leads() else []
+    return describe(config, job, mesh, compiled, steps, compiling, seconds) if is_main_process() else []
 
 
 def describe(
-    config: ConfigDict, job: Job, mesh: Mesh, compiled, steps: int, compiling: float, seconds: float | None
+    config: ConfigDict, job: Experiment, mesh: Mesh, compiled, steps: int, compiling: float, seconds: float | None
 ) -> list[str]:
     """Lines for a person. `compiled` takes `steps` steps; `seconds` of one of them, or None where the run is too short
     to time it."""

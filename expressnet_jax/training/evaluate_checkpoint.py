@@ -11,8 +11,8 @@ import numpy as np
 
 from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.fields import target_column, target_fields
-from expressnet_jax.data.labels import canonical, some
-from expressnet_jax.data.pipeline import ordered_batches
+from expressnet_jax.data.labels import canonical, shorten
+from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
@@ -24,7 +24,7 @@ from expressnet_jax.training.checkpoint_io import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
 
 
-class Assessment(NamedTuple):
+class CheckpointEvaluation(NamedTuple):
     """Figures, and what they came from: probabilities float32[N,K], labels int[N] in the model's classes, the split."""
 
     figures: dict[str, Any]
@@ -33,25 +33,25 @@ class Assessment(NamedTuple):
     split: Split
 
 
-def assess(
+def evaluate_checkpoint(
     checkpoint: Checkpoint,
     split: Split,
     *,
     tta: str = "none",
     batch_size: int = 256,
     leaked: Sequence[int] | None = None,
-) -> Assessment:
+) -> CheckpointEvaluation:
     """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split."""
     predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
     known, labels = match_labels(split, checkpoint.classes)
-    batches = ordered_batches(known, min(batch_size, max(len(known), 1)), shape=checkpoint.image_shape)
+    batches = make_eval_batches(known, min(batch_size, max(len(known), 1)), shape=checkpoint.image_shape)
     probabilities, _, index = collect(np_predict(predict), batches.batches())
     figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
     figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
-    return Assessment(figures, probabilities, labels, known)
+    return CheckpointEvaluation(figures, probabilities, labels, known)
 
 
-def assess_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256) -> dict:
+def evaluate_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256) -> dict:
     """Return the metrics of every further output that the split has a target for: output -> metric -> value.
 
     `size` is (height, width) of the stored images. Where values have names, "each" holds the metrics of every one.
@@ -61,7 +61,7 @@ def assess_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], 
     if not fields:
         return {}
     predict = partial(make_predict_fn(checkpoint.model, apply="all"), checkpoint.variables)
-    batches = ordered_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
+    batches = make_eval_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
     found = collect_arrays(lambda images: [predict(images)[name] for name in fields], batches.batches())
     figures = {}
     for output, (name, field) in zip(found, fields.items(), strict=True):
@@ -73,7 +73,7 @@ def assess_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], 
 
 def find_temperature(checkpoint: Checkpoint, split: Split, tta: str = "none") -> float:
     """What to divide the logits by so that probabilities mean what they say on this split (Guo et al. 2017)."""
-    found = assess(checkpoint, split, tta=tta)
+    found = evaluate_checkpoint(checkpoint, split, tta=tta)
     return fit_temperature(np.log(np.maximum(found.probabilities, np.finfo(np.float32).tiny)), found.labels)
 
 
@@ -92,7 +92,7 @@ def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarra
     """
     labels = labels_in(split, classes)
     if not (labels >= 0).any():
-        raise UserError(f"no class in common: data {some(split.classes)}; model {some(classes)}")
+        raise UserError(f"no class in common: data {shorten(split.classes)}; model {shorten(classes)}")
     kept = np.flatnonzero(labels >= 0)
     return split.subset(kept), labels[kept]
 
@@ -110,7 +110,7 @@ def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
     return None if report is None else report["leaked"].get(split)
 
 
-def trained_on_figures(result: Assessment, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:
+def trained_on_figures(result: CheckpointEvaluation, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:
     """Return how many of the assessed images the model has learned from, and its accuracy on the others.
 
     `seen` is `data_identity.seen_in_training` of `result.split`: bool[N] with labels and without.

@@ -7,17 +7,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from expressnet_jax.data.fields import Field
-from expressnet_jax.data.pipeline import Feed
+from expressnet_jax.data.pipeline import TrainLoader
 from expressnet_jax.training.checkpoint_io import Checkpoint
 from expressnet_jax.training.data_identity import Learned
-from expressnet_jax.training.program import Program
-from expressnet_jax.training.setup import Plan
+from expressnet_jax.training.program import TrainProgram
+from expressnet_jax.training.setup import StepCounts
 from expressnet_jax.training.state import TrainState
 
 Evaluate = Callable[[TrainState], dict[str, float]]
 
 
-class Job(NamedTuple):
+class Experiment(NamedTuple):
     """Made before anything compiles or is written; the loop never asks which task it is.
 
     Attributes:
@@ -31,12 +31,12 @@ class Job(NamedTuple):
       data: what is learned from; a resumed run has to have the same.
     """
 
-    plan: Plan
-    program: Program
+    plan: StepCounts
+    program: TrainProgram
     classes: tuple[str, ...]
     outputs: Mapping[str, Field]
     lineage: Sequence[Mapping[str, Any]]
-    open: Callable[[], tuple[Feed, Evaluate]]
+    open: Callable[[], tuple[TrainLoader, Evaluate]]
     lines: Sequence[str]
     finish: Callable[[Path], tuple[Checkpoint, list[Path]]]
     pictures: Callable[[tuple[int, int, int]], np.ndarray]

@@ -13,8 +13,8 @@ from expressnet_jax.evaluation.plots import confusion_png, curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
 from expressnet_jax.io import write_json
 from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
-from expressnet_jax.training.evaluate_checkpoint import Assessment, assess, assess_outputs
-from expressnet_jax.training.setup import Data
+from expressnet_jax.training.evaluate_checkpoint import CheckpointEvaluation, evaluate_checkpoint, evaluate_outputs
+from expressnet_jax.training.setup import TrainData
 from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.writers import read_history
 
@@ -32,10 +32,10 @@ class Pictures:
         return decode_example(self.split.encoded(i), self.image_shape)
 
 
-def finish(config: ConfigDict, workdir: Path, *, data: Data) -> tuple[Checkpoint, list[Path]]:
+def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Checkpoint, list[Path]]:
     """Evaluates the best checkpoint on the split that selected it, prints the table and writes the report's files."""
     checkpoint = load_checkpoint(workdir)
-    result = assess(
+    result = evaluate_checkpoint(
         checkpoint, data.chosen.select, tta=config.eval.tta, batch_size=config.eval.batch_size, leaked=data.leaked
     )
     history = read_history(workdir / "metrics.jsonl")
@@ -49,7 +49,7 @@ def finish(config: ConfigDict, workdir: Path, *, data: Data) -> tuple[Checkpoint
     title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
     print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
     print(format_table(result.figures))
-    if outputs := assess_outputs(checkpoint, data.chosen.select, data.stored_size, config.eval.batch_size):
+    if outputs := evaluate_outputs(checkpoint, data.chosen.select, data.stored_size, config.eval.batch_size):
         result.figures["outputs"] = outputs
         print("\n".join(["", *format_outputs(outputs)]))
     sys.stdout.flush()
@@ -59,7 +59,7 @@ def finish(config: ConfigDict, workdir: Path, *, data: Data) -> tuple[Checkpoint
 
 
 def write_report(
-    result: Assessment, checkpoint: Checkpoint, folder: Path, title: str, *, mistakes: bool = True
+    result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, mistakes: bool = True
 ) -> list[Path]:
     """evaluation.json, confusion.png and, for looking at on one's own machine, mistakes.html."""
     folder.mkdir(parents=True, exist_ok=True)

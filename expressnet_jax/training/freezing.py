@@ -5,10 +5,10 @@ from typing import Any
 
 import jax
 
-Learns = Callable[[Any], Any]  # parameters -> a tree of bools like them
+TrainableMask = Callable[[Any], Any]  # parameters -> a tree of bools like them
 
 
-def thawing(layers: Sequence[str], always: int, wait: int, every: int) -> list[tuple[int, frozenset[str]]]:
+def gradual_unfreezing(layers: Sequence[str], always: int, wait: int, every: int) -> list[tuple[int, frozenset[str]]]:
     """(first step, frozen layers of the backbone) in rising order.
 
     `layers` go from the input to the features; the first `always` never learn, the others from step `wait` on:
@@ -23,7 +23,7 @@ def thawing(layers: Sequence[str], always: int, wait: int, every: int) -> list[t
     return [*starts, *((wait + i * every, never | {*later[: len(later) - 1 - i]}) for i in range(max(len(later), 1)))]
 
 
-def all_but(frozen: Collection[str]) -> Learns | None:
+def trainable_except(frozen: Collection[str]) -> TrainableMask | None:
     """Everything learns but these layers of the backbone. None where nothing is frozen: that costs nothing."""
     if not frozen:
         return None
@@ -35,7 +35,7 @@ def all_but(frozen: Collection[str]) -> Learns | None:
     return learns
 
 
-def both(first: Learns | None, second: Learns | None) -> Learns | None:
+def intersect(first: TrainableMask | None, second: TrainableMask | None) -> TrainableMask | None:
     """What learns by both."""
     if first is None or second is None:
         return first or second

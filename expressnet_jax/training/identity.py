@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
-from expressnet_jax.data.pipeline import Feed, OrderedBatches
+from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
@@ -24,11 +24,11 @@ from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pai
 from expressnet_jax.io import write_json
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
-from expressnet_jax.training.experiment import Evaluate, Job
-from expressnet_jax.training.mesh import on_devices, spread_over, whole
+from expressnet_jax.training.experiment import Evaluate, Experiment
+from expressnet_jax.training.mesh import replicated, shard_batch, shards_classes
 from expressnet_jax.training.network import load_pretrained, make_model
 from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import Data, Plan, check, load_data, make_feeds, make_plan
+from expressnet_jax.training.setup import StepCounts, TrainData, check, count_steps, load_data, make_loaders
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
 from expressnet_jax.training.targets import learned_fields, main_target, make_heads, split_fields
@@ -37,7 +37,7 @@ from expressnet_jax.training.writers import read_history
 METRICS = ("verification",)
 
 
-def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
+def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     """A run of the identity task on a data set prepared by `expressnet prepare identity`.
 
     Raises:
@@ -53,13 +53,13 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
         )
     people = train.classes[: int(train.labels.max()) + 1]
     pairs = find_pairs(data, select)
-    plan = make_plan(config, len(train))
+    plan = count_steps(config, len(train))
     known = train.relabelled(people, train.labels)
     fields = split_fields(known, main=main_target(config))
     learned = learned_fields(config, fields)
     model = make_model(config, make_heads(config, learned))
     program = make_program(config, model, fields, known, plan, origin, spread_classes(mesh, len(people)))
-    return Job(
+    return Experiment(
         plan,
         program,
         people,
@@ -69,7 +69,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
         [
             f"{config.data.name}: {len(train):,} pictures of {len(people):,} people; {len(pairs.same):,} pairs of"
             f" {len(np.unique(select.labels)):,} others select",
-            f"class centres: {'spread over' if spread_over(mesh, len(people)) else 'whole on'} {mesh.size} devices",
+            f"class centres: {'spread over' if shards_classes(mesh, len(people)) else 'whole on'} {mesh.size} devices",
         ],
         partial(finish, config, data=data, pairs=pairs),
         data.pictures,
@@ -77,7 +77,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Job:
     )
 
 
-def find_pairs(data: Data, select: Split) -> Pairs:
+def find_pairs(data: TrainData, select: Split) -> Pairs:
     """Those of the data set's own list, or drawn ones."""
     rows = data.prepared.facts["notes"].get("pairs")
     return listed_pairs(rows, select.keys) if rows else make_pairs(select.labels)
@@ -89,33 +89,33 @@ def spread_classes(mesh: Mesh, num_classes: int) -> Callable[[Array], Array] | N
     Then no device ever holds more than its part of the class centers, of their gradient, or of the logits; features
     travel instead, which are small (An et al. 2021, Partial FC, section 3.1, without its sampling).
     """
-    if not spread_over(mesh, num_classes):
+    if not shards_classes(mesh, num_classes):
         return None
     spread = NamedSharding(mesh, P(None, ("data", "model")))
     return lambda x: jax.lax.with_sharding_constraint(x, spread)
 
 
 def _open(
-    config: ConfigDict, mesh: Mesh, data: Data, plan: Plan, model: Network, pairs: Pairs
-) -> tuple[Feed, Evaluate]:
-    feed, select = make_feeds(config, data, plan, mesh)
-    embed = make_predict_fn(model, whole(mesh), "features")
+    config: ConfigDict, mesh: Mesh, data: TrainData, plan: StepCounts, model: Network, pairs: Pairs
+) -> tuple[TrainLoader, Evaluate]:
+    feed, select = make_loaders(config, data, plan, mesh)
+    embed = make_predict_fn(model, replicated(mesh), "features")
 
     def evaluate(state: TrainState) -> dict[str, float]:
         variables = {**state.variables}
-        figures = verify(lambda images: embed(variables, on_devices(images, mesh)), select, pairs)
+        figures = verify(lambda images: embed(variables, shard_batch(images, mesh)), select, pairs)
         return {name: float(value) for name, value in figures.items()}
 
     return feed, evaluate
 
 
-def verify(features, select: OrderedBatches, pairs: Pairs) -> dict[str, float]:
+def verify(features, select: EvalLoader, pairs: Pairs) -> dict[str, float]:
     """The figures of a features function uint8[B,H,W,C] -> float[B,D] on pairs of the pictures of `select`."""
     (found,) = collect_arrays(lambda images: (features(images),), select.batches())
     return verification(similarities(found, pairs), pairs)
 
 
-def finish(config: ConfigDict, workdir: Path, *, data: Data, pairs: Pairs) -> tuple[Checkpoint, list[Path]]:
+def finish(config: ConfigDict, workdir: Path, *, data: TrainData, pairs: Pairs) -> tuple[Checkpoint, list[Path]]:
     """The best checkpoint's figures and the learning curve."""
     checkpoint = load_checkpoint(workdir)
     history = read_history(workdir / "metrics.jsonl")

@@ -9,7 +9,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoint_io import Checkpoint
 
 
-def write_slim(checkpoint: Checkpoint, folder: Path) -> Path:
+def write_inference_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     """Writes only what predicts, with what is known of it, to be handed on: a fraction of a run's checkpoint.
 
     Paths of the machine that trained it are left out.

@@ -15,7 +15,7 @@ from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.cluster import Agreed, leads, same_everywhere, together
+from expressnet_jax.cluster import CollectiveError, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
@@ -23,19 +23,19 @@ from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoint_io import describe, find_checkpoint
 from expressnet_jax.training.checkpoint_manager import Checkpoints
 from expressnet_jax.training.data_identity import check_same_set, in_words, record_of, recorded, write_trained_on
-from expressnet_jax.training.experiment import Job
+from expressnet_jax.training.experiment import Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
-from expressnet_jax.training.program import last_before
+from expressnet_jax.training.program import active_at
 from expressnet_jax.training.setup import find_prepared
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_multi_step, num_steps
 from expressnet_jax.training.targets import selecting_metric
-from expressnet_jax.training.workdir import OF_A_HOST, RunFolder, differences, disk_errors
-from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
+from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, disk_errors
+from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, log_line
 
 
-def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh], Job]) -> Job:
+def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh], Experiment]) -> Experiment:
     """Trains to the end of the plan, or goes on with what `workdir` holds. The result is in its checkpoints.
 
     `prepare` makes the job, whatever is learned: `classification.prepare` is the common one.
@@ -49,10 +49,10 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
 
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
-        with together():
+        with raise_on_all():
             records = [each.record for each in job.data]
-            folder = stack.enter_context(closing(RunFolder(workdir, config.to_dict(), leads(), records)))
-            if leads() and not folder.before:
+            folder = stack.enter_context(closing(Workdir(workdir, config.to_dict(), is_main_process(), records)))
+            if is_main_process() and not folder.before:
                 write_trained_on(folder.path, job.data, find_checkpoint(config.init_from) if config.init_from else None)
         folder.seen_by_all()
         feed, evaluate = job.open()
@@ -61,27 +61,27 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage, program.model, job.outputs)
         metadata["trained_on"] = records
         kept = {"keep": config.checkpoint.keep, "metric": selecting_metric(config)}
-        tell = say if leads() else lambda line: None
+        tell = log_line if is_main_process() else lambda line: None
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=tell, **kept))
         state = checkpoints.restore(state)
         step = int(state.step)
         if step > plan.total:  # of a run that is older than the records of its data
-            raise Agreed(
+            raise CollectiveError(
                 f"--workdir {workdir}: has a checkpoint of step {step}, but this data makes {plan.total} steps; give"
                 " another --workdir, or the first data"
             )
 
-        console = Console(plan.total, step, config.train.batch_size, hidden=not leads())
+        console = Console(plan.total, step, config.train.batch_size, hidden=not is_main_process())
         writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
-        introduce(config, job, state, tell)
+        log_run_summary(config, job, state, tell)
         if folder.before == []:
             tell("its earlier checkpoints don't say what they were trained on; from now on they do")
 
         calls = [(first, make_multi_step(phase)) for first, phase in program.phases]
-        meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
+        meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
         with StopSignal() as stop:
             for batches in feed.start(step):
-                multi_step = last_before(calls, step)
+                multi_step = active_at(calls, step)
                 state, metrics = multi_step(state, feed.table, batches, config.seed)
                 before, step = step, step + num_steps(batches)
                 meter.add(step, metrics)
@@ -104,8 +104,8 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
 
 
 def set_up(
-    config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job], workdir: Path | None = None
-) -> tuple[Mesh, Job]:
+    config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Experiment], workdir: Path | None = None
+) -> tuple[Mesh, Experiment]:
     """The mesh and the job of a config, checked on all processes before anything is compiled or written.
 
     That a run in `workdir` began with another data set is said before what that set may not be good enough for.
@@ -116,13 +116,13 @@ def set_up(
     check_values(config)
     mesh = make_mesh(config.mesh.data, config.mesh.model)
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
-    same_everywhere(config.to_dict(), partial(differences, free=OF_A_HOST))
-    with together():
+    check_same_config(config.to_dict(), partial(differences, free=OF_A_HOST))
+    with raise_on_all():
         if workdir and (before := recorded(workdir)):
             prepared = find_prepared(config, config.data.name, config.data.source, key="data.name")
             check_same_set(workdir, before[0], record_of(prepared))
         job = prepare(config, mesh)
-    same_everywhere({"data": [f"{each.prepared.label}:{each.rows}" for each in job.data]}, other_data)
+    check_same_config({"data": [f"{each.prepared.label}:{each.rows}" for each in job.data]}, other_data)
     return mesh, job
 
 
@@ -132,7 +132,7 @@ def other_data(first: Mapping[str, list[str]], own: Mapping[str, list[str]]) -> 
     return [f"data was {one}, now {another}" for one, another in pairs if one != another]
 
 
-def new_state(config: ConfigDict, job: Job, mesh: Mesh) -> TrainState:
+def new_state(config: ConfigDict, job: Experiment, mesh: Mesh) -> TrainState:
     """The state that a run begins with."""
     program, averaged = job.program, config.optimizer.ema > 0
     return init_state(
@@ -140,10 +140,10 @@ def new_state(config: ConfigDict, job: Job, mesh: Mesh) -> TrainState:
     )
 
 
-def open_writers(config: ConfigDict, folder: RunFolder, console: Console, step: int) -> Writers:
+def open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int) -> Writers:
     """The console, metrics.jsonl and, where wanted, TensorBoard; the run's clock goes on from where the file ends. Only
     the process that leads has any."""
-    if not leads():
+    if not is_main_process():
         return Writers([])
     metrics_file = MetricsFile(folder.metrics, step)
     writers = [console, metrics_file]
@@ -152,7 +152,7 @@ def open_writers(config: ConfigDict, folder: RunFolder, console: Console, step: 
     return Writers(writers, metrics_file.seconds)
 
 
-def introduce(config: ConfigDict, job: Job, state: TrainState, tell: Callable[[str], None]) -> None:
+def log_run_summary(config: ConfigDict, job: Experiment, state: TrainState, tell: Callable[[str], None]) -> None:
     """What a run is, in a few lines."""
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     tell(
@@ -178,7 +178,7 @@ def all_finite(tree) -> jax.Array:
     return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
-class Meter:
+class MetricAccumulator:
     """Training metrics between two log lines, read late so that the device never waits for Python."""
 
     def __init__(self, batch_size: int, per_epoch: float, step: int, checkpoints: Checkpoints):

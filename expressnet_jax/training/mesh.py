@@ -26,12 +26,12 @@ def make_mesh(data: int = -1, model: int = 1) -> Mesh:
     return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def on_devices(images: np.ndarray, mesh: Mesh) -> jax.Array:
+def shard_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:
     """This process's share [b,...] of a batch -> the batch [B,...] spread over the data axis, which divides B."""
     return jax.make_array_from_process_local_data(NamedSharding(mesh, P("data")), images)
 
 
-def whole(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh) -> NamedSharding:
     """On every device all of it, so that every process can read it."""
     return NamedSharding(mesh, P())
 
@@ -48,7 +48,7 @@ def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
         )
 
 
-def spread_over(mesh: Mesh, num_classes: int) -> bool:
+def shards_classes(mesh: Mesh, num_classes: int) -> bool:
     """Whether a head of so many classes is split by class over all devices: where it is large and they divide it."""
     return mesh.size > 1 and num_classes >= SHARD_CLASSES and num_classes % mesh.size == 0
 
@@ -65,7 +65,7 @@ def state_shardings(shapes, mesh: Mesh):
 
     def place(path, leaf):
         in_head = any(getattr(key, "key", None) == "head" for key in path)
-        if in_head and spread_over(mesh, leaf.shape[-1]):
+        if in_head and shards_classes(mesh, leaf.shape[-1]):
             return NamedSharding(mesh, P(*[None] * (leaf.ndim - 1), ("data", "model")))
         divisible = [d for d, n in enumerate(leaf.shape) if n % width == 0]
         if width == 1 or np.prod(leaf.shape) < SHARD_FROM or not divisible:

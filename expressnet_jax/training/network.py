@@ -11,7 +11,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Head, Network
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
-from expressnet_jax.training.transfer import transplant
+from expressnet_jax.training.transfer import transfer_weights
 
 
 def image_shape(config: ConfigDict) -> tuple[int, ...]:
@@ -70,4 +70,4 @@ def pretrained_variables(
     """The variables that a run begins with in place of drawn ones."""
     if origin is None:
         return None
-    return transplant(origin, config.model.to_dict(), model, classes, image_shape(config), config.seed)
+    return transfer_weights(origin, config.model.to_dict(), model, classes, image_shape(config), config.seed)

@@ -17,18 +17,18 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.inspect import layer_order
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoint_io import Checkpoint
-from expressnet_jax.training.freezing import Learns, all_but, both, thawing
+from expressnet_jax.training.freezing import TrainableMask, gradual_unfreezing, intersect, trainable_except
 from expressnet_jax.training.losses.base import init_losses
 from expressnet_jax.training.network import image_shape, pretrained_variables
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import Plan
+from expressnet_jax.training.setup import StepCounts
 from expressnet_jax.training.state import InitialVariables, make_init_fn
 from expressnet_jax.training.step import TrainStep, make_train_step
 from expressnet_jax.training.supervised import LossProgram, supervised
 from expressnet_jax.training.targets import build_losses
 
 
-class Program(NamedTuple):
+class TrainProgram(NamedTuple):
     """The functions of a run.
 
     Attributes:
@@ -49,10 +49,10 @@ def make_program(
     model: Network,
     fields: Mapping[str, Field],
     train: Split,
-    plan: Plan,
+    plan: StepCounts,
     origin: Checkpoint | None = None,
     constrain: Callable[[Array], Array] | None = None,
-) -> Program:
+) -> TrainProgram:
     """Return model, optimizer and steps of a config whose losses learn `fields` from a training split. The state
     begins with what `origin` knows."""
     if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
@@ -73,13 +73,13 @@ def feature_size(model: Network, shape: tuple[int, ...]) -> int:
 
 def build_program(
     config: ConfigDict,
-    plan: Plan,
+    plan: StepCounts,
     model: Network,
     init_fn: Callable[[jax.Array], InitialVariables],
     pretrained: dict[str, Any] | None,
     loss_program: Callable[[dict[str, Any]], LossProgram],
-    learns: Learns | None = None,
-) -> Program:
+    learns: TrainableMask | None = None,
+) -> TrainProgram:
     """Return optimizer and phases around a loss program, which is made for each phase's augmentation. `learns` limits
     what learns at all; the config's freezing comes on top."""
     opt, layers = config.optimizer, layer_order(model, image_shape(config))
@@ -104,23 +104,23 @@ def build_program(
         plateau=plateau if opt.schedule == "plateau" else None,
     )
     options = {"accumulate": config.train.accumulate, "sam": opt.sam, "ema": opt.ema}
-    augment, sizes = config.augment.to_dict(), growth(config, plan)
-    frozen = thawing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.thaw_epochs))
+    augment, sizes = config.augment.to_dict(), resolution_schedule(config, plan)
+    frozen = gradual_unfreezing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.thaw_epochs))
     phases = []
     for first in sorted({start for start, _ in (*sizes, *frozen) if start < plan.total}):
-        size, held = (last_before(schedule, first) for schedule in (sizes, frozen))
-        free = both(learns, all_but(held))
+        size, held = (active_at(schedule, first) for schedule in (sizes, frozen))
+        free = intersect(learns, trainable_except(held))
         step = make_train_step(loss_program(augment | {"resize": size}), optimizer, schedule, learns=free, **options)
         phases.append((first, step))
-    return Program(model, optimizer, init_fn, pretrained, tuple(phases))
+    return TrainProgram(model, optimizer, init_fn, pretrained, tuple(phases))
 
 
-def last_before(starts: Sequence[tuple[int, Any]], step: int) -> Any:
+def active_at(starts: Sequence[tuple[int, Any]], step: int) -> Any:
     """Of (first step, value) in rising order, the value that holds at `step`."""
     return [value for first, value in starts if first <= step][-1]
 
 
-def growth(config: ConfigDict, plan: Plan) -> list[tuple[int, int]]:
+def resolution_schedule(config: ConfigDict, plan: StepCounts) -> list[tuple[int, int]]:
     """(first step, picture size or 0) of each phase of a run that begins with smaller pictures; whole dispatches."""
     starts = [round(share * plan.total / plan.per_dispatch) * plan.per_dispatch for share in config.train.grow_until]
     return list(zip([0, *starts], [*config.train.grow_sizes, config.augment.resize], strict=True))

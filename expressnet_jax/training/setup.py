@@ -18,7 +18,7 @@ from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.fields import Field
-from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
+from expressnet_jax.data.pipeline import EvalLoader, TrainLoader, choose_reader, make_eval_batches, make_train_loader
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.readers import hold
 from expressnet_jax.data.remarks import remarks
@@ -33,7 +33,7 @@ from expressnet_jax.training.targets import check_losses, further_metrics, selec
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
 
 
-class Plan(NamedTuple):
+class StepCounts(NamedTuple):
     """A run in steps."""
 
     total: int
@@ -44,11 +44,11 @@ class Plan(NamedTuple):
     per_dispatch: int
 
 
-class Data(NamedTuple):
+class TrainData(NamedTuple):
     """What a run learns from and what selects its best checkpoint."""
 
     prepared: Prepared
-    chosen: selection.Chosen
+    chosen: selection.Splits
     audit: dict[str, Any] | None
 
     def pictures(self, image_shape: tuple[int, ...], most: int = 256) -> np.ndarray:
@@ -139,7 +139,7 @@ def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
             raise UserError(f"{key}: this model takes pictures of one size only; leave out {key}={side}")
 
 
-def load_data(config: ConfigDict) -> Data:
+def load_data(config: ConfigDict) -> TrainData:
     """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
     data = config.data
     prepared = find_prepared(config, data.name, data.source, key="data.name")
@@ -150,8 +150,8 @@ def load_data(config: ConfigDict) -> Data:
             f"data.frames: {data.frames}, but {prepared.name} holds {holds}; use --config.data.frames={stored}"
         )
     names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
-    chosen = selection.choose(prepared, **{name: data[name] for name in names}, seed=config.seed)
-    return Data(prepared, chosen, audit.load_audit(prepared))
+    chosen = selection.select_splits(prepared, **{name: data[name] for name in names}, seed=config.seed)
+    return TrainData(prepared, chosen, audit.load_audit(prepared))
 
 
 def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) -> Prepared:
@@ -174,7 +174,7 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
     return hold(prepare.load(name, folder))
 
 
-def make_plan(config: ConfigDict, num_examples: int) -> Plan:
+def count_steps(config: ConfigDict, num_examples: int) -> StepCounts:
     """Epochs to steps. Several steps a dispatch only where the device is faster than Python, that is not on a CPU."""
     batch = config.train.batch_size
     if batch > num_examples:
@@ -183,7 +183,7 @@ def make_plan(config: ConfigDict, num_examples: int) -> Plan:
     steps = lambda epochs: max(round(epochs * per_epoch), 1)
     total = steps(config.train.epochs)
     per_dispatch = config.train.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else best_divisor(total))
-    return Plan(
+    return StepCounts(
         total,
         per_epoch,
         steps(config.eval.every_epochs),
@@ -198,7 +198,7 @@ def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
     return next((n for n in range(most, least - 1, -1) if total % n == 0), most // 2)
 
 
-def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[Feed, OrderedBatches]:
+def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Mesh) -> tuple[TrainLoader, EvalLoader]:
     """The training batches and the selection batches."""
     train, batch = data.chosen.train, config.train.batch_size
     sampler = (
@@ -207,7 +207,7 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
         else sampling.Uniform(len(train), batch, config.seed)
     )
     images = {"shape": image_shape(config), "threads": config.data.threads}
-    feed = make_feed(
+    feed = make_train_loader(
         train,
         sampler,
         mesh,
@@ -217,12 +217,12 @@ def make_feeds(config: ConfigDict, data: Data, plan: Plan, mesh: Mesh) -> tuple[
         targets=target_arrays(config, train, data.stored_size),
         **images,
     )
-    return feed, evaluation_batches(config, data.chosen.select, mesh)
+    return feed, make_eval_loader(config, data.chosen.select, mesh)
 
 
-def evaluation_batches(config: ConfigDict, split: Split, mesh: Mesh) -> OrderedBatches:
+def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh) -> EvalLoader:
     """A split in batches of about eval.batch_size that the mesh divides evenly."""
     parts = mesh.shape["data"]
     rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
     images = {"shape": image_shape(config), "threads": config.data.threads}
-    return ordered_batches(split, rounded, shared=True, **images)
+    return make_eval_batches(split, rounded, shared=True, **images)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from expressnet_jax.data.pipeline import fetch
+from expressnet_jax.data.pipeline import gather_inputs
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.optimizers import Schedule, current_rate
 from expressnet_jax.training.state import TrainState
@@ -117,7 +117,7 @@ def make_multi_step(
     def multi_step(
         state: TrainState, table: Array | None, batches: Batch, seed: Array | int = 0
     ) -> tuple[TrainState, Metrics]:
-        one = lambda state, batch: step(state, fetch(table, batch), seed)
+        one = lambda state, batch: step(state, gather_inputs(table, batch), seed)
         if num_steps(batches) == 1:  # a loop of one round would cost a CPU its multi-threaded convolutions
             state, metrics = one(state, jax.tree.map(lambda x: x[0], batches))
             return state, jax.tree.map(lambda x: x[None], metrics)

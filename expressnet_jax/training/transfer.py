@@ -16,7 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoint_io import Checkpoint
 
 
-def transplant(
+def transfer_weights(
     checkpoint: Checkpoint,
     wanted: Mapping[str, Any],
     model: nn.Module,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.cluster import Agreed, everyones
+from expressnet_jax.cluster import CollectiveError, all_gather
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes
@@ -25,7 +25,7 @@ FREE_TO_CHANGE += ("eval.tta", "eval.mistakes", "eval.batch_size", "train.steps_
 OF_A_HOST = ("data.dir", "data.source", "data.threads")  # what the processes of one run may have each for itself
 
 
-class RunFolder:
+class Workdir:
     """Holds `workdir` for one run at a time and refuses to mix two different runs in it. Of a run's processes the one
     that `leads` does so for all.
 
@@ -94,9 +94,9 @@ class RunFolder:
 
     def seen_by_all(self) -> None:
         """Raises Agreed unless every process sees the file that the leading one has written."""
-        blind = np.flatnonzero(~everyones((self.path / "config.json").is_file()))
+        blind = np.flatnonzero(~all_gather((self.path / "config.json").is_file()))
         if blind.size:
-            raise Agreed(
+            raise CollectiveError(
                 f"--workdir {self.path}: process {blind[0]} does not see what process 0 writes there; give a folder on"
                 " storage that all processes share"
             )

@@ -25,7 +25,7 @@ def read_history(path: Path, before: int | None = None) -> list[dict]:
     return history
 
 
-def say(line: str) -> None:
+def log_line(line: str) -> None:
     """A line on stderr, above the progress bar if there is one."""
     tqdm.write(line, file=sys.stderr)
 
@@ -88,7 +88,7 @@ class Console:
         if entry["split"] == "train" and not self.bar.disable:
             self.bar.set_postfix_str(f"{entry.get('images_per_second', 0):.0f} img/s loss {entry.get('loss', 0):.3f}")
         else:
-            say(f"step {entry['step']}/{self.total}  {entry['split']}  {shown}")
+            log_line(f"step {entry['step']}/{self.total}  {entry['split']}  {shown}")
 
     def close(self) -> None:
         self.bar.close()

@@ -14,7 +14,7 @@ from expressnet_jax.data.datasets.face_box import as_jpeg, face
 from expressnet_jax.data.datasets.listed import first_file, number
 from expressnet_jax.data.datasets.sample_list import listed_samples
 from expressnet_jax.data.datasets.trees import split_folders
-from expressnet_jax.data.labels import AFFECTNET_CODES, canonical, some
+from expressnet_jax.data.labels import AFFECTNET_CODES, canonical, shorten
 from expressnet_jax.errors import UserError, one_line
 
 LABELS = ("labels.csv", "label.csv")  # ,pth,label,relFCs
@@ -106,7 +106,7 @@ def _boxes(
         for row, words in enumerate((line.split() for line in lines if line.strip()), start=1):
             place = f"affectnet: {labels.parent.name}/{labels.name}/{table.name} row {row}"
             if len(words) != 5 or not words[0].isdecimal() or int(words[0]) >= len(names):
-                raise UserError(f"{place}: {some(words, 6)} is not a class (0..{len(names) - 1}) and four numbers")
+                raise UserError(f"{place}: {shorten(words, 6)} is not a class (0..{len(names) - 1}) and four numbers")
             name = names[int(words[0])]
             label = position(name)
             if label is None:
@@ -124,5 +124,5 @@ def _names(path: Path) -> list[str]:
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"affectnet: {path} has no names of classes ({one_line(error)}); fetch it again") from error
     if unknown := [name for name in names if canonical(str(name)) is None]:
-        raise UserError(f"affectnet: {path}: {some(list(map(str, unknown)))} is no expression")
+        raise UserError(f"affectnet: {path}: {shorten(list(map(str, unknown)))} is no expression")
     return [canonical(str(name)) for name in names]

@@ -16,10 +16,10 @@ import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.datasets.bad_images import BadImage, refuse
-from expressnet_jax.data.decode import storable
+from expressnet_jax.data.decode import validate_and_encode
 from expressnet_jax.data.duplicates import pixel_digest
 from expressnet_jax.data.fingerprint import files_below
-from expressnet_jax.data.parallel import in_order, work_and_items
+from expressnet_jax.data.parallel import parallel_map, work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.data.remarks import LEFT_OUT
 from expressnet_jax.errors import UserError
@@ -54,7 +54,7 @@ NUMBERS = {bool: "true or false", int: "a whole number", float: "a number"}
 BAD = "bad"  # str[M,2], the keys and reasons of images that are left out between the others
 
 
-class Ledger:
+class SplitIndex:
     """What is known of a split beside its pictures, part after part: every column in order, and of each picture its
     shape, int32[N,3], the SHA-256 of label, shape and pixels, uint8[N,32], and a hash of the pixels, uint8[N,16]."""
 
@@ -112,7 +112,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Check:
+class RecordValidator:
     """A record -> what TFDS stores of it, and its SHAPE, DIGEST and PIXELS; a plain value, so that it can be sent.
 
     The attributes are those of the builder. Raises UserError where the record is not as they say.
@@ -128,7 +128,7 @@ class Check:
         if not 0 <= record.label < len(self.classes):
             raise UserError(f"{self.name}: {record.key}: label {record.label} is not 0..{len(self.classes) - 1}")
         try:
-            encoded, pixels = storable(record.image, self.channels, self.size)
+            encoded, pixels = validate_and_encode(record.image, self.channels, self.size)
         except (UserError, OSError) as error:
             raise BadImage(f"{self.name}: {record.key}", record.key, str(error)) from error
         example = {"image": encoded, "label": int(record.label), "key": record.key}
@@ -195,11 +195,13 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self.source = source
         self.options = self.all_options(options or {})
         self.notes: dict[str, Any] = {}  # what `read` wants said in facts.json: rows left out, missing parts
-        self.ledgers: dict[str, Ledger] = {}
+        self.ledgers: dict[str, SplitIndex] = {}
         self.splits_read: tuple[str, ...] = ()
         self.skip_bad = False  # leave out what can't be used, else refuse all of it
         self.refused = False
-        self.collect: Callable[[Check, Iterable[Record]], Any] | None = None  # how TFDS is to have them, if not in turn
+        self.collect: Callable[[RecordValidator, Iterable[Record]], Any] | None = (
+            None  # how TFDS is to have them, if not in turn
+        )
         super().__init__(file_format="array_record", **kwargs)
 
     @classmethod
@@ -279,9 +281,9 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         After the first image that can't be used, unless `skip_bad`, nothing more is yielded, and the rest is only
         searched for others, which `refuse_bad` then names.
         """
-        ledger = self.ledgers.setdefault(split, Ledger())
+        ledger = self.ledgers.setdefault(split, SplitIndex())
         make, items = work_and_items(records)
-        for found in in_order(partial(self.check.attempt, make), items):
+        for found in parallel_map(partial(self.check.attempt, make), items):
             if isinstance(found, BadImage):
                 ledger.add_bad(found.key, found.reason)
                 self.refused = not self.skip_bad
@@ -299,6 +301,6 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             self.notes[LEFT_OUT] = self.notes.get(LEFT_OUT, {}) | dict(bad)
 
     @property
-    def check(self) -> Check:
+    def check(self) -> RecordValidator:
         """What every record has to pass."""
-        return Check(self.name, self.CLASSES, self.CHANNELS, self.SIZE, self.COLUMNS)
+        return RecordValidator(self.name, self.CLASSES, self.CHANNELS, self.SIZE, self.COLUMNS)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from expressnet_jax.data.datasets.trees import class_tree
-from expressnet_jax.data.labels import canonical, some
+from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.remarks import LEFT_OUT
 from expressnet_jax.errors import UserError, printable
 
@@ -40,7 +40,7 @@ def _filed(name: str, root: Path, classes: Mapping[str, Sequence[Path]], codes: 
             known = [*dict.fromkeys(codes.values())] or ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
             numbers = f", or the numbers {min(codes)} to {max(codes)}" if codes else ""
             folder = paths[0].relative_to(root).parent.as_posix()
-            raise UserError(f"{name}: unknown class folder {folder}; the classes are: {some(known)}{numbers}")
+            raise UserError(f"{name}: unknown class folder {folder}; the classes are: {shorten(known)}{numbers}")
         for path in paths:
             yield Filed(path.relative_to(root).as_posix(), path, expression or "")
 

@@ -8,7 +8,7 @@ from expressnet_jax.data.datasets.locate import class_words, contents
 from expressnet_jax.data.datasets.sample_list import COLUMNS, KNOWN
 from expressnet_jax.data.datasets.tables import header_of
 from expressnet_jax.data.datasets.trees import SPLIT_WORDS, split_folders, split_of
-from expressnet_jax.data.labels import some
+from expressnet_jax.data.labels import shorten
 from expressnet_jax.data.media_files import is_litter_name, media_kind
 from expressnet_jax.errors import UserError
 
@@ -35,7 +35,7 @@ def list_files(folder: Path) -> dict[str, Path]:
     if len(splits) == len(tables) and None not in splits:
         return {split: splits[split] for split in SPLIT_WORDS if split in splits}
     if len(tables) > 1:
-        names = some([path.name for path in tables])
+        names = shorten([path.name for path in tables])
         raise UserError(f"{folder}: several lists; give one of them with --source: {names}")
     return {"all": tables[0]} if tables else {}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.trees import split_of
-from expressnet_jax.data.labels import canonical, some
+from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.media_files import is_litter_name, read_head
 from expressnet_jax.data.media_types import identify
 from expressnet_jax.errors import UserError, printable
@@ -36,7 +36,7 @@ def locate(builder: "FaceBuilder", source: Path, expected: str) -> Path:
         return source
     for level in _levels(source) if source.is_dir() else ():
         if len(found := [folder for folder in level if builder.fits(folder)]) > 1:
-            names = some([printable(path) for path in found])
+            names = shorten([printable(path) for path in found])
             raise UserError(f"{builder.name}: {source} holds the data set more than once; give one of {names}")
         if found:
             builder.notes["source"] = f"read from {found[0].relative_to(source).as_posix()}/"
@@ -67,7 +67,7 @@ def contents(source: Path) -> str:
     if archives := _archives(source):
         return f"; unpack {archives} there first"
     names = [printable(path.name) + "/" * path.is_dir() for path in _entries(source)]
-    return f"; it holds {some(names, 5)}" if names else "; it is empty"
+    return f"; it holds {shorten(names, 5)}" if names else "; it is empty"
 
 
 def refuse_wrong_file(name: str, source: Path, accepted: tuple[str, ...], how_to_get: str) -> None:
@@ -144,7 +144,7 @@ def _entries(folder: Path, folders: bool = False) -> list[Path]:
 
 def _archives(source: Path) -> str:
     """The names of the archives in a folder, for a message."""
-    return some([printable(path.name) for path in _entries(source) if path.is_file() and _is_archive(path)], 3)
+    return shorten([printable(path.name) for path in _entries(source) if path.is_file() and _is_archive(path)], 3)
 
 
 def _is_archive(path: Path) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from expressnet_jax.data.labels import some
+from expressnet_jax.data.labels import shorten
 from expressnet_jax.errors import UserError
 
 NUMBER = re.compile(r"(\d+)(?:\.0*)?")  # pandas writes 3.0 where another row of the column is empty
@@ -22,11 +22,13 @@ def name_numbers(words: Collection[str], names: str, notes: dict[str, Any]) -> d
     matches = {word: NUMBER.fullmatch(word) for word in words}
     if not words or not all(matches.values()):
         if given:
-            raise UserError(f"label_names are names of numbers, and the labels are {some(sorted(words))}; leave it out")
+            raise UserError(
+                f"label_names are names of numbers, and the labels are {shorten(sorted(words))}; leave it out"
+            )
         return {word: word for word in words}
     numbers = {word: int(match[1]) for word, match in matches.items()}
     if not given:
-        found = some([str(number) for number in sorted(set(numbers.values()))])
+        found = shorten([str(number) for number in sorted(set(numbers.values()))])
         notes["labels"] = (
             f"numbers: {found}; the classes are called so; --option label_names=anger,disgust,... names them"
         )

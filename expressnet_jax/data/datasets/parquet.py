@@ -14,7 +14,7 @@ from typing import Any
 from expressnet_jax.data.datasets.base import Record
 from expressnet_jax.data.datasets.sample_list import COLUMNS
 from expressnet_jax.data.datasets.trees import SPLIT_WORDS, split_of
-from expressnet_jax.data.labels import some
+from expressnet_jax.data.labels import shorten
 from expressnet_jax.data.media_files import is_litter_name
 from expressnet_jax.errors import UserError, one_line
 
@@ -63,7 +63,7 @@ class ParquetFaces:
             label = int(label)
         if self._names and isinstance(label, int):
             if label >= len(self._names):
-                raise UserError(f"label {label} is not one of the {len(self._names)} names: {some(self._names)}")
+                raise UserError(f"label {label} is not one of the {len(self._names)} names: {shorten(self._names)}")
             return self._names[label]
         return str(label).strip()
 
@@ -96,7 +96,7 @@ def parquet_files(source: Path | None) -> dict[str, list[Path]]:
     for path in found:
         files.setdefault(_split(path), []).append(path)
     if len(files) > 1 and "all" in files:
-        raise UserError(f"{files['all'][0]}: its name has no split, others have ({some(list(files))}); rename it")
+        raise UserError(f"{files['all'][0]}: its name has no split, others have ({shorten(list(files))}); rename it")
     return {split: files[split] for split in (*SPLIT_WORDS, "all") if split in files}
 
 
@@ -131,7 +131,7 @@ def _image_column(path: Path, schema: Any) -> str:
     named = [name for name in found if name.lower() in COLUMNS["path"]]
     if len(named or found) != 1:
         which = f"several columns of images: {', '.join(found)}" if found else "no column of images"
-        raise UserError(f"{path}: {which}; its columns are {some(schema.names)}; store the images' bytes as 'image'")
+        raise UserError(f"{path}: {which}; its columns are {shorten(schema.names)}; store the images' bytes as 'image'")
     return (named or found)[0]
 
 
@@ -140,7 +140,7 @@ def _label_column(path: Path, schema: Any) -> str:
     for alias in COLUMNS["label"]:
         if alias in names:
             return names[alias]
-    raise UserError(f"{path}: no column of labels; its columns are {some(schema.names)}; rename one to 'label'")
+    raise UserError(f"{path}: no column of labels; its columns are {shorten(schema.names)}; rename one to 'label'")
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:

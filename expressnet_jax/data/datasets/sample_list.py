@@ -15,7 +15,7 @@ from expressnet_jax.data.datasets.listed_files import ListedFiles
 from expressnet_jax.data.datasets.pixel_table import PIXELS
 from expressnet_jax.data.datasets.tables import Table
 from expressnet_jax.data.datasets.trees import SPLIT_WORDS, split_of
-from expressnet_jax.data.labels import canonical, some
+from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.errors import UserError
 
 # The first match counts: words come before numbers, and what is surely a path before what may be a person's name.
@@ -92,7 +92,7 @@ def _table_rows(table: Table) -> Iterator[Row]:
         yield line, {name: header[at] for name, at in columns.items()}
     for name, examples in EXAMPLES.items():
         if name not in columns:
-            found = f"it has {some(header)}" if header else "it is empty"
+            found = f"it has {shorten(header)}" if header else "it is empty"
             remedy = f"name it {examples}"
             if PIXELS in map(str.lower, header):
                 remedy = f"its rows are images: expressnet prepare fer2013 (or ckplus) --source {table.path}"
@@ -114,7 +114,9 @@ def _one_hot_rows(
     for line, values in rows:
         chosen = [name for at, name in choices.items() if at < len(values) and values[at] not in ("", "0", "0.0")]
         if len(chosen) != 1:
-            raise UserError(f"{file} row {line}: {len(chosen)} classes are marked, not one: {some(chosen) or 'none'}")
+            raise UserError(
+                f"{file} row {line}: {len(chosen)} classes are marked, not one: {shorten(chosen) or 'none'}"
+            )
         yield line, {name: values[at] for name, at in columns.items()} | {"label": chosen[0]}
 
 
@@ -155,7 +157,7 @@ def _require_fields(file: str, rows: Sequence[Row]) -> None:
         if empty := [str(line) for line, row in rows if not row[name]]:
             word = "row" if len(empty) == 1 else f"{len(empty)} rows:"
             remedy = "fill it in or remove the row" + "s" * (len(empty) > 1)
-            raise UserError(f"{file} {word} {some(empty)}: the {name} is empty; {remedy}")
+            raise UserError(f"{file} {word} {shorten(empty)}: the {name} is empty; {remedy}")
 
 
 def _split(place: str, row: dict[str, str], otherwise: str) -> str:
