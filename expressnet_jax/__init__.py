@@ -4,6 +4,12 @@ Shapes in every docstring use one letter a dimension: B batch, H height, W width
 N examples of a data set, S steps of one dispatch.
 """
 
+import os
+
+# Nothing is sent or stored about the use of this package. Here, since every module and every child process passes here
+# before ONNX Runtime is imported: from 1.29 on it otherwise keeps a device id and sends events, on Linux outside CI.
+os.environ.update(ORT_DISABLE_TELEMETRY="1", HF_HUB_DISABLE_TELEMETRY="1")
+
 __version__ = "0.1.0"
 
 

@@ -41,7 +41,8 @@ def data_dir(sub: argparse.ArgumentParser) -> None:
 
 
 def load_named(arguments: argparse.Namespace, name: str):
-    """The prepared data set of that name in --data_dir."""
-    from expressnet_jax.data.prepare import default_data_dir, load
+    """The prepared data set in --data_dir that NAME or NAME@IDENTITY says, held until the process ends."""
+    from expressnet_jax.data.readers import hold
+    from expressnet_jax.data.store import default_data_dir, load
 
-    return load(name, arguments.data_dir or default_data_dir())
+    return hold(load(name, arguments.data_dir or default_data_dir()))

@@ -16,10 +16,12 @@ from expressnet_jax.arguments import Parser, data_dir, key_and_value, load_named
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cpu import tune_cpu
+from expressnet_jax.data import commands as data_commands
 from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.deploy import commands as deploy_commands
 from expressnet_jax.deploy import export_command, finetune, web
-from expressnet_jax.errors import UserError, hush_libraries
+from expressnet_jax.errors import UserError, system_line
+from expressnet_jax.process import settle_process, temporary_folder
 
 if TYPE_CHECKING:
     from expressnet_jax.data.prepared import Split
@@ -27,13 +29,11 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0, 2 for what a user can mend, 130 after Ctrl-C. With `argv` it is called from somebody's program."""
-    arguments = parser().parse_args(argv)
     if argv is None:
-        hush_libraries()
-        for stream in (sys.stdout, sys.stderr):  # a terminal that knows no bars, a file name that is no text
-            stream.reconfigure(errors="replace")
-        if arguments.uses_jax:
-            tune_cpu()
+        settle_process()
+    arguments = parser().parse_args(argv)
+    if argv is None and arguments.uses_jax:
+        tune_cpu()
     try:
         status = arguments.run(arguments) or 0
         sys.stdout.flush()
@@ -47,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe went away, as `head` does; so may the rest of the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"error: {system_line(error)}", file=sys.stderr)
+        return 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -117,6 +120,8 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("name")
     data_dir(sub)
 
+    data_commands.add_command(command)
+
     sub = command("show", show, "Write a labelled grid of images, or of clips, to look at before training.")
     sub.add_argument("name")
     sub.add_argument("--split", help="default: train, or all")
@@ -185,19 +190,24 @@ def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> P
 def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.files import write_json
     from expressnet_jax.evaluation.report import format_table
-    from expressnet_jax.training.assess import assess, leaked_examples
+    from expressnet_jax.training.assess import assess, leaked_examples, trained_on_figures, trained_on_lines
     from expressnet_jax.training.checkpoint import load_checkpoint
+    from expressnet_jax.training.data_identity import seen_in_training, was_trained_on
     from expressnet_jax.training.finish import write_report
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     with _data(arguments) as prepared:
         name = arguments.split or next(s for s in ("test", "validation", "all", "train") if s in prepared.splits)
-        leaked = leaked_examples(prepared, name, checkpoint.metadata["config"]["data"]["name"])
+        leaked = leaked_examples(prepared, name) if was_trained_on(checkpoint, prepared) else None
         result = assess(checkpoint, prepared.split(name), tta=arguments.tta, leaked=leaked)
+        seen = seen_in_training(checkpoint, prepared, name, result.split)
         result.figures.update(data=arguments.data, split=name, checkpoint=str(checkpoint.path))
+        result.figures.update(identity=prepared.identity, trained_on=trained_on_figures(result, seen))
         print(format_table(result.figures, f"{checkpoint.metadata['model']['name']} on {arguments.data}, {name}"))
         if result.figures["left_out"]:
             print(f"{result.figures['left_out']:,} pictures left out: the model does not know their class")
+        for line in trained_on_lines(result.figures["trained_on"]):
+            print(line)
         if arguments.json:
             print(f"wrote {write_json(arguments.json, result.figures)}")
         if arguments.report:
@@ -232,20 +242,19 @@ def models(arguments: argparse.Namespace) -> None:
 def _data(arguments: argparse.Namespace):
     """A context with the prepared data set that --data means: by name, or a folder, prepared for the moment."""
     import contextlib
-    import tempfile
 
     from expressnet_jax.data.prepare import default_data_dir
     from expressnet_jax.data.prepare import prepare as prepare_folder
     from expressnet_jax.data.remarks import remarks
 
-    stored = (arguments.data_dir or default_data_dir()) / arguments.data
+    stored = (arguments.data_dir or default_data_dir()) / arguments.data.partition("@")[0]
     if not Path(arguments.data).exists() or (Path(arguments.data).name == arguments.data and stored.is_dir()):
         return contextlib.nullcontext(load_named(arguments, arguments.data))
 
     @contextlib.contextmanager
     def for_the_moment():
-        with tempfile.TemporaryDirectory() as folder:
-            prepared = prepare_folder("folder", Path(arguments.data), Path(folder), skip_bad=arguments.skip_bad)
+        with temporary_folder() as folder:
+            prepared = prepare_folder("folder", Path(arguments.data), folder, skip_bad=arguments.skip_bad)
             for line in remarks(arguments.data, prepared.facts["notes"]):
                 print(line, file=sys.stderr)
             yield prepared

@@ -1,13 +1,16 @@
 """Compiled programs are kept between processes, so that a resumed or repeated run starts in seconds."""
 
 import os
-from pathlib import Path
+import sys
+
+from expressnet_jax.process import cache_folder
 
 LARGEST = 2 * 2**30  # bytes; the programs not used for longest go first
 
 
 def keep_compiled() -> None:
-    """JAX's persistent compilation cache in the user's cache folder, unless JAX_COMPILATION_CACHE_DIR is set.
+    """Keep compiled programs in this project's folder of caches, unless JAX_COMPILATION_CACHE_DIR is
+    set or the folder can't be written.
 
     JAX_ENABLE_COMPILATION_CACHE=false does without.
     """
@@ -15,6 +18,10 @@ def keep_compiled() -> None:
         return
     import jax
 
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser()
-    jax.config.update("jax_compilation_cache_dir", str(caches / "expressnet_jax" / "compiled"))
+    folder = cache_folder("compiled")
+    if folder is None or not jax.config.jax_enable_compilation_cache:
+        return
+    if not folder.exists():
+        print(f"compiled programs are kept in {folder}; JAX_ENABLE_COMPILATION_CACHE=false keeps none", file=sys.stderr)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", LARGEST)

@@ -6,10 +6,13 @@ process starts itself again once with them. EXPRESSNET_TUNE=0 leaves everything 
 """
 
 import glob
+import math
 import os
 import re
 import sys
 from importlib.metadata import version
+
+from expressnet_jax.machine import available_cores, granted_cores
 
 _XLA = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
 _GLIBC = (
@@ -40,6 +43,8 @@ def cpu_settings(environment: dict[str, str], jaxlib_version: str) -> dict[str, 
         changes["XLA_FLAGS"] = f"{flags} {_XLA}".strip()
     if sys.platform == "linux" and "GLIBC_TUNABLES" not in environment:
         changes["GLIBC_TUNABLES"] = _GLIBC
+    if math.isfinite(granted_cores()) and "PJRT_NPROC" not in environment:  # XLA counts cores, not a container's quota
+        changes["PJRT_NPROC"] = str(available_cores())
     return changes
 
 

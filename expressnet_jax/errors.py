@@ -25,12 +25,19 @@ def one_line(error: BaseException | str, most: int = 200) -> str:
     return words if len(words) <= most else words[: most - 3] + "..."
 
 
+def system_line(error: OSError) -> str:
+    """What the operating system refused, and of which file: the last resort where no code near it knew a remedy."""
+    names = ", ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    return one_line(f"{names}: {error.strerror}" if names and error.strerror else error, 400)
+
+
 def hush_libraries() -> None:
-    """Leaves stderr to this project's lines: Orbax and asyncio log every error that they also raise, as pages."""
+    """Leaves stderr to this project's lines: Orbax and asyncio log every error that they also raise, as pages;
+    Matplotlib speaks of its temporary folder."""
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.WARNING)
-    for name in ("absl", "asyncio"):
+    for name in ("absl", "asyncio", "matplotlib"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 

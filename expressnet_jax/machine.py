@@ -1,6 +1,9 @@
 """What a figure was measured on: device, processor, versions, date, time. A number without these can't be repeated."""
 
 import datetime
+import functools
+import logging
+import math
 import os
 import platform
 import resource
@@ -8,7 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
+
+from expressnet_jax.errors import UserError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "onnxruntime")
 
@@ -25,11 +31,72 @@ def host(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
     """The same without the devices, and without JAX."""
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": available_cores(),
         "python": platform.python_version(),
         "packages": {name: found for name in packages if (found := _version(name))},
         "date": datetime.date.today().isoformat(),
     }
+
+
+@functools.cache
+def available_cores() -> int:
+    """Return how many cores this process may keep busy: those it may run on, and no more than its container is granted.
+
+    A quota of 2.5 cores counts as 3. Nothing else in this project counts cores.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(math.ceil(min(allowed, granted_cores())), 1)
+
+
+def granted_cores(own: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return the least quota of this process's control groups, in cores; infinity where there is none.
+
+    A line of `own` is number:controllers:path, in version 2 with 0 and no controllers. A container often sees only its
+    own group, at the root of `mounts`, under the host's path.
+    """
+    try:
+        lines = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        return math.inf
+    quotas = [math.inf]
+    for _, controllers, path in lines:
+        names = controllers.split(",")
+        if controllers and "cpu" not in names:
+            continue
+        roots = [mounts, mounts / "unified"] if not controllers else [mounts / controllers, mounts / "cpu"]
+        place = Path(path.lstrip("/"))
+        quotas += [_quota(root / group) for root in roots for group in (place, *place.parents)]
+    return min(quotas)
+
+
+def _quota(group: Path) -> float:
+    """Return what one control group is granted: cpu.max is "QUOTA PERIOD" or "max PERIOD", in version 1 two files."""
+    for files in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((group / name).read_text() for name in files).split()
+            return int(quota) / int(period) if quota != "max" and int(quota) > 0 else math.inf
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return math.inf
+
+
+def thread_count(threads: int, name: str = "threads") -> int:
+    """Return how many threads to start: one for each available core where `threads` is 0, and never more than that.
+
+    Raises:
+      UserError: a negative number.
+    """
+    if threads < 0:
+        raise UserError(f"{name}: {threads}; give 0 for one on each core, or a number above it")
+    if threads > available_cores():
+        _say_capped(name, threads, available_cores())
+    return min(threads or available_cores(), available_cores())
+
+
+@functools.cache
+def _say_capped(name: str, asked: int, cores: int) -> None:
+    known = f"{cores} core{'s' if cores > 1 else ''}"
+    logging.getLogger("expressnet_jax").warning("%s: %d, but %s may be used; %d it is", name, asked, known, cores)
 
 
 _IMPORTED = time.perf_counter()

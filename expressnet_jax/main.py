@@ -10,7 +10,8 @@ from absl import app, flags
 from expressnet_jax import flag_errors
 from expressnet_jax.cluster import Agreed, join_cluster, leads, leave, others_lost
 from expressnet_jax.cpu import tune_cpu
-from expressnet_jax.errors import Interrupted, UserError, hush_libraries
+from expressnet_jax.errors import Interrupted, UserError, hush_libraries, system_line
+from expressnet_jax.process import expanded, settle_process
 
 
 def define_flags() -> None:
@@ -30,8 +31,9 @@ def main(_) -> int:
     """
     if not flags.FLAGS["verbosity"].present:
         hush_libraries()
-    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir or ".").expanduser()
+    config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir or ".")
     try:
+        workdir = expanded(workdir)
         join_cluster(flags.FLAGS.distributed)
         if flags.FLAGS.dry_run:
             return rehearse(config)
@@ -49,6 +51,8 @@ def main(_) -> int:
     except Exception as error:
         if lost := others_lost(error):
             print(f"error: {lost}; the same command on all of them goes on from there", file=sys.stderr)
+        elif isinstance(error, OSError):
+            print(f"error: {system_line(error)}", file=sys.stderr)
         else:
             traceback.print_exc()
         return leave(1)
@@ -101,6 +105,7 @@ def run(config, workdir: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
+    settle_process(quiet=False)
     tune_cpu()
     define_flags()
     app.run(main, flags_parser=flag_errors.parse)

@@ -263,6 +263,7 @@ def test_four_devices_adapt_as_one(make_config, mesh_of):
         config = make_config("cdan", train__epochs=0.5)
         mesh = mesh_of(data)
         prepared = job.prepare(config, mesh)
+        assert [(each.prepared.name, each.labelled) for each in prepared.data] == [("tiny", True), ("other", False)]
         state = loop.init_state(
             prepared.program.beginning, prepared.program.optimizer, mesh, warm=prepared.program.warm, ema=True
         )

@@ -28,7 +28,7 @@ from expressnet_jax.bench.train import bench_train
 from expressnet_jax.bench.turns import compare, take_turns
 from expressnet_jax.data.decode import decode, decode_all
 from expressnet_jax.data.labels import BASIC
-from expressnet_jax.data.prepared import load
+from expressnet_jax.data.store import load
 from expressnet_jax.deploy.onnx_predict import onnx_predict
 from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS
 from expressnet_jax.errors import UserError

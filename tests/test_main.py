@@ -52,8 +52,9 @@ def test_a_run_reports_what_it_wrote(straight):
 def test_stderr_holds_the_lines_of_this_project_only(straight):
     lines = straight.err.splitlines()
     assert lines[0].startswith("plain_cnn: 363,655 parameters on 1 x cpu")
-    assert lines[1] == "tiny: 60 training pictures, 21 of validation select"
-    assert all(line.startswith("step ") for line in lines[2:] if line)
+    assert re.fullmatch(r"data: tiny@[0-9a-f]{12} \(train 60, validation 21, test 9; from \S+/pictures\)", lines[1])
+    assert lines[2] == "tiny: 60 training pictures, 21 of validation select"
+    assert all(line.startswith("step ") for line in lines[3:] if line)
 
 
 def test_metrics_are_written_at_every_log_line_evaluation_and_checkpoint(straight):

@@ -25,6 +25,22 @@ def assert_equal(model, rewritten, rtol=1e-6):
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=1e-5)
 
 
+def test_a_product_adds_no_zero_but_keeps_a_bias():
+    nodes = [
+        node("Reshape", ["x", "rows"], ["flat"]),
+        node("Gemm", ["flat", "weights", "zero"], ["product"]),
+        node("Gemm", ["product", "square", "bias"], ["y"]),
+    ]
+    rng = np.random.default_rng(1)
+    constants = {"rows": [0, 72], "weights": rng.normal(size=(72, 3)).astype(np.float32), "zero": np.float32(0)}
+    constants |= {"square": np.eye(3, dtype=np.float32), "bias": np.array([0, 1, 0], np.float32)}
+    model = model_of(nodes, constants, ["B", 3])
+    graph = onnx_graph.Graph.read(model)
+    onnx_graph.drop_zero_biases(graph)
+    assert [list(each.input[2:]) for each in graph.nodes if each.op_type == "Gemm"] == [[], ["bias"]]
+    assert_equal(model, graph.write("g"))
+
+
 def test_the_layout_is_rewritten_around_nodes_without_a_rule():
     """A softmax over channels has no rule; vectors, one-pixel pictures and real expansions broadcast as before."""
     first, last = [0, 3, 1, 2], [0, 2, 3, 1]

@@ -2,10 +2,10 @@
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import ClassVar
 
 import numpy as np
@@ -82,7 +83,15 @@ def faces(monkeypatch):
 
 
 def visible(data_dir):
-    return sorted(path.name for path in data_dir.iterdir() if not path.name.endswith(".lock"))
+    """What lies in the folder, the locks left out, and of what is half-prepared which source it is of."""
+    names = [path.name for path in data_dir.iterdir() if path.suffix != ".lock"]
+    return sorted(re.sub(r"^(\.\w+)\.[0-9a-f]{12}(\.partial)$", r"\1\2", name) for name in names)
+
+
+def stage(data_dir):
+    """The hidden folder of the one interrupted preparation."""
+    (found,) = data_dir.glob(".*.partial")
+    return found
 
 
 def test_record_i_is_the_ith_of_the_source_with_all_its_columns(tmp_path):
@@ -114,8 +123,8 @@ def test_a_column_is_read_when_it_is_first_asked_for(tmp_path, monkeypatch):
 
 
 def test_tfds_reads_the_same_without_tensorflow(tmp_path):
-    directory = prepare("faces", None, tmp_path).directory
-    builder = tfds.builder_from_directory(directory)
+    prepared = prepare("faces", None, tmp_path)
+    builder, identity = tfds.builder_from_directory(prepared.directory), prepared.identity
     train = builder.as_data_source(split="train")
     assert len(train) == 30
     for i in (0, 10, 11, 29):
@@ -124,7 +133,7 @@ def test_tfds_reads_the_same_without_tensorflow(tmp_path):
         assert (train[i]["label"], train[i]["key"]) == (i % 3, f"face{i}".encode())
     assert dict(builder.info.splits).keys() == {"train", "everything"}  # TFDS keeps the word "all" for itself
     assert builder.info.features["label"].names == ["a", "b", "c"]
-    assert tfds.builder("faces", data_dir=tmp_path, try_gcs=False).info.splits["train"].num_examples == 30
+    assert tfds.builder(f"faces/{identity}", data_dir=tmp_path, try_gcs=False).info.splits["train"].num_examples == 30
     assert "tensorflow" not in sys.modules
 
 
@@ -197,11 +206,12 @@ def test_a_changed_source_is_prepared_again(tmp_path):
 def test_an_interruption_leaves_whole_files_at_most_and_keeps_what_was_there(tmp_path, fail):
     with pytest.raises(KeyboardInterrupt):
         prepare("faces", None, tmp_path, fail=fail)
-    assert visible(tmp_path) == ([".faces.partial"] if fail > 11 else [])
+    left = [".faces.partial"] if fail > 11 else []
+    assert visible(tmp_path) == left
     with pytest.raises(UserError, match="not prepared"):
         load("faces", tmp_path)
     before = prepare("faces", None, tmp_path).facts
-    assert visible(tmp_path) == ["faces"]
+    assert visible(tmp_path) == [*left, "faces"]  # of other options, which that preparation leaves alone
     with pytest.raises(KeyboardInterrupt):
         prepare("faces", None, tmp_path, fail=fail)
     assert load("faces", tmp_path).facts == before
@@ -262,7 +272,7 @@ def test_what_a_power_failure_tore_is_one_line_and_the_next_call_begins_anew(tmp
     with pytest.raises(KeyboardInterrupt):
         prepare("faces", None, tmp_path)
     monkeypatch.setattr(Faces, "records", whole)
-    part = tmp_path / ".faces.partial" / "train_0.npz"
+    part = stage(tmp_path) / "train_0.npz"
     part.unlink() if content is None else part.write_bytes(content)
     with pytest.raises(UserError, match=r"left is damaged \(train_0.npz: .*\) and was removed; the same command"):
         prepare("faces", None, tmp_path)
@@ -332,11 +342,14 @@ def test_without_beam_its_installation_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("torn", ["dataset_info.json", "origin.json"])
-def test_what_a_machine_without_power_left_is_no_obstacle(tmp_path, torn):
+def test_what_a_machine_without_power_left_is_no_obstacle(tmp_path, monkeypatch, torn):
+    whole = Faces.records
+    monkeypatch.setattr(Faces, "records", interrupt_after(whole, 28))
     with pytest.raises(KeyboardInterrupt):
-        prepare("faces", None, tmp_path, fail=35)
-    (path,) = (tmp_path / ".faces.partial").rglob(torn)
+        prepare("faces", None, tmp_path)
+    (path,) = stage(tmp_path).rglob(torn)
     path.write_bytes(path.read_bytes()[:10])
+    monkeypatch.setattr(Faces, "records", whole)
     assert prepare("faces", None, tmp_path).splits == {"train": 30, "all": 10}
     assert visible(tmp_path) == ["faces"]
 
@@ -354,12 +367,41 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch, error
     assert visible(tmp_path) == []
 
 
-def test_two_preparations_of_one_name_never_meet(tmp_path):
-    with (tmp_path / ".faces.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another preparation is running"):
-            prepare("faces", None, tmp_path)
-    prepare("faces", None, tmp_path)
+def test_of_two_preparations_of_one_source_the_second_waits_and_makes_nothing(tmp_path, monkeypatch, capsys):
+    began, go_on, made, whole = Event(), Event(), [], Faces.records
+
+    def slow(self, *span):
+        made.append(span)
+        began.set()
+        assert go_on.wait(20)
+        return whole(self, *span)
+
+    monkeypatch.setattr(Faces, "records", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(prepare, "faces", None, tmp_path)
+        assert began.wait(20)
+        second = pool.submit(prepare, "faces", None, tmp_path)
+        while "waiting" not in (said := capsys.readouterr().err):
+            time.sleep(0.01)
+        go_on.set()
+        assert first.result().directory == second.result().directory
+    assert said == "faces: another process prepares it; waiting for that\n" and len(made) == 2  # one for each split
+
+
+def test_two_preparations_of_one_name_lie_next_to_each_other(tmp_path, monkeypatch):
+    """Both at the same time, and the first one is not even whole when the second one ends."""
+    whole, other = Faces.records, {}
+
+    def interleaved(self, *span):
+        if self.options["count"] == COUNT and not other:
+            other["set"] = prepare("faces", None, tmp_path, count=33)
+        return whole(self, *span)
+
+    monkeypatch.setattr(Faces, "records", interleaved)
+    first = prepare("faces", None, tmp_path)
+    assert (first.splits["all"], other["set"].splits["all"]) == (10, 3)
+    assert len(other["set"].split("all").encoded_batch([0, 1, 2])) == 3
+    assert first.identity != other["set"].identity and visible(tmp_path) == ["faces"]
 
 
 @pytest.mark.parametrize(

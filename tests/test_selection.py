@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from expressnet_jax.config import default
 from expressnet_jax.data import selection
-from expressnet_jax.data.selection import choose
+from expressnet_jax.data.selection import Chosen, choose
 from expressnet_jax.errors import UserError
+from expressnet_jax.training import classification
+from expressnet_jax.training.setup import Data
 
 
 @dataclass
@@ -126,3 +129,24 @@ def test_empty_and_one_sided_splits_are_refused(official, array_split):
         choose(Shelf({"train": train, "validation": validation.subset([])}))
     with pytest.raises(UserError, match="faces: every training example is 'anger'"):
         choose(Shelf({"train": train.subset(np.flatnonzero(train.labels == 0)), "validation": validation}))
+
+
+def test_a_class_that_only_selects_is_known(array_split):
+    train, select = array_split(30), array_split(20, seed=1)
+    assert selection.unlearned(Chosen(train, select, "train", "validation", 0)) == {}
+    fear = 2
+    train = train.subset(np.flatnonzero(train.labels != fear))
+    chosen = Chosen(train, select, "train", "validation", 0)
+    assert selection.unlearned(chosen) == {"fear": int((select.labels == fear).sum())}
+    select = select.subset(np.flatnonzero(select.labels != fear))
+    assert selection.unlearned(chosen._replace(select=select)) == {}  # nobody shows it
+
+
+def test_a_run_warns_of_a_class_that_it_can_not_learn(array_split):
+    train, select = array_split(30), array_split(20, seed=1)
+    lines = lambda train: classification.lines(
+        default(), Data(None, Chosen(train, select, "train", "validation", 0), None)
+    )
+    assert not any("warning" in line for line in lines(train))
+    [line] = [line for line in lines(train.subset(np.flatnonzero(train.labels != 2))) if "warning" in line]
+    assert f"fear ({(select.labels == 2).sum()}): shown by pictures of validation and by no training picture" in line

@@ -16,6 +16,7 @@ from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.assess import labels_in
 from expressnet_jax.training.checkpoint import Checkpoint
+from expressnet_jax.training.data_identity import Learned
 from expressnet_jax.training.setup import find_prepared, load_data
 
 KNOWN_PEOPLE = "of people that the identity pretraining knows"
@@ -30,6 +31,7 @@ class Domains(NamedTuple):
       seen: the target pictures that a method adapts on (transductive figures are of these).
       heldout: the target pictures that it never sees.
       left_out: how many target pictures take no part, by their class, or because an identity run knows who it is.
+      source_data, target_data: the prepared sets that they are of, for the run's record.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +40,8 @@ class Domains(NamedTuple):
     seen: Split
     heldout: Split
     left_out: dict[str, int]
+    source_data: Learned
+    target_data: Learned
 
 
 def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
@@ -51,7 +55,8 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
         raise UserError(
             "adapt.target: give the name of a prepared data set, as in --config.adapt.target=lfw_expression"
         )
-    source, chosen, _ = load_data(config)
+    data = load_data(config)
+    source, chosen = data.prepared, data.chosen
     target = find_prepared(config, config.adapt.target, key="adapt.target")
     classes = common_classes(source, target, config.adapt.classes, origin)
     aimed = selection.choose(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
@@ -64,7 +69,9 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
             f" {len(heldout)} to hold out; prepare more"
         )
     train, select = (_restrict(s, classes, ())[0] for s in (chosen.train, chosen.select))
-    return Domains(classes, train, select, seen, heldout, left_out)
+    learned = data.learned._replace(examples=train, select=select)
+    adapted = Learned(target, aimed.train_name, seen, heldout, labelled=False)
+    return Domains(classes, train, select, seen, heldout, left_out, learned, adapted)
 
 
 def common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], origin: Checkpoint) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.validators import Sample, validate
+from expressnet_jax.training.data_identity import Learned
 from expressnet_jax.training.job import Evaluate, Job
 from expressnet_jax.training.mesh import on_devices, whole
 from expressnet_jax.training.network import find_origin, image_shape, make_model, warm_start
@@ -76,7 +77,15 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
         _lines(config, domains, labelled, method),
         partial(finish, config, domains=domains),
         lambda shape: decode_all(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape[0], shape[2]),
+        _learned(domains, labelled, method),
     )
+
+
+def _learned(domains: Domains, labelled: Split, method: Method) -> list[Learned]:
+    """Both sets, for the run's record; `supervised` learns the labels of the target instead of the source's."""
+    if method.labelled == "target":
+        return [domains.source_data, domains.target_data._replace(examples=labelled, labelled=True)]
+    return [domains.source_data, domains.target_data]
 
 
 def _check(config: ConfigDict, method: Method) -> None:

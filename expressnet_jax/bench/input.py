@@ -3,7 +3,6 @@
 Shapes: B batch, N examples.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ from expressnet_jax.data.pipeline import DispatchSource, Pictures, PicturesInMem
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Uniform
-from expressnet_jax.machine import machine
+from expressnet_jax.machine import available_cores, machine
 
 ROUNDS = 6
 
@@ -49,7 +48,7 @@ def bench_stream(
     The pictures are JPEGs of `stored` pixels a side. The bare decoder's speed is that of one thread times the cores;
     beside it stands what it reaches on all cores at once, for two hyper-threads are not two cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     with tempfile.TemporaryDirectory() as folder:
         split = _jpegs(Path(folder), num_examples, stored, channels)
         encoded = split.encoded_batch(np.arange(num_examples))

@@ -21,8 +21,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 from expressnet_jax.bench.turns import take_turns
 from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.pipeline import DispatchSource, StreamedPictures
-from expressnet_jax.data.prepared import load
 from expressnet_jax.data.sampling import Uniform
+from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
 from expressnet_jax.machine import machine, peak_host_memory
 

@@ -17,6 +17,7 @@ import numpy as np
 from expressnet_jax.data.duplicates import BLANK, METHOD, THRESHOLD, is_blank, near_pairs
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.scan import Scan, scan
+from expressnet_jax.errors import UserError
 
 TRAIN = "train"
 LISTED = 200  # conflicts and example pairs that are written out; their number is always given in full
@@ -226,5 +227,8 @@ def _fingerprint(prepared: Prepared) -> str:
 
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    os.replace(partial, path)
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: can't be written ({error.strerror}); prepare a copy in another data_dir") from error

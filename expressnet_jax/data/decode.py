@@ -9,6 +9,7 @@ import numpy as np
 
 from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
+from expressnet_jax.machine import thread_count
 
 if TYPE_CHECKING:
     from expressnet_jax.data.prepared import Split
@@ -98,7 +99,7 @@ def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> n
             images[i] = image
 
     chunk = 256
-    with ThreadPoolExecutor(threads or None) as pool:
+    with ThreadPoolExecutor(thread_count(threads)) as pool:
         for _ in pool.map(fill, range(0, len(split), chunk)):
             pass
     return images

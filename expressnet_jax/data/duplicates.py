@@ -45,6 +45,11 @@ def digest(image: np.ndarray) -> bytes:
     return hasher.digest()
 
 
+def pixel_digest(image: np.ndarray) -> bytes:
+    """Return the `digest` of uint8[H,W,1 or 3] as RGB: gray is the same whether it has one channel or three."""
+    return digest(image if image.shape[2] == 3 else np.repeat(image, 3, axis=2))
+
+
 def thumbnail(image: np.ndarray) -> np.ndarray:
     """uint8[H,W,3] RGB -> uint8[T,T], gray, area-averaged."""
     return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -1,10 +1,11 @@
 """Work on all cores, its results in order and a bounded number of them ahead."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
+
+from expressnet_jax.machine import available_cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -12,7 +13,7 @@ Result = TypeVar("Result")
 
 def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """map(work, items) on one thread for each core, for work that lets go of the GIL (OpenCV, Pillow, NumPy, files)."""
-    threads = os.cpu_count() or 1
+    threads = available_cores()
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:

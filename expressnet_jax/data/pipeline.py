@@ -23,6 +23,7 @@ from expressnet_jax.data.decode import decode, decode_all
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
 from expressnet_jax.errors import UserError
+from expressnet_jax.machine import thread_count
 
 READERS = ("stream", "memory", "device")
 
@@ -255,4 +256,4 @@ def reading_threads(pictures: Pictures | None, threads: int) -> int:
 
     The device computes meanwhile all the same: a step is started, not waited for.
     """
-    return threads if isinstance(pictures, StreamedPictures) else 0
+    return thread_count(threads, "data.threads") if isinstance(pictures, StreamedPictures) else 0

@@ -1,8 +1,6 @@
 """Once: what people have on disk -> checked ArrayRecord, with facts and an index beside it (see `prepared`)."""
 
 import errno
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -10,7 +8,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from expressnet_jax.data import store
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Ledger, Record
 from expressnet_jax.data.datasets.locate import refuse_wrong_file
-from expressnet_jax.data.prepared import Prepared, Split, default_data_dir, load, stored_split
+from expressnet_jax.data.fingerprint import content_identity, source_fingerprint
+from expressnet_jax.data.prepared import Prepared, Split, stored_split
+from expressnet_jax.data.readers import only_one
+from expressnet_jax.data.store import Origin, default_data_dir, load
 from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.process import expanded
 
 __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
 
@@ -44,40 +47,55 @@ def prepare(
     skip_bad: bool = False,
     **options: Any,
 ) -> Prepared:
-    """Reads a data set's official layout, checks every picture, and stores all of it below `data_dir`.
+    """Read a data set's official layout, check every picture, and store all of it below `data_dir`, by its content.
 
-    What was prepared before from the same source with the same options is returned as it is, unless `overwrite`.
-    Nothing is visible under its name until everything is written. A run that was killed leaves its whole files
-    of EXAMPLES_PER_FILE pictures in a hidden folder, and the same call goes on behind them.
+    What was prepared before from the same files with the same options is returned as it is, unless `overwrite`; other
+    content comes to lie next to it. Nothing is visible under its name until everything is written. A run that was
+    killed leaves its whole files of EXAMPLES_PER_FILE pictures in a hidden folder, and the same call goes on behind
+    them. Of two calls at once with the same source, the second one waits.
     With `beam`, options of an Apache Beam pipeline, that writes it on its machines, and a killed run begins anew.
     An image that can't be used ends it, after all such images are found and named; with `skip_bad` they are left out.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
-    data_dir = Path(data_dir).expanduser()
-    source = None if source is None else Path(source).expanduser()
-    stored_as = _stored_as(dataset, options)
+    data_dir = expanded(data_dir)
+    source = None if source is None else expanded(source)
+    name = _stored_as(dataset, options)
     if skip_bad and beam is not None:
         raise UserError("--skip_bad: not with --beam, whose machines don't know how many others have left out")
     cls = _checked_class(dataset, source)
     options = cls.all_options(options)
-    with _disk_errors(data_dir), _stage(data_dir, stored_as) as stage:
-        origin = json.loads(json.dumps({"dataset": dataset, "options": options, **_identity(source)}))
-        if not overwrite and _already(stored_as, data_dir, origin):
-            return load(stored_as, data_dir)
-        _begin(stage, origin, overwrite or beam is not None)
-        builder = cls(data_dir=stage, source=source, options=options)
-        builder.skip_bad = skip_bad
-        if beam is None:
-            _write_records(builder)
-        else:
-            write_with_beam(builder, beam)
-        _write_facts(builder, origin)
-        final = data_dir / stored_as
-        if final.exists():
-            os.replace(final, stage / "replaced")
-        os.replace(stage / stored_as, final)
-        shutil.rmtree(stage)
-    return load(stored_as, data_dir)
+    with _disk_errors(data_dir):
+        origin = _origin(dataset, cls, source, options)
+        if not overwrite and (found := _found(name, data_dir, origin)):
+            return found
+        with _stage(data_dir, name, origin) as stage:
+            if not overwrite and (found := _found(name, data_dir, origin)):  # the one that was waited for made it
+                return found
+            before = store.changed_since(name, data_dir, origin)
+            if before:
+                print(f"{name}: {source} has changed since it was prepared as {name}@{before}", file=sys.stderr)
+            _begin(stage, origin, overwrite or beam is not None)
+            builder = cls(data_dir=stage, source=source, options=options)
+            builder.skip_bad = skip_bad
+            _write_records(builder) if beam is None else write_with_beam(builder, beam)
+            identity = _write_facts(builder, dataset, source)
+            if overwrite or not store.with_identity(name, data_dir, identity):
+                store.adopt(stage / name, data_dir / name / identity, overwrite)
+            store.remember(name, data_dir, origin, identity)
+            shutil.rmtree(stage)
+            if before:
+                now = "its images and labels are the same" if identity == before else f"it is now {name}@{identity}"
+                print(f"{name}: {now}", file=sys.stderr)
+    return store.load(f"{name}@{identity}", data_dir)
+
+
+def _found(name: str, data_dir: Path, origin: Origin) -> Prepared | None:
+    """The set that these files have come to, which is then the last prepared one of its name."""
+    found = store.find(name, data_dir, origin)
+    if found:
+        with suppress(OSError):  # on a disk that can only be read, it is found all the same
+            store.remember(name, data_dir, origin, found.identity)
+    return found
 
 
 def _stored_as(dataset: str, options: dict[str, Any]) -> str:
@@ -100,47 +118,32 @@ def _checked_class(dataset: str, source: Path | None) -> type[FaceBuilder]:
     return cls
 
 
-def _identity(source: Path | None) -> dict[str, Any]:
-    """The source's name and a hash that changes with it: of a file's content, of a folder's names and sizes."""
-    if source is None:
-        return {"source": None, "source_sha256": None}
-    if source.is_file():
-        with source.open("rb") as file:
-            return {"source": source.name, "source_sha256": hashlib.file_digest(file, "sha256").hexdigest()}
-    digest = hashlib.sha256()
-    for path in sorted(path for path in source.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(source)}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
-    return {"source": source.resolve().name, "source_sha256": digest.hexdigest()}
+def _origin(dataset: str, cls: type[FaceBuilder], source: Path | None, options: dict[str, Any]) -> Origin:
+    """What is to be prepared, and a fingerprint of all files that take part, those that an option names too."""
+    chosen = {key: value for key, value in options.items() if key != "name" and value != cls.OPTIONS[key]}
+    where = None if source is None else source.resolve()
+    files = [] if where is None else list(cls.source_files(where))
+    files += [path for path in map(_as_path, chosen.values()) if path and path.is_file()]
+    return Origin(dataset, str(where or ""), chosen, source_fingerprint(files))
 
 
-def _already(name: str, data_dir: Path, origin: dict[str, Any]) -> bool:
-    try:
-        facts = load(name, data_dir).facts
-    except UserError:
-        return False
-    return all(facts.get(key) == value for key, value in origin.items())
+def _as_path(value: Any) -> Path | None:
+    return Path(value).expanduser() if isinstance(value, str) and value else None
 
 
-def _begin(stage: Path, origin: dict[str, Any], overwrite: bool) -> None:
+def _begin(stage: Path, origin: Origin, overwrite: bool) -> None:
     """Leaves in the stage what a killed run wrote, if that was of the same origin and is whole, and else nothing."""
-    if not overwrite and _read_json(stage / ORIGIN) == origin and _written(stage):
+    if not overwrite and store.read_json(stage / ORIGIN) == origin.plain and _written(stage):
         return
     shutil.rmtree(stage)
     stage.mkdir()
-    (stage / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
+    (stage / ORIGIN).write_text(json.dumps(origin.plain), encoding="utf-8")
 
 
 def _written(stage: Path) -> int:
     """How many whole files of records are in the stage."""
-    found = [_read_json(path) or {} for path in stage.glob("*/*/dataset_info.json")]
+    found = [store.read_json(path) or {} for path in stage.glob("*/*/dataset_info.json")]
     return sum(len(split.get("shardLengths", ())) for info in found for split in info.get("splits", ()))
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _write_records(builder: FaceBuilder) -> None:
@@ -218,7 +221,8 @@ def _shown(
     yield from tqdm(examples, f"{builder.name} {split}", total, initial=done, unit="", disable=not sys.stderr.isatty())
 
 
-def _write_facts(builder: FaceBuilder, origin: dict[str, Any]) -> None:
+def _write_facts(builder: FaceBuilder, dataset: str, source: Path | None) -> str:
+    """Writes what is known beside the records. -> the identity of it all."""
     directory = Path(builder.data_dir)
     columns = {split: ledger.columns() for split, ledger in builder.ledgers.items()}
     found = {builder.CLASSES[label] for split in columns.values() for label in np.unique(split["label"])}
@@ -228,26 +232,28 @@ def _write_facts(builder: FaceBuilder, origin: dict[str, Any]) -> None:
         "name": builder.name,
         "classes": list(builder.CLASSES),
         "license": builder.LICENSE,
-        **origin,
+        "dataset": dataset,
+        "options": builder.options,
+        "source": None if source is None else source.resolve().name,
         "notes": builder.notes,
         "splits": {split: ledger.facts(builder.CLASSES) for split, ledger in builder.ledgers.items()},
     }
+    facts = json.loads(json.dumps(facts))
+    facts["identity"] = content_identity(facts, columns)
     for split, arrays in columns.items():
         np.savez_compressed(directory / f"index_{split}.npz", **arrays)
+        np.save(directory / f"digests_{split}.npy", builder.ledgers[split].pixels())
     (directory / "facts.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return facts["identity"]
 
 
 @contextmanager
-def _stage(data_dir: Path, name: str) -> Iterator[Path]:
-    """A hidden folder on the same disk, one preparation of a name at a time; gone afterwards unless whole files of
+def _stage(data_dir: Path, name: str, origin: Origin) -> Iterator[Path]:
+    """A hidden folder on the same disk, one preparation of a source at a time; gone afterwards unless whole files of
     records are in it."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    stage = data_dir / f".{name}.partial"
-    with (data_dir / f".{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{name}: another preparation is running in {data_dir}; wait for it") from None
+    stage = data_dir / f".{name}.{origin.key}{store.PARTIAL}"
+    with only_one(stage):
         stage.mkdir(exist_ok=True)
         try:
             yield stage
@@ -267,8 +273,9 @@ def _disk_errors(data_dir: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer reports a full disk as a RuntimeError
         if any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
             raise UserError(f"no space left on the disk of {data_dir}; free some, or give another data_dir") from error
-        if isinstance(error, PermissionError):
-            raise UserError(f"{error.filename or data_dir}: permission denied; give another path") from error
+        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+            reason = os.strerror(error.errno or errno.EACCES).lower()
+            raise UserError(f"{error.filename or data_dir}: {reason}; give another path") from error
         if isinstance(error, (FileExistsError, NotADirectoryError)):
             raise UserError(f"{error.filename or data_dir} is a file, not a folder; give another data_dir") from error
         raise

@@ -1,16 +1,16 @@
 """A prepared data set, read by position. Shapes: N examples of a split, K classes.
 
-DATA_DIR/NAME/VERSION/   a data set as TensorFlow Datasets writes it, and beside its records
+A folder as TensorFlow Datasets writes it (`store` says where), and with its records
     facts.json           classes, counts per class and split, hashes, licence, source, options, notes
     index_SPLIT.npz      label int32[N], key str[N], and every further column of the data set
+    digests_SPLIT.npy    uint8[N,16], equal exactly where pixels are equal, whatever their labels are
 """
 
-import json
-import os
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -19,7 +19,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 from tensorflow_datasets.proto import tf_example_pb2
 
-from expressnet_jax.data.datasets import DATASETS, FORMAT_VERSION
+from expressnet_jax.data.fingerprint import content_identity
 from expressnet_jax.errors import UserError, one_line
 
 AGAIN = "prepare the data set again with --overwrite"
@@ -171,12 +171,28 @@ def _opened(file: str) -> ArrayRecordReader:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared data set: where it is, what its classes are, and what is known of it (`facts.json`)."""
+    """A prepared data set: where it is, what its classes are, and what is known of it (`facts.json`).
+
+    `source` is the path that it was prepared from, as far as that is known.
+    """
 
     name: str
     directory: Path
     classes: tuple[str, ...]
     facts: dict[str, Any]
+    source: str | None = None
+
+    @cached_property
+    def identity(self) -> str:
+        """What follows from the content alone; sets that were prepared before there were identities are read for it."""
+        if own := self.facts.get("identity"):
+            return own
+        return content_identity(self.facts, {split: Columns(self._index(split)) for split in self.splits})
+
+    @property
+    def label(self) -> str:
+        """NAME@IDENTITY, as `load` takes it."""
+        return f"{self.name}@{self.identity}"
 
     @property
     def splits(self) -> dict[str, int]:
@@ -187,46 +203,25 @@ class Prepared:
         """One split by its name."""
         if name not in self.splits:
             raise UserError(f"{self.name} has no split {name!r}; its splits are: {', '.join(self.splits)}")
-        columns = Columns(self.directory / f"index_{name}.npz")
+        columns = Columns(self._index(name))
         pattern = f"{self.facts['name']}-{stored_split(name)}.array_record-*"
         files = sorted(str(path) for path in self.directory.glob(pattern))
         if not files:
             raise UserError(f"{self.directory} lacks {pattern}; prepare {self.name} again with --overwrite")
         return Split(files, self.classes, columns, np.arange(self.splits[name]), self.splits[name])
 
+    def digests(self, split: str) -> np.ndarray | None:
+        """uint8[N,16] of a split's pixels; None for a set that was prepared before they were kept."""
+        path = self.directory / f"digests_{split}.npy"
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+    def _index(self, split: str) -> Path:
+        return self.directory / f"index_{split}.npz"
+
 
 def stored_split(name: str) -> str:
     """The split's name in the file names: TFDS keeps the word "all" for itself."""
     return "everything" if name == "all" else name
-
-
-def default_data_dir() -> Path:
-    """$EXPRESSNET_DATA, or expressnet_data in the home directory."""
-    return Path(os.environ.get("EXPRESSNET_DATA") or Path.home() / "expressnet_data").expanduser()
-
-
-def load(name: str, data_dir: Path) -> Prepared:
-    """A data set that has been prepared before.
-
-    Raises:
-      UserError: if it has not; it names the command that does it.
-    """
-    directory = Path(data_dir).expanduser() / name / FORMAT_VERSION
-    try:
-        facts = json.loads((directory / "facts.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{name} is not prepared in {data_dir}; run: {_command(name)}") from None
-    except ValueError as error:
-        raise UserError(f"{directory / 'facts.json'} is damaged ({error}); run: {_command(name)}") from error
-    return Prepared(name, directory, tuple(facts["classes"]), facts)
-
-
-def _command(name: str) -> str:
-    if name == "synthetic":
-        return "expressnet prepare synthetic"
-    if name in DATASETS:
-        return f"expressnet prepare {name} --source PATH"
-    return f"expressnet prepare folder --source PATH --name {name}"
 
 
 def _image(record: bytes) -> bytes:

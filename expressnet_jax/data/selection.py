@@ -58,6 +58,16 @@ def choose(
     return Chosen(train, select, train_split, where, before - len(train))
 
 
+def unlearned(chosen: Chosen) -> dict[str, int]:
+    """Return the classes that examples select by and none trains, with how many examples of each select."""
+    counts = [np.bincount(split.labels, minlength=len(split.classes)) for split in (chosen.train, chosen.select)]
+    return {
+        name: int(select)
+        for name, train, select in zip(chosen.train.classes, *counts, strict=True)
+        if select > train == 0
+    }
+
+
 def _check_names(train_split: str, select_split: str, folds: int) -> None:
     if train_split == "test":
         raise UserError("data.train_split: the test split never trains; use train, all or auto")

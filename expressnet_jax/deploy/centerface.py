@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.deploy.detector import Found
-from expressnet_jax.deploy.session import open_session
+from expressnet_jax.deploy.session import Session
 
 WEIGHTS = Path(__file__).parent / "weights" / "centerface.onnx"
 STRIDE, MULTIPLE = 4, 32
@@ -23,12 +23,12 @@ class CenterFace:
 
     def __init__(self, size: int = 960, threshold: float = 0.3, threads: int = 0):
         self.size, self.threshold = size, threshold
-        self.session = open_session(WEIGHTS.read_bytes(), WEIGHTS.name, threads)
+        self.session = Session(WEIGHTS.read_bytes(), WEIGHTS.name, threads)
 
     def __call__(self, image: np.ndarray) -> list[Found]:
         """uint8[H,W,3] -> the faces, the surest first."""
         planes, scale = self._planes(image)
-        heat, size, offset, marks = self.session.run(None, {self.session.get_inputs()[0].name: planes})
+        heat, size, offset, marks = self.session.run(None, {self.session.inputs[0]: planes})
         boxes, scores, landmarks = decode(heat[0, 0], size[0], offset[0], marks[0], self.threshold)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), self.threshold, OVERLAP) if len(boxes) else ()
         return [

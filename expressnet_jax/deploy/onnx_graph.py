@@ -137,6 +137,14 @@ def _handed_on(graph: Graph, node: NodeProto) -> str | None:
     return None
 
 
+def drop_zero_biases(graph: Graph) -> None:
+    """Take the constant zero out of products that add it: OpenCV refuses a bias of another shape than [K]."""
+    for node in graph.nodes:
+        bias = graph.constants.get(node.input[2]) if node.op_type == "Gemm" and len(node.input) == 3 else None
+        if bias is not None and not bias.any():
+            del node.input[2]
+
+
 def fix_reshapes(graph: Graph) -> None:
     """A reshape that keeps the batch gets a constant shape in place of one computed from the tensor at hand."""
     for node in graph.nodes:

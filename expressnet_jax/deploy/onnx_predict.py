@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.deploy.session import open_session
+from expressnet_jax.deploy.session import Session
 from expressnet_jax.errors import UserError
 
 INPUT, OUTPUT, ATTENTION = "images", "probabilities", "attention"  # the last is in a file that was exported with it
@@ -25,7 +25,7 @@ class OnnxPredictor:
 
     def __init__(self, model: bytes, origin: str, threads: int = 0):
         self.origin = origin
-        self._session = open_session(model, origin, threads)
+        self._session = Session(model, origin, threads)
         self.metadata = _metadata(self._session, origin)
         self.classes = tuple(self.metadata["classes"])
         self.image_shape = tuple(self.metadata["image_shape"])
@@ -45,7 +45,7 @@ class OnnxPredictor:
         Raises:
           UserError: the file was exported without it.
         """
-        if len(self._session.get_outputs()) == 1:
+        if len(self._session.outputs) == 1:
             raise UserError(f"{self.origin}: exported without its attention map; use expressnet export --attention")
         return self._run(ATTENTION, images)
 
@@ -73,9 +73,8 @@ def onnx_predict(path: Path | str, *, threads: int = 0) -> OnnxPredictor:
     return OnnxPredictor(model, str(path), threads)
 
 
-def _metadata(session: Any, origin: str) -> dict[str, Any]:
-    stored = session.get_modelmeta().custom_metadata_map
-    names = [value.name for value in (*session.get_inputs(), *session.get_outputs())]
+def _metadata(session: Session, origin: str) -> dict[str, Any]:
+    stored, names = session.metadata, session.inputs + session.outputs
     try:
         metadata = stored | {name: json.loads(stored[name]) for name in JSON_FIELDS}
         if names[:2] == [INPUT, OUTPUT] and names[2:] in ([], [ATTENTION]) and metadata["input"] in DTYPES:

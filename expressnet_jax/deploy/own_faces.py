@@ -14,7 +14,6 @@ import io
 import json
 import math
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -116,15 +115,13 @@ def store_faces(
     A run that was stopped goes on where it was. Faces of photographs that are gone are removed.
     """
     known = read_journal(folder / "read.jsonl")
-    own = threading.local()  # most detectors serve one thread at a time
+    detector = make_detector(cutting.detector, size=cutting.size, threads=1)
 
     def look(sample: Sample) -> Seen:
         stamp, old = _stamp(sample.path, cutting), known.get((sample.key, sample.word))
         if old and old.stamp == stamp and (not old.crop or (folder / old.crop).is_file()):
             return old
-        if not hasattr(own, "find"):
-            own.find = make_detector(cutting.detector, size=cutting.size, threads=1)
-        return cut_photograph(sample, stamp, folder, cutting, own.find)
+        return cut_photograph(sample, stamp, folder, cutting, detector)
 
     folder.mkdir(parents=True, exist_ok=True)
     seen = []

@@ -8,7 +8,6 @@ Shapes: N faces, S pixels a side of a face, C channels, K classes.
 
 import contextlib
 import itertools
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +22,7 @@ from expressnet_jax.deploy.smoothing import Smoother
 from expressnet_jax.deploy.tracking import Tracker
 from expressnet_jax.deploy.video_reader import Frame
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.machine import thread_count
 
 BATCH, PIXELS = 8, 16_000_000  # frames of a batch, and pixels of all of them together, at most
 FACES = 8  # that the network is shown at once; more are hardly quicker on a CPU
@@ -154,11 +154,9 @@ def make_pipeline(model: str, *, detector: str, threads: int = 0, **options: Any
     Raises:
       UserError: as of Predictor.
     """
-    if threads < 0:
-        raise UserError(f"threads: {threads}; give 0 for one on each core, or a number above it")
+    workers = thread_count(threads)
     predictor = Predictor(model, detector=detector, threads=1, **options)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    more = [make_detector(detector, size=options["size"], threads=1) for _ in range((threads or cores) - 1)]
+    more = [make_detector(detector, size=options["size"], threads=1) for _ in range(workers - 1)]
     return VideoPipeline(predictor, [predictor.detector, *more])
 
 

@@ -3,7 +3,7 @@
 Shapes: N examples, H height, W width, C channels, K classes of the model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,10 +81,37 @@ def labels_in(split: Split, classes: Sequence[str]) -> np.ndarray:
     return position[split.labels]
 
 
-def leaked_examples(prepared: Prepared, split: str, trained_on: str) -> list[int] | None:
-    """Examples of a split with a near-duplicate in train.
-
-    None if the model was trained on another data set, or this one was not audited.
-    """
-    report = load_audit(prepared) if prepared.name == trained_on else None
+def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
+    """Examples of a split with a near-duplicate in train; None if the data set was not audited."""
+    report = load_audit(prepared)
     return None if report is None else report["leaked"].get(split)
+
+
+def trained_on_figures(result: Assessment, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:
+    """Return how many of the assessed images the model has learned from, and its accuracy on the others.
+
+    `seen` is `data_identity.seen_in_training` of `result.split`: bool[N] with labels and without.
+    """
+    if seen is None:
+        return None
+    others = ~(seen["labelled"] | seen["unlabelled"])
+    right = result.probabilities.argmax(1) == result.labels
+    return {
+        "images": int(seen["labelled"].sum()),
+        "without_labels": int((seen["unlabelled"] & ~seen["labelled"]).sum()),
+        "of": len(others),
+        "others": int(others.sum()),
+        "accuracy_on_others": float(right[others].mean()) if others.any() else None,
+    }
+
+
+def trained_on_lines(figures: Mapping[str, Any] | None) -> list[str]:
+    """Return the warning that a model was judged on what it has learned from, if it was."""
+    if not figures or not (figures["images"] or figures["without_labels"]):
+        return []
+    unseen = f"; accuracy on the {figures['others']:,} others: {100 * (figures['accuracy_on_others'] or 0):.2f} %"
+    of, rest = f"of the {figures['of']:,} images", unseen if figures["others"] else ""
+    if figures["images"]:
+        text = "have the very pixels of training images, so the figures above are too good"
+        return [f"warning: {figures['images']:,} {of} {text}{rest}"]
+    return [f"note: {figures['without_labels']:,} {of} were adapted on, without their labels{rest}"]

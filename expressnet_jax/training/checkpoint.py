@@ -37,9 +37,10 @@ class Checkpoint(NamedTuple):
     def lineage(self) -> list[dict[str, Any]]:
         """The runs that led to this one, the latest last: data set, step, and the people that an identity run knows."""
         config = self.metadata["config"]
-        own = {"data": config["data"]["name"], "task": config.get("task", "classification"), "step": self.step}
+        plain = lambda name: name.partition("@")[0]
+        own = {"data": plain(config["data"]["name"]), "task": config.get("task", "classification"), "step": self.step}
         own |= {"people": list(self.classes)} if own["task"] == "identity" else {}
-        own |= {"target": config["adapt"]["target"]} if own["task"] == "adaptation" else {}
+        own |= {"target": plain(config["adapt"]["target"])} if own["task"] == "adaptation" else {}
         return [*self.metadata.get("lineage", []), own]
 
     @property

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data.audit import one_line
 from expressnet_jax.data.pipeline import Feed, OrderedBatches
+from expressnet_jax.data.selection import unlearned
 from expressnet_jax.evaluation.evaluate import collect, summarise
 from expressnet_jax.training.finish import finish
 from expressnet_jax.training.job import Evaluate, Job
@@ -38,6 +39,7 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
         lines(config, data),
         partial(finish, config, data=data),
         data.pictures,
+        [data.learned],
     )
 
 
@@ -54,6 +56,12 @@ def lines(config: ConfigDict, data: Data) -> list[str]:
     ]
     if data.audit is not None:
         told.append(one_line(data.audit))
+    if missing := unlearned(data.chosen):
+        counts = ", ".join(f"{name} ({count:,})" for name, count in missing.items())
+        told.append(
+            f"warning: {counts}: shown by pictures of {data.chosen.select_name} and by no training picture, so that all"
+            " of these count as mistakes; add training pictures, or leave the class out of both"
+        )
     if data.chosen.dropped:
         told.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training pictures left out")
     return told

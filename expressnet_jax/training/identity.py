@@ -72,6 +72,7 @@ def prepare(config: ConfigDict, mesh: Mesh) -> Job:
         ],
         partial(finish, config, data=data, pairs=pairs),
         data.pictures,
+        [data.learned],
     )
 
 

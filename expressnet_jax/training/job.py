@@ -8,6 +8,7 @@ import numpy as np
 
 from expressnet_jax.data.pipeline import Feed
 from expressnet_jax.training.checkpoint import Checkpoint
+from expressnet_jax.training.data_identity import Learned
 from expressnet_jax.training.program import Program
 from expressnet_jax.training.setup import Plan
 from expressnet_jax.training.state import TrainState
@@ -25,6 +26,7 @@ class Job(NamedTuple):
       lines: what the user is told at the start.
       finish: the run's folder -> its best checkpoint and the files of its report.
       pictures: image shape (H,W,C) -> some uint8[n,H,W,C] of the kind that the model is for.
+      data: what is learned from; a resumed run has to have the same.
     """
 
     plan: Plan
@@ -35,3 +37,4 @@ class Job(NamedTuple):
     lines: Sequence[str]
     finish: Callable[[Path], tuple[Checkpoint, list[Path]]]
     pictures: Callable[[tuple[int, int, int]], np.ndarray]
+    data: Sequence[Learned] = ()

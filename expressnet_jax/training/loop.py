@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,20 @@ from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.cluster import leads, same_everywhere, together
+from expressnet_jax.cluster import Agreed, leads, same_everywhere, together
 from expressnet_jax.config import check_values
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
-from expressnet_jax.training.checkpoint import describe
+from expressnet_jax.training.checkpoint import describe, find_checkpoint
 from expressnet_jax.training.checkpoints import Checkpoints
+from expressnet_jax.training.data_identity import check_same_set, in_words, record_of, recorded, write_trained_on
 from expressnet_jax.training.job import Job
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import last_before
 from expressnet_jax.training.run_folder import OF_A_HOST, RunFolder, differences, disk_errors
+from expressnet_jax.training.setup import find_prepared
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_dispatch, steps_of
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, say
@@ -41,27 +43,38 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
-    mesh, job = set_up(config, prepare)
+    mesh, job = set_up(config, prepare, workdir)
     plan, program = job.plan, job.program
 
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
         with together():
-            folder = stack.enter_context(closing(RunFolder(workdir, config.to_dict(), leads())))
+            records = [each.record for each in job.data]
+            folder = stack.enter_context(closing(RunFolder(workdir, config.to_dict(), leads(), records)))
+            if leads() and not folder.before:
+                write_trained_on(folder.path, job.data, find_checkpoint(config.init_from) if config.init_from else None)
         folder.seen_by_all()
         feed, evaluate = job.open()
 
         state = new_state(config, job, mesh)
         metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage)
+        metadata["trained_on"] = records
         kept = {"keep": config.checkpoint.keep, "metric": config.eval.metric}
         tell = say if leads() else lambda line: None
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=tell, **kept))
         state = checkpoints.restore(state)
         step = int(state.step)
+        if step > plan.total:  # of a run that is older than the records of its data
+            raise Agreed(
+                f"--workdir {workdir}: has a checkpoint of step {step}, but this data makes {plan.total} steps; give"
+                " another --workdir, or the first data"
+            )
 
         console = Console(plan.total, step, config.train.batch_size, hidden=not leads())
         writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
         introduce(config, job, state, tell)
+        if folder.before == []:
+            tell("its earlier checkpoints don't say what they were trained on; from now on they do")
 
         dispatches = [(first, make_dispatch(phase)) for first, phase in program.phases]
         meter = Meter(config.train.batch_size, plan.per_epoch, step, checkpoints)
@@ -89,8 +102,12 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
     return job
 
 
-def set_up(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> tuple[Mesh, Job]:
+def set_up(
+    config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job], workdir: Path | None = None
+) -> tuple[Mesh, Job]:
     """The mesh and the job of a config, checked on all processes before anything is compiled or written.
+
+    That a run in `workdir` began with another data set is said before what that set may not be good enough for.
 
     Raises:
       UserError: anything that a user can mend.
@@ -100,7 +117,18 @@ def set_up(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Job]) -> tu
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
     same_everywhere(config.to_dict(), partial(differences, free=OF_A_HOST))
     with together():
-        return mesh, prepare(config, mesh)
+        if workdir and (before := recorded(workdir)):
+            prepared = find_prepared(config, config.data.name, config.data.source, key="data.name")
+            check_same_set(workdir, before[0], record_of(prepared))
+        job = prepare(config, mesh)
+    same_everywhere({"data": [f"{each.prepared.label}:{each.rows}" for each in job.data]}, other_data)
+    return mesh, job
+
+
+def other_data(first: Mapping[str, list[str]], own: Mapping[str, list[str]]) -> list[str]:
+    """What another process reads where the first one reads something else; each may have a data folder of its own."""
+    pairs = zip(first["data"], own["data"], strict=False)
+    return [f"data was {one}, now {another}" for one, another in pairs if one != another]
 
 
 def new_state(config: ConfigDict, job: Job, mesh: Mesh) -> TrainState:
@@ -130,6 +158,8 @@ def introduce(config: ConfigDict, job: Job, state: TrainState, tell: Callable[[s
     )
     if use_matmul_conv():
         tell("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
+    for each in job.data:
+        tell(f"data: {in_words(each.record)}")
     for line in job.lines:
         tell(line)
     if config.init_from:

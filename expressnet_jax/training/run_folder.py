@@ -17,6 +17,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.files import write_bytes
 from expressnet_jax.training.checkpoint import BEST, LATEST
 from expressnet_jax.training.checkpoints import saved_steps
+from expressnet_jax.training.data_identity import check_same, recorded
 
 # What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
 FREE_TO_CHANGE = ("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export")
@@ -28,12 +29,17 @@ class RunFolder:
     """Holds `workdir` for one run at a time and refuses to mix two different runs in it. Of a run's processes the one
     that `leads` does so for all.
 
+    `data` are the records of what the run learns from. `before` is what the newest checkpoint says of that: None
+    without a checkpoint, an empty list where it says nothing.
+
     Raises:
-      UserError: the folder can't be written, another run trains in it, or it holds a run with another config.
+      UserError: the folder can't be written, another run trains in it, or it holds a run with another config or data.
     """
 
-    def __init__(self, workdir: Path, config: Mapping[str, Any], leads: bool = True):
-        self.path, self._lock = Path(workdir), None
+    def __init__(
+        self, workdir: Path, config: Mapping[str, Any], leads: bool = True, data: Sequence[Mapping[str, Any]] = ()
+    ):
+        self.path, self._lock, self.before = Path(workdir), None, None
         if not leads:
             return
         try:
@@ -43,7 +49,7 @@ class RunFolder:
             raise UserError(f"--workdir {workdir}: {error.strerror}; give a folder that can be written") from error
         try:
             self._hold()
-            self._claim(config)
+            self._claim(config, data)
         except BaseException:
             self.close()
             raise
@@ -58,7 +64,7 @@ class RunFolder:
                 f"--workdir {self.path}: can't be locked ({error.strerror}); give a local folder"
             ) from error
 
-    def _claim(self, config: Mapping[str, Any]) -> None:
+    def _claim(self, config: Mapping[str, Any], data: Sequence[Mapping[str, Any]]) -> None:
         stored = self.path / "config.json"
         if any(saved_steps(self.path / name) for name in (LATEST, BEST)):
             try:
@@ -70,6 +76,9 @@ class RunFolder:
                     f"--workdir {self.path}: holds a run with another config ({'; '.join(changed[:3])});"
                     " give another --workdir, or the same config to go on"
                 )
+        self.before = recorded(self.path)
+        if self.before:
+            check_same(self.path, self.before, data)
         write_bytes(stored, json.dumps(config, indent=2).encode())
 
     @property
@@ -92,11 +101,17 @@ class RunFolder:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[str] = FREE_TO_CHANGE) -> list[str]:
     """`key was X, now Y` for every key but the `free` ones. A key younger than the run had its default."""
-    plain = lambda config: flatten(json.loads(json.dumps(config)))
+    plain = lambda config: _without_identities(flatten(json.loads(json.dumps(config))))
     old, new = plain(default().to_dict()) | plain(old), plain(new)
     may = lambda key: any(key == name or key.startswith(name + ".") for name in free)
     changed = [key for key in sorted(old.keys() | new.keys()) if not may(key) and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in changed]
+
+
+def _without_identities(flat: dict[str, Any]) -> dict[str, Any]:
+    """`folder@0123456789ab` is compared as `folder`: what is in it is compared by itself, in `check_same`."""
+    names = ("data.name", "adapt.target")
+    return flat | {name: flat[name].partition("@")[0] for name in names if name in flat}
 
 
 @contextmanager

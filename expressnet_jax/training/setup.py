@@ -19,9 +19,12 @@ from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.pipeline import Feed, OrderedBatches, choose_reader, make_feed, ordered_batches
 from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.readers import hold
 from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
+from expressnet_jax.process import expanded
+from expressnet_jax.training.data_identity import Learned
 from expressnet_jax.training.feature_losses import JointLoss, make_distance
 from expressnet_jax.training.network import compute_dtype, image_shape, make_model
 from expressnet_jax.training.objectives import MARGINS, make_objective, rebalance
@@ -53,6 +56,11 @@ class Data(NamedTuple):
         """The first selection pictures, uint8[n,H,W,C]."""
         first = self.chosen.select.subset(np.arange(min(most, len(self.chosen.select))))
         return decode_all(first, image_shape[0], image_shape[2])
+
+    @property
+    def learned(self) -> Learned:
+        """What is recorded of the data in every checkpoint."""
+        return Learned(self.prepared, self.chosen.train_name, self.chosen.train, self.chosen.select)
 
     @property
     def leaked(self) -> list[int] | None:
@@ -143,17 +151,18 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
     Raises:
       UserError: there is none; the line begins with `key`.
     """
-    folder = Path(config.data.dir).expanduser() if config.data.dir else prepare.default_data_dir()
-    if name not in DATASETS and not (folder / name).is_dir():
+    folder = expanded(config.data.dir) if config.data.dir else prepare.default_data_dir()
+    plain = name.partition("@")[0]
+    if plain not in DATASETS and not (folder / plain).is_dir():
         own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
         raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
-    if source or name == "synthetic":
+    if name == "synthetic" or (source and plain == name):
         options = {"skip_bad": config.data.skip_bad} | config.data.options.to_dict()
-        prepared = prepare.prepare(name, Path(source) if source else None, folder, **options)
+        prepared = hold(prepare.prepare(name, Path(source) if source else None, folder, **options))
         for line in remarks(prepared.name, prepared.facts["notes"]):
             print(line, file=sys.stderr)
         return prepared
-    return prepare.load(name, folder)
+    return hold(prepare.load(name, folder))
 
 
 def make_plan(config: ConfigDict, num_examples: int) -> Plan:

@@ -24,9 +24,11 @@ def write_slim(checkpoint: Checkpoint, folder: Path) -> Path:
     config["init_from"] = Path(config.get("init_from", "")).name
     config["data"] |= {"dir": "", "source": Path(config["data"].get("source", "")).name}
     empty = {"params": {}, "batch_stats": {}, "ema": {}}
+    records = [record | {"source": ""} for record in checkpoint.metadata.get("trained_on", [])]
+    metadata = checkpoint.metadata | {"config": config, "averaged": False, "trained_on": records}
     items = {
         "model": ocp.args.StandardSave(empty | dict(checkpoint.variables)),
-        "metadata": ocp.args.JsonSave(checkpoint.metadata | {"config": config, "averaged": False}),
+        "metadata": ocp.args.JsonSave(metadata),
     }
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
         writer.save(target, ocp.args.Composite(**items))

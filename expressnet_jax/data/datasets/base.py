@@ -17,6 +17,8 @@ import tensorflow_datasets as tfds
 from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.datasets.bad_images import BadImage, refuse
 from expressnet_jax.data.decode import storable
+from expressnet_jax.data.duplicates import pixel_digest
+from expressnet_jax.data.fingerprint import files_below
 from expressnet_jax.data.parallel import in_order, work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.data.remarks import LEFT_OUT
@@ -47,14 +49,14 @@ class Record:
     extras: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-SHAPE, DIGEST = "shape", "digest"
+SHAPE, DIGEST, PIXELS = "shape", "digest", "pixels"
 NUMBERS = {bool: "true or false", int: "a whole number", float: "a number"}
 BAD = "bad"  # str[M,2], the keys and reasons of images that are left out between the others
 
 
 class Ledger:
     """What is known of a split beside its pictures, part after part: every column in order, and of each picture its
-    shape, int32[N,3], and the SHA-256 of label, shape and pixels, uint8[N,32]."""
+    shape, int32[N,3], the SHA-256 of label, shape and pixels, uint8[N,32], and a hash of the pixels, uint8[N,16]."""
 
     def __init__(self) -> None:
         self.parts: list[dict[str, np.ndarray]] = []
@@ -84,7 +86,7 @@ class Ledger:
 
     def columns(self) -> dict[str, np.ndarray]:
         """Every column over all parts: label int32[N], key str[N], and what the builder's COLUMNS name."""
-        names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST, BAD)]
+        names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST, PIXELS, BAD)]
         return {name: self._whole(name) for name in names}
 
     def facts(self, classes: Sequence[str]) -> dict[str, Any]:
@@ -101,13 +103,17 @@ class Ledger:
             "sha256": hashlib.sha256(self._whole(DIGEST)).hexdigest(),
         }
 
+    def pixels(self) -> np.ndarray:
+        """uint8[N,16], the hashes of the pixels alone."""
+        return self._whole(PIXELS)
+
     def _whole(self, name: str) -> np.ndarray:
         return np.concatenate([part[name] for part in self.parts])
 
 
 @dataclass(frozen=True)
 class Check:
-    """A record -> what TFDS stores of it, and its SHAPE and DIGEST; a plain value, so that other processes can have it.
+    """A record -> what TFDS stores of it, and its SHAPE, DIGEST and PIXELS; a plain value, so that it can be sent.
 
     The attributes are those of the builder. Raises UserError where the record is not as they say.
     """
@@ -131,7 +137,9 @@ class Check:
             example[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
         digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
         digest.update(np.ascontiguousarray(pixels))
-        return example, {SHAPE: np.array(pixels.shape, np.int32), DIGEST: np.frombuffer(digest.digest(), np.uint8)}
+        seen = {DIGEST: digest.digest(), PIXELS: pixel_digest(pixels)}
+        hashes = {name: np.frombuffer(value, np.uint8) for name, value in seen.items()}
+        return example, {SHAPE: np.array(pixels.shape, np.int32)} | hashes
 
     def attempt(self, make: Callable[[Any], Record], item: Any) -> tuple[dict[str, Any], dict[str, Any]] | BadImage:
         """Return what the record that `make` makes of an item comes to, or what is wrong with its image."""
@@ -139,6 +147,13 @@ class Check:
             return self(make(item))
         except BadImage as error:
             return error
+
+
+class LocalInfo(tfds.core.DatasetInfo):
+    """What TFDS says of a data set, from this computer alone."""
+
+    def initialize_from_bucket(self) -> None:
+        """Do nothing, where TFDS looks for the data set in its cloud bucket and leaves a temporary folder behind."""
 
 
 class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -204,6 +219,11 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 raise UserError(f"{cls.name}: {option} is {value}; it must be {NUMBERS[kind]}")
         return {**cls.OPTIONS, **given}
 
+    @classmethod
+    def source_files(cls, source: Path) -> Iterable[Path]:
+        """Return the files that `read` looks at: `source` itself, or all that lies below it."""
+        return [source] if source.is_file() else files_below(source)
+
     @abc.abstractmethod
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
         """The official splits ("train", "validation", "test", or "all"), each in its official order.
@@ -230,7 +250,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for name, (shape, dtype) in self.COLUMNS.items():
             text = dtype is str
             features[name] = tfds.features.Text() if text else tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype))
-        return tfds.core.DatasetInfo(
+        return LocalInfo(
             builder=self,
             description=(type(self).__doc__ or self.name).strip(),
             features=tfds.features.FeaturesDict(features),

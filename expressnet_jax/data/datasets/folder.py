@@ -69,6 +69,12 @@ class Folder(FaceBuilder, skip_registration=True):
     def _samples(self) -> list[Sample]:
         return list(list_samples(self.source, self.notes))
 
+    @classmethod
+    def source_files(cls, source: Path) -> Iterable[Path]:
+        """Return the files of the tree, or the CSV and the images that it lists."""
+        listed = [sample.path for sample in list_samples(source)] if source.is_file() else []
+        return [*super().source_files(source), *listed]
+
     @cached_property
     def _named(self) -> dict[str, str]:
         """Label as it is written -> class name as people write it."""

@@ -20,6 +20,7 @@ from expressnet_jax.data.datasets.lfw_expression import identity
 from expressnet_jax.data.datasets.listed import csv_rows, require_files
 from expressnet_jax.data.datasets.trees import class_tree
 from expressnet_jax.errors import UserError, printable
+from expressnet_jax.process import expanded
 
 
 class Identity(FaceBuilder, skip_registration=True):
@@ -47,7 +48,7 @@ class Identity(FaceBuilder, skip_registration=True):
         """Training people, then the held-out ones, each person's pictures in the order of their names."""
         self.notes["people"] = {split: len(people) for split, people in self._divided.items()}
         if self.options["pairs"]:
-            self.notes["pairs"] = read_pairs(Path(self.options["pairs"]).expanduser())
+            self.notes["pairs"] = read_pairs(expanded(self.options["pairs"]))
         numbers = {person: i for i, person in enumerate(self.CLASSES)}
         return {split: list(self._records(people, numbers)) for split, people in self._divided.items()}
 
@@ -74,7 +75,7 @@ class Identity(FaceBuilder, skip_registration=True):
     def _divided(self) -> dict[str, tuple[str, ...]]:
         people = list(self._people)
         if self.options["pairs"]:
-            named = {row[i] for row in read_pairs(Path(self.options["pairs"]).expanduser()) for i in (0, 2)}
+            named = {row[i] for row in read_pairs(expanded(self.options["pairs"])) for i in (0, 2)}
             held = {person for person in people if person in named}
             if not held or len(held) == len(people):
                 raise UserError(

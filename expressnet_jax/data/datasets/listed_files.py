@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path, PureWindowsPath
 
+from expressnet_jax.process import expanded
+
 LOOKED_AT = 64  # paths, evenly spaced over the list
 SUBFOLDERS = 50
 DEPTH = 12
@@ -53,7 +55,7 @@ class ListedFiles:
         return len({_shortened(_portable(name), left_out) for name in names}) == len(names)
 
     def _at(self, base: Path, name: str, left_out: int) -> Path:
-        return base / Path(_shortened(name, left_out)).expanduser()
+        return base / expanded(_shortened(name, left_out))
 
     def _spellings(self, name: str) -> Iterator[str]:
         """The name as it is written, then as another system or another encoding of file names has it."""

@@ -1,0 +1,72 @@
+"""The command of `expressnet` about what is stored: data."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expressnet_jax.arguments import data_dir
+from expressnet_jax.errors import UserError
+from expressnet_jax.process import expanded
+
+if TYPE_CHECKING:
+    from expressnet_jax.data.manage import Entry
+
+ACTIONS = ("list", "remove")
+
+
+def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """`command` (name, function, text, uses_jax) makes a subparser."""
+    text = "List the prepared data sets with their size and last use, or remove some."
+    sub = command("data", data, text, uses_jax=False)
+    sub.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="default: list")
+    sub.add_argument("names", nargs="*", metavar="NAME[@ID]", help="only these; the first digits of an ID are enough")
+    sub.add_argument("--unused", type=_days, metavar="DAYS", help="only what no command has read for so many days")
+    text = "write the list as JSON to this file; without a FILE, print it"
+    sub.add_argument("--json", nargs="?", const="-", metavar="FILE", help=text)
+    data_dir(sub)
+
+
+def data(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.data import manage
+    from expressnet_jax.data.store import default_data_dir
+    from expressnet_jax.evaluation.files import write_json
+
+    folder = arguments.data_dir or default_data_dir()
+    found = manage.entries(expanded(folder))
+    if arguments.action == "remove":
+        _remove(found, arguments)
+        return
+    chosen = [entry for name in arguments.names for entry in manage.named(found, name)] if arguments.names else found
+    chosen = manage.idle(chosen, arguments.unused)
+    if arguments.json == "-":
+        print(json.dumps([entry.figures for entry in chosen], indent=2))
+        return
+    print(manage.table(chosen) if chosen else f"no prepared data set in {folder}")
+    if arguments.json:
+        print(f"wrote {write_json(Path(arguments.json), {'sets': [entry.figures for entry in chosen]})}")
+
+
+def _remove(found: "list[Entry]", arguments: argparse.Namespace) -> None:
+    """Of a name with several sets, all that are idle go with --unused; without it, it has to be said which one."""
+    from expressnet_jax.data import manage
+
+    names, days = arguments.names, arguments.unused
+    if days is None:
+        if not names:
+            raise UserError("data remove: give NAME[@ID] or --unused DAYS; `expressnet data` lists what there is")
+        chosen = [manage.only(found, name) for name in names]
+    else:
+        chosen = [entry for name in names for entry in manage.named(found, name)] if names else found
+        chosen = manage.idle(chosen, days)
+    for entry in chosen:
+        manage.remove(entry)
+        print(f"removed {entry.label}: {manage.size(entry.bytes)} are free")
+
+
+def _days(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days") from None
