@@ -4,8 +4,8 @@
     python -m expressnet_jax.main --config configs/finetune_fer2013.py \
         --config.init_from=runs/identity --workdir runs/finetuned
 
-The head begins anew unless the checkpoint knows the classes. It learns alone for the first half epoch, and the earliest
-layers move slowest: their rate is 0.9 of that of the layer after them.
+The head starts from random weights unless the checkpoint knows the classes. It learns alone for the first half epoch,
+and the earliest layers move slowest: their rate is 0.9 of that of the layer after them.
 
 With --config.model.name=expressnet_tiny --config.train.epochs=2.0, PublicTest with mirror averaging, seeds 0 1 2:
 51.9 % (51.0 to 52.8) after configs/pretrain_identity.py on LFW, 52.8 % (50.5 to 55.1) afresh, without freezing or

@@ -9,9 +9,9 @@ Time is that of the whole process, imports, compiling and the evaluation include
 What makes it fast: Muon, whose lead over SGD is largest in short runs; small pictures first (train.grow_sizes);
 mirroring that alternates by epoch; averaged weights; no evaluation on the way; mirror averaging at the end.
 
-cpu          2 CPU cores (AMD EPYC), beside light work       wall-clock  28 min, all included
+cpu          2 CPU cores (AMD EPYC), with light work         wall-clock  28 min, all included
 PublicTest   66.4 % (64.8 to 67.9, n 3,589) with mirror averaging, balanced 58.8 %, macro-F1 60.5 %; seed 0, 2026-11-21
-gpu          not measured yet: no GPU was at hand
+gpu          not measured yet: no GPU was available
 """
 
 from expressnet_jax.config import augment_faces, default

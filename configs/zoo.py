@@ -2,7 +2,7 @@
 
     expressnet prepare fer2013 --source fer2013.csv
     python -m expressnet_jax.main --config configs/zoo.py:vgg16 --workdir runs/zoo/vgg16
-    bash launch/zoo.sh                                # all of them, one after the other; goes on where it was stopped
+    bash launch/zoo.sh                                # all of them, one after the other; resumes where it was stopped
 
 The word after the colon is the network. All see the same pictures in the same order: two epochs, the first 70 % of them
 at 32 pixels, then at 40, evaluated at 48. This compares what networks learn soon, not what they can learn: for that,

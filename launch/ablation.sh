@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What each part of ExpressNet and of its training is worth: expressnet_tiny under the recipe of configs/zoo.py with one
-# thing changed at a time, every seed of all of them, and the table of the README from that. What is finished is kept, so
-# it goes on where it was stopped. Prepare fer2013 and run `expressnet audit fer2013` first.
-# WORKDIR: where the runs go (default runs/ablation). SEEDS: default "0 1 2". OUT: the table's JSON, by default beside the
+# thing changed at a time, every seed of all of them, and the table of configs/README.md from that. What is finished is
+# kept, so it resumes where it was stopped. Prepare fer2013 and run `expressnet audit fer2013` first.
+# WORKDIR: where the runs go (default runs/ablation). SEEDS: default "0 1 2". OUT: the table's JSON, by default among the
 # figures of the configs. Arguments go to every run, such as --config.train.epochs=30: then set OUT, too.
 # DRY_RUN=1 only prints.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every benchmark of the README, one after the other, as JSON. Nothing else should run on the machine meanwhile.
-# OUT: where the JSON goes; by default beside the figures of the configs. KIND: cpu or gpu (default: gpu where there is /dev/nvidia0).
+# Every benchmark of expressnet_jax/bench/README.md, one after the other, as JSON. Nothing else should run on the machine meanwhile.
+# OUT: where the JSON goes; by default among the figures of the configs. KIND: cpu or gpu (default: gpu where there is /dev/nvidia0).
 # Training steps are compared with PyTorch where it is installed in .venv. DRY_RUN=1 prints what would be done.
 set -euo pipefail
 cd "$(dirname "$0")/.."

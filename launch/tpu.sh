@@ -6,7 +6,7 @@
 # NAME: of the slice (default expressnet). ZONE (default us-central2-b). PROJECT (default: gcloud's own).
 # TYPE: accelerator type (default v4-8). VERSION: runtime version (default tpu-ubuntu2204-base).
 # SPOT: 1 takes preemptible capacity at a fraction of the price (default), 0 on-demand. KEEP: 1 leaves the slice when the
-# run has ended; by default it is deleted, for it costs by the hour.
+# run has ended; by default it is deleted, because it costs by the hour.
 # BUCKET: of Cloud Storage, without gs://; every worker mounts it at /data (gcsfuse). Data, checkpoints and compiled
 # programs live there: the workers share no other disk.
 # WORKDIR: below /data (default runs/$NAME). REPOSITORY: what is installed (default: this clone's origin), at REVISION.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Everything of the README's section on transfer: adaptation from FER2013 to LFW and between drawing styles; identities
-# first, then expressions, with and without. What is finished is kept, so it goes on where it was stopped.
+# The figures on transfer in configs/README.md and expressnet_jax/adaptation/README.md: adaptation from FER2013 to LFW
+# and between drawing styles; identities first, then expressions, with and without. What is finished is kept, so it
+# resumes where it was stopped.
 # Prepare fer2013, lfw_expression, and `identity --name people` on the same LFW folder first. SOURCE: a run on FER2013
 # (default runs/fer2013). WORKDIR: where the runs go (default runs/transfer). SEEDS: default 3. DRY_RUN=1 only prints.
 set -euo pipefail

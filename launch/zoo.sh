@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Every network of the registry on FER2013 under the recipe of configs/zoo.py and the tables of the README from that.
-# What is finished is kept, so it goes on where it was stopped; a network that the table has already is not trained again.
+# Every network of the registry on FER2013 under the recipe of configs/zoo.py and the tables of configs/README.md from that.
+# What is finished is kept, so it resumes where it was stopped; a network that the table has already is not trained again.
 # Prepare fer2013 and run `expressnet audit fer2013` first.
 # WORKDIR: where the runs go (default runs/zoo). NETWORKS: only these (default: all). OUT: the table's JSON, by default
-# beside the figures of the configs. Arguments go to every run, such as --config.train.epochs=100: then set OUT, too.
+# among the figures of the configs. Arguments go to every run, such as --config.train.epochs=100: then set OUT, too.
 # DRY_RUN=1 only prints.
 set -euo pipefail
 cd "$(dirname "$0")/.."

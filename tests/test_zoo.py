@@ -1,4 +1,4 @@
-"""The table of networks: one recipe, rows that stay, and the README says what the JSON says."""
+"""The table of networks: one recipe, rows that stay, and configs/README.md says what the JSON says."""
 
 import json
 import re
@@ -101,6 +101,6 @@ def test_claims_and_the_script_name_networks_that_exist():
 
 def test_the_readme_has_the_tables_that_the_json_gives():
     figures = json.loads((RESULTS / "zoo_fer2013.json").read_text())
-    made, readme = tables(figures, RESULTS), (ROOT / "README.md").read_text(encoding="utf-8")
+    made, readme = tables(figures, RESULTS), (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
     assert len(figures["networks"]) > 3
     assert [table for table in made.split("\n\n") if table not in readme] == []

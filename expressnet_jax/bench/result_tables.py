@@ -1,4 +1,4 @@
-"""`expressnet bench table`, `zoo` and `ablation`: the README's tables, from the JSON that runs and benchmarks left."""
+"""`expressnet bench table`, `zoo` and `ablation`: the tables of the READMEs, from the JSON of runs and benchmarks."""
 
 import argparse
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def add_parts(parts: Any, part: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("runs", nargs="*", type=Path, help="finished runs; the first ever given is the common recipe")
     sub.set_defaults(json=RESULTS / "ablation_fer2013.json")
 
-    text = "The README's table, from the JSON that the other parts have written."
+    text = "The table of bench/README.md, from the JSON that the other parts have written."
     sub = parts.add_parser("table", help=text, description=text)
     sub.add_argument("folder", type=Path, nargs="?", default=RESULTS, help=f"default: {RESULTS}")
     sub.set_defaults(measure=lambda arguments: arguments.folder, table=_table, json=None)

@@ -1,4 +1,4 @@
-"""The README's tables of the zoo, made from JSON: networks, old methods, and papers' claims beside what came out."""
+"""Make the tables of configs/README.md from JSON: networks, old methods, and papers' claims with what came out."""
 
 import json
 from collections.abc import Mapping
