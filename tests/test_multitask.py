@@ -314,8 +314,7 @@ def test_a_loss_is_a_function_and_a_line(multitask, tmp_path, monkeypatch):
 
         return Loss(apply)
 
-    monkeypatch.setitem(losses.LOSSES, "absolute_error", absolute_error)
-    monkeypatch.setitem(losses.TARGET_KINDS, "absolute_error", ("vector",))
+    monkeypatch.setitem(losses.LOSSES, "absolute_error", losses.LossKind(absolute_error, ("vector",)))
     _, folder = multitask
     config = recipe("multitask_synthetic", folder)
     config.losses.valence_arousal = {"loss": "absolute_error"}

@@ -15,7 +15,7 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluators import SELECTING
 from expressnet_jax.models.network import Head
-from expressnet_jax.training.losses import ON_FEATURES, TARGET_KINDS, check_loss_name, make_loss
+from expressnet_jax.training.losses import LOSSES, check_loss_name, make_loss
 from expressnet_jax.training.losses.base import Loss, LossContext
 from expressnet_jax.training.losses.classification import MARGINS
 
@@ -36,8 +36,8 @@ def loss_options(config: ConfigDict) -> dict[str, dict[str, Any]]:
         if not isinstance(options, Mapping) or "loss" not in options:
             raise UserError(f'{key}: name its loss, as in config.{key} = {{"loss": "smooth_l1"}}')
         check_loss_name(options["loss"], f"{key}.loss")
-        target = options.get("target", name) if TARGET_KINDS[options["loss"]] else ""
-        output = "features" if options["loss"] in ON_FEATURES else target
+        target = options.get("target", name) if LOSSES[options["loss"]].targets else ""
+        output = "features" if LOSSES[options["loss"]].on_features else target
         found[name] = {"target": target, "output": output, **options}
     if not found:
         raise UserError("losses: a run without a loss learns nothing; begin with losses.expression")
@@ -149,7 +149,7 @@ def further_metrics(config: ConfigDict, metrics: Sequence[str]) -> list[str]:
     """Return what else can select the best checkpoint: metrics of further outputs, and of further data sets."""
     found = {}
     for options in loss_options(config).values():
-        for kind in TARGET_KINDS[options["loss"]]:
+        for kind in LOSSES[options["loss"]].targets:
             if kind in SELECTING and options["output"] != "features":
                 found |= dict.fromkeys(f"{options['output']}/{metric}" for metric in SELECTING[kind])
     return [*found, *(f"{name}/{metric}" for name in config.evals for metric in metrics)]
@@ -171,7 +171,7 @@ def check_losses(config: ConfigDict) -> None:
     """Raise UserError for anything wrong with the losses of a config that needs no data to see."""
     main = main_target(config)
     for name, options in loss_options(config).items():
-        key, kinds = f"losses.{name}", TARGET_KINDS[options["loss"]]
+        key, kinds = f"losses.{name}", LOSSES[options["loss"]].targets
         shape = (2, 2) if kinds == ("points",) else (2,)
         field = Field(kinds[0], shape) if kinds else None
         context = LossContext(options["output"], options["target"], field, np.ones(2), 1)
