@@ -35,7 +35,7 @@ def add(monkeypatch):
         exec(compile(text, file, "exec"), vars(module))
         for path, registry, key, value in LINE.findall(text):
             place = importlib.import_module(module_name(path))
-            entry = eval(value, vars(module) | {name.rpartition(".")[2]: module})
+            entry = eval(value, vars(place) | vars(module) | {name.rpartition(".")[2]: module})
             monkeypatch.setitem(getattr(place, registry), key, entry)
         if name not in sys.modules:
             monkeypatch.setitem(sys.modules, name, module)
@@ -104,13 +104,14 @@ def test_the_metric_is_reported_and_leaves_out_what_is_missing(add):
 
 
 def test_the_method_is_the_sum_of_singular_values(add):
-    from expressnet_jax.adaptation.method import Glance, Seen
+    from expressnet_jax.adaptation.method import MethodInputs, ModelOutputs
     from expressnet_jax.adaptation.registry import make_method
 
     add("expressnet_jax/adaptation/bnm.py")
     logits = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
     method = make_method("bnm")
-    seen = Glance(*[None] * len(Glance._fields))._replace(target=Seen(jnp.zeros((6, 4)), jnp.asarray(logits)))
+    blank = MethodInputs(*[None] * len(MethodInputs._fields))
+    inputs = blank._replace(target=ModelOutputs(jnp.zeros((6, 4)), jnp.asarray(logits)))
     p = softmax(logits, axis=1)
     expected = -np.sqrt(np.maximum(np.linalg.eigvalsh(p.T @ p), 0)).sum() / 6
-    np.testing.assert_allclose(method.transfer(seen).loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(method.transfer(inputs).loss, expected, rtol=1e-5)

@@ -17,8 +17,8 @@ from expressnet_jax.training.workdir import FREE_TO_CHANGE, Workdir, differences
 
 HOLD = """
 import sys
-from expressnet_jax.training.workdir import RunFolder
-folder = RunFolder(sys.argv[1], {})
+from expressnet_jax.training.workdir import Workdir
+folder = Workdir(sys.argv[1], {})
 print("held", flush=True)
 sys.stdin.read()
 """

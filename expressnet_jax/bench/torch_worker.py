@@ -1,4 +1,4 @@
-"""A process that trains a network in PyTorch and is asked for blocks of steps: python -m ...torch_peer FOLDER.
+"""A process that trains a network in PyTorch and is asked for blocks of steps: python -m ...torch_worker FOLDER.
 
 FOLDER holds network.json (what to build) and arrays.npz (its weights, a batch). The process says its first loss as a
 line of JSON; for every line with a number of steps that it then reads, it trains them and answers with the seconds.

@@ -3,7 +3,7 @@
     expressnet finetune --data FOLDER --output OUTPUT
 
 OUTPUT/settings.json       what was asked for; the folder belongs to this command
-OUTPUT/faces.csv, faces/   see own_faces.py
+OUTPUT/faces.csv, faces/   see crop_faces.py
 OUTPUT/data/               the faces as a prepared data set
 OUTPUT/runs/ID/            a training as `python -m expressnet_jax.main` makes it; other faces or settings, another ID
 OUTPUT/report.json         before and after; model.onnx beside it

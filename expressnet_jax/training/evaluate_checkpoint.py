@@ -111,7 +111,7 @@ def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
 
 
 def trained_on_figures(result: CheckpointEvaluation, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:
-    """Return how many of the assessed images the model has learned from, and its accuracy on the others.
+    """Return how many of the evaluated images the model has learned from, and its accuracy on the others.
 
     `seen` is `data_identity.seen_in_training` of `result.split`: bool[N] with labels and without.
     """

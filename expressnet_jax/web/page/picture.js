@@ -1,4 +1,4 @@
-// Picture files -> pixels, as pictures.py reads them: upright, on white, their colours as they are stored.
+// Picture files -> pixels, as inference/images.py reads them: upright, on white, their colours as they are stored.
 
 const MOST_PIXELS = 64e6; // 256 MB decoded
 
