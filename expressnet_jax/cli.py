@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
     sub.add_argument("name", nargs="?", help="show this one's layers")
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of a picture; default: 48")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of an image; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
     sub.add_argument("--onnx", action="store_true", help="also the size of their ONNX files, seconds a model")
 
@@ -160,7 +160,7 @@ def audit(arguments: argparse.Namespace) -> None:
 
     prepared = load_named(arguments, arguments.name)
     print(room.table(room.audit(prepared)))
-    print(f"wrote {prepared.directory / 'audit.json'} and audit.txt beside it")
+    print(f"wrote {prepared.directory / 'audit.json'} and audit.txt next to it")
 
 
 def show(arguments: argparse.Namespace) -> None:
@@ -212,7 +212,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         result.figures.update(identity=prepared.identity, trained_on=trained_on_figures(result, seen))
         print(format_table(result.figures, f"{checkpoint.metadata['model']['name']} on {arguments.data}, {name}"))
         if result.figures["left_out"]:
-            print(f"{result.figures['left_out']:,} pictures left out: the model does not know their class")
+            print(f"{result.figures['left_out']:,} images left out: the model does not know their class")
         for line in trained_on_lines(result.figures["trained_on"]):
             print(line)
         if arguments.json:

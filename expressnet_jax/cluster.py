@@ -146,7 +146,7 @@ def raise_on_all() -> Iterator[None]:
     if own is not None:
         raise own if alone() else CollectiveError(str(own)) from own
     if failed.size:
-        raise CollectiveError(f"process {failed[0]} ended with an error, which its own output tells")
+        raise CollectiveError(f"process {failed[0]} ended with an error, which its own output explains")
 
 
 def check_same_config(config: Mapping[str, Any], differences) -> None:

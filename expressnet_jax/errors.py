@@ -14,7 +14,7 @@ class Interrupted(Exception):
 
     def __init__(self, signum: int, step: int):
         name = signal.Signals(signum).name
-        super().__init__(f"stopped at step {step} by {name}; the same command goes on from there")
+        super().__init__(f"stopped at step {step} by {name}; the same command resumes from there")
         self.signum, self.step = signum, step
 
 

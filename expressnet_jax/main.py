@@ -19,7 +19,9 @@ def define_flags() -> None:
     from ml_collections import config_flags
 
     config_flags.DEFINE_config_file("config", None, "What to train: a file of configs/.", lock_config=True)
-    flags.DEFINE_string("workdir", None, "Where checkpoints, metrics and reports go; an unfinished run there goes on.")
+    flags.DEFINE_string(
+        "workdir", None, "Where checkpoints, metrics and reports go; an unfinished run there is resumed."
+    )
     flags.DEFINE_bool("dry_run", False, "Compile the step, say what memory and time the run would take, and stop.")
     flags.DEFINE_string("distributed", "auto", "Join the other processes of this run: auto, on or off; see cluster.py.")
 
@@ -46,11 +48,11 @@ def main(_) -> int:
             print(stop, file=sys.stderr)
         return 128 + stop.signum
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on from the last checkpoint in {workdir}", file=sys.stderr)
+        print(f"stopped; the same command resumes from the last checkpoint in {workdir}", file=sys.stderr)
         return 130
     except Exception as error:
         if lost := peer_failure(error):
-            print(f"error: {lost}; the same command on all of them goes on from there", file=sys.stderr)
+            print(f"error: {lost}; the same command on all of them resumes from there", file=sys.stderr)
         elif isinstance(error, OSError):
             print(f"error: {system_line(error)}", file=sys.stderr)
         else:

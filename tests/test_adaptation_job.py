@@ -105,7 +105,7 @@ def test_k_labels_a_class(make_config, places):
     assert np.bincount(few.labels).tolist() == [3, 3] and len(set(few.keys)) == 6
     assert labelled_examples(seen, 3, seed=1).keys.tolist() != few.keys.tolist()
     assert labelled_examples(seen, 0, seed=0) is seen
-    with pytest.raises(UserError, match=r"labels_per_class: 30, but there are 20 pictures of happiness"):
+    with pytest.raises(UserError, match=r"labels_per_class: 30, but there are 20 images of happiness"):
         labelled_examples(seen, 30, seed=0)
 
 
@@ -116,7 +116,7 @@ REFUSED = {
     "no target": ({"adapt.target": ""}, "adapt.target: give the name of a prepared data set"),
     "unprepared": ({"adapt.target": "mars"}, "adapt.target: no data set 'mars' in"),
     "disjoint": ({"adapt.target": "apart"}, "label spaces share 0 classes"),
-    "one picture": ({"adapt.target": "lonely"}, "2 pictures to adapt on are fewer than a batch"),
+    "one image": ({"adapt.target": "lonely"}, "2 images to adapt on are fewer than a batch"),
     "batch": ({"train.batch_size": 40, "adapt.classes": ("happiness", "neutral")}, "use --config.train.batch_size"),
     "class": ({"adapt.classes": ("happiness", "fear")}, "adapt.classes: fear is not in both; the shared ones are hap"),
     "one class": ({"adapt.classes": ("happiness",)}, "adapt.classes: happiness alone; give two or more of"),
@@ -186,7 +186,7 @@ def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_co
     loop.train(make_config("dann"), tmp_path, experiment.build_experiment).finish(tmp_path)
     out = capsys.readouterr()
     assert "left out of it: 28 surprise" in out.err
-    assert "dann, tiny to other, held-out pictures" in out.out
+    assert "dann, tiny to other, held-out images" in out.out
     figures = json.loads((tmp_path / "evaluation.json").read_text())
     assert figures["transductive"]["count"] == 40 and figures["heldout"]["count"] == 16
     assert set(figures["criteria"]) >= {"last", "information", "certainty", "weighted_accuracy", "source_accuracy"}

@@ -123,9 +123,9 @@ def test_the_table_has_a_column_for_each_split(faulty):
 
 def test_one_line_says_what_leaks_and_what_to_do(faulty):
     assert one_line(audit(faulty)) == (
-        "folder: 1 pictures stand in both train and validation byte for byte, 2 of 3 validation pictures have an equal "
-        "or near-equal one in train; 1 pictures stand in both train and test byte for byte, 1 of 2 test pictures have "
-        "an equal or near-equal one in train; data.drop_leaks=true leaves 4 training pictures out"
+        "folder: 1 images stand in both train and validation byte for byte, 2 of 3 validation images have an equal "
+        "or near-equal one in train; 1 images stand in both train and test byte for byte, 1 of 2 test images have "
+        "an equal or near-equal one in train; data.drop_leaks=true leaves 4 training images out"
     )
 
 
@@ -133,11 +133,11 @@ def test_clean_and_unsplit_data_get_a_line_of_their_own(tmp_path):
     for folder in ("clean", "unsplit"):
         (tmp_path / folder).mkdir()
     clean = {f"p{i}": (face(i), ("train", "test")[i % 2], ("happy", "sad")[i // 2], "") for i in range(4)}
-    assert "no picture of train" in one_line(audit(prepared_from(tmp_path / "clean", clean)))
+    assert "no image of train" in one_line(audit(prepared_from(tmp_path / "clean", clean)))
     (tmp_path / "unsplit/happy").mkdir()
     (tmp_path / "unsplit/sad").mkdir()
     for i, name in enumerate(("happy/a.png", "happy/b.png", "sad/c.png")):
         cv2.imwrite(str(tmp_path / "unsplit" / name), face(i % 2))
     report = audit(prepare("folder", tmp_path / "unsplit", tmp_path / "data"))
-    assert one_line(report) == "folder: 1 groups of equal pictures, 0 pictures near-equal to another of their split"
+    assert one_line(report) == "folder: 1 groups of equal images, 0 images near-equal to another of their split"
     assert report["leaks"] == report["leaked"] == {}

@@ -230,7 +230,7 @@ def test_refusals(call, data_dir):
     refused(call("tiny", "--split", "train"), "another one to be judged on")
     refused(tiny("--features", "sift"), "no features 'sift'; there are: hog, lbp, gabor")
     refused(tiny("--classifier", "tree"), "no classifier 'tree'; there are: svm, knn")
-    refused(tiny("--classifier", "knn", "--k", "19"), "k=19: train holds 18 pictures; give k from 1 to that")
+    refused(tiny("--classifier", "knn", "--k", "19"), "k=19: train holds 18 images; give k from 1 to that")
     refused(tiny("--classifier", "knn", "--k", "0"), "k=0")
     refused(tiny("--k", "one"), "'one': write numbers with commas between them")
     refused(tiny("--cost", "0"), "cost is more than 0")
@@ -240,7 +240,7 @@ def test_refusals(call, data_dir):
     refused(tiny("--option", "hog.cell=0"), "cell=0 is no whole number from 1 on")
     refused(tiny("--option", "lbp.grid=6"), "options of lbp, which is not among the features hog")
     refused(tiny("--option", "hog.cell=20"), "32x32 hold no 2x2 cells of 20 pixels")
-    refused(tiny("--features", "lbp", "--option", "lbp.grid=40"), "grid=40: a picture of 32x32")
+    refused(tiny("--features", "lbp", "--option", "lbp.grid=40"), "grid=40: an image of 32x32")
 
 
 @pytest.mark.parametrize(("module", "package"), [("skimage", "scikit-image"), ("sklearn", "scikit-learn")])

@@ -103,7 +103,7 @@ def test_adaptation_figures():
 
 
 def test_a_network_that_can_not_take_the_crops_of_an_adaptation_is_refused_before_it_is_compiled():
-    with pytest.raises(UserError, match=r"augment\.crop: this model takes pictures of one size only"):
+    with pytest.raises(UserError, match=r"augment\.crop: this model takes images of one size only"):
         bench_adapt(["dann"], network="plain_cnn")
 
 

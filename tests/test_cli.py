@@ -141,7 +141,7 @@ def test_evaluate_by_name_and_by_folder(call, straight, tmp_path):
         "--json",
         tmp_path / "b.json",
     )
-    assert status == 0 and "5 pictures left out: the model does not know their class" in out
+    assert status == 0 and "5 images left out: the model does not know their class" in out
     figures = json.loads((tmp_path / "b.json").read_text())
     assert figures["count"] == 10 and figures["tta"] == "flip" and figures["split"] == "all"
 

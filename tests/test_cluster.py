@@ -62,11 +62,11 @@ def test_all_stop_after_the_same_step_and_one_goes_on(start_all, start, alone, t
     second.stop(signal.SIGTERM)
     _, err = first.finish(128 + signal.SIGTERM)
     second.finish(128 + signal.SIGTERM)
-    assert "the same command goes on from there" in err
+    assert "the same command resumes from there" in err
     left = int(saved_steps(tmp_path / "run/checkpoints")[-1].name)
     assert 0 < left < 45
     _, err = start(tmp_path / "run", *EPOCHS).finish()
-    assert f"going on from step {left}" in err
+    assert f"resuming from step {left}" in err
     assert_alike(alone, tmp_path / "run")
 
 
@@ -108,7 +108,7 @@ def test_what_one_can_not_do_ends_both(start_all, tmp_path):
     _, err = second.finish(2)
     assert "error: data.name: no data set 'tiny' in" in err
     _, err = first.finish(2)
-    assert "error: process 1 ended with an error, which its own output tells" in err
+    assert "error: process 1 ended with an error, which its own output explains" in err
 
 
 @pytest.mark.parametrize(

@@ -124,14 +124,14 @@ def test_a_bad_row_is_named(layout, file, old, new, where, tmp_path):
 def test_half_of_rafdb_is_refused(tmp_path):
     rafdb_numbered(tmp_path / "source")
     (tmp_path / "source/DATASET/test/2/test_0001_aligned.jpg").unlink()
-    with pytest.raises(UserError, match="no test pictures"):
+    with pytest.raises(UserError, match="no test images"):
         records("rafdb", tmp_path / "source", tmp_path)
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path):
     rafdb_official(tmp_path / "source")
     picture(tmp_path / "source/Image/aligned/test_0002_aligned.jpg", (90, 100), "RGB")
-    with pytest.raises(UserError, match=r"test_0002_aligned.jpg: the picture is 100x90, not 100x100"):
+    with pytest.raises(UserError, match=r"test_0002_aligned.jpg: the image is 100x90, not 100x100"):
         prepare("rafdb", tmp_path / "source", tmp_path / "data")
 
 

@@ -193,5 +193,5 @@ def test_decode_all_equals_one_by_one(threads):
 def test_decode_all_names_the_picture_of_another_size():
     with pytest.raises(UserError, match=r"picture1 is .*give a size"):
         decode_all(Pictures([encoded(GRAY), encoded(GRAY[:5])]), None, 1, 2)
-    with pytest.raises(UserError, match="no pictures"):
+    with pytest.raises(UserError, match="no images"):
         decode_all(Pictures([]), None, 1, 2)

@@ -83,8 +83,8 @@ def test_class_folders_are_read_in_the_order_of_their_names(tmp_path):
 def test_a_part_of_the_splits_is_prepared_and_said(tmp_path):
     prepared = prepare("fer2013", write(tmp_path / "fer2013.csv", rows()[:11]), tmp_path / "data")
     assert prepared.splits == {"train": 8, "validation": 3}
-    assert prepared.facts["notes"]["train"] == "8 of the official 28709 pictures"
-    assert prepared.facts["notes"]["test"] == "0 of the official 3589 pictures"
+    assert prepared.facts["notes"]["train"] == "8 of the official 28709 images"
+    assert prepared.facts["notes"]["test"] == "0 of the official 3589 images"
 
 
 def test_a_test_folder_that_holds_both_tests_is_said():

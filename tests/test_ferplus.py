@@ -150,10 +150,10 @@ def test_fer2013_carries_the_votes_beside_its_own_labels(tmp_path):
 
 def test_votes_of_other_rows_are_refused(tmp_path):
     shifted = VOTED | {"Training": VOTED["Training"][-3:] + VOTED["Training"][:3]}
-    with pytest.raises(UserError, match="votes don't fit the pictures of train"):
+    with pytest.raises(UserError, match="votes don't fit the images of train"):
         prepare("ferplus", write_pair(tmp_path / "shifted", voted=shifted), tmp_path / "data")
     short = VOTED | {"Training": VOTED["Training"][:-1]}
-    with pytest.raises(UserError, match="train has 6 pictures but 5 rows of votes"):
+    with pytest.raises(UserError, match="train has 6 images but 5 rows of votes"):
         prepare("ferplus", write_pair(tmp_path / "short", voted=short), tmp_path / "data")
 
 

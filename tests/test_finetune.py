@@ -232,7 +232,7 @@ def test_a_class_without_faces_or_with_too_few_is_refused(tmp_path):
     for i in range(6):
         photograph(root / "afraid" / f"{i}.png")
     samples, seen = cut(root, tmp_path / "out")
-    with pytest.raises(UserError, match=r"^afraid: no face in any of its 6 pictures, .*; --detector none takes"):
+    with pytest.raises(UserError, match=r"^afraid: no face in any of its 6 images, .*; --detector none takes"):
         crop_faces.check_classes(samples, seen, CUTTING)
     for i in range(4):
         photograph(root / "afraid" / f"{i}.png", (face(i, 96), (0, 0)))
@@ -458,8 +458,8 @@ def test_the_command_says_what_it_wrote_and_how_to_use_it(tuned, capsys):
 
 def test_after_ctrl_c_it_says_how_to_go_on(monkeypatch, capsys, tmp_path):
     for stop, status, text in (
-        (Interrupted(signal.SIGTERM, 40), 143, "stopped at step 40 by SIGTERM; the same command goes on"),
-        (KeyboardInterrupt(), 130, "stopped; the same command goes on with what is in"),
+        (Interrupted(signal.SIGTERM, 40), 143, "stopped at step 40 by SIGTERM; the same command resumes"),
+        (KeyboardInterrupt(), 130, "stopped; the same command resumes with what is in"),
     ):
         monkeypatch.setattr(command, "finetune", lambda request, stop=stop: (_ for _ in ()).throw(stop))
         assert call("--data", tmp_path, "--output", tmp_path / "o") == status
@@ -495,9 +495,9 @@ WRONG = {
     "no folder": (lambda root: root / "none", {}, "no such folder"),
     "no classes": (lambda root: photograph(root / "a.png").parent, {}, "no class folders with images"),
     "archive": (zipped, {}, "in.zip: a zip archive; unpack it and give the folder that comes out"),
-    "one class": (one_class, {}, "every picture is of one class, happiness; a classifier needs two"),
+    "one class": (one_class, {}, "every image is of one class, happiness; a classifier needs two"),
     "empty class": (empty_class, {}, "the class folder angry/ holds no image"),
-    "only test": (only_test, {}, "there is no train/ beside test/"),
+    "only test": (only_test, {}, "there is no train/ next to test/"),
     "detector": (album, {"detector": "viola"}, "detector: no 'viola'; one of centerface"),
     "checkpoint": (album, {"init_from": "nowhere"}, "nowhere: no such folder; give a run's --workdir"),
     "holdout": (album, {"overrides": {"data.holdout": 1.5}}, "--holdout: 1.5 is not a share"),

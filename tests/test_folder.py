@@ -277,7 +277,7 @@ def test_trees_that_make_no_sense_are_refused(tmp_path):
         prepare("folder", empty, tmp_path / "data")
     with pytest.raises(UserError, match="val/ and validation/ are both the validation split"):
         prepare("folder", tree(tmp_path / "twice", ("train", "val", "validation")), tmp_path / "data")
-    with pytest.raises(UserError, match="sad/ is beside train/"):
+    with pytest.raises(UserError, match="sad/ is next to train/"):
         prepare("folder", tree(tree(tmp_path / "mixed", ("train",)), classes=("sad",)), tmp_path / "data")
     with pytest.raises(UserError, match="one class, happiness"):
         prepare("folder", tree(tmp_path / "one", classes=("happy", "Happy")), tmp_path / "data")

@@ -93,7 +93,7 @@ def test_a_list_of_pairs_names_who_is_held_out(tmp_path):
 
 def test_too_few_people_are_one_line(tmp_path):
     source = write_people(tmp_path / "pictures", NAMES[:3])
-    with pytest.raises(UserError, match="3 people with 2 pictures or more; four at least"):
+    with pytest.raises(UserError, match="3 people with 2 images or more; four at least"):
         prepare("identity", source, tmp_path / "data")
 
 
@@ -144,7 +144,7 @@ def test_a_run_learns_who_it_is_and_an_expression_run_begins_with_it(people, tmp
 def test_expressions_have_no_people_to_verify_and_margins_need_their_head(people, tmp_path, tiny_config):
     config = make_config(people)
     config.data.update(name="tiny", dir=tiny_config().data.dir)
-    with pytest.raises(UserError, match="tiny has no people of its own to verify; prepare the pictures with"):
+    with pytest.raises(UserError, match="tiny has no people of its own to verify; prepare the images with"):
         loop.train(config, tmp_path, identity.build_experiment)
     with pytest.raises(
         UserError, match=r"losses.identity.loss: cosface with model.head linear; arcface and cosface go with"

@@ -125,7 +125,7 @@ def test_torn_newest_checkpoint_and_torn_metrics_are_made_again(tmp_path, refere
     (run / "metrics.jsonl").write_text(lines[: len(lines) * 3 // 4])
     train(tiny_config(**SHORT), run)
     said = capsys.readouterr().err
-    assert f"{run / LATEST / '8'} is damaged" in said and "going on from step 4" in said
+    assert f"{run / LATEST / '8'} is damaged" in said and "resuming from step 4" in said
     one, other = arrays(run), arrays(reference)
     assert [name for name in other if one[name].tobytes() != other[name].tobytes()] == []
     assert history(run) == history(reference)

@@ -53,7 +53,7 @@ def test_stderr_holds_the_lines_of_this_project_only(straight):
     lines = straight.err.splitlines()
     assert lines[0].startswith("plain_cnn: 363,655 parameters on 1 x cpu")
     assert re.fullmatch(r"data: tiny@[0-9a-f]{12} \(train 60, validation 21, test 9; from \S+/pictures\)", lines[1])
-    assert lines[2] == "tiny: 60 training pictures, 21 of validation select"
+    assert lines[2] == "tiny: 60 training images, 21 of validation select"
     assert all(line.startswith("step ") for line in lines[3:] if line)
 
 
@@ -86,7 +86,7 @@ def test_a_dry_run_tells_what_a_run_would_take_and_writes_nothing(tmp_path, star
     out, err = start(tmp_path / "run", "train.epochs=40", "--dry_run").finish()
     lines = out.splitlines()
     assert err == "" and not (tmp_path / "run").exists()
-    assert lines[0].startswith("a step of 16 pictures on 1 devices, compiled in ")
+    assert lines[0].startswith("a step of 16 images on 1 devices, compiled in ")
     held = re.match(r"memory of each device: ([\d.]+) MiB, of which ([\d.]+) MiB state and batch", lines[1])
     count = parameter_count(shapes_of(create_model("plain_cnn", 3), (1, 32, 32, 1))["params"])
     least = 3 * 4 * count / 2**20  # weights, momentum and average in float32, and no more but the batch
@@ -100,7 +100,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, start, straight):
     run.stop(signal.SIGINT)
     _, err = run.finish(130)
     step = int(saved_steps(tmp_path / "checkpoints")[-1].name)
-    assert err.splitlines()[-1] == f"stopped at step {step} by SIGINT; the same command goes on from there"
+    assert err.splitlines()[-1] == f"stopped at step {step} by SIGINT; the same command resumes from there"
     start(tmp_path).finish()
     equal(tmp_path, straight.workdir)
     assert [entry for entry in history(straight.workdir) if entry["split"] == "validation"] == [
@@ -113,7 +113,7 @@ def test_sigterm_saves(tmp_path, start):
     run.stop(signal.SIGTERM)
     _, err = run.finish(143)
     step = int(saved_steps(tmp_path / "checkpoints")[-1].name)
-    assert err.splitlines()[-1] == f"stopped at step {step} by SIGTERM; the same command goes on from there"
+    assert err.splitlines()[-1] == f"stopped at step {step} by SIGTERM; the same command resumes from there"
     assert history(tmp_path)[-1]["step"] == step
 
 
@@ -122,7 +122,7 @@ def test_four_devices_go_on_where_one_stopped_with_another_reader(tmp_path, star
     for folder in saved_steps(tmp_path / "checkpoints")[-2:]:
         shutil.rmtree(folder)
     _, err = start(tmp_path, "data.reader=device", "data.threads=1", devices=4).finish()
-    assert "on 4 x cpu" in err and "going on from step 40" in err
+    assert "on 4 x cpu" in err and "resuming from step 40" in err
     close(tmp_path, straight.workdir)
 
 
@@ -161,7 +161,7 @@ def test_the_folder_config_trains_on_anybodys_pictures(tmp_path, environment):
         *overrides,
     )
     assert done.returncode == 0, done.stderr
-    assert "folder: 48 training pictures, 12 of holdout of all select" in done.stderr
+    assert "folder: 48 training images, 12 of holdout of all select" in done.stderr
     assert load_checkpoint(tmp_path / "run").classes == ("cat", "dog")
 
 

@@ -64,7 +64,7 @@ def test_pictures_in_chromium(browser, server, predictor, group, tmp_path):
 def test_what_is_no_picture_and_what_has_no_face_is_said(browser, server, predictor, tmp_path):
     browser.open(f"http://127.0.0.1:{server.server_port}/")
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    assert browser.show(tmp_path / "broken.png") == "broken.png can't be read as a picture. Give a PNG or a JPEG."
+    assert browser.show(tmp_path / "broken.png") == "broken.png can't be read as an image. Give a PNG or a JPEG."
     crop = texture(60, 60)
     cv2.imwrite(str(tmp_path / "crop.png"), crop[..., ::-1])
     assert browser.show(tmp_path / "crop.png") == "No face found in crop.png."

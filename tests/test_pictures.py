@@ -182,7 +182,7 @@ def test_arrays_of_another_type_or_shape_are_refused(pixels):
 @pytest.mark.parametrize("source", [None, 3, [[1, 2], [3, 4]], io.BytesIO(b"")])
 def test_other_objects_are_refused(source):
     """None is what cv2.imread gives for a file that is not there."""
-    with pytest.raises(UserError, match=f"the picture: {type(source).__name__}; give a path, bytes"):
+    with pytest.raises(UserError, match=f"the image: {type(source).__name__}; give a path, bytes"):
         read_picture(source)
 
 
@@ -195,5 +195,5 @@ def test_files_that_are_not_there_are_named(name, tmp_path, monkeypatch):
 
 
 def test_pictures_of_pillow_without_pixels_are_refused():
-    with pytest.raises(UserError, match="the picture: 0x3; give a picture with pixels"):
+    with pytest.raises(UserError, match="the image: 0x3; give an image with pixels"):
         read_picture(Image.new("RGB", (0, 3)))

@@ -29,7 +29,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(generate(0, size=160, channels=3).image).save("face.png")
     Image.new("RGB", (160, 120), "gray").save("wall.jpg")
-    (tmp_path / "text.jpg").write_text("I am no picture")
+    (tmp_path / "text.jpg").write_text("I am no image")
     return tmp_path
 
 

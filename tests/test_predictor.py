@@ -198,7 +198,7 @@ def test_align_and_equalize_change_what_the_network_is_shown(model):
 
 
 def test_many_goes_on_after_what_cannot_be_read(model, tmp_path):
-    (tmp_path / "text.jpg").write_text("I am no picture")
+    (tmp_path / "text.jpg").write_text("I am no image")
     predictor = Predictor(model, detector="none", threads=1)
     given = [crops(1)[0], tmp_path / "text.jpg", None, np.zeros((4, 4, 3)), tmp_path / "missing.png", crops(1)[0]]
     answers = list(predictor.many(iter(given)))

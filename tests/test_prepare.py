@@ -240,7 +240,7 @@ def test_the_same_call_goes_on_behind_the_files_that_are_whole(tmp_path, monkeyp
     checked.clear()
     assert_equal_files(straight, prepare("faces", None, tmp_path / "again").directory)
     assert len(checked) == COUNT - 22 and visible(tmp_path / "again") == ["faces"]
-    assert capsys.readouterr().err == "faces train: going on behind 22 pictures\n"
+    assert capsys.readouterr().err == "faces train: resuming after 22 images\n"
 
 
 def test_skipped_images_are_counted_by_the_call_that_goes_on(tmp_path, monkeypatch):
@@ -409,7 +409,7 @@ def test_two_preparations_of_one_name_lie_next_to_each_other(tmp_path, monkeypat
     [
         ({"size": 3}, "unknown option size; the options are: count, label, fail"),
         ({"label": 3}, r"face0: label 3 is not 0\.\.2"),
-        ({"label": 1}, "every picture is of one class, b"),
+        ({"label": 1}, "every image is of one class, b"),
         ({"count": 30}, "the split all holds no images"),
     ],
 )
@@ -445,7 +445,7 @@ def flipped(path):
 
 @pytest.mark.parametrize(
     ("damage", "message"),
-    [(Path.unlink, "its files hold 19 pictures, not 30"), (halved, "files hold 19 pictures"), (flipped, "is damaged")],
+    [(Path.unlink, "its files hold 19 images, not 30"), (halved, "files hold 19 images"), (flipped, "is damaged")],
 )
 def test_a_lost_or_damaged_file_of_pictures_is_said(tmp_path, damage, message):
     prepared = prepare("faces", None, tmp_path)

@@ -25,7 +25,7 @@ REFUSED = {
     "data.size": (10, "from 32 to 512"),
     "data.threads": (0, "at least 1"),
     "augment.flip": (1.5, "at most 1"),
-    "augment.crop": (64, "do not fit into pictures of data.size 32"),
+    "augment.crop": (64, "do not fit into images of data.size 32"),
     "augment.resize": (8, "at least 16"),
     "augment.alternate": (True, "needs augment.flip=0"),
     "train.grow_sizes": ((8, 24), "one share of the run for each"),
@@ -131,7 +131,7 @@ def test_options_of_a_model_are_free_in_a_config_but_checked():
 
 
 def test_a_crop_that_would_change_the_network_is_refused(tiny_config):
-    with pytest.raises(UserError, match=r"augment\.crop: this model takes pictures of one size only"):
+    with pytest.raises(UserError, match=r"augment\.crop: this model takes images of one size only"):
         check(tiny_config(data__size=48, augment__crop=40))
     check(tiny_config(data__size=48, augment__crop=40, model__name="expressnet_tiny"))
 
@@ -163,7 +163,7 @@ def test_a_run_may_begin_with_smaller_pictures(tiny_config):
     plan = count_steps(config, 60)._replace(total=45, per_dispatch=1)
     assert resolution_schedule(config, plan) == [(0, 16), (14, 24), (34, 0)]
     assert resolution_schedule(config, plan._replace(per_dispatch=8)) == [(0, 16), (16, 24), (32, 0)]
-    with pytest.raises(UserError, match=r"this model takes pictures of one size only; leave out train.grow_sizes=24"):
+    with pytest.raises(UserError, match=r"this model takes images of one size only; leave out train.grow_sizes=24"):
         check(tiny_config(train__grow_sizes=(24,), train__grow_until=(0.5,)))
 
 

@@ -113,6 +113,6 @@ def test_captions_are_cut_to_the_width_of_their_picture(tmp_path):
 def test_an_empty_split_is_refused_and_leaves_no_file(tmp_path):
     empty = FakeSplit([], [], ("a", "b"))
     for write in (show, show_augmentations):
-        with pytest.raises(UserError, match="holds no pictures"):
+        with pytest.raises(UserError, match="holds no images"):
             write(empty, tmp_path / "page.png")
     assert not list(tmp_path.iterdir())

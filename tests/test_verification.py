@@ -81,5 +81,5 @@ def test_listed_pairs_are_found_by_name_and_a_missing_one_is_named():
     pairs = listed_pairs(rows, keys)
     assert pairs.first.tolist() == [0, 1] and pairs.second.tolist() == [1, 2]
     assert pairs.same.tolist() == [True, False] and pairs.fold.tolist() == [0, 1]
-    with pytest.raises(UserError, match="no picture Di_0001 among"):
+    with pytest.raises(UserError, match="no image Di_0001 among"):
         listed_pairs([["Bo", "1", "Di", "1", "0"]], keys)

@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path, capsys, lon
     assert again("out.csv") == 0
     out, err = capsys.readouterr()
     assert len(left) < (tmp_path / "out.csv").stat().st_size
-    assert "going on with frame" in err
+    assert "resuming with frame" in err
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert out == whole
 
@@ -134,7 +134,7 @@ def test_ctrl_c_leaves_whole_rows_and_a_whole_video(tmp_path, capsys, long_video
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130 and out == ""
-    assert "the same command goes on" in err and err.endswith("stopped\n") and "Traceback" not in err
+    assert "the same command resumes it" in err and err.endswith("stopped\n") and "Traceback" not in err
     table, annotated = read_rows(tmp_path / "out.csv"), Video(tmp_path / "out.mp4")
     assert 0 < len(table) < 400 and all(None not in row.values() for row in table)
     assert annotated.length == sum(1 for _ in annotated.frames()) <= len(table)
@@ -247,7 +247,7 @@ def test_webcam_into_a_file_writes_changes_only(painted_camera):
 
 def test_webcam_that_ends_says_so(capsys, painted_camera):
     painted_camera(15)
-    with pytest.raises(UserError, match="camera 3: gives no more pictures"):
+    with pytest.raises(UserError, match="camera 3: gives no more images"):
         video_commands.webcam(webcam_arguments(camera=3), Screen(-1, terminal=False))
     assert "15 frames, 12 faces" in capsys.readouterr().out
 

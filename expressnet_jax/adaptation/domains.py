@@ -65,7 +65,7 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     left_out = dict(seen_out + heldout_out)
     if min(len(seen), len(heldout)) < 2:
         raise UserError(
-            f"adapt.target: {target.name} has {len(seen)} pictures of {', '.join(classes)} to adapt on and"
+            f"adapt.target: {target.name} has {len(seen)} images of {', '.join(classes)} to adapt on and"
             f" {len(heldout)} to hold out; prepare more"
         )
     train, select = (_restrict(s, classes, ())[0] for s in (chosen.train, chosen.select))
@@ -103,7 +103,7 @@ def labelled_examples(split: Split, per_class: int, seed: int) -> Split:
     if (counts < per_class).any():
         scarce = int(counts.argmin())
         raise UserError(
-            f"adapt.labels_per_class: {per_class}, but there are {counts[scarce]} pictures of {split.classes[scarce]};"
+            f"adapt.labels_per_class: {per_class}, but there are {counts[scarce]} images of {split.classes[scarce]};"
             " give fewer, or leave the class out with adapt.classes"
         )
     order = np.random.Generator(np.random.Philox(key=[seed, per_class])).permutation(len(split))

@@ -128,7 +128,7 @@ def _plan(config: ConfigDict, method: Method, domains: Domains) -> StepCounts:
     batch, seen = config.train.batch_size, len(domains.seen)
     if method.unlabelled and seen < batch:
         raise UserError(
-            f"adapt.target: {seen} pictures to adapt on are fewer than a batch; use --config.train.batch_size={seen}"
+            f"adapt.target: {seen} images to adapt on are fewer than a batch; use --config.train.batch_size={seen}"
             " or less"
         )
     plan = count_steps(config, len(domains.train))
@@ -194,10 +194,10 @@ def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Me
 def _lines(config: ConfigDict, domains: Domains, labelled: Split, method: Method) -> list[str]:
     told = [
         f"{config.adapt.method}, {config.data.name} -> {config.adapt.target}, classes {', '.join(domains.classes)}",
-        f"target: {len(domains.seen):,} pictures to adapt on, {len(domains.heldout):,} held out",
+        f"target: {len(domains.seen):,} images to adapt on, {len(domains.heldout):,} held out",
     ]
     if method.labelled:
-        told.append(f"labels: {len(labelled):,} of the {method.labelled}'s pictures")
+        told.append(f"labels: {len(labelled):,} of the {method.labelled}'s images")
     if domains.left_out:
         told.append(f"left out of it: {', '.join(f'{count:,} {why}' for why, count in domains.left_out.items())}")
     return told

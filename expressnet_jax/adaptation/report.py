@@ -48,7 +48,7 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
         result = evaluate_checkpoint(checkpoint, split, tta=config.eval.tta, batch_size=config.eval.batch_size)
         figures[role] = result.figures | {"sha256": digest(examples[role])}
     title = f"{config.adapt.method}, {config.data.name} to {config.adapt.target}"
-    print(f"\n{title}, held-out pictures, step {checkpoint.step}\n")
+    print(f"\n{title}, held-out images, step {checkpoint.step}\n")
     print(format_table(figures["heldout"]), flush=True)
     files.append(write_json(workdir / "evaluation.json", figures))
     files.append(confusion_png(figures["heldout"], workdir / "confusion.png", title))

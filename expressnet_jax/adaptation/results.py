@@ -87,7 +87,7 @@ def format_table(figures: Mapping[str, Any]) -> str:
     """A Markdown table, a row for each method; percent, mean and half the width of the 95 % interval of the seeds."""
     seen, heldout = (figures["examples"][role]["count"] for role in ROLES)
     lines = [
-        f"{figures['source']} to {figures['target']}: {', '.join(figures['classes'])}; {seen:,} pictures to adapt on,"
+        f"{figures['source']} to {figures['target']}: {', '.join(figures['classes'])}; {seen:,} images to adapt on,"
         f" {heldout:,} held out; {figures['seeds']} seeds",
         "",
         "| method | balanced, held out | gain | accuracy | macro-F1 | balanced, transductive | weight |",
@@ -125,7 +125,7 @@ def _legend(figures: Mapping[str, Any]) -> str:
         chosen = f" Weights were chosen by `{figures['criterion']}` among {figures['weights']} with seed 0."
     led = f" Best without target labels: {best}." if best else ""
     return (
-        "`checkpoint` is the source's network as it is, `source_only` went on with the source for as many steps,"
-        " `oracle` learned from the labels of all pictures to adapt on (its transductive figure is a training figure)."
+        "`checkpoint` is the source's network as it is, `source_only` trained on with the source for as many steps,"
+        " `oracle` learned from the labels of all images to adapt on (its transductive figure is a training figure)."
         f" Gains are over `source_only` of the same seed.{chosen}{led}"
     )

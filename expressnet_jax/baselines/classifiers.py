@@ -57,7 +57,7 @@ class NearestNeighbours:
         from sklearn.neighbors import NearestNeighbors
 
         if not 1 <= self.k <= len(features):
-            raise UserError(f"k={self.k}: the training set holds {len(features):,} pictures; give k from 1 to that")
+            raise UserError(f"k={self.k}: the training set holds {len(features):,} images; give k from 1 to that")
         search = NearestNeighbors(n_neighbors=self.k, algorithm="brute").fit(features)
         weights = 1 + 0.01 * np.arange(self.k)[::-1] / self.k**2
         votes = np.eye(num_classes)[labels]

@@ -22,7 +22,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--cost", type=_numbers(float), default=(1e-5, 1e-4, 1e-3), help=text)
     text = "of the features, such as hog.cell=6"
     sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="NAME.KEY=VALUE", help=text)
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of a picture; default: 48")
+    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of an image; default: 48")
     sub.add_argument("--seed", type=int, default=0, help="of what is held out; default: 0")
     sub.add_argument("--json", type=Path, help="write the figures here, row by row")
     data_dir(sub)
@@ -55,7 +55,7 @@ def baseline(arguments: argparse.Namespace) -> None:
             write_json(arguments.json, figures)
     print(overview(figures["rows"]))
     if "deduplicated" not in figures["rows"][0]:
-        print(f"without near-duplicates of training pictures: first run expressnet audit {prepared.name}")
+        print(f"without near-duplicates of training images: first run expressnet audit {prepared.name}")
     if arguments.json:
         print(f"wrote {arguments.json}")
 

@@ -35,7 +35,7 @@ class Hog:
         from skimage.feature import hog
 
         if min(gray.shape[1:]) < 2 * self.cell:
-            raise UserError(f"hog: pictures of {gray.shape[1]}x{gray.shape[2]} hold no 2x2 cells of {self.cell} pixels")
+            raise UserError(f"hog: images of {gray.shape[1]}x{gray.shape[2]} hold no 2x2 cells of {self.cell} pixels")
         settings = {"pixels_per_cell": (self.cell, self.cell), "cells_per_block": (2, 2), "block_norm": "L2-Hys"}
         describe = functools.partial(hog, orientations=self.orientations, **settings)
         return np.stack([describe(image) for image in gray]).astype(np.float32)
@@ -174,6 +174,6 @@ def _cells(shape: tuple[int, int], grid: int) -> np.ndarray:
       UserError: more cells than pixels.
     """
     if min(shape) < grid:
-        raise UserError(f"grid={grid}: a picture of {shape[0]}x{shape[1]} pixels has no such cells; give a smaller one")
+        raise UserError(f"grid={grid}: an image of {shape[0]}x{shape[1]} pixels has no such cells; give a smaller one")
     rows, columns = (np.arange(side) * grid // side for side in shape)
     return rows[:, None] * grid + columns

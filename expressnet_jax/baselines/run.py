@@ -66,7 +66,7 @@ def check(plan: Plan, prepared: Prepared, split: str) -> None:
     examples = prepared.split(TRAIN)
     for k in plan.ks if "knn" in plan.classifiers else ():
         if not 1 <= k <= len(examples):
-            raise UserError(f"k={k}: train holds {len(examples):,} pictures; give k from 1 to that")
+            raise UserError(f"k={k}: train holds {len(examples):,} images; give k from 1 to that")
     if min(plan.costs) <= 0:
         raise UserError("an SVM's cost is more than 0")
     prepared.split(split)

@@ -58,7 +58,7 @@ def _predict_table(figures: dict[str, Any]) -> str:
         )
     for name, found in figures["detectors"].items():
         shares = f"{found['accuracy']:.2%} of all, {found['found']:.2%} found"
-        rows.append((f"found by {name}", f"{shares}, {found['milliseconds']:.1f} ms a picture"))
+        rows.append((f"found by {name}", f"{shares}, {found['milliseconds']:.1f} ms an image"))
     return aligned(rows)
 
 

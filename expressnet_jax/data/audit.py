@@ -74,16 +74,16 @@ def one_line(report: Mapping[str, Any]) -> str:
     name, examples = report["dataset"], report["examples"]
     if len(examples) < 2 or TRAIN not in examples:
         groups, near = sum(report["exact"]["within"].values()), sum(report["near"]["within"].values())
-        return f"{name}: {groups:,} groups of equal pictures, {near:,} pictures near-equal to another of their split"
+        return f"{name}: {groups:,} groups of equal images, {near:,} images near-equal to another of their split"
     if not report["leaks"][TRAIN]:
-        return f"{name}: no picture of train has an equal or near-equal one in another split"
+        return f"{name}: no image of train has an equal or near-equal one in another split"
     found = [
-        f"{report['exact']['across'][f'{TRAIN}|{split}']:,} pictures stand in both train and {split} byte for byte, "
-        f"{len(positions):,} of {examples[split]:,} {split} pictures have an equal or near-equal one in train"
+        f"{report['exact']['across'][f'{TRAIN}|{split}']:,} images stand in both train and {split} byte for byte, "
+        f"{len(positions):,} of {examples[split]:,} {split} images have an equal or near-equal one in train"
         for split, positions in report["leaked"].items()
     ]
     drops = len(report["leaks"][TRAIN])
-    return f"{name}: {'; '.join(found)}; data.drop_leaks=true leaves {drops:,} training pictures out"
+    return f"{name}: {'; '.join(found)}; data.drop_leaks=true leaves {drops:,} training images out"
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -92,7 +92,7 @@ def table(report: Mapping[str, Any]) -> str:
     counted = {"examples": report["examples"]}
     for name in report["counts"][splits[0]]:
         counted[f"  {name}"] = {split: report["counts"][split][name] for split in splits}
-    counted["groups of equal pictures"] = report["exact"]["within"]
+    counted["groups of equal images"] = report["exact"]["within"]
     counted["near-equal within the split"] = report["near"]["within"]
     listed = {
         "equal or near-equal in train": report["leaked"],
@@ -110,11 +110,8 @@ def table(report: Mapping[str, Any]) -> str:
             *lines,
             "",
             one_line(report),
-            *(
-                f"{pair}: {count:,} distinct pictures stand in both"
-                for pair, count in report["exact"]["across"].items()
-            ),
-            f"equal pictures with different labels: {conflicts['exact']:,} groups",
+            *(f"{pair}: {count:,} distinct images stand in both" for pair, count in report["exact"]["across"].items()),
+            f"equal images with different labels: {conflicts['exact']:,} groups",
             f"  of these across splits: {conflicts['exact_across']:,}",
             f"subjects in two splits: {len(subjects):,} {', '.join(subjects[:10])}".rstrip(),
             report["method"],

@@ -152,4 +152,4 @@ def _check(options: Mapping[str, float], shape: tuple[int, ...]) -> None:
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"augment: no option {', '.join(unknown)}; there are {', '.join(known)}")
     if options.get("crop", 0) > min(shape[1:3]):
-        raise UserError(f"augment.crop: {options['crop']} pixels do not fit into pictures of {shape[1]} x {shape[2]}")
+        raise UserError(f"augment.crop: {options['crop']} pixels do not fit into images of {shape[1]} x {shape[2]}")

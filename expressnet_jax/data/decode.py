@@ -44,7 +44,7 @@ def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
     flag = _FLAGS[channels, _reduction(encoded, size)]
     image = cv2.imdecode(buffer, flag) if buffer.size else None
     if image is None:
-        raise UserError("the picture can't be decoded; prepare the data set again")
+        raise UserError("the image can't be decoded; prepare the data set again")
     image = resized(image, size)  # before the change of order: there are fewer pixels now
     if channels == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -86,7 +86,7 @@ def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> n
     With size None every picture must have the size of the first.
     """
     if not len(split):
-        raise UserError("the split holds no pictures")
+        raise UserError("the split holds no images")
     first = decode(split.encoded(0), size, channels)
     images = np.empty((len(split), *first.shape), np.uint8)
 
@@ -95,9 +95,7 @@ def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> n
         for i, encoded in zip(positions, split.encoded_batch(positions), strict=True):
             image = decode(encoded, size, channels)
             if image.shape != first.shape:
-                raise UserError(
-                    f"{split.keys[i]} is {image.shape[:2]}, the first picture {first.shape[:2]}; give a size"
-                )
+                raise UserError(f"{split.keys[i]} is {image.shape[:2]}, the first image {first.shape[:2]}; give a size")
             images[i] = image
 
     chunk = 256
@@ -137,7 +135,7 @@ def validate_and_encode(
         pixels, plain = read_image(encoded)
         encoded = encoded if plain else None
     if size and pixels.shape[:2] != tuple(size):
-        raise UserError(f"the picture is {pixels.shape[0]}x{pixels.shape[1]}, not {size[0]}x{size[1]}")
+        raise UserError(f"the image is {pixels.shape[0]}x{pixels.shape[1]}, not {size[0]}x{size[1]}")
     declared = _with_channels(pixels, channels)
     if encoded is None or declared is not pixels:
         encoded = encode_png(declared)
@@ -160,7 +158,7 @@ def _with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
         return np.repeat(pixels, 3, axis=2)
     if (pixels == pixels[..., :1]).all():
         return pixels[..., :1]
-    raise UserError("the picture has colour where gray is declared; convert it to gray")
+    raise UserError("the image has colour where gray is declared; convert it to gray")
 
 
 def _shape(size: Size, image: np.ndarray) -> tuple[int, int]:

@@ -204,7 +204,7 @@ def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{name}: what an interrupted preparation left is damaged ({path.name}: {one_line(error)}) and was removed;"
-            " the same command begins anew"
+            " the same command starts again"
         ) from error
 
 
@@ -213,7 +213,7 @@ def _shown(
 ) -> Iterator[dict[str, Any]]:
     """The split's examples behind the first `done` and as many `bad` ones, with a bar on a terminal."""
     if done:
-        print(f"{builder.name} {split}: going on behind {done:,} pictures", file=sys.stderr)
+        print(f"{builder.name} {split}: resuming after {done:,} images", file=sys.stderr)
     total = len(records) if hasattr(records, "__len__") else None
     first = done + bad
     rest = records[first:] if isinstance(records, Sequence) else islice(records, first, None)
@@ -227,7 +227,7 @@ def _write_facts(builder: FaceBuilder, dataset: str, source: Path | None) -> str
     columns = {split: ledger.columns() for split, ledger in builder.ledgers.items()}
     found = {builder.CLASSES[label] for split in columns.values() for label in np.unique(split["label"])}
     if len(found) < 2:
-        raise UserError(f"{builder.name}: every picture is of one class, {found.pop()}; nothing can be learned from it")
+        raise UserError(f"{builder.name}: every image is of one class, {found.pop()}; nothing can be learned from it")
     facts = {
         "name": builder.name,
         "classes": list(builder.CLASSES),

@@ -142,7 +142,7 @@ class Records:
         self._starts = np.cumsum([0, *(reader.num_records() for reader in self._readers)])
         if self._starts[-1] != count:  # a lost file would give every picture behind it another one's label
             folder = Path(files[0]).parent
-            raise UserError(f"{folder}: its files hold {self._starts[-1]:,} pictures, not {count:,}; {AGAIN}")
+            raise UserError(f"{folder}: its files hold {self._starts[-1]:,} images, not {count:,}; {AGAIN}")
 
     def read(self, positions: np.ndarray) -> list[bytes]:
         """The records at `positions` int64[n], in this order.

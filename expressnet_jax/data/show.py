@@ -36,7 +36,7 @@ SHOWN = {
     "cutout": ("side {:g}", (0.2, 0.3, 0.4, 0.5)),
     "erase": ("p {:g}", (1.0,)),
 }
-NOTHING = "nothing to show: the split holds no pictures; name another split"
+NOTHING = "nothing to show: the split holds no images; name another split"
 EFFECTS = 8  # pictures beside the original
 TRIES = 32  # draws to choose from, and partners for mixup and cutmix
 
@@ -68,7 +68,7 @@ def show(
     indices = some_of_each_class(split, columns, seed)
     images, labels = _decoded(split, indices, size, channels), split.labels[indices]
     captions = [f"{split.classes[label]}  #{i}" for label, i in zip(labels, indices, strict=True)]
-    title = f"{len(split):,} pictures, {len(split.classes)} classes"
+    title = f"{len(split):,} images, {len(split.classes)} classes"
     if augment_options is not None:
         images, targets = _as_trained_on(images, labels, len(split.classes), augment_options, seed)
         if any(augment_options.get(name) for name in MIXES):
@@ -98,7 +98,7 @@ def show_augmentations(
     original = Cell(images[0], split.classes[labels[0]])
     rows = [(name, [original, *_effects(name, key, images[0])]) for name in AUGMENTATIONS]
     rows += [(name, [original, *_mixtures(name, key, images, labels, split.classes)]) for name in MIXES]
-    return write_grid(rows, "Each augmentation alone: the picture as it is, then draws at rising strength", output)
+    return write_grid(rows, "Each augmentation alone: the image as it is, then draws at rising strength", output)
 
 
 def write_grid(rows: Sequence[tuple[str, Sequence[Cell]]], title: str, output: Path) -> Path:

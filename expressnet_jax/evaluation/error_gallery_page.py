@@ -85,7 +85,7 @@ h2 .true { color: var(--label); font-weight: 650; }
 <header>
 <h1>$title</h1>
 <p class="faint">$summary</p>
-<p class="notice"><strong>For this machine only.</strong> This page contains pictures from the data set.
+<p class="notice"><strong>For this machine only.</strong> This page contains images from the data set.
 Do not publish or share it: few licences allow that, and the people shown were not asked.</p>
 <p class="faint">The model predicts the label annotators gave to the expression shown; it knows nothing of what a person
 felt. Where it is sure and wrong, look whether the label is right.</p>

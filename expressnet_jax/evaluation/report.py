@@ -65,7 +65,7 @@ def _deduplicated(count: int, fresh: dict[str, Any] | None) -> str:
     if fresh is None:
         return "every example has a near-duplicate in train; nothing is left to measure"
     others = f"balanced {100 * fresh['balanced_accuracy']:.2f} %, macro-F1 {100 * fresh['macro_f1']:.2f} %"
-    left_out = f"{count - fresh['count']:,} of {count:,} left out: near-duplicates of training pictures"
+    left_out = f"{count - fresh['count']:,} of {count:,} left out: near-duplicates of training images"
     return f"\n{'':21}".join([_with_interval(fresh), others, left_out])
 
 

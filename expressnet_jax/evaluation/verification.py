@@ -34,7 +34,7 @@ def make_pairs(people: np.ndarray, folds: int = 10, per_fold: int = 300, seed: i
     parts = [_fold_pairs(person, np.flatnonzero(fold_of == fold), per_fold, rng) for fold in range(folds)]
     if sum(len(part) > 0 for part in parts) < 2:
         raise UserError(
-            f"{len(names)} people are too few to verify: two folds with two people of two pictures each are needed;"
+            f"{len(names)} people are too few to verify: two folds with two people of two images each are needed;"
             " hold more people out"
         )
     rows = np.concatenate([np.c_[part, np.full(len(part), fold)] for fold, part in enumerate(parts) if len(part)])
@@ -65,9 +65,7 @@ def listed_pairs(rows: Sequence[Sequence[str]], keys: Sequence[str]) -> Pairs:
             (place[f"{a}_{int(i):04d}"], place[f"{b}_{int(j):04d}"], a == b, int(fold)) for a, i, b, j, fold in rows
         ]
     except KeyError as missing:
-        raise UserError(
-            f"pairs: no picture {missing.args[0]} among the held-out people; prepare the set again"
-        ) from None
+        raise UserError(f"pairs: no image {missing.args[0]} among the held-out people; prepare the set again") from None
     first, second, same, fold = np.array(found, np.int64).T
     return Pairs(first, second, same == 1, fold)
 

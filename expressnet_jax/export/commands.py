@@ -15,11 +15,11 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
     sub.add_argument("--output", type=Path, required=True, help="the .onnx file")
     sub.add_argument("--input", choices=("uint8", "float"), default="uint8", help="type of the pixel values 0..255")
-    sub.add_argument("--data", help="a prepared data set to compare on; default: generated pictures")
+    sub.add_argument("--data", help="a prepared data set to compare on; default: generated images")
     sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
     sub.add_argument("--slim", type=Path, metavar="FOLDER", help="write a checkpoint of the weights alone, too")
     sub.add_argument("--int8", type=Path, metavar="FILE", help="write a version with 8-bit integers, too")
-    sub.add_argument("--mirror", action="store_true", help="the mean over the picture and its mirror image, in it")
+    sub.add_argument("--mirror", action="store_true", help="the mean over the image and its mirror image, in it")
     sub.add_argument("--attention", action="store_true", help="the file also gives the class activation map")
     data_dir(sub)
 
@@ -37,7 +37,7 @@ def export(arguments: argparse.Namespace) -> None:
     checkpoint = load_checkpoint(arguments.checkpoint)
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
     if (arguments.calibrate or arguments.int8) and not arguments.data:
-        raise UserError("--calibrate and --int8 learn from pictures; give --data, too")
+        raise UserError("--calibrate and --int8 learn from images; give --data, too")
     if arguments.data:
         prepared = load_named(arguments, arguments.data)
         split = prepared.split(next(iter(prepared.splits)))

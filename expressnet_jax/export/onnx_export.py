@@ -67,7 +67,7 @@ def export_onnx(
         raise UserError(f"input: no {input!r}; one of {', '.join(dtypes)}")
     if checkpoint.metadata["config"].get("task") == "identity":
         raise UserError(
-            f"{checkpoint.path}: it tells people apart and has no expressions to export; begin an expression run with"
+            f"{checkpoint.path}: it distinguishes people and has no expressions to export; begin an expression run with"
             " it (--config.init_from)"
         )
     if attention and checkpoint.model.heads[checkpoint.model.main].kind != "linear":
@@ -119,7 +119,7 @@ def _terms(checkpoint: Checkpoint) -> str:
     """Those of every data set that this run and the runs before it have learned from, the first one first."""
     seen = [name for run in checkpoint.lineage for name in (run["data"], run.get("target")) if name]
     told = [f"{name}: {builder_class(name if name in DATASETS else 'folder').LICENSE}" for name in dict.fromkeys(seen)]
-    return f"The weights inherit the terms of the pictures they were trained on. {' '.join(told)}"
+    return f"The weights inherit the terms of the images they were trained on. {' '.join(told)}"
 
 
 def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--data", type=Path, required=True, help="FOLDER/CLASS/*.jpg, or a CSV with path and label")
     sub.add_argument("--output", type=Path, required=True, help="where everything goes; what is there is used again")
     sub.add_argument("--init_from", help="a run's workdir or checkpoint to begin with; default: the shipped one")
-    sub.add_argument("--detector", default=DEFAULT_DETECTOR, help="as in predict; none takes pictures as faces")
+    sub.add_argument("--detector", default=DEFAULT_DETECTOR, help="as in predict; none takes images as faces")
     sub.add_argument("--size", type=int, default=960, help="pixels that the detector looks at")
     sub.add_argument(
         "--no-align", dest="align", action="store_false", help="do not turn faces until the eyes are level"
@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(stop, file=sys.stderr)
         return 128 + stop.signum
     except KeyboardInterrupt:
-        print(f"stopped; the same command goes on with what is in {request.output}", file=sys.stderr)
+        print(f"stopped; the same command resumes with what is in {request.output}", file=sys.stderr)
         return 130
     from expressnet_jax.finetune.comparison import table
 

@@ -80,7 +80,7 @@ def words(report: Mapping[str, Any]) -> list[str]:
     else:
         told.append("The checkpoint knew none of these classes: there is no before to compare with.")
     if report["heldout"]["chose_the_epoch"]:
-        told.append("These faces chose the epoch as well, which flatters; a folder test/ beside train/ would not.")
+        told.append("These faces chose the epoch as well, which flatters; a folder test/ next to train/ would not.")
     if report["repeated"]:
         rest = after["deduplicated"]
         left = f"without them {100 * rest['accuracy']:.1f} % of {rest['count']:,}" if rest else "nothing else is left"
@@ -99,4 +99,4 @@ def _verdict(change: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         )
     if change["came_right"] > change["went_wrong"]:
         return f"{counted}: better than chance explains."
-    return f"{counted}: worse. Keep the checkpoint, or give more pictures or a lower --learning_rate."
+    return f"{counted}: worse. Keep the checkpoint, or give more images or a lower --learning_rate."

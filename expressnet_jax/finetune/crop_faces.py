@@ -92,11 +92,11 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
             )
     samples = list(list_samples(source, notes))
     if not {"train", "all"} & {sample.split for sample in samples}:
-        raise UserError(f"--data {source}: nothing to learn from: there is no train/ beside {samples[0].split}/")
+        raise UserError(f"--data {source}: nothing to learn from: there is no train/ next to {samples[0].split}/")
     names = set(classes_of(samples, labels).values())
     notes.update(shared_meanings((sample.word for sample in samples), names))
     if len(names) < 2:
-        raise UserError(f"--data {source}: every picture is of one class, {names.pop()}; a classifier needs two")
+        raise UserError(f"--data {source}: every image is of one class, {names.pop()}; a classifier needs two")
     return samples
 
 
@@ -192,14 +192,14 @@ def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutt
     )
     for name, count in pictures.items():
         if not faces[name]:
-            remedy = "--detector none takes pictures as faces, a larger --size finds smaller ones"
+            remedy = "--detector none takes images as faces, a larger --size finds smaller ones"
             remedy = "convert them to JPEG or PNG" if cutting.detector == "none" else remedy
-            raise UserError(f"{name}: no face in any of its {count} pictures, see faces.csv; {remedy}")
+            raise UserError(f"{name}: no face in any of its {count} images, see faces.csv; {remedy}")
         if learned[name] < FEWEST:
             where = "" if learned[name] == faces[name] else " of train"
             raise UserError(
                 f"{name}: {learned[name]} faces{where} are too few to learn from and to hold some out; give at least"
-                f" {FEWEST}, or leave the class out (faces.csv names the pictures without a face)"
+                f" {FEWEST}, or leave the class out (faces.csv names the images without a face)"
             )
 
 

@@ -25,12 +25,12 @@ def read_picture(source: Picture, name: str = "") -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _from_array(source, name or "the array")
     if isinstance(source, Image.Image):
-        return _from_pillow(source, name or "the picture")
+        return _from_pillow(source, name or "the image")
     if isinstance(source, bytes):
         return _decoded(source, name or "the bytes")
     if not isinstance(source, str | PathLike):
         kind = type(source).__name__
-        raise UserError(f"{name or 'the picture'}: {kind}; give a path, bytes, a Pillow picture or uint8[H,W,3]")
+        raise UserError(f"{name or 'the image'}: {kind}; give a path, bytes, a Pillow image or uint8[H,W,3]")
     name = printable(name or source)
     try:
         encoded = Path(source).read_bytes()
@@ -49,7 +49,7 @@ def _decoded(encoded: bytes, name: str) -> np.ndarray:
 def _from_pillow(picture: Image.Image, name: str) -> np.ndarray:
     width, height = picture.size
     if not width * height:
-        raise UserError(f"{name}: {width}x{height}; give a picture with pixels")
+        raise UserError(f"{name}: {width}x{height}; give an image with pixels")
     try:
         return _three_channels(to_pixels(ImageOps.exif_transpose(picture)))
     except UserError as error:

@@ -127,7 +127,7 @@ def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
             asked = True
     print(summary.text())
     if not asked:
-        raise UserError(f"{name}: gives no more pictures; is it still plugged in?")
+        raise UserError(f"{name}: gives no more frames; is it still plugged in?")
     return _status(summary, name)
 
 
@@ -156,7 +156,7 @@ def _continued(table: VideoTable, summary: Summary, alone: bool) -> tuple[TrackS
         print(f"{table.path}: an annotated video can't be continued in its middle; beginning again", file=sys.stderr)
         table.begin()
         return TrackState(), 0
-    print(f"{table.path}: going on with frame {table.start:,}", file=sys.stderr)
+    print(f"{table.path}: resuming with frame {table.start:,}", file=sys.stderr)
     for row in table.past():
         summary.add(row)
     return TrackState.restored(table.known), table.start
@@ -168,7 +168,7 @@ def _stop_told(table: VideoTable | None, writer: VideoWriter | None) -> Iterator
     try:
         yield
     except KeyboardInterrupt:
-        told = [f"{table.path} holds {table.start:,} frames, and the same command goes on"] if table else []
+        told = [f"{table.path} holds {table.start:,} frames, and the same command resumes it"] if table else []
         told += [f"{writer.path} holds {writer.frames:,} frames"] if writer else []
         if told:
             print("; ".join(told), file=sys.stderr)

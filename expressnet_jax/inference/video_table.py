@@ -189,7 +189,7 @@ class VideoTable:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._new_state.unlink(missing_ok=True)
-            way = "free the disk, and the same command goes on" if self.settings else "give another name"
+            way = "free the disk, and the same command resumes it" if self.settings else "give another name"
             raise UserError(f"{self.path}: can't be written on ({error.strerror}); {way}") from error
 
     def _write(self, content: bytes) -> None:

@@ -57,7 +57,7 @@ def overview(
 ) -> Iterator[str]:
     """The lines of a table of all models for pictures of that shape, each as soon as it is known. `file_size` gives the
     bytes of a model's ONNX file, which takes seconds a model."""
-    head = f"{'model':20s} {'parameters':>12s} {'MFLOP a picture':>16s} {'features':>9s}"
+    head = f"{'model':20s} {'parameters':>12s} {'MFLOP an image':>16s} {'features':>9s}"
     yield head + (f" {'ONNX MB':>9s}" if file_size else "")
     for name in MODELS:
         model = create_model(name, num_classes)

@@ -94,8 +94,8 @@ def lines(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> 
     if missing := unlearned(data.chosen):
         counts = ", ".join(f"{name} ({count:,})" for name, count in missing.items())
         told.append(
-            f"warning: {counts}: shown by pictures of {data.chosen.select_name} and by no training picture, so that all"
-            " of these count as mistakes; add training pictures, or leave the class out of both"
+            f"warning: {counts}: shown by images of {data.chosen.select_name} and by no training image, so that all"
+            " of these count as mistakes; add training images, or leave the class out of both"
         )
     if data.chosen.dropped:
         told.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training images left out")

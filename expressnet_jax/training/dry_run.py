@@ -49,7 +49,7 @@ def describe(
     """Lines for a person. `compiled` takes `steps` steps; `seconds` of one of them, or None where the run is too short
     to time it."""
     total = job.plan.total
-    lines = [f"a step of {config.train.batch_size} pictures on {mesh.size} devices, compiled in {compiling:.0f} s"]
+    lines = [f"a step of {config.train.batch_size} images on {mesh.size} devices, compiled in {compiling:.0f} s"]
     memory = compiled.memory_analysis()
     if memory is not None:
         held, between = memory.argument_size_in_bytes, memory.temp_size_in_bytes

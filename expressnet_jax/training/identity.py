@@ -48,7 +48,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     train, select = data.chosen.train, data.chosen.select
     if not set(train.labels).isdisjoint(select.labels) or train.subjects is None:
         raise UserError(
-            f"task: {config.data.name} has no people of its own to verify; prepare the pictures with `expressnet"
+            f"task: {config.data.name} has no people of its own to verify; prepare the images with `expressnet"
             " prepare identity` for an identity run"
         )
     people = train.classes[: int(train.labels.max()) + 1]
@@ -67,7 +67,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         origin.lineage if origin else [],
         partial(_open, config, mesh, data, plan, model, pairs),
         [
-            f"{config.data.name}: {len(train):,} pictures of {len(people):,} people; {len(pairs.same):,} pairs of"
+            f"{config.data.name}: {len(train):,} images of {len(people):,} people; {len(pairs.same):,} pairs of"
             f" {len(np.unique(select.labels)):,} others select",
             f"class centres: {'spread over' if shards_classes(mesh, len(people)) else 'whole on'} {mesh.size} devices",
         ],

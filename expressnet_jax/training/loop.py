@@ -169,7 +169,7 @@ def log_run_summary(config: ConfigDict, job: Experiment, state: TrainState, tell
         tell(f"begins with {config.init_from}")
     if step := int(state.step):
         total = job.plan.total
-        tell(f"going on from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
+        tell(f"resuming from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
 
 
 @jax.jit

@@ -117,7 +117,7 @@ def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
     """
     model, (*frames, size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
     if crop > size:
-        raise UserError(f"augment.crop: {crop} pixels do not fit into pictures of data.size {size}")
+        raise UserError(f"augment.crop: {crop} pixels do not fit into images of data.size {size}")
     sizes, until = config.train.grow_sizes, config.train.grow_until
     if len(sizes) != len(until) or list(until) != sorted(until):
         raise UserError(
@@ -136,7 +136,7 @@ def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
         raise UserError(f"model.options: no {config.model.name} can be built with {given} ({error})") from error
     for key, side in seen:
         if shapes(side) != whole:
-            raise UserError(f"{key}: this model takes pictures of one size only; leave out {key}={side}")
+            raise UserError(f"{key}: this model takes images of one size only; leave out {key}={side}")
 
 
 def load_data(config: ConfigDict) -> TrainData:

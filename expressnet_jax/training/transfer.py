@@ -78,7 +78,7 @@ def _fit(checkpoint: Checkpoint):
                 return old.sum(2, keepdims=True)  # as on a gray picture
         name = "/".join(key.key for key in path)
         raise UserError(
-            f"init_from: {checkpoint.path} is for pictures of {'x'.join(map(str, checkpoint.image_shape))}, and its"
+            f"init_from: {checkpoint.path} is for images of {'x'.join(map(str, checkpoint.image_shape))}, and its"
             f" {name} is {old.shape}, not {new.shape}; use the same data.size"
         )
 

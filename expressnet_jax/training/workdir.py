@@ -81,7 +81,7 @@ class Workdir:
             if changed := differences(old, config):
                 raise UserError(
                     f"--workdir {self.path}: holds a run with another config ({'; '.join(changed[:3])});"
-                    " give another --workdir, or the same config to go on"
+                    " give another --workdir, or the same config to resume"
                 )
         self.before = recorded(self.path)
         if self.before:
@@ -135,6 +135,6 @@ def disk_errors(workdir: Path) -> Iterator[None]:
                 kept = f"the checkpoint of step {steps[-1].name} is whole" if steps else "no checkpoint was saved yet"
                 raise UserError(
                     f"--workdir {workdir}: {os.strerror(number).lower()}; {kept}; mend the disk, then the same"
-                    " command goes on from there"
+                    " command resumes from there"
                 ) from error
         raise

@@ -37,7 +37,7 @@ class File(NamedTuple):
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
-    text = "Serve a page that finds faces and labels in the browser: camera or pictures, nothing is uploaded."
+    text = "Serve a page that finds faces and labels in the browser: camera or images, nothing is uploaded."
     sub = command("web", web, text, uses_jax=False)
     sub.add_argument("--model", default="small", help="small, small_int8, tiny, or a file of expressnet export")
     where = sub.add_mutually_exclusive_group()

@@ -59,7 +59,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
 
     name = "affectnet"
     CHANNELS = 3
-    LICENSE = "Non-commercial research only, under AffectNet's agreement; pictures may not be passed on."
+    LICENSE = "Non-commercial research only, under AffectNet's agreement; images may not be passed on."
     HOW_TO_GET = (
         "Ask for access at http://mohammadmahoor.com/affectnet/, and give the folder that holds training.csv, "
         "validation.csv and Manually_Annotated_Images/ (or train_set/ and val_set/) with --source"
@@ -138,7 +138,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
         images, annotations = folder / "images", folder / "annotations"
         stems = sorted((path.stem for path in no_litter(images.glob("*.jpg"))), key=lambda stem: (len(stem), stem))
         if not stems:
-            raise self.missing(f"no pictures in {images}")
+            raise self.missing(f"no images in {images}")
         place = f"{self.name}: {folder.name}"
         files = [(place, annotations / f"{stem}_{kind}.npy") for stem in stems for kind in ("exp", "val", "aro")]
         labelled = sorted(path.name.removesuffix("_exp.npy") for path in no_litter(annotations.glob("*_exp.npy")))

@@ -35,7 +35,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
 
     name = "ckplus"
     CLASSES = WITH_CONTEMPT
-    LICENSE = "Research only, under the CK+ agreement of the University of Pittsburgh; pictures may not be passed on."
+    LICENSE = "Research only, under the CK+ agreement of the University of Pittsburgh; images may not be passed on."
     HOW_TO_GET = (
         "Ask for access at https://www.jeffcohn.net/resources/, and give the folder that holds cohn-kanade-images/, "
         "Emotion/ and Landmarks/ (or CK+48/ with class folders) with --source"

@@ -38,7 +38,7 @@ class ExpW(FaceBuilder, skip_registration=True):
     name = "expw"
     CLASSES = BASIC
     CHANNELS = 3
-    LICENSE = "Non-commercial research only, as the authors' page states; the pictures belong to their owners."
+    LICENSE = "Non-commercial research only, as the authors' page states; the images belong to their owners."
     HOW_TO_GET = (
         "Get label.lst and the parts of origin.7z from http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html, "
         "unpack them to label/label.lst and image/origin/, and give the folder that holds both with --source"

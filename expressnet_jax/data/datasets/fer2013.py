@@ -38,7 +38,7 @@ class Fer2013(FaceBuilder, skip_registration=True):
     CLASSES = BASIC
     CHANNELS = 1
     SIZE = (SIDE, SIDE)
-    LICENSE = "Pictures found on the web, released for the ICML 2013 challenge; research use, no licence is stated."
+    LICENSE = "Images found on the web, released for the ICML 2013 challenge; research use, no licence is stated."
     HOW_TO_GET = (
         "Download it from the Kaggle challenge "
         '"challenges-in-representation-learning-facial-expression-recognition-challenge", and give fer2013.csv, '
@@ -84,7 +84,9 @@ class Fer2013(FaceBuilder, skip_registration=True):
     def _with_votes(self, table: Path | None, splits: dict[str, list[Record]]) -> dict[str, list[Record]]:
         path = table.parent / VOTES_NAME if table else None
         if path is None or not path.is_file():
-            raise self.missing(f"votes are rows beside those of fer2013.csv, and there is no {path or VOTES_NAME}")
+            raise self.missing(
+                f"votes are rows that go with those of fer2013.csv, and there is no {path or VOTES_NAME}"
+            )
         votes = read_votes(path)
         for split, records in splits.items():
             check_rows(split, records, votes[split])
@@ -137,7 +139,7 @@ def coverage(splits: dict[str, list[Record]]) -> dict[str, str]:
     for split, official in OFFICIAL_COUNTS.items():
         found = len(splits.get(split, ()))
         if split == "test" and found == OFFICIAL_COUNTS["validation"] + official and "validation" not in splits:
-            notes[split] = f"{found} pictures: PublicTest and PrivateTest together; compare with neither"
+            notes[split] = f"{found} images: PublicTest and PrivateTest together; compare with neither"
         elif found != official:
-            notes[split] = f"{found} of the official {official} pictures"
+            notes[split] = f"{found} of the official {official} images"
     return notes

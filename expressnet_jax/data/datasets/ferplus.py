@@ -50,7 +50,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
     CHANNELS = 1
     LICENSE = f"Votes: MIT (Microsoft). {Fer2013.LICENSE}"
     HOW_TO_GET = (
-        f"Download {VOTES_NAME} from github.com/microsoft/FERPlus and put it beside fer2013.csv. {Fer2013.HOW_TO_GET}"
+        f"Download {VOTES_NAME} from github.com/microsoft/FERPlus and put it next to fer2013.csv. {Fer2013.HOW_TO_GET}"
     )
     FILES: ClassVar = ("table",)
     FILES: ClassVar = ("table",)
@@ -133,7 +133,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
             kept.append(Record(record.key, record.image, label, votes=shares[TO_CLASSES] if soft else None))
         if agreeing < LEAST_AGREEMENT * len(kept):
             raise UserError(
-                f"ferplus: the votes don't fit the pictures of {split}; use fer2013.csv in its official order"
+                f"ferplus: the votes don't fit the images of {split}; use fer2013.csv in its official order"
             )
         self.notes[f"left out of {split}"] = dict(sorted(left_out.items()))
         return kept

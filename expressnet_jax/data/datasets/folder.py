@@ -34,7 +34,7 @@ class Folder(FaceBuilder, skip_registration=True):
     """
 
     name = "folder"
-    LICENSE = "The user's own pictures; whoever prepares them knows their terms."
+    LICENSE = "The user's own images; whoever prepares them knows their terms."
     HOW_TO_GET = (
         "Give a folder with one folder for each class, a CSV with the columns path and label, or Parquet files, "
         "with --source"

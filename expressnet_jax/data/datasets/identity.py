@@ -31,7 +31,7 @@ class Identity(FaceBuilder, skip_registration=True):
     """
 
     name = "identity"
-    LICENSE = "The terms of the pictures' owner; most sets of faces by person are for research only."
+    LICENSE = "The terms of the images' owner; most sets of faces by person are for research only."
     HOW_TO_GET = "Give a folder with one folder for each person, with --source"
     COLUMNS: ClassVar = {"subject": ((), str)}
     OPTIONS: ClassVar = {"name": "identity", "min_pictures": 2, "holdout": 0.1, "pairs": "", "seed": 0}
@@ -66,7 +66,7 @@ class Identity(FaceBuilder, skip_registration=True):
         enough = {person: sorted(paths) for person, paths in sorted(found.items()) if len(paths) >= least}
         if len(enough) < 4:
             raise UserError(
-                f"identity: {self.source}: {len(enough)} people with {least} pictures or more; four at least are needed"
+                f"identity: {self.source}: {len(enough)} people with {least} images or more; four at least are needed"
                 " to train on some and verify others; lower --option min_pictures or add people"
             )
         return enough
@@ -107,7 +107,7 @@ def by_legend(root: Path) -> dict[str, list[Path]]:
         path = root / "images" / row["image"]
         found.setdefault(row.get("identity") or identity(path.stem), []).append(path)
         wanted.append((f"identity: {place}", path))
-    require_files(wanted, "fetch the pictures again")
+    require_files(wanted, "fetch the images again")
     return found
 
 

@@ -25,7 +25,7 @@ class Jaffe(FaceBuilder, skip_registration=True):
     CLASSES = BASIC
     CHANNELS = 1
     SIZE = (256, 256)
-    LICENSE = "Non-commercial research only, under JAFFE's terms of use; pictures may not be passed on."
+    LICENSE = "Non-commercial research only, under JAFFE's terms of use; images may not be passed on."
     HOW_TO_GET = (
         "Ask for access at https://zenodo.org/records/14974867 (the JAFFE dataset, Lyons, Kamachi and Gyoba), and give "
         "the folder that holds files like KA.AN1.39.tiff with --source"
@@ -46,7 +46,7 @@ class Jaffe(FaceBuilder, skip_registration=True):
         )
         records = [self._record(path) for path in files if path.suffix.lower().startswith(".tif") or _fits(path)]
         if len(records) != OFFICIAL_COUNT:
-            self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} pictures"
+            self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} images"
         return {"all": records}
 
     def _record(self, path: Path) -> Record:

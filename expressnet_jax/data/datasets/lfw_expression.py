@@ -51,7 +51,7 @@ class LfwExpression(FaceBuilder, skip_registration=True):
             wanted.append((place, path))
         if not records:
             raise self.missing(f"{legend} has no rows below the header")
-        require_files(wanted, "fetch the pictures again")
+        require_files(wanted, "fetch the images again")
         return {"all": records}
 
 

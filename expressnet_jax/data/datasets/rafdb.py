@@ -29,7 +29,7 @@ class RafDb(FaceBuilder, skip_registration=True):
     name = "rafdb"
     CLASSES = BASIC
     CHANNELS = 3
-    LICENSE = "Non-commercial research only, under RAF-DB's agreement; pictures may not be passed on."
+    LICENSE = "Non-commercial research only, under RAF-DB's agreement; images may not be passed on."
     HOW_TO_GET = (
         "Ask its authors for access at http://www.whdeng.cn/RAF/model1.html, unpack Image/aligned.zip, and give the "
         "folder that holds EmoLabel/ and Image/ (or train/1..7 and test/1..7) with --source"
@@ -63,9 +63,9 @@ class RafDb(FaceBuilder, skip_registration=True):
             self.notes["valid"] = "read as the official test part, which RAF-DB has instead of a validation part"
         for split, official in OFFICIAL_COUNTS.items():
             if not splits.get(split):
-                raise self.missing(f"no {split} pictures in {root}: half of the data set is missing")
+                raise self.missing(f"no {split} images in {root}: half of the data set is missing")
             if len(splits[split]) != official:
-                self.notes[split] = f"{len(splits[split])} of the official {official} pictures"
+                self.notes[split] = f"{len(splits[split])} of the official {official} images"
         return splits
 
     def _official(self, root: Path) -> dict[str, list[Record]]:
@@ -86,7 +86,7 @@ class RafDb(FaceBuilder, skip_registration=True):
     def _folders(self, root: Path) -> dict[str, list[Record]]:
         folders = split_folders(root)
         if empty := [split for split, folder in folders.items() if not any(folder.glob("*/*"))]:
-            raise self.missing(f"no {empty[0]} pictures in {root}: half of the data set is missing")
+            raise self.missing(f"no {empty[0]} images in {root}: half of the data set is missing")
         filed = filed_images(self.name, root, self.notes, RAFDB_CODES)
         return {split: self._split(root, folders[split].name, images) for split, images in filed.items()}
 

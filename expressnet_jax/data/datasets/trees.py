@@ -41,7 +41,7 @@ def class_tree(root: Path, notes: dict[str, Any] | None = None) -> Tree:
     notes = {} if notes is None else notes
     splits = split_folders(root)
     if splits and (others := {folder.name for folder in _folders(root)} - {path.name for path in splits.values()}):
-        raise UserError(f"{root}: {min(others)}/ is beside {min(splits)}/ but is no split; move it away")
+        raise UserError(f"{root}: {min(others)}/ is next to {min(splits)}/ but is no split; move it away")
     found = find_media(root).only("image")
     tree = {split: {child.name: [] for child in _folders(path)} for split, path in (splits or {"all": root}).items()}
     outside = {}

@@ -41,7 +41,7 @@ def check_rows(split: str, records: Sequence, votes: np.ndarray) -> None:
     """Raises UserError unless there is a row of votes for every picture."""
     if len(records) != len(votes):
         raise UserError(
-            f"{VOTES_NAME}: {split} has {len(records)} pictures but {len(votes)} rows of votes; use all of fer2013.csv"
+            f"{VOTES_NAME}: {split} has {len(records)} images but {len(votes)} rows of votes; use all of fer2013.csv"
         )
 
 

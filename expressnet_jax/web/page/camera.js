@@ -42,7 +42,7 @@ export class Camera {
 
 const REASONS = {
   NotAllowedError: "The browser was not allowed to use the camera. Allow it in the address bar, then try again.",
-  NotFoundError: "No camera was found. Connect one, or choose a picture.",
+  NotFoundError: "No camera was found. Connect one, or choose an image.",
   NotReadableError: "The camera is in use by another program. Close it there, then try again.",
 };
 

@@ -22,7 +22,7 @@ async function decoded(file) {
   try {
     return await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
   } catch {
-    throw new Error(`${file.name} can't be read as a picture. Give a PNG or a JPEG.`);
+    throw new Error(`${file.name} can't be read as an image. Give a PNG or a JPEG.`);
   }
 }
 
