@@ -4,7 +4,7 @@
 # Training steps are compared with PyTorch where it is installed in .venv. DRY_RUN=1 prints what would be done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash launch/setup.sh onnx
+bash launch/setup.sh
 out=${OUT:-configs/results}
 kind=${KIND:-$([ -e /dev/nvidia0 ] && echo gpu || echo cpu)}
 bench() {  # NAME PART ARGUMENTS

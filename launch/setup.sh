@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Makes the virtual environment .venv from pyproject.toml, once, and again when pyproject.toml changes.
-# Usage: bash launch/setup.sh EXTRAS        EXTRAS: onnx, test, ... ; PYTHON: the interpreter to use (default python3)
+# Usage: bash launch/setup.sh EXTRAS        EXTRAS: test, cuda13, ..., or none; PYTHON: the interpreter to use (default python3)
 # DRY_RUN=1 prints what would be done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-extras=${1:-onnx}
+extras=${1:-}
 python=${PYTHON:-python3}
 run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
 
@@ -14,8 +14,8 @@ run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
   exit 2
 }
 wanted="$extras $("$python" --version) $(cksum < pyproject.toml)"
-stamp=.venv/installed-$extras
+stamp=.venv/installed-${extras:-none}
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then exit 0; fi
 run "$python" -m venv .venv
-run .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+run .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}"
 if [ "${DRY_RUN:-0}" != 1 ]; then echo "$wanted" > "$stamp"; fi

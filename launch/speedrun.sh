@@ -5,7 +5,7 @@
 # WORKDIR: where the runs go (default runs/speedrun). DRY_RUN=1 prints what would be done; arguments go to each run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash launch/setup.sh onnx
+bash launch/setup.sh
 workdir=${WORKDIR:-runs/speedrun}
 run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
 runs=()

@@ -6,7 +6,7 @@
 # (default runs/fer2013). WORKDIR: where the runs go (default runs/transfer). SEEDS: default 3. DRY_RUN=1 only prints.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash launch/setup.sh onnx
+bash launch/setup.sh
 source=${SOURCE:-runs/fer2013}
 workdir=${WORKDIR:-runs/transfer}
 seeds=${SEEDS:-3}

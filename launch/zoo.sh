@@ -7,7 +7,7 @@
 # DRY_RUN=1 only prints.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash launch/setup.sh onnx
+bash launch/setup.sh
 workdir=${WORKDIR:-runs/zoo}
 out=${OUT:-configs/results/zoo_fer2013.json}
 run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }

@@ -159,7 +159,6 @@ def test_both_forms_of_muon_take_turns(tmp_path):
 
 
 def test_model_figures(tmp_path):
-    pytest.importorskip("jax2onnx")
     figures = bench_model(["plain_cnn"], size=32, batch_size=4, rounds=1)
     found = figures["networks"]["plain_cnn"]
     assert found["parameters"] < found["onnx_bytes"] / 3 and min(found.values()) > 0

@@ -188,7 +188,6 @@ def test_a_damaged_or_foreign_checkpoint(call, straight, tmp_path):
 
 
 def test_export(call, straight, tmp_path):
-    pytest.importorskip("jax2onnx")
     status, out, _ = call("export", "--checkpoint", straight.workdir, "--output", tmp_path / "m.onnx", "--data", "tiny")
     assert status == 0 and f"wrote {tmp_path / 'm.onnx'}" in out and (tmp_path / "m.onnx").stat().st_size > 10_000
 

@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import cv2
@@ -529,13 +528,6 @@ def test_without_a_shipped_checkpoint_it_names_the_remedy(tmp_path, monkeypatch)
     with pytest.raises(UserError, match=r"--init_from: no checkpoint came .*; give a run's workdir"):
         command.finetune(asked)
     assert not asked.output.exists()
-
-
-def test_without_the_onnx_extra_nothing_begins(tmp_path, monkeypatch, start):
-    monkeypatch.setitem(sys.modules, "jax2onnx", None)
-    with pytest.raises(UserError, match=r"needs jax2onnx: pip install "):
-        command.finetune(request(album(tmp_path / "in"), tmp_path / "out", start))
-    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_is_something_else_is_left_alone(tmp_path, start, tuned):

@@ -139,7 +139,6 @@ def test_a_crop_that_would_change_the_network_is_refused(tiny_config):
 @pytest.mark.parametrize(
     ("key", "value", "package", "install"),
     [
-        ("export", "m.onnx", "jax2onnx", "jax2onnx onnx, or"),
         ("log__tensorboard", True, "tensorboardX", r"'expressnet-jax\[tensorboard\]'"),
     ],
 )

@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KNOWN = {"flip", "pad", "crop", "rotate", "zoom", "brightness", "contrast"}
-
 
 def augment(images: Tensor, options: Mapping[str, float]) -> Tensor:
     """Mirror, shift, rotation and zoom read in one pass, centre cut, brightness, contrast.

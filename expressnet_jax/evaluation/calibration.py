@@ -23,30 +23,6 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
     return float((count * np.abs(accuracy - confidence)).sum() / count.sum())
 
 
-def reliability_table(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> list[dict[str, float]]:
-    """One row a bin, empty ones too: lower, upper, count, mean confidence and accuracy (0 where the bin is empty)."""
-    rows = zip(*_bin(probabilities, labels, bins), strict=True)
-    return [
-        {
-            "lower": index / bins,
-            "upper": (index + 1) / bins,
-            "count": int(count),
-            "confidence": float(confidence),
-            "accuracy": float(accuracy),
-        }
-        for index, (count, confidence, accuracy) in enumerate(rows)
-    ]
-
-
-def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Squared distance to the one-hot truth, summed over classes, averaged over examples: 0 best, 2 worst (Brier 1950).
-
-    probabilities float[N,K], labels int[N].
-    """
-    truth = np.eye(np.shape(probabilities)[1])[np.asarray(labels)]
-    return float(((np.asarray(probabilities, np.float64) - truth) ** 2).sum(axis=1).mean())
-
-
 def fit_temperature(scores: ArrayLike, labels: ArrayLike) -> float:
     """The temperature T that makes softmax(scores / T) most likely (Guo et al. 2017, section 4.2).
 
@@ -58,14 +34,6 @@ def fit_temperature(scores: ArrayLike, labels: ArrayLike) -> float:
     labels = np.asarray(labels)
     loss = lambda log_t: _negative_log_likelihood(scores / math.exp(log_t), labels)
     return math.exp(_golden_section(loss, math.log(COLDEST), math.log(HOTTEST)))
-
-
-def apply_temperature(probabilities: ArrayLike, temperature: float) -> np.ndarray:
-    """probabilities float[N,K] -> float32[N,K], softmax(log(probabilities) / temperature); their order stays."""
-    floor = np.finfo(np.float32).tiny
-    scores = _centred(np.log(np.maximum(np.asarray(probabilities, np.float64), floor)))
-    weight = np.exp(scores / temperature)
-    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _bin(probabilities: ArrayLike, labels: ArrayLike, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

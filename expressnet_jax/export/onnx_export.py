@@ -30,7 +30,6 @@ from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoint_io import Checkpoint
 
-INSTALL = "pip install jax2onnx onnx"
 OPSET = 18
 TOLERANCE = 1e-4  # of a probability
 TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order
@@ -59,7 +58,7 @@ def export_onnx(
     checkpoint gives the same bytes with the same libraries.
 
     Raises:
-      UserError: jax2onnx is not installed, the images don't fit, or ONNX Runtime computes something else; then
+      UserError: the images don't fit, or ONNX Runtime computes something else; then
         nothing is written.
     """
     dtypes = {"uint8": "uint8", "float": "float32"}
@@ -276,12 +275,10 @@ def _enlarged(x: Array, times: int) -> Array:
 
 def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:
     """The model as an ONNX file's content, not yet compared with JAX."""
-    try:
-        from jax2onnx import to_onnx
+    from jax2onnx import to_onnx
 
-        from expressnet_jax.export import onnx_graph, onnx_layout
-    except ImportError as error:
-        raise UserError(f"export needs jax2onnx and onnx ({error.name} is missing): {INSTALL}") from error
+    from expressnet_jax.export import onnx_graph, onnx_layout
+
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
     names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
     settings = {"temperature": float(metadata.get("temperature", 1)), "mirror": metadata.get("mirror") == "true"}

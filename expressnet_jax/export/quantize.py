@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.errors import UserError
-from expressnet_jax.export.onnx_export import INSTALL, LARGEST_BATCH
+from expressnet_jax.export.onnx_export import LARGEST_BATCH
 from expressnet_jax.inference.onnx_predict import INPUT, OnnxPredictor, onnx_predict
 from expressnet_jax.io import write_bytes
 from expressnet_jax.process import temporary_folder
@@ -64,11 +63,8 @@ def silence() -> Iterator[None]:
 
 
 def _quantized(model: Path, training: np.ndarray) -> bytes:
-    try:
-        import onnx
-        from onnxruntime import quantization as q
-    except ImportError as error:
-        raise UserError(f"int8 needs onnx ({error.name} is missing): {INSTALL}") from error
+    import onnx
+    from onnxruntime import quantization as q
 
     class Reader(q.CalibrationDataReader):
         def __init__(self):

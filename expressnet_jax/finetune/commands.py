@@ -17,7 +17,6 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -173,14 +172,11 @@ def check(
     request: Request, samples: "Sequence[Sample]", origin: "Checkpoint", make_detector: "Callable[..., Detector]"
 ) -> "Cutting":
     """Raises UserError for anything wrong that needs no face to see. -> how faces are cut."""
-    from expressnet_jax.export.onnx_export import INSTALL
     from expressnet_jax.finetune.crop_faces import Cutting
     from expressnet_jax.finetune.recipe import make_config
     from expressnet_jax.training import setup
     from expressnet_jax.training.network import image_shape
 
-    if missing := [name for name in ("jax2onnx", "onnx") if not find_spec(name)]:
-        raise UserError(f"finetune ends with an ONNX file, which needs {missing[0]}: {INSTALL}")
     if ours := [key for key in request.overrides if key in OURS]:
         raise UserError(f"--set: {ours[0]} follows from the other options; leave it out")
     config = make_config(origin, request.overrides)

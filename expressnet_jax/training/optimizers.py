@@ -13,9 +13,6 @@ from expressnet_jax.training.muon import muon_direction
 
 Schedule = Callable[[Any], Any]
 
-SCHEDULES = ("constant", "cosine", "linear", "step", "plateau")
-OPTIMIZERS = ("sgd", "adam", "adamw", "lamb", "muon")
-
 
 def make_schedule(
     name: str,

@@ -99,7 +99,6 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     for key, value, names in (("metric", selecting_metric(config), valid), ("tta", config.eval.tta, TTA)):
         if value not in names:
             raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(names)}")
-    _check_package("export", config.export, "jax2onnx", "jax2onnx onnx")
     _check_package("log.tensorboard", config.log.tensorboard, "tensorboardX", "'expressnet-jax[tensorboard]'")
 
 
