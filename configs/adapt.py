@@ -1,4 +1,4 @@
-"""From one data set to another: a trained network meets pictures of another kind.
+"""From one data set to another: a trained network meets images of another kind.
 
     expressnet prepare lfw_expression --source facial_expressions
     python -m expressnet_jax.main --config configs/adapt.py:fer2013,lfw_expression,cdan \

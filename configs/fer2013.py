@@ -5,11 +5,11 @@
 
 hardware     2 CPU cores (AMD EPYC), which other work shared     wall-clock  83 min
 PublicTest   68.6 % (67.1 to 70.1, n 3,589) with mirror averaging, balanced 62.9 %, macro-F1 64.9 %; 68.3 % without
-             67.2 % (65.5 to 68.8) without the 441 pictures that have a near-duplicate in Training
+             67.2 % (65.5 to 68.8) without the 441 images that have a near-duplicate in Training
 seed 0, 2026-11-21; confusion and recall by class in configs/results/fer2013.json
 
 PublicTest selects the epoch (the 28th of 32); PrivateTest was never looked at. After that epoch the network fits its
-training pictures only, so a longer schedule wants more augmentation: --config.train.epochs=100 with
+training images only, so a longer schedule wants more augmentation: --config.train.epochs=100 with
 --config.augment.erase=0.25 is the next to try on a GPU (not tried yet).
 """
 

@@ -1,10 +1,10 @@
-"""ExpressNet-small on anybody's own pictures: a folder of class-named folders, or a CSV of path,label.
+"""ExpressNet-small on anybody's own images: a folder of class-named folders, or a CSV of path,label.
 
     python -m expressnet_jax.main --config configs/folder.py --workdir runs/mine --config.data.source FOLDER
 
-The pictures should be faces, cut out and about as large as the face. Class names may be anything; those of the seven
-basic expressions are mapped to them. Without train/ and validation/ in the folder a fifth of the pictures selects.
-Result: it depends on the pictures; tests/test_main.py runs it on generated ones.
+The images should be faces, cut out and about as large as the face. Class names may be anything; those of the seven
+basic expressions are mapped to them. Without train/ and validation/ in the folder a fifth of the images selects.
+Result: it depends on the images; tests/test_main.py runs it on generated ones.
 """
 
 from expressnet_jax.config import augment_faces, default

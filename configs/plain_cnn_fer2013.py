@@ -9,7 +9,7 @@ saying how much; 10 degrees and 10 % here. It reports 91 %. Here the official Pu
 
 hardware     2 CPU cores (AMD EPYC), which other work shared     wall-clock  45 min
 PublicTest   60.7 % (59.1 to 62.3, n 3,589), balanced 57.6 %, macro-F1 59.1 %, at its best epoch, the 48th
-             57.9 % (56.1 to 59.6) without the 441 pictures that have a near-duplicate in Training
+             57.9 % (56.1 to 59.6) without the 441 images that have a near-duplicate in Training
 seed 0, 2026-11-21; confusion and recall by class in configs/results/plain_cnn_fer2013.json
 """
 

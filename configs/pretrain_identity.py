@@ -1,9 +1,9 @@
-"""ExpressNet-small on who it is, before it learns expressions: ArcFace on pictures by person.
+"""ExpressNet-small on who it is, before it learns expressions: ArcFace on images by person.
 
     expressnet prepare identity --source lfw --name people
     python -m expressnet_jax.main --config configs/pretrain_identity.py --workdir runs/identity
 
-With --config.model.name=expressnet_tiny on LFW's people of two pictures or more (8,125 pictures of 1,454 people):
+With --config.model.name=expressnet_tiny on LFW's people of two images or more (8,125 images of 1,454 people):
 verification 69.7 % (standard error 1.7) on 3,354 pairs of 162 others, best after 4 of 24 epochs: it learns these people
 by heart. 8 min of 2 CPU cores (AMD EPYC) that other work shared, seed 0, 2026-11-21.
 """

@@ -3,8 +3,8 @@
     expressnet prepare rafdb --source FOLDER        # the folder with EmoLabel/ and Image/aligned/
     python -m expressnet_jax.main --config configs/rafdb.py --workdir runs/rafdb
 
-Result: not measured yet; the pictures are given out by their authors on request. RAF-DB has no validation split, so a
-tenth of the training pictures selects; the official test split is for `expressnet evaluate --split test` alone.
+Result: not measured yet; the images are given out by their authors on request. RAF-DB has no validation split, so a
+tenth of the training images selects; the official test split is for `expressnet evaluate --split test` alone.
 """
 
 from expressnet_jax.config import augment_faces, default

@@ -6,7 +6,7 @@
     expressnet summary runs/speedrun/* --mark 0.70      # ten seeds: --config.seed=1 ...; share that reaches the mark
 
 Time is that of the whole process, imports, compiling and the evaluation included (`seconds` in evaluation.json).
-What makes it fast: Muon, whose lead over SGD is largest in short runs; small pictures first (train.grow_sizes);
+What makes it fast: Muon, whose lead over SGD is largest in short runs; small images first (train.grow_sizes);
 mirroring that alternates by epoch; averaged weights; no evaluation on the way; mirror averaging at the end.
 
 cpu          2 CPU cores (AMD EPYC), with light work         wall-clock  28 min, all included

@@ -4,14 +4,14 @@
     python -m expressnet_jax.main --config configs/zoo.py:vgg16 --workdir runs/zoo/vgg16
     bash launch/zoo.sh                                # all of them, one after the other; resumes where it was stopped
 
-The word after the colon is the network. All see the same pictures in the same order: two epochs, the first 70 % of them
+The word after the colon is the network. All see the same images in the same order: two epochs, the first 70 % of them
 at 32 pixels, then at 40, evaluated at 48. This compares what networks learn soon, not what they can learn: for that,
 --config.train.epochs=100 (not tried yet; it wants a GPU). What a network needs of its own stands in LINES.
 """
 
 from expressnet_jax.config import augment_faces, default
 
-# The plain CNN is made for one size of picture: it always sees 48 pixels. Residual networks enter as in He et al. 2016,
+# The plain CNN is made for one size of image: it always sees 48 pixels. Residual networks enter as in He et al. 2016,
 # by a strided convolution and a pooling; their other form, without, takes sixteen times the arithmetic.
 WHOLE = {"augment.pad": 0, "augment.crop": 0, "train.grow_sizes": (), "train.grow_until": ()}
 STRIDED = {"model.options.stem": "imagenet"}

@@ -1,4 +1,4 @@
-"""Facial-expression recognition in JAX and Flax: from the pictures people have on disk to a model that leaves as ONNX.
+"""Facial-expression recognition in JAX and Flax: from the images people have on disk to a model that leaves as ONNX.
 
 Shapes in every docstring use one letter a dimension: B batch, H height, W width, C channels, K classes, D features,
 N examples of a data set, S steps of one dispatch.

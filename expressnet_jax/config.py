@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.errors import UserError
 
 FREE = ("model.options.", "data.options.", "adapt.options.", "losses.", "evals.")  # below these any key may be new
-SMALLEST, LARGEST = 32, 512  # pixels a side of the pictures that the networks are built for
+SMALLEST, LARGEST = 32, 512  # pixels a side of the images that the networks are built for
 SMALLEST_SEEN = 16  # of what augmentation may leave of them in training
 
 
@@ -88,7 +88,7 @@ def _train() -> ConfigDict:
     train = ConfigDict()
     train.batch_size = 128  # over all devices and hosts
     train.epochs = 30.0
-    train.grow_sizes = ()  # the run begins with smaller pictures: (24, 32) with grow_until (0.4, 0.8) trains
+    train.grow_sizes = ()  # the run begins with smaller images: (24, 32) with grow_until (0.4, 0.8) trains
     train.grow_until = ()  # at 24 pixels for four tenths of its steps, at 32 up to eight tenths, then as `augment` says
     train.accumulate = 1  # slices of the batch whose gradients are averaged into one update
     train.dtype = "auto"  # arithmetic: float32 | bfloat16; auto: bfloat16 on TPU and GPU
@@ -144,9 +144,9 @@ def _adaptation() -> ConfigDict:
     adapt.weight = 1.0  # of the method's own loss, as a multiple of its default
     adapt.options = ConfigDict()  # of the method
     adapt.statistics = "separate"  # batch normalisation: of each domain by itself, the target's kept | joint
-    adapt.settle = 2048  # target pictures that the statistics of normalisation are taken from at the end; 0: none
+    adapt.settle = 2048  # target images that the statistics of normalisation are taken from at the end; 0: none
     adapt.holdout = 0.3  # share of a target without a validation split that is held out, by person where known
-    adapt.labels_per_class = 0  # supervised: labelled target pictures a class; 0: all
+    adapt.labels_per_class = 0  # supervised: labelled target images a class; 0: all
     return adapt
 
 
@@ -162,8 +162,8 @@ def _evaluation() -> ConfigDict:
 
 def augment_faces(config: ConfigDict) -> None:
     """The augmentation of the real-data configs, for faces of `data.size` pixels cut to five sixths: mirror, random
-    crop, small rotation and zoom, light, random erasing. Evaluation sees the whole picture: a network that averages
-    over positions gains from pictures a little larger than those it was trained on (Touvron et al. 2019)."""
+    crop, small rotation and zoom, light, random erasing. Evaluation sees the whole image: a network that averages
+    over positions gains from images a little larger than those it was trained on (Touvron et al. 2019)."""
     crop = config.data.size * 5 // 6 // 4 * 4
     config.augment.update(
         flip=0.5,
