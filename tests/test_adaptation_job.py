@@ -77,7 +77,7 @@ def test_domains_share_their_classes_and_say_what_is_left_out(make_config, place
 def test_people_of_the_identity_pretraining_take_no_part_in_the_target(make_config, places, monkeypatch):
     origin = load_checkpoint(places[1])
     origin.metadata["lineage"] = [{"task": "identity", "people": ["Bo", "Cy"]}]
-    original = experiment.load_domains.__globals__["selection"].choose
+    original = experiment.load_domains.__globals__["selection"].select_splits
 
     def with_subjects(prepared, **options):
         chosen = original(prepared, **options)
@@ -87,7 +87,7 @@ def test_people_of_the_identity_pretraining_take_no_part_in_the_target(make_conf
             split.columns = columns
         return chosen
 
-    monkeypatch.setattr(experiment.load_domains.__globals__["selection"], "choose", with_subjects)
+    monkeypatch.setattr(experiment.load_domains.__globals__["selection"], "select_splits", with_subjects)
     domains = load_domains(make_config(), origin)
     assert domains.left_out[KNOWN_PEOPLE] == 28
     assert set(domains.heldout.subjects) == set(domains.seen.subjects) == {"Al", "Di"}

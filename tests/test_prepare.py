@@ -233,10 +233,10 @@ def test_the_same_call_goes_on_behind_the_files_that_are_whole(tmp_path, monkeyp
 
     monkeypatch.setattr(Faces, "records", lambda self, *span: shape(records(self, *span)))
     straight = prepare("faces", None, tmp_path / "straight").directory
-    monkeypatch.setattr(base, "storable", failing_after(28))
+    monkeypatch.setattr(base, "validate_and_encode", failing_after(28))
     with pytest.raises(RuntimeError, match="enough"):
         prepare("faces", None, tmp_path / "again")
-    monkeypatch.setattr(base, "storable", failing_after(COUNT))
+    monkeypatch.setattr(base, "validate_and_encode", failing_after(COUNT))
     checked.clear()
     assert_equal_files(straight, prepare("faces", None, tmp_path / "again").directory)
     assert len(checked) == COUNT - 22 and visible(tmp_path / "again") == ["faces"]
@@ -254,7 +254,7 @@ def test_skipped_images_are_counted_by_the_call_that_goes_on(tmp_path, monkeypat
             raise KeyboardInterrupt
         return validate_and_encode(image, channels, size)
 
-    monkeypatch.setattr(base, "storable", reading)
+    monkeypatch.setattr(base, "validate_and_encode", reading)
     with pytest.raises(KeyboardInterrupt):
         prepare("faces", None, tmp_path, skip_bad=True)
     calls["left"] = COUNT

@@ -123,7 +123,7 @@ def test_differences_name_the_keys_that_decide_what_is_computed():
 
 def test_a_key_younger_than_the_run_had_its_default():
     old = config()
-    del old["optimizer"]["sam"], old["loss"]
+    del old["optimizer"]["sam"], old["losses"]
     old = json.loads(json.dumps(old))
     assert differences(old, json.loads(json.dumps(config()))) == []
     changed = json.loads(json.dumps(config(optimizer__sam=0.1)))

@@ -247,7 +247,7 @@ def test_webcam_into_a_file_writes_changes_only(painted_camera):
 
 def test_webcam_that_ends_says_so(capsys, painted_camera):
     painted_camera(15)
-    with pytest.raises(UserError, match="camera 3: gives no more images"):
+    with pytest.raises(UserError, match="camera 3: gives no more frames"):
         video_commands.webcam(webcam_arguments(camera=3), Screen(-1, terminal=False))
     assert "15 frames, 12 faces" in capsys.readouterr().out
 
