@@ -4,7 +4,7 @@ Shapes: N examples, H height, W width, C channels, K classes, S pixels a side of
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,31 +29,32 @@ SMALLEST, LARGEST = 96, 200  # pixels a side of the enlarged face
 
 
 def bench_predict(
-    split: Split,
+    splits: Mapping[str, Split],
     models: Sequence[str],
     detectors: Sequence[str] = (),
     *,
     rounds: int = 5,
     reference: tuple[str, int] = REFERENCE,
 ) -> dict[str, Any]:
-    """For each model the figures on the bare faces of `split`, and its time for one face on one thread, in turns with
-    the others and with a new network of the name and size of `reference`; for the first model also what is left of them
-    when each face is enlarged, put somewhere on a background, and has to be found by each detector. A face that is
-    missed is an error.
+    """Return the metrics of each model on the bare faces of each split, by the split's name, and its time for one face
+    on one thread, in turns with the others and with a new network of the name and size of `reference`.
+
+    An answer is one of the classes that the split shows: those of the model that it does not show are left out. For the
+    first model and split also what is left when each face is enlarged, put somewhere on a background, and has to be
+    found by each detector; a face that is missed is an error.
 
     Raises:
       UserError: a model or detector that is not there.
     """
     predictors = {name: Predictor(name, detector="none", threads=1) for name in models}
-    known, labels = match_labels(split, predictors[models[0]].classes)
-    faces = decode_all(known, None, 3)
-    figures: dict[str, Any] = {"examples": len(known), "machine": machine(), "models": {}, "detectors": {}}
+    figures: dict[str, Any] = {"examples": {}, "machine": machine(), "models": {}, "detectors": {}}
     for name, predictor in predictors.items():
-        rows = predictor.probabilities(
-            np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in faces])
-        )
-        figures["models"][name] = classification_metrics(rows, labels, predictor.classes)
-        figures["models"][name]["onnx_bytes"] = Path(predictor.model.origin).stat().st_size
+        size = Path(predictor.model.origin).stat().st_size
+        figures["models"][name] = {"onnx_bytes": size, "on": {}}
+        for data, split in splits.items():
+            found = on_bare_faces(predictor, split)
+            figures["models"][name]["on"][data] = found
+            figures["examples"][data] = found["count"]
     name, size = reference
     other = OnnxPredictor(as_onnx(untrained(name, (size, size, 3))), name, threads=1)
     blocks = {each: timed(predictor.model, noise(predictor.model)) for each, predictor in predictors.items()}
@@ -62,9 +63,20 @@ def bench_predict(
     for each in models:
         figures["models"][each]["milliseconds"] = float(np.median(times[each]))
         figures["models"][each]["to_reference"] = compare(times[each], times["reference"])["ratio"]
+    first = next(iter(splits.values()))
     for name in detectors or _present():
-        figures["detectors"][name] = _through(Predictor(models[0], detector=name), faces, labels)
+        figures["detectors"][name] = _through(Predictor(models[0], detector=name), first)
     return figures
+
+
+def on_bare_faces(predictor: Predictor, split: Split) -> dict[str, Any]:
+    """Return the metrics of a predictor on cut faces, among the classes that the split shows and the model knows."""
+    known, labels = match_labels(split, predictor.classes)
+    faces = np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in decode_all(known, None, 3)])
+    rows = predictor.probabilities(faces)
+    shown = np.unique(labels)
+    rows = rows[:, shown] / rows[:, shown].sum(1, keepdims=True)
+    return classification_metrics(rows, np.searchsorted(shown, labels), [predictor.classes[i] for i in shown])
 
 
 def scene(face: np.ndarray, number: int) -> np.ndarray:
@@ -79,8 +91,10 @@ def scene(face: np.ndarray, number: int) -> np.ndarray:
     return canvas
 
 
-def _through(predictor: Predictor, faces: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def _through(predictor: Predictor, split: Split) -> dict[str, Any]:
     """The surest face of every scene is judged; where there is none, no class is right."""
+    known, labels = match_labels(split, predictor.classes)
+    faces = decode_all(known, None, 3)
     right, found, started = 0, 0, time.perf_counter()
     for number, (face, label) in enumerate(zip(faces, labels, strict=True)):
         answers = predictor(scene(face, number))

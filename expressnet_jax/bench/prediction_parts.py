@@ -26,8 +26,8 @@ def _networks(sub: argparse.ArgumentParser) -> None:
 
 
 def _faces(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--data", default="fer2013", help="a prepared data set of cut faces; default: fer2013")
-    sub.add_argument("--split", default="validation", help="default: validation")
+    text = "prepared data sets of cut faces; default: fer2013; of each its validation split, or all"
+    sub.add_argument("--data", nargs="+", default=["fer2013"], help=text)
     data_dir(sub)
     sub.add_argument("--models", nargs="+", help="default: all that are shipped")
     sub.add_argument("--detectors", nargs="*", default=(), help="default: all that are installed")
@@ -38,22 +38,30 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.data.prepare import default_data_dir, load
     from expressnet_jax.inference.predictor import SHIPPED
 
-    split = load(arguments.data, arguments.data_dir or default_data_dir()).split(arguments.split)
-    figures = bench_predict(split, arguments.models or list(SHIPPED), arguments.detectors)
-    return {"data": arguments.data, "split": arguments.split, **figures}
+    sets = {name: load(name, arguments.data_dir or default_data_dir()) for name in arguments.data}
+    splits = {
+        name: found.split("validation" if "validation" in found.splits else "all") for name, found in sets.items()
+    }
+    return bench_predict(splits, arguments.models or list(SHIPPED), arguments.detectors)
 
 
 def _predict_table(figures: dict[str, Any]) -> str:
-    rows = [(f"{figures['data']}, {figures['split']}", f"{figures['examples']:,} faces")]
+    rows = [(data, f"{count:,} faces") for data, count in figures["examples"].items()]
     reference = figures["reference"]
     for name, found in figures["models"].items():
+        rows += [
+            (
+                f"{name} on {data}",
+                f"{on['accuracy']:.2%}, balanced {on['balanced_accuracy']:.2%}, macro-F1 {on['macro_f1']:.2%},"
+                f" calibration error {on['ece']:.2%}",
+            )
+            for data, on in found["on"].items()
+        ]
         rows.append(
             (
-                f"{name}, bare faces",
-                f"{found['accuracy']:.2%}, balanced {found['balanced_accuracy']:.2%}, macro-F1 {found['macro_f1']:.2%},"
-                f" calibration error {found['ece']:.2%}, {found['milliseconds']:.2f} ms a face on one thread"
-                f" ({found['to_reference']:.2f} of {reference['network']} at {reference['size']} pixels),"
-                f" {found['onnx_bytes'] / 1e6:.1f} MB",
+                f"{name}, cost",
+                f"{found['milliseconds']:.2f} ms a face on one thread ({found['to_reference']:.2f} of"
+                f" {reference['network']} at {reference['size']} pixels), {found['onnx_bytes'] / 1e6:.1f} MB",
             )
         )
     for name, found in figures["detectors"].items():
