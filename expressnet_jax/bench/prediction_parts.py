@@ -26,7 +26,10 @@ def _networks(sub: argparse.ArgumentParser) -> None:
 
 
 def _faces(sub: argparse.ArgumentParser) -> None:
-    text = "prepared data sets of cut faces; default: fer2013; of each its validation split, or all"
+    text = (
+        "prepared data sets of cut faces, each with the classes that count after a colon where not all do"
+        " (lfw_expression:anger,happiness,neutral); of each its validation split, or all; default: fer2013"
+    )
     sub.add_argument("--data", nargs="+", default=["fer2013"], help=text)
     data_dir(sub)
     sub.add_argument("--models", nargs="+", help="default: all that are shipped")
