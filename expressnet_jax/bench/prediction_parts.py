@@ -40,11 +40,13 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.bench.predict import bench_predict
     from expressnet_jax.data.prepare import default_data_dir, load
     from expressnet_jax.inference.predictor import SHIPPED
+    from expressnet_jax.training.evaluate_checkpoint import match_labels
 
-    sets = {name: load(name, arguments.data_dir or default_data_dir()) for name in arguments.data}
-    splits = {
-        name: found.split("validation" if "validation" in found.splits else "all") for name, found in sets.items()
-    }
+    splits = {}
+    for name, _, classes in (word.partition(":") for word in arguments.data):
+        found = load(name, arguments.data_dir or default_data_dir())
+        split = found.split("validation" if "validation" in found.splits else "all")
+        splits[name] = match_labels(split, classes.split(","))[0] if classes else split
     return bench_predict(splits, arguments.models or list(SHIPPED), arguments.detectors)
 
 
