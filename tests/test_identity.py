@@ -83,7 +83,7 @@ def test_a_list_of_pairs_names_who_is_held_out(tmp_path):
     source = write_people(tmp_path / "pictures")
     prepared = prepare("identity", source, tmp_path / "data", pairs=str(pairs))
     assert set(prepared.split("validation").subjects) == {"Person_A", "Person_B", "Person_C", "Person_D"}
-    data = identity.Data(prepared, None, None)
+    data = identity.TrainData(prepared, None, None)
     found = identity.find_pairs(data, prepared.split("validation"))
     assert found.same.tolist() == [True, True, False, False] * 2 and found.fold.tolist() == [0] * 4 + [1] * 4
     pairs.write_text("\n".join(lines[:-1]))

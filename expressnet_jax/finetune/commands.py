@@ -115,8 +115,8 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
     from expressnet_jax.finetune import crop_faces
     from expressnet_jax.finetune.recipe import NAME, make_config
     from expressnet_jax.inference import detector
-    from expressnet_jax.training.loop import say
     from expressnet_jax.training.setup import load_data
+    from expressnet_jax.training.writers import log_line
 
     make_detector = make_detector or detector.make_detector
     labels, notes = request.overrides.get("data.options.labels", "auto"), {}
@@ -126,10 +126,10 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
     with claimed(request, cutting) as output:
         others, litter = notes.pop(LEFT_OUT, {}), notes.pop(LITTER, 0)
         for line in remarks(str(request.data), notes, "--labels own"):
-            say(line)
+            log_line(line)
         seen = crop_faces.store_faces(samples, output / "faces", cutting, make_detector)
         faces = crop_faces.write_lists(samples, seen, others, output, labels)
-        say(crop_faces.summary(seen, others))
+        log_line(crop_faces.summary(seen, others))
         crop_faces.check_classes(samples, seen, cutting, labels)
         prepare("folder", faces, output / "data", name=NAME, labels=labels)
         overrides = request.overrides | {"data.dir": str(output / "data")}
@@ -138,7 +138,7 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
         folder = output / "runs" / identify(faces, config)
         done = _read(output / "report.json")
         if done.get("run") == folder.name and (output / "model.onnx").is_file():
-            say(f"finished before: {folder} holds the training on these very faces")
+            log_line(f"finished before: {folder} holds the training on these very faces")
             return done
         told = {"data": str(request.data), "files": crop_faces.counts(seen, others, litter), "run": folder.name}
         return learn(config, data, origin, folder, output, told)
