@@ -114,3 +114,8 @@ def check_target(name: str, fields: Mapping[str, Field], key: str) -> Field:
     if name not in fields:
         raise UserError(f"{key}: the data set has no target {name!r}; it has {', '.join(fields)}")
     return fields[name]
+
+
+def input_name(examples: Any) -> str:
+    """Return what a batch calls images [N,H,W,C] or clips [N,T,H,W,C]."""
+    return "clip" if examples.ndim == 5 else "image"

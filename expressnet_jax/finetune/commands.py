@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from expressnet_jax.cli_args import key_and_value
 from expressnet_jax.data.labels import LABELS
 from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.finetune.run_length import EPOCHS, FEWEST_STEPS, MOST_STEPS
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "weights" / "checkpoint"
 DEFAULT_DETECTOR = "centerface"  # as in detector.py, which costs a start of OpenCV
 OURS = ("data.name", "data.dir", "data.source", "export", "init_from", "task")  # keys that --set can't change
-EPOCHS, FEWEST_STEPS, MOST_STEPS = 20, 150, 3000
 
 
 class Request(NamedTuple):

@@ -32,7 +32,8 @@ from expressnet_jax.data.media_types import identify
 from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.errors import UserError, one_line, printable
 from expressnet_jax.inference.crop import cut_face
-from expressnet_jax.inference.detector import Detection, Detector
+from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detector import Detector
 from expressnet_jax.inference.images import read_picture
 from expressnet_jax.io import write_bytes
 

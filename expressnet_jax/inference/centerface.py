@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.ort_session import Session
 
 WEIGHTS = Path(__file__).parent / "weights" / "centerface.onnx"

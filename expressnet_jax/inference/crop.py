@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.decode import resized
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 
 FINEST = 8  # a face is first cut at up to so many times the final side, then averaged over areas
 LONGEST = 32_766  # pixels of a picture's side that OpenCV's warps take

@@ -18,7 +18,8 @@ import numpy as np
 
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError, one_line
-from expressnet_jax.inference.detector import Detection, Detector, make_detector
+from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detector import Detector, make_detector
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.inference.smoothing import Smoother
 from expressnet_jax.inference.tracking import Tracker

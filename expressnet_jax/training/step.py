@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from expressnet_jax.data.pipeline import gather_inputs
+from expressnet_jax.data.fields import input_name
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.optimizers import Schedule, current_rate
 from expressnet_jax.training.state import TrainState
@@ -103,6 +103,13 @@ def _average(average, new, step, decay):
 def num_steps(batches: Batch) -> int:
     """S of a dispatch's arrays [S,B,...]."""
     return jax.tree.leaves(batches)[0].shape[0]
+
+
+def gather_inputs(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by name."""
+    if isinstance(table, dict):
+        return {name: gather_inputs(table[name], part) for name, part in batch.items()}
+    return batch if table is None else batch | {input_name(table): jnp.take(table, batch["index"], axis=0)}
 
 
 def make_multi_step(

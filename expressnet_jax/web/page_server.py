@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.web.commands import File
+from expressnet_jax.web.page_files import File
 
 ADDRESS = "127.0.0.1"
 POLICY = (  # index.html says the same, less the last of it, for servers that send no headers
