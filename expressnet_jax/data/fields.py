@@ -99,7 +99,7 @@ def target_column(name: str, columns: Mapping[str, np.ndarray], size: Sequence[i
         return np.stack([columns["valence"], columns["arousal"]], axis=-1).astype(np.float32)
     values = np.asarray(columns[name], np.float32)
     if STANDARD[name][0] == "points":
-        height, width = size
+        height, width = size  # type: ignore[misc]
         center, half = np.array([width - 1, height - 1]) / 2, np.array([width, height]) / 2
         return ((values[..., :2] - center) / half).astype(np.float32)
     return values if values.ndim > 1 else values[:, None]

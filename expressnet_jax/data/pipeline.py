@@ -166,6 +166,7 @@ def make_eval_batches(
 ) -> EvalLoader:
     """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
     whole in this one. `shape` is (H,W,C) of images or (T,H,W,C) of clips."""
+    pictures: Pictures
     if choose_reader("auto", len(split) * math.prod(shape)) == "stream":
         pictures = StreamedImages(split, shape)
     else:
@@ -221,7 +222,8 @@ def make_train_loader(
       UserError: an unknown reader.
     """
     reader = choose_reader(reader, len(split) * math.prod(shape))
-    pictures, table = None, None
+    pictures: Pictures | None = None
+    table = None
     if reader == "stream":
         pictures = StreamedImages(split, shape)
     else:

@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
     keys |= {"holdout": "data.holdout", "labels": "data.options.labels"}
     given = {key: getattr(arguments, name) for name, key in keys.items() if getattr(arguments, name) is not None}
     names = ("data", "output", "init_from", "detector", "size", "align")
-    request = Request(*(getattr(arguments, name) for name in names), dict(arguments.set) | given)
+    request = Request(*(getattr(arguments, name) for name in names), dict(arguments.set) | given)  # type: ignore[call-arg]
     try:
         report = finetune(request)
     except Interrupted as stop:
@@ -116,30 +116,31 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
     from expressnet_jax.finetune import crop_faces
     from expressnet_jax.finetune.recipe import NAME, make_config
     from expressnet_jax.inference import detector
-    from expressnet_jax.training.loop import say
     from expressnet_jax.training.setup import load_data
+    from expressnet_jax.training.writers import log_line
 
     make_detector = make_detector or detector.make_detector
-    labels, notes = request.overrides.get("data.options.labels", "auto"), {}
+    labels = request.overrides.get("data.options.labels", "auto")
+    notes: dict[str, Any] = {}
     samples = crop_faces.list_photographs(request.data, labels, notes)
     origin = find_origin(request.init_from)
     cutting = check(request, samples, origin, make_detector)
     with claimed(request, cutting) as output:
         others, litter = notes.pop(LEFT_OUT, {}), notes.pop(LITTER, 0)
         for line in remarks(str(request.data), notes, "--labels own"):
-            say(line)
+            log_line(line)
         seen = crop_faces.store_faces(samples, output / "faces", cutting, make_detector)
         faces = crop_faces.write_lists(samples, seen, others, output, labels)
-        say(crop_faces.summary(seen, others))
+        log_line(crop_faces.summary(seen, others))
         crop_faces.check_classes(samples, seen, cutting, labels)
         prepare("folder", faces, output / "data", name=NAME, labels=labels)
-        overrides = request.overrides | {"data.dir": str(output / "data")}
+        overrides = {**request.overrides, "data.dir": str(output / "data")}
         data = load_data(make_config(origin, overrides))
         config = make_config(origin, overrides, data.chosen.train)
         folder = output / "runs" / identify(faces, config)
         done = _read(output / "report.json")
         if done.get("run") == folder.name and (output / "model.onnx").is_file():
-            say(f"finished before: {folder} holds the training on these very faces")
+            log_line(f"finished before: {folder} holds the training on these very faces")
             return done
         told = {"data": str(request.data), "files": crop_faces.counts(seen, others, litter), "run": folder.name}
         return learn(config, data, origin, folder, output, told)

@@ -51,7 +51,7 @@ def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: f
         image, centre, side = _nearby(image, centre, side, times)
     matrix = cv2.getRotationMatrix2D(centre, angle, first / side)
     # Pixels are squares, their centres half a pixel from their corners, which boxes are measured by.
-    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5
+    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5  # type: ignore[arg-type]
     cut = cv2.warpAffine(image, matrix, (first, first), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return resized(cut, size)
 

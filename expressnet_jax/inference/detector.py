@@ -117,7 +117,7 @@ class Haar:
 
     def __init__(self, size: int, threshold: float):
         self.size, self.neighbours = size, round(threshold)
-        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
+        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))  # type: ignore[attr-defined]
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
         gray, scale = _shrunk(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), self.size)
@@ -127,7 +127,8 @@ class Haar:
         )
         order = np.argsort(-np.asarray(weights)).tolist()
         return [
-            Detection(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i])))) for i in order
+            Detection(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i]))))  # type: ignore[arg-type]
+            for i in order
         ]
 
 
@@ -172,7 +173,7 @@ class Mtcnn:
         small, scale = _shrunk(image, self.size)
         return [
             Detection(
-                tuple(float(x) / scale for x in face["box"]),
+                tuple(float(x) / scale for x in face["box"]),  # type: ignore[arg-type]
                 float(face["confidence"]),
                 np.array([face["keypoints"][name] for name in self.marks], np.float32) / scale,
             )

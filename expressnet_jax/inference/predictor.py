@@ -53,7 +53,7 @@ class Face:
     @property
     def label(self) -> str:
         """The likeliest class: the label that annotators would most probably give to the expression shown."""
-        return max(self.probabilities, key=self.probabilities.get)
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def confidence(self) -> float:

@@ -112,9 +112,7 @@ def gather_inputs(table: Array | dict[str, Array | None] | None, batch: dict[str
     return batch if table is None else batch | {input_name(table): jnp.take(table, batch["index"], axis=0)}
 
 
-def make_multi_step(
-    step, shardings: Any = None
-) -> Callable[[TrainState, Array | None, Batch, Array | int], tuple[TrainState, Metrics]]:
+def make_multi_step(step, shardings: Any = None) -> jax.stages.Wrapped:
     """Compiles `step` over a call's arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
 
     `table` is the data set on the device, or None where the batch carries its pictures. `shardings` say where the state

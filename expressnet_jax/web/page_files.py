@@ -59,10 +59,11 @@ def facts_of(metadata: Mapping[str, Any], card: str | None) -> dict[str, Any]:
     from expressnet_jax.inference.predictor import MOST_FACES
 
     detector = make_detector("centerface")
+    finder: Any = detector.find
     rule = {
-        "size": detector.find.size,
+        "size": finder.size,
         "least": centerface.LEAST,
-        "threshold": detector.find.threshold,
+        "threshold": finder.threshold,
         "margin": detector.margin,
         "overlap": centerface.OVERLAP,
         "multiple": centerface.MULTIPLE,
