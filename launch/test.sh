@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The whole check: sets itself up, then formatting, lint, types and tests. Arguments go to pytest (-k NAME, -x, ...);
 # -m fast runs the fast tier. The tiers are fast, slow (compiles networks), process (starts other processes) and browser;
-# tests/conftest.py has the table.
+# tests/tiers.py has the table.
 # DRY_RUN=1 prints what would be done.
 set -euo pipefail
 cd "$(dirname "$0")/.."

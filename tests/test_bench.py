@@ -174,6 +174,7 @@ def test_a_rival_that_is_not_there_is_refused(monkeypatch):
         bench_step("expressnet_tiny", size=32, batch_size=8, against="torch")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("name", "size"), [("expressnet_tiny", 45), ("plain_cnn", 48), ("resnet18", 33), ("mobilenet_v2", 64)]
 )
