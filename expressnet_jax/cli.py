@@ -14,9 +14,10 @@ from expressnet_jax import __version__
 from expressnet_jax.adaptation import commands as adaptation_commands
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
-from expressnet_jax.cli_args import Parser, data_dir, key_and_value, load_named, picture_size
+from expressnet_jax.cli_args import Parser, data_dir, key_and_value, picture_size
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
+from expressnet_jax.data.commands import load_named
 from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.errors import UserError, system_line
 from expressnet_jax.export import commands as export_commands

@@ -38,11 +38,3 @@ def data_dir(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--data_dir", type=Path, help="where prepared data lives; default: $EXPRESSNET_DATA or ~/expressnet_data"
     )
-
-
-def load_named(arguments: argparse.Namespace, name: str):
-    """The prepared data set in --data_dir that NAME or NAME@IDENTITY says, held until the process ends."""
-    from expressnet_jax.data.readers import hold
-    from expressnet_jax.data.store import default_data_dir, load
-
-    return hold(load(name, arguments.data_dir or default_data_dir()))

@@ -72,8 +72,12 @@ def own_variables() -> dict[str, Any]:
         raise UserError(f"{COUNT}={told[COUNT]}, {NUMBER}={told[NUMBER]}; give whole numbers") from error
     if not 0 <= number < count:
         raise UserError(f"{NUMBER}={number} is not 0..{count - 1} of {COUNT}={count}")
-    told = {"coordinator_address": told[ADDRESS], "num_processes": count, "process_id": number}
-    return told | {"cluster_detection_method": "deactivate"}  # a process has all devices of its host
+    return {
+        "coordinator_address": told[ADDRESS],
+        "num_processes": count,
+        "process_id": number,
+        "cluster_detection_method": "deactivate",  # a process has all devices of its host
+    }
 
 
 def launched() -> bool:

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# The whole check: sets itself up, then formatting, lint and tests. Arguments go to pytest (-k NAME, -x, ...).
+# The whole check: sets itself up, then formatting, lint, types and tests. Arguments go to pytest (-k NAME, -x, ...);
+# -m fast runs the fast tier. The tiers are fast, slow (compiles networks), process (starts other processes) and browser;
+# tests/tiers.py has the table.
 # DRY_RUN=1 prints what would be done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,5 +9,6 @@ bash launch/setup.sh test
 run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
 run .venv/bin/ruff format --check .
 run .venv/bin/ruff check .
+run .venv/bin/python -m mypy
 # One process a core, four at most: the time goes into compiling, which takes one core whatever it compiles.
 run .venv/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile "$@"

@@ -30,11 +30,28 @@ from jax.sharding import AxisType
 
 from expressnet_jax.data.decode import encode_png
 from expressnet_jax.data.labels import BASIC
+from tiers import skipped_line, tier_of
 
 
 def pytest_configure(config):
     """What a script starts in the background ignores Ctrl-C, and so would all that is started here to hear it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark every test with the tier of its file, so that `-m fast` and the like choose among them."""
+    for item in items:
+        item.add_marker(tier_of(item.path.stem))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session):
+    """Print as the last line which missing packages tests were skipped for."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    reasons = [report.longrepr[2] for report in reporter.stats.get("skipped", ())] if reporter else []
+    if line := skipped_line([reason for reason in reasons if isinstance(reason, str)]):
+        reporter.write_line(line)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from expressnet_jax.data.synthetic import generate
 from expressnet_jax.inference.predictor import Predictor
-from expressnet_jax.web import commands as web
+from expressnet_jax.web import page_files as web
 from expressnet_jax.web import page_server
 from page_helpers import serving
 

@@ -6,7 +6,8 @@ import itertools
 import cv2
 import numpy as np
 
-from expressnet_jax.inference.detector import Detection, Detector
+from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detector import Detector
 from expressnet_jax.inference.video_pipeline import FACES, TrackState, VideoPipeline
 from expressnet_jax.inference.video_reader import Frame
 from expressnet_jax.inference.video_writer import VideoWriter

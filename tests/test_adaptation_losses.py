@@ -302,6 +302,7 @@ def test_a_zero_feature_has_no_direction_to_grow_in():
     np.testing.assert_allclose(gradient, [[0, 0], [-0.6, -0.8]], rtol=1e-6)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("thresholds", [0.0, 0.6, np.float32([0.9, 0.5, 0.3, 0.7, 0.99])])
 def test_self_training_is_equation_4_of_fixmatch(thresholds):
     torch = pytest.importorskip("torch")

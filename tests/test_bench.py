@@ -132,7 +132,7 @@ def test_predict_figures_are_those_of_the_model_on_the_bare_faces(tmp_path):
 
 def test_train_figures(tiny_config, tmp_path):
     figures = bench_train(tiny_config(), rounds=1, block_seconds=0.01)
-    assert figures["reader"] == "PicturesInMemory" and set(figures["images_per_second"]) == {"loop", "bare step"}
+    assert figures["reader"] == "InMemoryImages" and set(figures["images_per_second"]) == {"loop", "bare step"}
     assert figures["to_device_ms"] > 0 and figures["peak_memory_mib"] > 50
     assert 0 <= figures["input_wait_share"] <= 1 and 0 < figures["save_holds_ms"] <= figures["save_written_ms"]
     assert np.isfinite(figures["save_share"])
@@ -172,6 +172,7 @@ def test_a_rival_that_is_not_there_is_refused(monkeypatch):
         bench_step("expressnet_tiny", size=32, batch_size=8, against="torch")
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("name", "size"), [("expressnet_tiny", 45), ("plain_cnn", 48), ("resnet18", 33), ("mobilenet_v2", 64)]
 )

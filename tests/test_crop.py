@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from expressnet_jax.inference.crop import cut_face, tilt
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 
 PLAIN = {"align": False, "equalize": False}
 ALIGNED = {"align": True, "equalize": False}

@@ -28,7 +28,8 @@ from expressnet_jax.finetune.commands import Request, add_command
 from expressnet_jax.finetune.comparison import repeated, sign_test
 from expressnet_jax.finetune.crop_faces import Cutting, store_faces
 from expressnet_jax.finetune.recipe import make_config, scale
-from expressnet_jax.inference.detector import Detection, Detector, make_detector
+from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detector import Detector, make_detector
 from expressnet_jax.inference.onnx_predict import onnx_predict
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.registry import create_model

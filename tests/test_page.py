@@ -15,9 +15,9 @@ import pytest
 from expressnet_jax.data.synthetic import generate
 from expressnet_jax.inference import annotate, centerface
 from expressnet_jax.inference.crop import FINEST, cut_face
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.smoothing import Smoother
-from expressnet_jax.web import commands as web
+from expressnet_jax.web import page_files as web
 from page_helpers import assert_alike, texture
 
 pytest_plugins = ["page_fixtures"]

@@ -13,9 +13,9 @@ import pytest
 from chromium import CHROMIUM, Browser
 from expressnet_jax.data.synthetic import generate
 from expressnet_jax.inference.crop import cut_face
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.images import read_picture
-from expressnet_jax.web import commands as web
+from expressnet_jax.web import page_files as web
 from page_helpers import assert_alike, serving, texture
 
 pytest_plugins = ["page_fixtures"]

@@ -14,12 +14,12 @@ from expressnet_jax.data.pipeline import (
     InMemoryImages,
     StreamedImages,
     choose_reader,
-    gather_inputs,
     make_eval_batches,
     make_train_loader,
 )
 from expressnet_jax.data.sampling import Balanced, Uniform
 from expressnet_jax.errors import UserError
+from expressnet_jax.training.step import gather_inputs
 
 STEPS, BATCH = 10, 8
 

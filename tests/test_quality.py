@@ -8,7 +8,7 @@ import pytest
 
 from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.inference.covered import mouth_covered, upright
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
 
 PICTURE = np.zeros((200, 300, 3), np.uint8)

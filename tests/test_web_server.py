@@ -15,8 +15,7 @@ import sys
 import pytest
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.web import commands as web
-from expressnet_jax.web import page_server
+from expressnet_jax.web import commands, page_files, page_server
 
 pytest_plugins = ["page_fixtures"]
 
@@ -125,10 +124,10 @@ def arguments(*words):
     parser = argparse.ArgumentParser()
 
     def command(name, run, text, uses_jax):
-        assert name == "web" and run is web.web and not uses_jax
+        assert name == "web" and run is commands.web and not uses_jax
         return parser
 
-    web.add_command(command)
+    commands.add_command(command)
     return parser.parse_args(words)
 
 
@@ -171,7 +170,7 @@ def test_port_0_says_which_it_took_and_jax_is_not_imported():
 
 def test_output_writes_the_same_files_and_nothing_else(tmp_path, files, capsys):
     folder = tmp_path / "a" / "page"
-    web.web(arguments("--output", str(folder)))
+    commands.web(arguments("--output", str(folder)))
     written = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert written == {name: file.content for name, file in files.items()}
     assert [path.name for path in folder.parent.iterdir()] == ["page"]
@@ -181,20 +180,20 @@ def test_output_writes_the_same_files_and_nothing_else(tmp_path, files, capsys):
 def test_output_leaves_alone_what_is_there(tmp_path, files):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(UserError, match="is there already; give a new folder"):
-        web.write_page(files, tmp_path)
+        page_files.write_page(files, tmp_path)
     with pytest.raises(UserError, match="can't be written"):
-        web.write_page(files, tmp_path / "mine.txt" / "page")
+        page_files.write_page(files, tmp_path / "mine.txt" / "page")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_a_model_of_ones_own_comes_without_the_shipped_ones_card(tmp_path, files):
     path = tmp_path / "own.onnx"
     path.write_bytes(files["models/expressnet.onnx"].content)
-    own = web.page_files(path)
+    own = page_files.page_files(path)
     assert own["models/expressnet.onnx"] == files["models/expressnet.onnx"]
     assert json.loads(own["models/model.json"].content)["card"] is None
     with pytest.raises(UserError, match="no such file"):
-        web.page_files(tmp_path / "none.onnx")
+        page_files.page_files(tmp_path / "none.onnx")
 
 
 def test_the_model_is_described_as_its_file_does(files, predictor):
@@ -206,7 +205,7 @@ def test_the_model_is_described_as_its_file_does(files, predictor):
 
 
 def test_the_runtime_is_the_published_one():
-    runtime = web.PAGE / "ort"
+    runtime = page_files.PAGE / "ort"
     told = re.findall(r"^(\S+?)(, unpacked)? +dist/\S+\nSHA-256 (\w+)$", (runtime / "SOURCE.txt").read_text(), re.M)
     assert [name for name, _, _ in told] == ["ort.js", "ort-glue.js", "ort.wasm.gz"]
     for name, packed, digest in told:

@@ -3,6 +3,7 @@
 Shapes: B batch, H height, W width, C channels.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -45,7 +46,7 @@ def pool(first: Any, second: Any, share: ArrayLike) -> Any:
 def _pool_layer(share: ArrayLike, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, Array]:
     apart = second["mean"] - first["mean"]
     variance = (1 - share) * first["var"] + share * second["var"] + share * (1 - share) * apart**2
-    return {"mean": first["mean"] + share * apart, "var": variance}
+    return {"mean": first["mean"] + share * apart, "var": variance}  # type: ignore[dict-item]
 
 
 def _is_layer(node: Any) -> bool:
@@ -66,7 +67,7 @@ def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
         found = batch_statistics(model, variables, batch["target"]["image"])
         stats = pool(variables["batch_stats"], found, 1 / (state.step - first + 1))
         after = {"ema": {**state.ema, "batch_stats": stats}} if state.ema else {"batch_stats": stats}
-        return state.replace(step=state.step + 1, **after), {"settling": jnp.ones(())}
+        return dataclasses.replace(state, step=state.step + 1, **after), {"settling": jnp.ones(())}
 
     return settle
 

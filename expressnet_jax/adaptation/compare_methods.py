@@ -129,7 +129,9 @@ def _restricted(config: ConfigDict, origin: Checkpoint, domains: Domains) -> Che
     model = make_model(config, len(domains.classes))
     variables = pretrained_variables(config, model, domains.classes, origin)
     return origin._replace(
-        model=model, variables=variables, metadata=origin.metadata | {"classes": list(domains.classes)}
+        model=model,
+        variables=variables,  # type: ignore[arg-type]
+        metadata=origin.metadata | {"classes": list(domains.classes)},
     )
 
 

@@ -28,7 +28,7 @@ def _forward(x: Array, weight: ArrayLike) -> tuple[Array, ArrayLike]:
 
 
 def _backward(weight: ArrayLike, change: Array) -> tuple[Array, None]:
-    return (-weight * change).astype(change.dtype), None
+    return (-weight * change).astype(change.dtype), None  # type: ignore[operator, return-value]
 
 
 reverse_gradient.defvjp(_forward, _backward)

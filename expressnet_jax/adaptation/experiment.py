@@ -45,7 +45,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     method = make_method(config.adapt.method, **config.adapt.options.to_dict())
     _check(config, method)
     origin = load_pretrained(config)
-    domains = load_domains(config, origin)
+    domains = load_domains(config, origin)  # type: ignore[arg-type]
     labelled = domains.train
     if method.labelled == "target":
         labelled = labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
@@ -55,11 +55,11 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     learned = learned_fields(config, fields)
     model = make_model(config, make_heads(config, learned))
     pretrained = pretrained_variables(config, model, domains.classes, origin)
-    if not method.trains and not pretrained["batch_stats"]:
+    if not method.trains and not pretrained["batch_stats"]:  # type: ignore[index]
         raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
-    settle = _settling_steps(config, method, domains) if pretrained["batch_stats"] else 0
+    settle = _settling_steps(config, method, domains) if pretrained["batch_stats"] else 0  # type: ignore[index]
     shape = image_shape(config)
-    features = pretrained["params"]["head"]["kernel"].shape[0]
+    features = pretrained["params"]["head"]["kernel"].shape[0]  # type: ignore[index]
     size = Size(len(domains.seen), features, len(domains.classes))
     options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.statistics, "size": size}
     losses = build_losses(config, fields, labelled.labels, features)
@@ -82,8 +82,8 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         program,
         domains.classes,
         learned,
-        origin.lineage,
-        partial(_open, config, mesh, domains, labelled, method, plan, model),
+        origin.lineage,  # type: ignore[union-attr]
+        partial(_open, config, mesh, domains, labelled, method, plan, model),  # type: ignore[arg-type]
         _lines(config, domains, labelled, method),
         partial(finish, config, domains=domains),
         lambda shape: decode_examples(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape),

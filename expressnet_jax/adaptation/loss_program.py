@@ -43,14 +43,13 @@ def adaptation(
         head_key, method_key = jax.random.split(key)
         look = partial(_look, model, own, key=head_key)
         (source, target), stats = _both(look, views, model_state.batch_stats, statistics)
+        # What a method does not ask for is None: the types are what one that does ask for it gets.
+        given: Any = {"source": source, "target": target, "index": views.get("index"), "targets": views.get("targets")}
+        given["teacher"] = _teacher(model, state, views["plain"], method_key) if method.teacher else None
         glance = MethodInputs(
-            source=source,
-            target=target,
-            teacher=_teacher(model, state, views["plain"], method_key) if method.teacher else None,
-            index=views.get("index"),
-            targets=views.get("targets"),
-            classify=lambda features: model.apply({"params": own}, features, method="head_logits"),
-            beside=lambda name, x: networks[name][0].apply({"params": params[name]}, x),
+            **given,
+            classify=lambda features: model.apply({"params": own}, features, method="head_logits"),  # type: ignore[arg-type, return-value]
+            beside=lambda name, x: networks[name][0].apply({"params": params[name]}, x),  # type: ignore[arg-type, return-value]
             loss_state=model_state.loss_state,
             progress=state.step.astype(jnp.float32) / total,
             key=method_key,
@@ -92,7 +91,7 @@ def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int
     return views
 
 
-def begin_adaptation(model: Network, image_shape: tuple[int, int, int], method: Method, size: Size):
+def begin_adaptation(model: Network, image_shape: tuple[int, ...], method: Method, size: Size):
     """key -> the network's parameters, the method's auxiliary ones, and its empty memory."""
 
     def create(key: Array) -> InitialVariables:
@@ -139,6 +138,6 @@ def _both(
 
 def _teacher(model: Network, state: TrainState, images: Array, key: Array) -> Array:
     """Logits of the averaged network, normalised by the batch itself: running statistics are of changed pictures."""
-    seen = {"mutable": ["batch_stats"], "rngs": {"dropout": key}, "method": "features"}
+    seen: dict[str, Any] = {"mutable": ["batch_stats"], "rngs": {"dropout": key}, "method": "features"}
     features, _ = model.apply(state.ema, images, True, **seen)
-    return jax.lax.stop_gradient(model.apply(state.ema, features, method="head_logits"))
+    return jax.lax.stop_gradient(model.apply(state.ema, features, method="head_logits"))  # type: ignore[return-value]

@@ -23,8 +23,8 @@ class MethodInputs(NamedTuple):
     """All that a method sees of one step.
 
     Attributes:
-      source: of the labelled pictures, or None to a method that has none.
-      target: of the unlabelled pictures, or None.
+      source: of the labelled pictures; there is none for a method that learns from no labels.
+      target: of the unlabelled pictures; there is none for a method that sees only labels.
       teacher: logits float32[B,K] of the averaged network on unchanged target pictures, for methods with a teacher.
       index: int32[B], the place of every target picture.
       targets: float32[B,K], the source's labels.
@@ -35,11 +35,11 @@ class MethodInputs(NamedTuple):
       key: for what is drawn.
     """
 
-    source: ModelOutputs | None
-    target: ModelOutputs | None
-    teacher: Array | None
-    index: Array | None
-    targets: Array | None
+    source: ModelOutputs
+    target: ModelOutputs
+    teacher: Array
+    index: Array  # type: ignore[assignment]  # shadows tuple.index
+    targets: Array
     classify: Callable[[Array], Array]
     beside: Callable[[str, Array], Array]
     loss_state: Any

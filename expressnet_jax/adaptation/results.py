@@ -49,7 +49,7 @@ def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapp
         "weights": list(plan.weights),
         "overrides": dict(plan.overrides),
         "machine": machine(),
-        "best": max(gains, key=gains.get, default=None),
+        "best": max(gains, key=gains.__getitem__, default=None),
         "methods": methods,
     }
 

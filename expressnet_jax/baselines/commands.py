@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.cli_args import data_dir, key_and_value, load_named, picture_size
+from expressnet_jax.cli_args import data_dir, key_and_value, picture_size
+from expressnet_jax.data.commands import load_named
 from expressnet_jax.errors import UserError
 
 

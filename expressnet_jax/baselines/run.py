@@ -116,7 +116,7 @@ def choose_cost(
     for cost in costs:
         classify = LinearSvm(cost).fit(x[rest], labels[rest], num_classes)
         right[cost] = float((classify(x[held]).argmax(1) == labels[held]).mean())
-    return max(right, key=right.get), {f"{cost:g}": share for cost, share in right.items()}
+    return max(right, key=right.__getitem__), {f"{cost:g}": share for cost, share in right.items()}
 
 
 def _fits(
@@ -124,7 +124,8 @@ def _fits(
 ) -> Iterator[tuple[dict[str, Any], Callable[..., Classify]]]:
     """What each classifier is, and its function that fits."""
     if "svm" in plan.classifiers:
-        cost, tried = plan.costs[0], {}
+        cost = plan.costs[0]
+        tried: dict[str, float] = {}
         if len(plan.costs) > 1:
             cost, tried = choose_cost(x, labels, num_classes, plan.costs, plan.seed)
         facts = {"classifier": "svm", "cost": cost, "held_out_accuracy": tried}

@@ -81,7 +81,8 @@ def bench_adapt(
     steps = {name: AdaptationStep(name, network, size, batch_size) for name in dict.fromkeys((PLAIN, *methods))}
     counts = {name: max(round(block_seconds / (step(2) / 2)), 1) for name, step in steps.items()}
     blocks: dict[str, Callable[[], float]] = {
-        name: lambda name=name: counts[name] * batch_size / steps[name](counts[name]) for name in steps
+        name: lambda name=name: counts[name] * batch_size / steps[name](counts[name])  # type: ignore[misc]
+        for name in steps
     }
     speeds = interleave(blocks, rounds)
     return {

@@ -18,6 +18,7 @@ import numpy as np
 
 from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.data.decode import decode
+from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.data.pipeline import BatchSource, InMemoryImages, Pictures, StreamedImages, reading_threads
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.prepared import Split
@@ -84,13 +85,13 @@ def _race(
 ) -> dict[str, Any]:
     """The pipeline over `pictures` in turns with `bare`, which makes the same batches and counts `times` as fast."""
     labels = np.zeros(sampler.num_examples, np.int32)
-    source = BatchSource(sampler, labels, None, pictures, steps * (ROUNDS + 1))
+    source = BatchSource(sampler, {EXPRESSION: labels}, pictures, steps * (ROUNDS + 1))
     threads = reading_threads(pictures, threads)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     piped, bare = iter(grain.MapDataset.source(source).to_iter_dataset(options)), iter(bare)
     next(piped), next(bare)
-    speeds = interleave(
-        {
+    speeds = interleave(  # type: ignore[var-annotated]
+        {  # type: ignore[arg-type]
             "pipeline": partial(_speed, piped, steps, sampler.batch_size),
             "bare": lambda: times * _speed(bare, steps, sampler.batch_size),
             **(also or {}),

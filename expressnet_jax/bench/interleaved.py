@@ -1,13 +1,16 @@
 """Measuring in turns: what is compared works in alternating blocks, so a change of the machine's speed meets all."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+Result = TypeVar("Result")
 
-def interleave(blocks: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+
+def interleave(blocks: Mapping[str, Callable[[], Result]], rounds: int) -> dict[str, list[Result]]:
     """Calls every block once a round, in the order given and every other round backwards; what each call returned."""
-    results: dict[str, list[float]] = {name: [] for name in blocks}
+    results: dict[str, list[Result]] = {name: [] for name in blocks}
     for number in range(rounds):
         for name in list(blocks)[:: -1 if number % 2 else 1]:
             results[name].append(blocks[name]())

@@ -56,7 +56,7 @@ def bench_model(
         }
         if training:
             step = Step(name, size=size, channels=channels, batch_size=batch_size)
-            blocks[f"{name}|training_batch_ms"] = lambda step=step: 1000 * step(2)[0] / 2
+            blocks[f"{name}|training_batch_ms"] = lambda step=step: 1000 * step(2)[0] / 2  # type: ignore[misc]
             step(1)
         facts[name] = {
             "parameters": parameter_count(checkpoint.variables["params"]),
@@ -78,7 +78,7 @@ def as_onnx(checkpoint: Checkpoint) -> bytes:
     return convert(checkpoint, describe_file(checkpoint, "uint8"))
 
 
-def untrained(name: str, shape: tuple[int, int, int]) -> Checkpoint:
+def untrained(name: str, shape: tuple[int, ...]) -> Checkpoint:
     """What a checkpoint of this network would be before its first step."""
     model = create_model(name, len(BASIC))
     config = default()

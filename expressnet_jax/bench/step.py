@@ -60,7 +60,7 @@ class Step:
         options = dict(augment or {}) | {"mixup": 0.0, "cutmix": 0.0}
         step = make_train_step(supervised(self.model, losses, options, class_fields(CLASSES)), optimizer, schedule)
         crop = options.get("crop") or size
-        self.state = init_state(make_init_fn(self.model, (crop, crop, channels)), optimizer, mesh)
+        self.state = init_state(make_init_fn(self.model, (crop, crop, channels)), optimizer, mesh)  # type: ignore[arg-type]
         rng = np.random.default_rng(0)
         self.images = rng.integers(0, 256, (batch_size, size, size, channels), np.uint8)
         self.labels = rng.integers(0, CLASSES, batch_size).astype(np.int32)
@@ -69,7 +69,7 @@ class Step:
         self.batches = {"image": repeated(self.images), "expression": repeated(self.labels)}
         one = jax.tree.map(lambda x: x[0], self.batches)
         with conv_backend("xla"):
-            self.flops = jax.jit(lambda *args: step(*args)).lower(self.state, one).cost_analysis()["flops"]
+            self.flops = jax.jit(lambda *args: step(*args)).lower(self.state, one).cost_analysis()["flops"]  # type: ignore[index]
         lowered = make_multi_step(step).lower(self.state, None, self.batches)
         start = time.perf_counter()
         self.compiled = lowered.compile()
@@ -91,8 +91,8 @@ class Step:
         memory = self.compiled.memory_analysis()
         return {
             "flops_per_step": self.flops,
-            "bytes_per_step": self.compiled.cost_analysis()["bytes accessed"],
-            "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes,
+            "bytes_per_step": self.compiled.cost_analysis()["bytes accessed"],  # type: ignore[index]
+            "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes,  # type: ignore[union-attr]
         }
 
 
@@ -119,7 +119,7 @@ def bench_step(
         per_block = max(round(block_seconds / (step(2)[0] / 2)), 1)
         images = per_block * step.per_dispatch * step.batch_size
         blocks: dict[str, Callable[[], float]] = {"jax": lambda: images / step(per_block)[0]}
-        blocks |= {title: lambda r=rival: images / r(per_block * step.per_dispatch) for title, rival in rivals.items()}
+        blocks |= {title: lambda r=rival: images / r(per_block * step.per_dispatch) for title, rival in rivals.items()}  # type: ignore[misc]
         speeds = interleave(blocks, rounds)
     medians = {title: float(np.median(values)) for title, values in speeds.items()}
     figures = {

@@ -145,7 +145,7 @@ class InvertedResidual(nn.Module):
         self.identity = stride == 1 and inputs == filters
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.norm_expand(self.expand(x)))
+        y = x if self.expand is None else F.relu6(self.norm_expand(self.expand(x)))  # type: ignore[misc]
         y = F.relu6(self.norm_depthwise(self.depthwise(y)))
         y = self.norm_project(self.project(y))
         return x + y if self.identity else y

@@ -16,10 +16,9 @@ from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.environment import machine, peak_memory
 from expressnet_jax.training.checkpoint_io import describe
 from expressnet_jax.training.checkpoint_manager import Checkpoints
-from expressnet_jax.training.mesh import make_mesh
+from expressnet_jax.training.classification import build_experiment
+from expressnet_jax.training.loop import set_up
 from expressnet_jax.training.network import image_shape
-from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import check, count_steps, load_data, make_loaders
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_multi_step
 
@@ -31,12 +30,12 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     device, prefetched behind the computation), computing, and what a checkpoint takes: how long it holds the loop up,
     when it is written, and which share of a minute the steps beside it and itself need more than steps alone.
     """
-    check(config)
-    mesh, data = make_mesh(config.mesh.data, config.mesh.model), load_data(config)
-    plan = count_steps(config, len(data.chosen.train))
-    program = make_program(config, data.chosen.train, plan)
-    feed, _ = make_loaders(config, data, plan, mesh)
-    state = init_state(program.beginning, program.optimizer, mesh, ema=config.optimizer.ema > 0, warm=program.warm)
+    mesh, job = set_up(config, build_experiment)
+    plan, program = job.plan, job.program
+    feed, _ = job.open()
+    state = init_state(
+        program.init_fn, program.optimizer, mesh, ema=config.optimizer.ema > 0, pretrained=program.pretrained
+    )
     loop = _Loop(make_multi_step(program.phases[-1][1]), state, feed)
     images = plan.per_dispatch * config.train.batch_size
     count = max(round(block_seconds / (loop.bare(2) / 2)), 1)
@@ -57,7 +56,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
         **loop.parts(count),
         "to_device_ms": loop.to_device_ms(count),
         "peak_memory_mib": peak_memory() / 2**20,
-        **loop.saving(describe(config.to_dict(), data.prepared.classes, image_shape(config)), count, rounds),
+        **loop.saving(describe(config.to_dict(), job.classes, image_shape(config)), count, rounds),
     }
 
 
@@ -100,7 +99,7 @@ class _Loop:
 
     def to_device_ms(self, count: int) -> float:
         """Milliseconds for the way of one dispatch's batches from host memory to the devices, nothing beside it."""
-        sharding, seconds = self.batch["label"].sharding, []
+        sharding, seconds = self.batch["index"].sharding, []
         for batch in islice(self.host_batches, count):
             start = time.perf_counter()
             jax.block_until_ready(jax.tree.map(partial(jax.make_array_from_process_local_data, sharding), batch))

@@ -32,12 +32,12 @@ class Peer:
         return float(self._answer())
 
     def close(self) -> None:
-        self.process.stdin.close()
+        self.process.stdin.close()  # type: ignore[union-attr]
         self.process.wait()
-        self.process.stdout.close()
+        self.process.stdout.close()  # type: ignore[union-attr]
 
     def _answer(self) -> str:
-        line = self.process.stdout.readline()
+        line = self.process.stdout.readline()  # type: ignore[union-attr]
         if not line:
             raise UserError(f"{self.module} ended with status {self.process.wait()}; its message is above")
         return line

@@ -132,14 +132,15 @@ def _near(rows: Scan, present: np.ndarray, comparable: np.ndarray) -> tuple[np.n
 
     present bool[D,S]; comparable int64[<=D], the distinct pictures that aren't blank.
     """
-    near, examples = np.zeros_like(present), []
+    near = np.zeros_like(present)
+    examples: list[dict[str, Any]] = []
     for pairs in near_pairs(rows.thumbnails[comparable]):
         a, b = comparable[pairs.first], comparable[pairs.second]
         np.logical_or.at(near, a, present[b])
         np.logical_or.at(near, b, present[a])
         across = np.flatnonzero(rows.split[rows.first[a]] != rows.split[rows.first[b]])
         for p in across[: LISTED - len(examples)]:
-            found = {"pictures": [_name(rows, rows.first[a[p]]), _name(rows, rows.first[b[p]])]}
+            found: dict[str, Any] = {"pictures": [_name(rows, rows.first[a[p]]), _name(rows, rows.first[b[p]])]}
             found |= {"correlation": round(float(pairs.correlation[p]), 4), "mirrored": bool(pairs.mirrored[p])}
             examples.append(found)
     return near, sorted(examples, key=lambda found: found["correlation"])
@@ -184,13 +185,13 @@ def _conflicts(rows: Scan, classes: tuple[str, ...]) -> dict[str, Any]:
     members = defaultdict(list)
     for row in np.flatnonzero(np.isin(rows.distinct, disputed)):
         members[int(rows.distinct[row])].append(row)
-    groups = [[[*_name(rows, row), classes[rows.label[row]]] for row in group] for group in members.values()]
+    groups = [[[*_name(rows, row), classes[rows.label[row]]] for row in group] for group in members.values()]  # type: ignore[arg-type]
     across = sum(len({split for split, *_ in group}) > 1 for group in groups)
     return {"exact": len(groups), "exact_across": across, "groups": groups[:LISTED]}
 
 
 def _shared_subjects(splits: Mapping[str, Split]) -> list[str]:
-    seen = Counter()
+    seen: Counter[Any] = Counter()
     for split in splits.values():
         seen.update(set() if split.subjects is None else set(map(str, split.subjects)) - {""})
     return sorted(subject for subject, times in seen.items() if times > 1)

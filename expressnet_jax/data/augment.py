@@ -81,7 +81,7 @@ def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
     _check(options, images.shape)
     keys = _keys(key, options)
     images = _move(keys, images, {name: options[name] for name in GEOMETRIES if name in keys})
-    images = resize(centre_crop(images, options.get("crop", 0)), options.get("resize", 0))
+    images = resize(centre_crop(images, options.get("crop", 0)), options.get("resize", 0))  # type: ignore[arg-type]
     for name, change in (PHOTOMETRICS | OCCLUSIONS).items():
         if name in keys:
             images = change(keys[name], images, options[name])
@@ -132,7 +132,7 @@ def _move(keys: Mapping[str, Array], images: Array, strengths: Mapping[str, floa
     if not strengths:
         return images.astype(jnp.float32)
     matrices = draw_matrices(keys, images.shape, strengths)
-    return warp_whole_pixels(images, matrices) if WHOLE_PIXEL.issuperset(strengths) else warp(images, matrices)
+    return warp_whole_pixels(images, matrices) if WHOLE_PIXEL.issuperset(strengths) else warp(images, matrices)  # type: ignore[arg-type]
 
 
 def _moving(name: str) -> Callable[[Array, Array, float], Array]:

@@ -70,3 +70,11 @@ def _days(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days") from None
+
+
+def load_named(arguments: argparse.Namespace, name: str):
+    """Return the prepared data set in --data_dir that NAME or NAME@IDENTITY says, held until the process ends."""
+    from expressnet_jax.data.readers import hold
+    from expressnet_jax.data.store import default_data_dir, load
+
+    return hold(load(name, arguments.data_dir or default_data_dir()))

@@ -56,7 +56,7 @@ def _reduction(encoded: bytes, size: Size) -> int:
     sides = jpeg_size(encoded) if size is not None else None
     if sides is None:
         return 1
-    wanted = size if isinstance(size, int) else max(size)  # the longer one: EXIF may say that height is width
+    wanted = size if isinstance(size, int) else max(size)  # type: ignore[arg-type]  # the longer one: EXIF may say that height is width
     return next((times for times in (8, 4, 2) if min(sides) // times >= wanted), 1)
 
 
@@ -164,4 +164,4 @@ def _with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
 def _shape(size: Size, image: np.ndarray) -> tuple[int, int]:
     if size is None:
         return image.shape[:2]
-    return (size, size) if isinstance(size, int) else tuple(size)
+    return (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[return-value]

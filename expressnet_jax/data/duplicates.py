@@ -41,7 +41,7 @@ class Pairs(NamedTuple):
 def digest(image: np.ndarray) -> bytes:
     """16 bytes that agree exactly when shape and pixels do. image uint8[H,W,C]."""
     hasher = hashlib.blake2b(np.asarray(image.shape, "<i8").tobytes(), digest_size=16)
-    hasher.update(np.ascontiguousarray(image))
+    hasher.update(image.tobytes())
     return hasher.digest()
 
 
@@ -100,7 +100,7 @@ def near_pairs(thumbnails: np.ndarray, threshold: float = THRESHOLD) -> Iterator
     plain, mirrored = (_tiled(signature) for signature in signatures(thumbnails))
     rows = range(0, len(plain), BLOCK)
     tasks = [(top, left) for top in rows for left in range(top, len(plain), SPAN)]
-    search = lambda task: list(_search(thumbnails, plain, mirrored, *task, threshold))
+    search = lambda task: list(_search(thumbnails, plain, mirrored, *task, threshold))  # type: ignore[call-arg]
     bar = tqdm(parallel_map(search, tasks), desc="comparing", total=len(tasks), disable=None, leave=False)
     for found in bar:
         yield from found

@@ -99,7 +99,7 @@ def target_column(name: str, columns: Mapping[str, np.ndarray], size: Sequence[i
         return np.stack([columns["valence"], columns["arousal"]], axis=-1).astype(np.float32)
     values = np.asarray(columns[name], np.float32)
     if STANDARD[name][0] == "points":
-        height, width = size
+        height, width = size  # type: ignore[misc]
         center, half = np.array([width - 1, height - 1]) / 2, np.array([width, height]) / 2
         return ((values[..., :2] - center) / half).astype(np.float32)
     return values if values.ndim > 1 else values[:, None]
@@ -114,3 +114,8 @@ def check_target(name: str, fields: Mapping[str, Field], key: str) -> Field:
     if name not in fields:
         raise UserError(f"{key}: the data set has no target {name!r}; it has {', '.join(fields)}")
     return fields[name]
+
+
+def input_name(examples: Any) -> str:
+    """Return what a batch calls images [N,H,W,C] or clips [N,T,H,W,C]."""
+    return "clip" if examples.ndim == 5 else "image"

@@ -188,9 +188,9 @@ def _load(encoded: bytes, image: Image.Image) -> None:
 
 def _stores_16_bits(image: Image.Image) -> bool:
     """Tell whether Pillow is about to drop the lower half of colours of 16 bits, as if no upper bit were unused."""
-    if image.mode not in ("RGB", "RGBA", "LA") or image.format not in ("PNG", "TIFF", "PPM") or not image.tile:
+    if image.mode not in ("RGB", "RGBA", "LA") or image.format not in ("PNG", "TIFF", "PPM") or not image.tile:  # type: ignore[attr-defined]
         return False
-    kind = str(image.tile[0].args)
+    kind = str(image.tile[0].args)  # type: ignore[attr-defined]
     return ";16" in kind or (image.format == "PPM" and "65535" in kind)
 
 

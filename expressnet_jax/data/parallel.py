@@ -41,5 +41,5 @@ class InOrder(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         return parallel_map(self.work, self.items)
 
-    def __getitem__(self, at: int | slice) -> "Result | InOrder[Result]":
+    def __getitem__(self, at: Any) -> Any:
         return InOrder(self.work, self.items[at]) if isinstance(at, slice) else self.work(self.items[at])

@@ -10,19 +10,17 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import grain.python as grain
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from expressnet_jax.data.decode import decode_example, decode_examples
-from expressnet_jax.data.fields import EXPRESSION
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.fields import EXPRESSION, input_name
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError
@@ -126,18 +124,6 @@ class ZippedLoaders:
         return (dict(zip(self.feeds, batches, strict=True)) for batches in zip(*streams, strict=True))
 
 
-def gather_inputs(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by name."""
-    if isinstance(table, dict):
-        return {name: gather_inputs(table[name], part) for name, part in batch.items()}
-    return batch if table is None else batch | {input_name(table): jnp.take(table, batch["index"], axis=0)}
-
-
-def input_name(examples: Any) -> str:
-    """Return what a batch calls images [N,H,W,C] or clips [N,T,H,W,C]."""
-    return "clip" if examples.ndim == 5 else "image"
-
-
 @dataclass(frozen=True)
 class EvalLoader:
     """Every example once, in order, as batches of one shape: the last is filled up with black pictures, mask False.
@@ -180,6 +166,7 @@ def make_eval_batches(
 ) -> EvalLoader:
     """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
     whole in this one. `shape` is (H,W,C) of images or (T,H,W,C) of clips."""
+    pictures: Pictures
     if choose_reader("auto", len(split) * math.prod(shape)) == "stream":
         pictures = StreamedImages(split, shape)
     else:
@@ -235,7 +222,8 @@ def make_train_loader(
       UserError: an unknown reader.
     """
     reader = choose_reader(reader, len(split) * math.prod(shape))
-    pictures, table = None, None
+    pictures: Pictures | None = None
+    table = None
     if reader == "stream":
         pictures = StreamedImages(split, shape)
     else:

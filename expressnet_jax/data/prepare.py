@@ -7,7 +7,7 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -175,7 +175,7 @@ def _write_split(
     """Writes what stands behind the `files`, given by their numbers of examples."""
     ledger = builder.ledgers[split] = SplitIndex()
     part = lambda number: Path(builder.data_dir).parents[1] / f"{split}_{number}.npz"
-    store_part = lambda: np.savez(part(len(ledger.parts)), **ledger.close_part())
+    store_part = lambda: np.savez(part(len(ledger.parts)), **ledger.close_part())  # type: ignore[arg-type]
     ledger.parts += [_read_part(builder.name, part(number)) for number in range(len(files))]
     shown = _shown(builder, split, records, sum(files), len(ledger.bad))
     room = EXAMPLES_PER_FILE
@@ -214,7 +214,7 @@ def _shown(
     """The split's examples behind the first `done` and as many `bad` ones, with a bar on a terminal."""
     if done:
         print(f"{builder.name} {split}: resuming after {done:,} images", file=sys.stderr)
-    total = len(records) if hasattr(records, "__len__") else None
+    total = len(records) if isinstance(records, Sized) else None
     first = done + bad
     rest = records[first:] if isinstance(records, Sequence) else islice(records, first, None)
     examples = builder.examples(split, rest)
@@ -241,7 +241,7 @@ def _write_facts(builder: FaceBuilder, dataset: str, source: Path | None) -> str
     facts = json.loads(json.dumps(facts))
     facts["identity"] = content_identity(facts, columns)
     for split, arrays in columns.items():
-        np.savez_compressed(directory / f"index_{split}.npz", **arrays)
+        np.savez_compressed(directory / f"index_{split}.npz", **arrays)  # type: ignore[arg-type]
         np.save(directory / f"digests_{split}.npy", builder.ledgers[split].pixels())
     (directory / "facts.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts["identity"]
@@ -273,7 +273,7 @@ def _disk_errors(data_dir: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # ArrayRecord's writer reports a full disk as a RuntimeError
         if any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
             raise UserError(f"no space left on the disk of {data_dir}; free some, or give another data_dir") from error
-        if isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EROFS:
+        if isinstance(error, PermissionError) or (isinstance(error, OSError) and error.errno == errno.EROFS):
             reason = os.strerror(error.errno or errno.EACCES).lower()
             raise UserError(f"{error.filename or data_dir}: {reason}; give another path") from error
         if isinstance(error, (FileExistsError, NotADirectoryError)):

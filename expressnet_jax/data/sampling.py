@@ -16,7 +16,8 @@ from expressnet_jax.errors import UserError
 class Sampler(Protocol):
     """`indices(step) -> int64[B]`: the examples of the global batch of a step."""
 
-    batch_size: int
+    @property
+    def batch_size(self) -> int: ...
 
     def indices(self, step: int) -> np.ndarray: ...
 
@@ -75,7 +76,9 @@ def process_slice(indices: np.ndarray, process_index: int, process_count: int) -
     return indices[process_index * share : (process_index + 1) * share]
 
 
-def subject_folds(labels: np.ndarray, subjects: Sequence[str] | None, folds: int, seed: int = 0) -> np.ndarray:
+def subject_folds(
+    labels: np.ndarray, subjects: Sequence[str] | np.ndarray | None, folds: int, seed: int = 0
+) -> np.ndarray:
     """The fold int64[N] of each example: no subject in two folds; without subjects, classes spread evenly.
 
     Raises:

@@ -27,7 +27,7 @@ def mistakes_html(
     images: Sequence[np.ndarray],
     classes: Sequence[str],
     path: Path | str,
-    keys: Sequence[str] | None = None,
+    keys: Sequence[str] | np.ndarray | None = None,
     count: int = 60,
     title: str = "Worst mistakes",
 ) -> Path:
@@ -72,7 +72,7 @@ def png_uri(image: np.ndarray) -> str:
             -1, max(round(image.shape[1] * scale), 1), image.shape[2]
         )
     encoded = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1]
-    return "data:image/png;base64," + base64.b64encode(encoded).decode()
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
 
 
 def _shown(cards: int, wrong: int) -> str:

@@ -95,8 +95,8 @@ def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     if count == 0:
         axes.text(column, row, "0", ha="center", va="center", fontsize=9, color="#a8b0bd", in_layout=False)
         return
-    centred = {"ha": "center", "va": "center", "in_layout": False}
-    write = partial(axes.annotate, xy=(column, row), textcoords="offset points", **centred)
+    centred: dict[str, Any] = {"ha": "center", "va": "center", "in_layout": False}
+    write: Any = partial(axes.annotate, xy=(column, row), textcoords="offset points", **centred)
     percent = f"{100 * share:.0f}" if share >= 0.005 else "<1"
     white = share > 0.64
     weight = "bold" if row == column else "normal"
@@ -116,7 +116,7 @@ def _label_axes(axes: Axes, classes: Sequence[str], support: Sequence[int]) -> N
     axes.grid(which="minor", color="white", linewidth=1.5)
     axes.tick_params(which="both", length=0)
     axes.spines[:].set_visible(False)
-    write = partial(axes.text, len(classes) - 0.5, fontsize=8, color=FAINT, ha="left")
+    write: Any = partial(axes.text, len(classes) - 0.5, fontsize=8, color=FAINT, ha="left")
     write(-0.52, "  n", va="bottom")
     for row, count in enumerate(support):
         write(row, f"  {count:,}", va="center")

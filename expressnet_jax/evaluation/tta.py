@@ -66,4 +66,4 @@ def _with_mirrored(views: list[np.ndarray]) -> list[np.ndarray]:
 
 def _mean_over(predict: Predict, views: list[np.ndarray]) -> np.ndarray:
     # One call a view: the batch keeps the shape that predict was compiled for.
-    return sum(predict(view) for view in views) / len(views)
+    return sum(predict(view) for view in views) / len(views)  # type: ignore[misc, return-value]

@@ -3,7 +3,7 @@
 Shapes: N pictures, D features, P pairs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,7 +52,7 @@ def _fold_pairs(person: np.ndarray, members: np.ndarray, most: int, rng: np.rand
     return np.c_[pictures[one[rows]], pictures[other[rows]], same[rows]].astype(np.int64)
 
 
-def listed_pairs(rows: Sequence[Sequence[str]], keys: Sequence[str]) -> Pairs:
+def listed_pairs(rows: Sequence[Sequence[str]], keys: Iterable[str]) -> Pairs:
     """The pairs of a pairs.txt: [person, number, person, number, fold] -> places among pictures with these `keys`,
     which end in PERSON_NUMBER and four digits (Aaron_Eckhart_0001.jpg).
 

@@ -5,7 +5,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from expressnet_jax.cli_args import data_dir, load_named
+from expressnet_jax.cli_args import data_dir
+from expressnet_jax.data.commands import load_named
 from expressnet_jax.errors import UserError
 
 

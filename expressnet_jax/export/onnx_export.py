@@ -6,7 +6,7 @@ Shapes: N examples, B batch (dynamic in the file), H height, W width, C channels
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -174,7 +174,7 @@ def further_difference(checkpoint: Checkpoint, predictor: OnnxPredictor, images:
     return max(float(np.abs(found[name] - np.asarray(expected[name])).max()) for name in names)
 
 
-def generated_images(shape: tuple[int, int, int], count: int = 32) -> np.ndarray:
+def generated_images(shape: tuple[int, ...], count: int = 32) -> np.ndarray:
     """uint8[N,H,W,C]: one half noise, one half smooth, for networks answer differently to the two."""
     height, width, channels = shape
     rng = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def generated_images(shape: tuple[int, int, int], count: int = 32) -> np.ndarray
     return np.concatenate([noise, np.stack(smooth).reshape(-1, *shape).astype(np.uint8)])
 
 
-def _checked(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _checked(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
         wanted = ",".join(map(str, shape))
         raise UserError(f"the images to compare on are {images.dtype}{list(images.shape)}; give uint8[N,{wanted}]")
@@ -210,13 +210,16 @@ def run_network(
     maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
     further = [activate(found.heads[name], field) for name, field in outputs.items() if name != model.main]
     if mirror:
-        logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])
+        logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])  # type: ignore[union-attr]
     return jax.nn.softmax(logits / temperature, axis=-1), *maps, *further
 
 
 def activate(output: Array, field: Field) -> Array:
     """Return probabilities of classes and of labels that exclude nothing; values as they are."""
-    activations = {"class": partial(jax.nn.softmax, axis=-1), "multilabel": jax.nn.sigmoid}
+    activations: dict[str, Callable[[Array], Array]] = {
+        "class": partial(jax.nn.softmax, axis=-1),
+        "multilabel": jax.nn.sigmoid,
+    }
     return activations[field.kind](output) if field.kind in activations else output
 
 
@@ -281,11 +284,14 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
 
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
     names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
-    settings = {"temperature": float(metadata.get("temperature", 1)), "mirror": metadata.get("mirror") == "true"}
+    settings: dict[str, Any] = {
+        "temperature": float(metadata.get("temperature", 1)),
+        "mirror": metadata.get("mirror") == "true",
+    }
     run = partial(
         run_network, checkpoint.model, checkpoint.outputs, checkpoint.variables, attention=attention, **settings
     )
-    run = run if len(names) > 1 else lambda images, run=run: run(images)[0]
+    run = run if len(names) > 1 else lambda images, run=run: run(images)[0]  # type: ignore[assignment]
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
     with _quiet(), jax.default_prng_impl("unsafe_rbg"), conv_backend("xla"):
         model = to_onnx(run, [image], opset=OPSET, input_names=[INPUT], output_names=names)

@@ -92,7 +92,7 @@ class _Rewriter:
         inputs = [self.twins.get(name) or self._constant(name) for name in node.input]
         if not any(name in self.twins for name in node.input) or None in inputs:
             return False
-        return self._emit(node.op_type, inputs, node.output[0], **attributes(node))
+        return self._emit(node.op_type, inputs, node.output[0], **attributes(node))  # type: ignore[arg-type]
 
     def _constant(self, name: str) -> str | None:
         """A constant that broadcasts over [B,H,W,C], in the form that does so over [B,C,H,W]."""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from expressnet_jax.cli_args import key_and_value
 from expressnet_jax.data.labels import LABELS
 from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.finetune.run_length import EPOCHS, FEWEST_STEPS, MOST_STEPS
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "weights" / "checkpoint"
 DEFAULT_DETECTOR = "centerface"  # as in detector.py, which costs a start of OpenCV
 OURS = ("data.name", "data.dir", "data.source", "export", "init_from", "task")  # keys that --set can't change
-EPOCHS, FEWEST_STEPS, MOST_STEPS = 20, 150, 3000
 
 
 class Request(NamedTuple):
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     keys |= {"holdout": "data.holdout", "labels": "data.options.labels"}
     given = {key: getattr(arguments, name) for name, key in keys.items() if getattr(arguments, name) is not None}
     names = ("data", "output", "init_from", "detector", "size", "align")
-    request = Request(*(getattr(arguments, name) for name in names), dict(arguments.set) | given)
+    request = Request(*(getattr(arguments, name) for name in names), dict(arguments.set) | given)  # type: ignore[call-arg]
     try:
         report = finetune(request)
     except Interrupted as stop:
@@ -119,7 +119,8 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
     from expressnet_jax.training.writers import log_line
 
     make_detector = make_detector or detector.make_detector
-    labels, notes = request.overrides.get("data.options.labels", "auto"), {}
+    labels = request.overrides.get("data.options.labels", "auto")
+    notes: dict[str, Any] = {}
     samples = crop_faces.list_photographs(request.data, labels, notes)
     origin = find_origin(request.init_from)
     cutting = check(request, samples, origin, make_detector)
@@ -132,7 +133,7 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
         log_line(crop_faces.summary(seen, others))
         crop_faces.check_classes(samples, seen, cutting, labels)
         prepare("folder", faces, output / "data", name=NAME, labels=labels)
-        overrides = request.overrides | {"data.dir": str(output / "data")}
+        overrides = {**request.overrides, "data.dir": str(output / "data")}
         data = load_data(make_config(origin, overrides))
         config = make_config(origin, overrides, data.chosen.train)
         folder = output / "runs" / identify(faces, config)

@@ -32,7 +32,8 @@ from expressnet_jax.data.media_types import identify
 from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.errors import UserError, one_line, printable
 from expressnet_jax.inference.crop import cut_face
-from expressnet_jax.inference.detector import Detection, Detector
+from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detector import Detector
 from expressnet_jax.inference.images import read_picture
 from expressnet_jax.io import write_bytes
 
@@ -94,7 +95,7 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
     if not {"train", "all"} & {sample.split for sample in samples}:
         raise UserError(f"--data {source}: nothing to learn from: there is no train/ next to {samples[0].split}/")
     names = set(classes_of(samples, labels).values())
-    notes.update(shared_meanings((sample.word for sample in samples), names))
+    notes.update(shared_meanings((sample.word for sample in samples), names))  # type: ignore[arg-type]
     if len(names) < 2:
         raise UserError(f"--data {source}: every image is of one class, {names.pop()}; a classifier needs two")
     return samples
@@ -104,7 +105,7 @@ def classes_of(samples: Iterable[Sample], labels: str = "auto") -> dict[str, str
     """Every label as people write it -> the class it stands for, as the data set `folder` will have it."""
     words = {sample.word for sample in samples}
     classes = class_names(words, labels)
-    return {word: word if word in classes else canonical(word) for word in sorted(words)}
+    return {word: word if word in classes else canonical(word) for word in sorted(words)}  # type: ignore[misc]
 
 
 def store_faces(
@@ -213,7 +214,7 @@ def write_lists(
     meaning = classes_of(samples, labels)
     rows, listed = [], []
     for sample, each in zip(samples, seen, strict=True):
-        where = [*each.box, each.score] if each.status == FACE else [""] * 5
+        where = [*each.box, each.score] if each.status == FACE else [""] * 5  # type: ignore[misc]
         who = [sample.key, meaning[sample.word], sample.split, sample.subject]
         rows.append([*who, each.status, each.faces, *where, each.crop, each.reason])
         if each.status == FACE:

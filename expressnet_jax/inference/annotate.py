@@ -49,13 +49,13 @@ def annotate(
     panels: list[Rectangle] = []
     for number, (face, row) in enumerate(zip(faces, probabilities, strict=True)):
         scale = float(np.clip(face[2] / WIDE, 0.8, max(min(drawn.shape[:2]) / 480, 0.8)))
-        places = _places(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape)
-        title, label = titles[number] if titles else "", labels[number] if labels else max(row, key=row.get)
-        side = _choose(places, [*faces, *panels], sides.get(title))
+        places = _places(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape)  # type: ignore[arg-type]
+        title, label = titles[number] if titles else "", labels[number] if labels else max(row, key=row.__getitem__)
+        side = _choose(places, [*faces, *panels], sides.get(title))  # type: ignore[list-item]
         if title:
             sides[title] = side
         panels.append(places[side])
-        _draw(drawn, face, places[side], row, title, label, scale)
+        _draw(drawn, face, places[side], row, title, label, scale)  # type: ignore[arg-type]
     return drawn
 
 
@@ -88,7 +88,7 @@ def _draw(
 ) -> None:
     names = list(row)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    ranked = sorted(row, key=row.get, reverse=True)[:SHOWN]
+    ranked = sorted(row, key=row.__getitem__, reverse=True)[:SHOWN]
     (left, top, width, height), (x, y, across, down) = face, panel
     thick = max(round(2 * scale), 1)
     cv2.rectangle(drawn, (left, top), (left + width, top + height), colours[label], thick, cv2.LINE_AA)

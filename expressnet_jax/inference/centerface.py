@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.ort_session import Session
 
 WEIGHTS = Path(__file__).parent / "weights" / "centerface.onnx"
@@ -32,7 +32,7 @@ class CenterFace:
         boxes, scores, landmarks = decode(heat[0, 0], size[0], offset[0], marks[0], self.threshold)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), self.threshold, OVERLAP) if len(boxes) else ()
         return [
-            Detection(tuple(float(x) for x in boxes[i] * np.tile(scale, 2)), float(scores[i]), landmarks[i] * scale)
+            Detection(tuple(float(x) for x in boxes[i] * np.tile(scale, 2)), float(scores[i]), landmarks[i] * scale)  # type: ignore[arg-type]
             for i in kept
         ]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.decode import resized
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 
 FINEST = 8  # a face is first cut at up to so many times the final side, then averaged over areas
 LONGEST = 32_766  # pixels of a picture's side that OpenCV's warps take
@@ -51,7 +51,7 @@ def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: f
         image, centre, side = _nearby(image, centre, side, times)
     matrix = cv2.getRotationMatrix2D(centre, angle, first / side)
     # Pixels are squares, their centres half a pixel from their corners, which boxes are measured by.
-    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5
+    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5  # type: ignore[arg-type]
     cut = cv2.warpAffine(image, matrix, (first, first), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return resized(cut, size)
 

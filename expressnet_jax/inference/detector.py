@@ -14,23 +14,9 @@ import cv2
 import numpy as np
 
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.inference.detection import Detection
 
 SMALLEST = 32  # pixels that a detector can look at
-
-
-class Detection(NamedTuple):
-    """A face in pixels of its picture.
-
-    Attributes:
-      box: left, top, width, height.
-      score: how sure the detector is, 0..1; its own scale.
-      landmarks: float32[5,2], x and y of the eyes, the nose and the corners of the mouth, each from left to right as
-        seen; or None.
-    """
-
-    box: tuple[float, float, float, float]
-    score: float
-    landmarks: np.ndarray | None = None
 
 
 Finder = Callable[[np.ndarray], list[Detection]]
@@ -131,7 +117,7 @@ class Haar:
 
     def __init__(self, size: int, threshold: float):
         self.size, self.neighbours = size, round(threshold)
-        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
+        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))  # type: ignore[attr-defined]
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
         gray, scale = _shrunk(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), self.size)
@@ -141,7 +127,8 @@ class Haar:
         )
         order = np.argsort(-np.asarray(weights)).tolist()
         return [
-            Detection(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i])))) for i in order
+            Detection(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i]))))  # type: ignore[arg-type]
+            for i in order
         ]
 
 
@@ -186,7 +173,7 @@ class Mtcnn:
         small, scale = _shrunk(image, self.size)
         return [
             Detection(
-                tuple(float(x) / scale for x in face["box"]),
+                tuple(float(x) / scale for x in face["box"]),  # type: ignore[arg-type]
                 float(face["confidence"]),
                 np.array([face["keypoints"][name] for name in self.marks], np.float32) / scale,
             )

@@ -140,13 +140,13 @@ class InputRun:
         from expressnet_jax.inference.video_commands import SharedOutputs, TruncatedVideo, predict_video
 
         path = self.annotated.name(source.shown) if self.annotated else None
-        shared = SharedOutputs(self.pipeline, self.table)
+        shared = SharedOutputs(self.pipeline, self.table)  # type: ignore[arg-type]
         try:
             status = predict_video(self.arguments, source.name, path, shared, source.shown)
         except TruncatedVideo as error:
             self._say(source, error)
             if self.table:
-                self.table.mark(source.shown, "truncated")
+                self.table.mark(source.shown, "truncated")  # type: ignore[union-attr]
             status = UNREADABLE
         self.counts["video"] += 1
         return status

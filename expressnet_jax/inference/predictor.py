@@ -17,7 +17,8 @@ import numpy as np
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.crop import cut_face
-from expressnet_jax.inference.detector import DEFAULT, Detection, make_detector
+from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detector import DEFAULT, make_detector
 from expressnet_jax.inference.images import Picture, read_picture
 from expressnet_jax.inference.model_files import not_a_model
 from expressnet_jax.inference.onnx_predict import OnnxPredictor, onnx_predict
@@ -52,7 +53,7 @@ class Face:
     @property
     def label(self) -> str:
         """The likeliest class: the label that annotators would most probably give to the expression shown."""
-        return max(self.probabilities, key=self.probabilities.get)
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
     def confidence(self) -> float:

@@ -5,7 +5,7 @@ import numpy as np
 
 from expressnet_jax.data.decode import resized
 from expressnet_jax.inference.covered import mouth_covered
-from expressnet_jax.inference.detector import Detection
+from expressnet_jax.inference.detection import Detection
 
 # Round numbers near percentiles of FER2013's 28,709 training crops of 48x48, for each flag to mark the worst 1 in 100
 # of them or fewer; SMALL and TURNED from the boxes and landmarks that CenterFace finds in 1,500 of them, enlarged.

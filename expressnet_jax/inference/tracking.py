@@ -100,7 +100,7 @@ class Tracker:
         self.tracks = [track for track in self.tracks if not track.lost]
         for column in range(len(boxes)):
             if column not in owners:
-                owners[column] = Track(0, *map(float, boxes[column]))
+                owners[column] = Track(0, *(float(x) for x in boxes[column]))  # type: ignore[arg-type]
                 self.tracks.append(owners[column])
             self._confirm(owners[column])
         return [owners[column].number for column in range(len(boxes))]

@@ -72,10 +72,10 @@ def predict_video(
             for batch in stream:
                 outputs.write(batch, tracks)
                 bar.update(len(batch))
-    _report(name, summary, video.damage, as_json=arguments.json, several=shared is not None)
+    _report(name, summary, video.damage, as_json=arguments.json, several=shared is not None)  # type: ignore[arg-type]
     for written in filter(None, (own and own.path, summary.frames and annotated)):
         print(f"wrote {printable(written)}", file=sys.stderr)
-    _raise_if_cut(name, video.damage)
+    _raise_if_cut(name, video.damage)  # type: ignore[arg-type]
     return _status(summary, name)
 
 
@@ -159,7 +159,7 @@ def _continued(table: VideoTable, summary: Summary, alone: bool) -> tuple[TrackS
     print(f"{table.path}: resuming with frame {table.start:,}", file=sys.stderr)
     for row in table.past():
         summary.add(row)
-    return TrackState.restored(table.known), table.start
+    return TrackState.restored(table.known), table.start  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ class VideoOutputs:
         if self.shared:
             self.shared.write_frames(self.name, batch)
         for result in batch if self.writer else ():
-            self.writer.write(drawn(result, self.summary.classes, self.sides))
+            self.writer.write(drawn(result, self.summary.classes, self.sides))  # type: ignore[union-attr]
         if self.as_json:
             print_result("\n".join(json_frame(self.name, result, self.summary.classes) for result in batch))
 
@@ -49,4 +49,4 @@ def drawn(result: FrameResult, classes: Sequence[str], sides: dict[str, int]) ->
     named = [dict(zip(classes, face.smoothed.tolist(), strict=True)) for face in faces]
     titles = [str(face.track or "") for face in faces]
     labels = [classes[face.label] for face in faces]
-    return annotate(result.frame.image, [face.found.box for face in faces], named, titles, labels, sides)
+    return annotate(result.frame.image, [face.found.box for face in faces], named, titles, labels, sides)  # type: ignore[arg-type]

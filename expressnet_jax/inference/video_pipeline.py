@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,7 +18,8 @@ import numpy as np
 
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError, one_line
-from expressnet_jax.inference.detector import Detection, Detector, make_detector
+from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detector import Detector, make_detector
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.inference.smoothing import Smoother
 from expressnet_jax.inference.tracking import Tracker
@@ -80,7 +81,7 @@ class TrackState:
         numbers = self.tracker.update([found.box for found in seen.found], elapsed)
         faces = [
             TrackedFace(number, found, row, *self._smooth(number, row))
-            for number, found, row in zip(numbers, seen.found, seen.probabilities, strict=True)
+            for number, found, row in zip(numbers, seen.found, seen.probabilities, strict=True)  # type: ignore[arg-type]
         ]
         self.smoothers = {number: self.smoothers[number] for number in sorted(self.tracker.numbers)}
         return FrameResult(seen.frame, faces)
@@ -116,7 +117,7 @@ class VideoPipeline:
 
     def run(
         self, frames: Iterable[Frame], tracks: TrackState, batch: int = BATCH, keep_images: bool = False
-    ) -> Iterator[list[FrameResult]]:
+    ) -> Generator[list[FrameResult]]:
         """Frames -> the same with their faces, a batch at a time, in order. Images are dropped unless `keep_images`.
 
         `tracks` has seen what is yielded, and no more. Batches depend on the frames' order alone.
@@ -124,7 +125,7 @@ class VideoPipeline:
         with ThreadPoolExecutor(self.workers) as pool:
             find = lambda some: list(pool.map(lambda frame: self.find(frame, keep_images), some))
             predict = lambda some: self.predict(some, pool)
-            with contextlib.closing(overlapped(batches(frames, batch), find, predict)) as stream:
+            with contextlib.closing(overlapped(batches(frames, batch), find, predict)) as stream:  # type: ignore[type-var]
                 for seen in stream:
                     yield [tracks.update(each) for each in seen]
 
@@ -132,10 +133,10 @@ class VideoPipeline:
         """Finds the faces and cuts them out."""
         detector = self.detectors.get()
         try:
-            found = detector.find(frame.image)
+            found = detector.find(frame.image)  # type: ignore[arg-type]
         finally:
             self.detectors.put(detector)
-        faces = self.predictor.cut(frame.image, found)
+        faces = self.predictor.cut(frame.image, found)  # type: ignore[arg-type]
         return FrameFaces(frame if keep_image else frame._replace(image=None), found, faces)
 
     def predict(self, batch: list[FrameFaces], pool: Executor) -> list[FrameFaces]:
@@ -143,7 +144,7 @@ class VideoPipeline:
         faces = np.concatenate([seen.faces for seen in batch])
         parts = [faces[i : i + FACES] for i in range(0, len(faces), FACES)] or [faces]
         rows = np.concatenate(list(pool.map(self.predictor.probabilities, parts)))
-        ends = np.cumsum([len(seen.faces) for seen in batch])
+        ends = np.cumsum([len(seen.faces) for seen in batch])  # type: ignore[arg-type]
         each = zip(batch, np.split(rows, ends[:-1]), strict=True)
         return [seen._replace(faces=None, probabilities=own) for seen, own in each]
 

@@ -40,7 +40,7 @@ class ExpressNet(nn.Module):
         layers = Layers(train, self.dtype)
         conv, norm, attend = layers.conv, layers.norm, layers.attend(self.attention)
         if self.attention == "channel_multi_scale":
-            attend = partial(attend, reduction=self.reduction, kernels=self.spatial_kernels)
+            attend = partial(attend, reduction=self.reduction, kernels=self.spatial_kernels)  # type: ignore[arg-type, misc]
 
         x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])

@@ -13,7 +13,7 @@ from jax import Array
 from expressnet_jax.models.registry import MODELS, create_model
 
 
-def layer_order(model: nn.Module, image_shape: tuple[int, int, int]) -> list[str]:
+def layer_order(model: nn.Module, image_shape: tuple[int, ...]) -> list[str]:
     """Names of the backbone's direct children in the order in which the forward pass first calls them."""
     order: dict[str, None] = {}
 
@@ -33,12 +33,12 @@ def parameter_count(params: Any) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
 
 
-def forward_flops(model: nn.Module, image_shape: tuple[int, int, int]) -> float:
+def forward_flops(model: nn.Module, image_shape: tuple[int, ...]) -> float:
     """Floating-point operations of one picture's forward pass as the compiler counts them (a multiply-add is two)."""
     variables = _shapes(model, image_shape)
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     cost = jax.jit(model.apply).lower(variables, image).cost_analysis()
-    return float(cost["flops"])
+    return float(cost["flops"])  # type: ignore[index]
 
 
 def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str, Array]:
@@ -53,7 +53,7 @@ def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str,
 
 
 def overview(
-    image_shape: tuple[int, int, int], num_classes: int = 7, file_size: Callable[[str], int] | None = None
+    image_shape: tuple[int, ...], num_classes: int = 7, file_size: Callable[[str], int] | None = None
 ) -> Iterator[str]:
     """The lines of a table of all models for pictures of that shape, each as soon as it is known. `file_size` gives the
     bytes of a model's ONNX file, which takes seconds a model."""
@@ -68,11 +68,11 @@ def overview(
         yield line + (f" {file_size(name) / 1e6:9.1f}" if file_size else "")
 
 
-def describe(name: str, image_shape: tuple[int, int, int], num_classes: int = 7) -> str:
+def describe(name: str, image_shape: tuple[int, ...], num_classes: int = 7) -> str:
     """Every parameter of one model with its shape."""
     params = _shapes(create_model(name, num_classes), image_shape)["params"]
     return parameter_overview.get_parameter_overview(params, include_stats=False)
 
 
-def _shapes(model: nn.Module, image_shape: tuple[int, int, int]) -> Any:
+def _shapes(model: nn.Module, image_shape: tuple[int, ...]) -> Any:
     return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))

@@ -152,7 +152,7 @@ def image_classifier(
     backbone: nn.Module, num_classes: int, dropout: float = 0.0, kind: str = "linear", scale: float = 1.0
 ) -> Network:
     """Return the common network: one image in, the logits of one label, `expression`, out."""
-    heads = FrozenDict({MAIN: Head((num_classes,), kind, scale)})
+    heads: FrozenDict[str, Head] = FrozenDict({MAIN: Head((num_classes,), kind, scale)})
     return Network(FrozenDict({"image": backbone.clone}), heads, dropout)
 
 

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.temporal import POOLS, PerFrame
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
 
-MODELS = {
+MODELS: dict[str, Callable[..., nn.Module]] = {
     "expressnet_tiny": partial(ExpressNet, widths=(16, 32, 64), depths=(1, 2, 2), stem_width=8),
     "expressnet_small": partial(ExpressNet, widths=(48, 96, 192)),
     "expressnet_base": partial(ExpressNet, widths=(96, 192, 384), depths=(2, 2, 3), stem_width=32),
@@ -79,7 +80,7 @@ def create_model(
         raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
     if "attention" in options:
         check_attention(options["attention"])
-    backbone = partial(factory, dtype=dtype, **options)
+    backbone: Any = partial(factory, dtype=dtype, **options)
     if temporal == "none":
         return Network(FrozenDict({"image": backbone}), FrozenDict(heads), dropout)
     if temporal not in POOLS:

@@ -52,14 +52,14 @@ class Checkpoint(NamedTuple):
         return [*self.metadata.get("lineage", []), own]
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def image_shape(self) -> tuple[int, ...]:
         return tuple(self.metadata["image_shape"])
 
 
 def describe(
     config: Mapping[str, Any],
     classes: tuple[str, ...],
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     lineage: Sequence[Mapping[str, Any]] = (),
     model: Network | None = None,
     outputs: Mapping[str, Field] | None = None,
@@ -148,7 +148,7 @@ def heads_of(metadata: Mapping[str, Any]) -> dict[str, Head]:
     return {MAIN: Head((len(metadata["classes"]),), kind, scale)}
 
 
-def _model_target(model: Network, image_shape: tuple[int, int, int], ema: bool) -> dict[str, Any]:
+def _model_target(model: Network, image_shape: tuple[int, ...], ema: bool) -> dict[str, Any]:
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -5,6 +5,7 @@ network) and `metadata` (JSON: model, label names, picture size, config, library
 in it is code or pickle. `best` keeps `model` and `metadata`.
 """
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -92,7 +93,7 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints, but none of them can be read.
         """
-        damaged = {}
+        damaged: dict[int, Exception] = {}
         for step in sorted(self.latest.all_steps(), reverse=True):
             try:
                 with silent():
@@ -101,14 +102,14 @@ class Checkpoints:
             except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
                 damaged[step] = error
                 continue
-            for number, error in damaged.items():
-                self._set_aside(self.root / LATEST / str(number), error)
+            for number, fault in damaged.items():
+                self._set_aside(self.root / LATEST / str(number), fault)
             self.latest.reload()
             return restored
         if damaged:
-            newest, error = next(iter(damaged.items()))
+            newest, fault = next(iter(damaged.items()))
             raise UserError(
-                f"{self.root / LATEST / str(newest)} can't be read ({one_line(error)}), nor can"
+                f"{self.root / LATEST / str(newest)} can't be read ({one_line(fault)}), nor can"
                 " an older one; give another --workdir to start afresh"
             )
         return state
@@ -121,7 +122,7 @@ class Checkpoints:
         }
         saved = self.latest.restore(step, args=ocp.args.Composite(**items))
         model, optimizer = saved["model"], saved["optimizer"]
-        return state.replace(**model, **optimizer)
+        return dataclasses.replace(state, **model, **optimizer)
 
     def _set_aside(self, folder: Path, error: Exception) -> None:
         if jax.process_index():  # the process that leads does it for all

@@ -136,7 +136,7 @@ def write_trained_on(workdir: Path, learned: Sequence[Learned], origin: Path | N
         parts[LABELLED if each.labelled else UNLABELLED].append(each.digests)
     empty = np.zeros((0, HASH), np.uint8)
     content = io.BytesIO()
-    np.savez(content, **{name: np.unique(np.concatenate([empty, *found]), axis=0) for name, found in parts.items()})
+    np.savez(content, **{name: np.unique(np.concatenate([empty, *found]), axis=0) for name, found in parts.items()})  # type: ignore[arg-type]
     write_bytes(workdir / TRAINED_ON, content.getvalue())
 
 

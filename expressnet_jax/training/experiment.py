@@ -39,5 +39,5 @@ class Experiment(NamedTuple):
     open: Callable[[], tuple[TrainLoader, Evaluate]]
     lines: Sequence[str]
     finish: Callable[[Path], tuple[Checkpoint, list[Path]]]
-    pictures: Callable[[tuple[int, int, int]], np.ndarray]
+    pictures: Callable[[tuple[int, ...]], np.ndarray]
     data: Sequence[Learned] = ()

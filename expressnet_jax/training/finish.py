@@ -22,7 +22,7 @@ from expressnet_jax.training.writers import read_history
 class Pictures:
     """A split's pictures by position, decoded when asked for: item i is uint8[H,W,C]."""
 
-    def __init__(self, split: Split, image_shape: tuple[int, int, int]):
+    def __init__(self, split: Split, image_shape: tuple[int, ...]):
         self.split, self.image_shape = split, image_shape
 
     def __len__(self) -> int:
@@ -72,7 +72,13 @@ def write_report(
         page = folder / "mistakes.html"
         files.append(
             mistakes_html(
-                result.probabilities, result.labels, pictures, checkpoint.classes, page, result.split.keys, title=title
+                result.probabilities,
+                result.labels,
+                pictures,  # type: ignore[arg-type]
+                checkpoint.classes,
+                page,
+                result.split.keys,
+                title=title,
             )
         )
     return files

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import orbax.checkpoint as ocp
 
@@ -23,7 +24,7 @@ def write_inference_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     config = copy.deepcopy(checkpoint.metadata["config"])
     config["init_from"] = Path(config.get("init_from", "")).name
     config["data"] |= {"dir": "", "source": Path(config["data"].get("source", "")).name}
-    empty = {"params": {}, "batch_stats": {}, "ema": {}}
+    empty: dict[str, Any] = {"params": {}, "batch_stats": {}, "ema": {}}
     records = [record | {"source": ""} for record in checkpoint.metadata.get("trained_on", [])]
     metadata = checkpoint.metadata | {"config": config, "averaged": False, "trained_on": records}
     items = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -183,7 +184,9 @@ class MetricAccumulator:
 
     def __init__(self, batch_size: int, per_epoch: float, step: int, checkpoints: Checkpoints):
         self.batch_size, self.per_epoch, self.checkpoints = batch_size, per_epoch, checkpoints
-        self.pending, self.step, self.last_entry = [], step, {}
+        self.step = step
+        self.pending: list[Any] = []
+        self.last_entry: dict[str, float | int | str] = {}
         self.timed_steps, self.started = 0, time.perf_counter()
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
@@ -208,7 +211,7 @@ class MetricAccumulator:
         names = {name: None for part in fetched for name in part}
         columns = {name: np.concatenate([part[name] for part in fetched if name in part]) for name in names}
         seconds = time.perf_counter() - self.started
-        entry = {"step": self.step, "split": "train", "epoch": self.step / self.per_epoch}
+        entry: dict[str, float | int | str] = {"step": self.step, "split": "train", "epoch": self.step / self.per_epoch}
         entry |= {name: float(values.mean()) for name, values in columns.items()}
         if "learning_rate" in columns:
             entry["learning_rate"] = float(columns["learning_rate"][-1])
@@ -253,7 +256,7 @@ class StopSignal:
     def _note(self, signum: int, frame) -> None:
         os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
         self.signum = signum
-        signal.signal(signum, self.previous[signum])
+        signal.signal(signum, self.previous[signal.Signals(signum)])
         if not self.alone:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -75,7 +75,7 @@ class TrainData(NamedTuple):
     def leaked(self) -> list[int] | None:
         """Selection examples with a near-duplicate in train; None without an audit or an official selection split."""
         known = self.audit is not None and self.chosen.select_name in self.audit["leaked"]
-        return self.audit["leaked"][self.chosen.select_name] if known else None
+        return self.audit["leaked"][self.chosen.select_name] if known else None  # type: ignore[index]
 
 
 def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:

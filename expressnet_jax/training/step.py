@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from expressnet_jax.data.pipeline import gather_inputs
+from expressnet_jax.data.fields import input_name
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.optimizers import Schedule, current_rate
 from expressnet_jax.training.state import TrainState
@@ -105,9 +105,14 @@ def num_steps(batches: Batch) -> int:
     return jax.tree.leaves(batches)[0].shape[0]
 
 
-def make_multi_step(
-    step, shardings: Any = None
-) -> Callable[[TrainState, Array | None, Batch, Array | int], tuple[TrainState, Metrics]]:
+def gather_inputs(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by name."""
+    if isinstance(table, dict):
+        return {name: gather_inputs(table[name], part) for name, part in batch.items()}
+    return batch if table is None else batch | {input_name(table): jnp.take(table, batch["index"], axis=0)}
+
+
+def make_multi_step(step, shardings: Any = None) -> jax.stages.Wrapped:
     """Compiles `step` over a call's arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
 
     `table` is the data set on the device, or None where the batch carries its pictures. `shardings` say where the state

@@ -29,7 +29,7 @@ def loss_options(config: ConfigDict) -> dict[str, dict[str, Any]]:
     Raises:
       UserError: no loss at all, one without a name, or a name that there is none of.
     """
-    found = {}
+    found: dict[str, Any] = {}
     main = main_target(config)
     for name, options in sorted(config.losses.to_dict().items(), key=lambda item: item[0] != main):
         key = f"losses.{name}"
@@ -147,7 +147,7 @@ def selecting_metric(config: ConfigDict) -> str:
 
 def further_metrics(config: ConfigDict, metrics: Sequence[str]) -> list[str]:
     """Return what else can select the best checkpoint: metrics of further outputs, and of further data sets."""
-    found = {}
+    found: dict[str, Any] = {}
     for options in loss_options(config).values():
         for kind in LOSSES[options["loss"]].targets:
             if kind in SELECTING and options["output"] != "features":

@@ -21,7 +21,7 @@ def transfer_weights(
     wanted: Mapping[str, Any],
     model: nn.Module,
     classes: Sequence[str],
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
     seed: int = 0,
 ) -> dict[str, Any]:
     """params and batch_stats for `model`, a classifier of `classes`, from a checkpoint of the same network.

@@ -20,8 +20,10 @@ from expressnet_jax.training.checkpoint_manager import saved_steps
 from expressnet_jax.training.data_identity import check_same, recorded
 
 # What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
-FREE_TO_CHANGE = ("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export")
-FREE_TO_CHANGE += ("eval.tta", "eval.mistakes", "eval.batch_size", "train.steps_per_dispatch")
+FREE_TO_CHANGE = (
+    *("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export"),
+    *("eval.tta", "eval.mistakes", "eval.batch_size", "train.steps_per_dispatch"),
+)
 OF_A_HOST = ("data.dir", "data.source", "data.threads")  # what the processes of one run may have each for itself
 
 
@@ -39,7 +41,8 @@ class Workdir:
     def __init__(
         self, workdir: Path, config: Mapping[str, Any], leads: bool = True, data: Sequence[Mapping[str, Any]] = ()
     ):
-        self.path, self._lock, self.before = Path(workdir), None, None
+        self.path, self._lock = Path(workdir), None
+        self.before: list[dict[str, Any]] | None = None
         if not leads:
             return
         try:
@@ -63,7 +66,7 @@ class Workdir:
 
     def _hold(self) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
         except BlockingIOError as error:
             raise UserError(f"--workdir {self.path}: another run trains in it; wait for it or give another") from error
         except OSError as error:

@@ -4,35 +4,8 @@ Nothing is computed here: the page runs the models itself, and no picture leaves
 """
 
 import argparse
-import json
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from expressnet_jax.errors import UserError
-
-PAGE = Path(__file__).parent / "page"
-CARD = "MODEL_CARD.md"
-TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".gz": "application/gzip",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".md": "text/plain; charset=utf-8",
-    ".onnx": "application/octet-stream",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-}
-
-
-class File(NamedTuple):
-    """What is sent for one path."""
-
-    content: bytes
-    type: str
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -47,6 +20,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def web(arguments: argparse.Namespace) -> None:
     """Serves until it is stopped, or writes the folder."""
+    from expressnet_jax.web.page_files import page_files, write_page
     from expressnet_jax.web.page_server import ADDRESS, open_server
 
     files = page_files(arguments.model)
@@ -57,67 +31,3 @@ def web(arguments: argparse.Namespace) -> None:
     with open_server(files, arguments.port) as server:
         print(f"http://{ADDRESS}:{server.server_port} shows the page; Ctrl-C ends it", flush=True)
         server.serve_forever()
-
-
-def page_files(model: str | Path = "small") -> dict[str, File]:
-    """All that the page consists of, by path relative to it.
-
-    Raises:
-      UserError: no such model.
-    """
-    from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
-
-    paths = {path.relative_to(PAGE).as_posix(): path for path in sorted(PAGE.rglob("*")) if path.suffix in TYPES}
-    shipped = str(model) in SHIPPED
-    paths["models/expressnet.onnx"] = WEIGHTS / SHIPPED[str(model)] if shipped else Path(model)
-    paths |= {f"models/{path.name}": path for path in (WEIGHTS / "centerface.onnx", WEIGHTS / "LICENSE-centerface.txt")}
-    if shipped and (WEIGHTS / CARD).is_file():
-        paths[f"models/{CARD}"] = WEIGHTS / CARD
-    facts = facts_of(load_model(model).metadata, CARD if f"models/{CARD}" in paths else None)
-    files = {name: File(path.read_bytes(), TYPES[Path(name).suffix]) for name, path in paths.items()}
-    files["models/model.json"] = File(json.dumps(facts, indent=2).encode(), TYPES[".json"])
-    return files
-
-
-def facts_of(metadata: Mapping[str, Any], card: str | None) -> dict[str, Any]:
-    """What the page must know of the models: ONNX Runtime does not tell metadata in browsers."""
-    from expressnet_jax.inference import centerface, smoothing
-    from expressnet_jax.inference.crop import FINEST
-    from expressnet_jax.inference.detector import make_detector
-    from expressnet_jax.inference.predictor import MOST_FACES
-
-    detector = make_detector("centerface")
-    rule = {
-        "size": detector.find.size,
-        "least": centerface.LEAST,
-        "threshold": detector.find.threshold,
-        "margin": detector.margin,
-        "overlap": centerface.OVERLAP,
-        "multiple": centerface.MULTIPLE,
-        "stride": centerface.STRIDE,
-    }
-    calm = {"time_constant": smoothing.TIME_CONSTANT, "odds": smoothing.ODDS, "least": smoothing.LEAST}
-    how = {"detector": rule, "smoothing": calm, "finest": FINEST, "most_faces": MOST_FACES}
-    return {**metadata, **how, "card": card}
-
-
-def write_page(files: Mapping[str, File], folder: Path) -> None:
-    """The files into a folder that is not there yet, or is empty.
-
-    Raises:
-      UserError: it holds something, or can't be written.
-    """
-    try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"--output: {folder} is there already; give a new folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
-            for name, file in files.items():
-                path = Path(made, "page", name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(file.content)
-            if folder.exists():
-                folder.rmdir()
-            shutil.move(Path(made, "page"), folder)
-    except OSError as error:
-        raise UserError(f"--output: {folder}: can't be written ({error.strerror}); give another folder") from error

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.web.commands import File
+from expressnet_jax.web.page_files import File
 
 ADDRESS = "127.0.0.1"
 POLICY = (  # index.html says the same, less the last of it, for servers that send no headers
@@ -46,7 +46,7 @@ class Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Without HTTPServer's look at the computer's name, which can take long where there is no network."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = ADDRESS, self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):  # browsers hang up as they like
@@ -57,6 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     """GET and HEAD of the listed paths, for those who ask by the right name."""
 
     protocol_version = "HTTP/1.1"
+    server: Server
     server_version, sys_version = "expressnet", ""
     timeout = 30  # seconds of silence
 

@@ -1,6 +1,7 @@
 """The data sets by name. A data set is one file with one `FaceBuilder`, and its line here."""
 
 from importlib import import_module
+from typing import Any
 
 from expressnet_jax.errors import UserError
 
@@ -38,7 +39,7 @@ SOURCES: dict[str, str] = {
 }
 
 
-def builder_class(name: str) -> type:
+def builder_class(name: str) -> type[Any]:
     """The builder of a data set, imported only now.
 
     Raises:

@@ -8,7 +8,7 @@ expression (8 none, 9 uncertain, 10 no face) are left out and counted.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -78,10 +78,10 @@ class AffectNet(FaceBuilder, skip_registration=True):
         """The code of an expression -> its position in CLASSES, or None, counted, where it has none there."""
         label = label_of(code, CODES, self.CLASSES, place)
         if label is None:
-            left_out[CODES[float(code)]] += 1
+            left_out[CODES[float(code)]] += 1  # type: ignore[index]
         return label
 
-    def read(self, source: Path) -> dict[str, Iterable[Record]]:
+    def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
         """The splits that are there, in the order of the lists, or of the numbers or names of the files."""
         source = locate(self, source, f"neither {' or '.join(LISTS.values())} nor {' or '.join(FOLDERS.values())}")
         tables = _tables(source)
@@ -91,10 +91,10 @@ class AffectNet(FaceBuilder, skip_registration=True):
             faces = {split: self._faces(source, table, split) for split, table in tables.items()}
             splits = {split: InOrder(partial(_record, side=side), rows) for split, rows in faces.items()}
         elif folders:
-            splits = {split: self._annotated(folder, split) for split, folder in folders.items()}
+            splits = {split: self._annotated(folder, split) for split, folder in folders.items()}  # type: ignore[misc]
         elif yolo_file(source):
             position = lambda name: self.CLASSES.index(name) if name in self.CLASSES else None
-            faces = yolo_faces(source, position, self.notes)
+            faces = yolo_faces(source, position, self.notes)  # type: ignore[assignment]
             return {split: InOrder(partial(cut, side=side), rows) for split, rows in faces.items()}
         else:
             filed = class_images(source, self.notes)
@@ -110,7 +110,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
         return official or yolo_file(folder) is not None or has_class_folders(folder, AFFECTNET_CODES)
 
     def _filed(self, split: str, images: list[Filed]) -> list[Record]:
-        left_out = Counter()
+        left_out: Counter[str] = Counter()
         records = [Record(image.key, image.path, label) for image, label in positions(images, self.CLASSES, left_out)]
         self._note(split, left_out)
         return records
@@ -120,7 +120,8 @@ class AffectNet(FaceBuilder, skip_registration=True):
         root = first_dir(source / "Manually_Annotated_Images", tree / "Manually_Annotated_Images", tree)
         if root is None:
             raise self.missing(f"no Manually_Annotated_Images in {source}")
-        faces, left_out = [], Counter()
+        faces: list[Face] = []
+        left_out: Counter[str] = Counter()
         for row_place, row in csv_rows(table, COLUMNS, header=COLUMNS):
             place = f"{self.name}: {row_place}"
             label = self.label(row["expression"], place, left_out)
@@ -147,7 +148,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
         return self._annotated_records(folder, split, stems)
 
     def _annotated_records(self, folder: Path, split: str, stems: list[str]) -> Iterator[Record]:
-        left_out = Counter()
+        left_out: Counter[str] = Counter()
         for stem in stems:
             place = f"{self.name}: {folder.name}/annotations/{stem}"
             values = {kind: _scalar(folder / "annotations" / f"{stem}_{kind}.npy") for kind in ("exp", "val", "aro")}

@@ -72,14 +72,14 @@ def yolo_faces(root: Path, position: Callable[[str], int | None], notes: dict[st
 
     position: class name -> its label, None to leave it out.
     """
-    names = _names(yolo_file(root))
+    names = _names(yolo_file(root))  # type: ignore[arg-type]
     splits = {split: (folder / "images", folder / "labels") for split, folder in split_folders(root).items()}
     if (root / "images").is_dir():
         folders = split_folders(root / "images").items()
         splits = {split: (folder, root / "labels" / folder.name) for split, folder in folders}
     found = {}
     for split, (images, labels) in splits.items():
-        left_out = Counter()
+        left_out: Counter[str] = Counter()
         found[split] = list(_boxes(images, labels, names, position, left_out))
         if left_out:
             notes[f"{split} left out"] = dict(sorted(left_out.items()))
@@ -113,7 +113,7 @@ def _boxes(
                 left_out[name] += 1
                 continue
             box = tuple(number(word, "the box", 0, 1, place) for word in words[1:])
-            yield Boxed(path.name if row == 1 else f"{path.name}#{row}", path, box, label)
+            yield Boxed(path.name if row == 1 else f"{path.name}#{row}", path, box, label)  # type: ignore[arg-type]
 
 
 def _names(path: Path) -> list[str]:
@@ -125,4 +125,4 @@ def _names(path: Path) -> list[str]:
         raise UserError(f"affectnet: {path} has no names of classes ({one_line(error)}); fetch it again") from error
     if unknown := [name for name in names if canonical(str(name)) is None]:
         raise UserError(f"affectnet: {path}: {shorten(list(map(str, unknown)))} is no expression")
-    return [canonical(str(name)) for name in names]
+    return [canonical(str(name)) for name in names]  # type: ignore[misc]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -46,7 +46,7 @@ class Record:
     subject: str = ""
     valence: float = float("nan")
     arousal: float = float("nan")
-    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
+    extras: Mapping[str, np.ndarray | np.generic] = field(default_factory=dict)
 
 
 SHAPE, DIGEST, PIXELS = "shape", "digest", "pixels"
@@ -100,7 +100,7 @@ class SplitIndex:
             "height": [low[0], high[0]],
             "width": [low[1], high[1]],
             "channels": np.unique(shapes[:, 2]).tolist(),
-            "sha256": hashlib.sha256(self._whole(DIGEST)).hexdigest(),
+            "sha256": hashlib.sha256(self._whole(DIGEST).tobytes()).hexdigest(),
         }
 
     def pixels(self) -> np.ndarray:
@@ -136,7 +136,7 @@ class RecordValidator:
             value = record.extras[name] if name in record.extras else getattr(record, name)
             example[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
         digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
-        digest.update(np.ascontiguousarray(pixels))
+        digest.update(pixels.tobytes())
         seen = {DIGEST: digest.digest(), PIXELS: pixel_digest(pixels)}
         hashes = {name: np.frombuffer(value, np.uint8) for name, value in seen.items()}
         return example, {SHAPE: np.array(pixels.shape, np.int32)} | hashes
@@ -156,7 +156,7 @@ class LocalInfo(tfds.core.DatasetInfo):
         """Do nothing, where TFDS looks for the data set in its cloud bucket and leaves a temporary folder behind."""
 
 
-class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """A data set of faces: its layout on disk -> checked records in ArrayRecord.
 
     A subclass declares the attributes below and implements `read`. An attribute that depends on an option or on the
@@ -175,6 +175,10 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       NEEDS_SOURCE: False when the pictures are made, not read.
     """
 
+    if TYPE_CHECKING:  # which TFDS takes out of sight of a type checker
+
+        def __init_subclass__(cls, *, skip_registration: bool = False) -> None: ...
+
     VERSION = tfds.core.Version(FORMAT_VERSION)
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See HOW_TO_GET of the builder."
     # TFDS looks beside the builder's file for checksums of downloads. There are none, and with etils >= 1.15 the search
@@ -192,7 +196,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     NEEDS_SOURCE: ClassVar[bool] = True
 
     def __init__(self, *, source: Path | None = None, options: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
-        self.source = source
+        self.source: Path = source  # type: ignore[assignment]  # None only where NEEDS_SOURCE is False
         self.options = self.all_options(options or {})
         self.notes: dict[str, Any] = {}  # what `read` wants said in facts.json: rows left out, missing parts
         self.ledgers: dict[str, SplitIndex] = {}
@@ -227,7 +231,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return [source] if source.is_file() else files_below(source)
 
     @abc.abstractmethod
-    def read(self, source: Path) -> dict[str, Iterable[Record]]:
+    def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
         """The official splits ("train", "validation", "test", or "all"), each in its official order.
 
         Only splits that exist are keys. `source` is the file or folder that the user named (None if not NEEDS_SOURCE).

@@ -7,7 +7,7 @@ official split: hold people out. The table doesn't say who is shown, and its Usa
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -57,7 +57,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
     def _root(self) -> Path:
         return locate(self, self.source, "neither cohn-kanade-images/ nor class folders nor a table of pixels")
 
-    def read(self, source: Path) -> dict[str, Iterable[Record]]:
+    def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
         """All pictures by person and sequence in the one split "all"; of copies that have splits, those."""
         images, table = _folder(self._root, *IMAGES), pixel_table(self._root)
         if images is None:
@@ -80,7 +80,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
             split = SPLIT_OF_USAGE.get(values["Usage"], values["Usage"])
             if split not in (*SPLIT_OF_USAGE.values(), "all"):
                 raise UserError(f"{where}: Usage is {split!r}, not one of {', '.join(SPLIT_OF_USAGE)}")
-            splits.setdefault(split, []).append(Record(f"row{row}", parse_pixels(values["pixels"], where), label))
+            splits.setdefault(split, []).append(Record(f"row{row}", parse_pixels(values["pixels"], where), label))  # type: ignore[arg-type]
         if not splits:
             raise self.missing(f"{table} has no rows below the header")
         self.notes["people"] = "not in this table: its splits share people, and figures measured on them are too good"
@@ -107,12 +107,12 @@ class CkPlus(FaceBuilder, skip_registration=True):
             if self.options["neutral"] and len(frames) > last:
                 yield self._record(frames[0], WITH_CONTEMPT.index("neutral"), subject, landmarks)
             for frame in frames[-last:]:
-                yield self._record(frame, label, subject, landmarks)
+                yield self._record(frame, label, subject, landmarks)  # type: ignore[arg-type]
 
     def _record(self, frame: Path, label: int, subject: str, landmarks: Path | None) -> Record:
         image = frame
         if landmarks is not None:
-            image = _cut(frame, landmarks / "/".join(frame.parts[-3:-1]) / f"{frame.stem}_landmarks.txt", self.name)
+            image = _cut(frame, landmarks / "/".join(frame.parts[-3:-1]) / f"{frame.stem}_landmarks.txt", self.name)  # type: ignore[assignment]
         return Record("/".join(frame.parts[-3:]), image, label, subject=subject)
 
     def _class_folders(self) -> dict[str, list[Record]]:

@@ -73,7 +73,7 @@ class Fer2013(FaceBuilder, skip_registration=True):
         return self._with_votes(table, splits) if self.options["votes"] else splits
 
     def _split_tables(self, source: Path) -> dict[str, list[Record]]:
-        splits = {}
+        splits: dict[str, list[Record]] = {}
         for split, name in SPLIT_TABLES.items():
             if "emotion" in header_of(source / name, ("emotion", "pixels")):
                 splits |= read_csv(source / name, USAGE_OF_SPLIT[split])

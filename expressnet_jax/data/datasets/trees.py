@@ -43,13 +43,15 @@ def class_tree(root: Path, notes: dict[str, Any] | None = None) -> Tree:
     if splits and (others := {folder.name for folder in _folders(root)} - {path.name for path in splits.values()}):
         raise UserError(f"{root}: {min(others)}/ is next to {min(splits)}/ but is no split; move it away")
     found = find_media(root).only("image")
-    tree = {split: {child.name: [] for child in _folders(path)} for split, path in (splits or {"all": root}).items()}
+    tree: dict[str, dict[str, list[Path]]] = {
+        split: {child.name: [] for child in _folders(path)} for split, path in (splits or {"all": root}).items()
+    }
     outside = {}
     for path, _ in found.files:
         *folders, _ = path.relative_to(root).parts
         word = folders[len(splits) > 0 :][:1]
         if word:
-            tree[split_of(folders[0]) if splits else "all"][word[0]].append(path)
+            tree[split_of(folders[0]) if splits else "all"][word[0]].append(path)  # type: ignore[index]
         else:
             outside[path] = "an image in no class folder"
     left_out = dict(sorted((found.left_out | outside).items()))

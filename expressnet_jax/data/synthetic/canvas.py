@@ -62,7 +62,7 @@ class Canvas:
             return
         corners = np.concatenate([shape.reshape(-1) for *_, shapes in self._queue for shape in shapes])
         placed = (corners * self._turn + self._shift).astype(np.complex64, copy=False).view(np.float32)
-        placed = np.rint(placed).astype(np.int32).reshape(-1, 2)
+        placed = np.rint(placed).astype(np.int32).reshape(-1, 2)  # type: ignore[assignment]
         start = 0
         for colour, thickness, shapes in self._queue:
             polygons = []

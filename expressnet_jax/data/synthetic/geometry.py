@@ -106,7 +106,7 @@ def _variation() -> np.ndarray:
     """float[T,P,3]: what one standard deviation of each trait does."""
     basis = np.zeros((len(TRAITS), len(POINTS), 3))
     for trait, moves in enumerate(TRAITS.values()):
-        for names, centre, stretch, shift in moves:
+        for names, centre, stretch, shift in moves:  # type: ignore[attr-defined]
             for name in names:
                 for suffix, sign in (("", 1),) if name in _MIDDLE else ((".l", -1), (".r", 1)):
                     i = INDEX[name + suffix]
@@ -128,7 +128,7 @@ def neutral(traits: np.ndarray) -> np.ndarray:
 def _pairs(*names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """Point indices of upper and lower partners on both sides."""
     both = [(f"{a}.{s}", f"{b}.{s}") if f"{a}.l" in INDEX else (a, b) for a, b in names for s in "lr"]
-    return tuple(np.array([INDEX[pair[k]] for pair in both]) for k in (0, 1))
+    return tuple(np.array([INDEX[pair[k]] for pair in both]) for k in (0, 1))  # type: ignore[return-value]
 
 
 _LIDS = _pairs(("lid_up1", "lid_lo1"), ("lid_up2", "lid_lo2"))
@@ -195,10 +195,10 @@ def _curves() -> tuple[np.ndarray, np.ndarray, dict[str, tuple[slice, tuple[int,
     for name, (middle, points, samples) in ACROSS.items():
         path = [*(f"{point}.l" for point in reversed(points)), middle, *(f"{point}.r" for point in points)]
         splines.append(_spline(path, samples))
-        where[name] = (slice(start, start + samples), (samples,))
+        where[name] = (slice(start, start + samples), (samples,))  # type: ignore[assignment]
         start += samples
     needed, weights = zip(*splines, strict=True)
-    return np.concatenate(needed, axis=1), np.concatenate(weights, axis=1).astype(np.complex64), where
+    return np.concatenate(needed, axis=1), np.concatenate(weights, axis=1).astype(np.complex64), where  # type: ignore[return-value]
 
 
 _NEEDED, _WEIGHTS, _WHERE = _curves()

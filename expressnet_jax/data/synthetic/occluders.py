@@ -101,4 +101,4 @@ def _hand(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
     for finger in fingers:
         fills.append((skin * 0.97, finger))
         edges.append((skin * 0.55, 0.02, finger[2:-2]))
-    return Cover(fills, edges, hides=True)
+    return Cover(fills, edges, hides=True)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Who is in the picture: everything about a face that stays when its expression, pose and light change."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ class Person:
 
     def in_gray(self) -> "Person":
         """The same person with every colour as one number, its brightness: mixing those is far cheaper."""
-        gray = {name: luma(getattr(self, name)) for name in ("skin", "lips", "hair", "iris", "cloth")}
+        gray: dict[str, Any] = {name: luma(getattr(self, name)) for name in ("skin", "lips", "hair", "iris", "cloth")}
         return replace(self, **gray)
 
     def curl(self, path: np.ndarray) -> np.ndarray:
@@ -135,5 +136,5 @@ def _draw_traits(rng: np.random.Generator, feminine: float) -> np.ndarray:
 def _draw_hair_colour(rng: np.random.Generator, tone: float, age: float) -> np.ndarray:
     dark = 3 if tone > 0.5 else len(HAIR_COLOURS)
     colour = HAIR_COLOURS[int(rng.integers(dark))] * rng.uniform(0.85, 1.15)
-    gray = min(1.0, max(0.0, age - 0.55) * 2.6 * rng.random())
+    gray: dict[str, Any] = min(1.0, max(0.0, age - 0.55) * 2.6 * rng.random())  # type: ignore[assignment]
     return np.clip(colour + gray * (GRAY_HAIR - colour), 12, 235).astype(np.float32)

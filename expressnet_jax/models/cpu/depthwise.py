@@ -4,7 +4,7 @@ Shapes: B batch, H height, W width, C channels, k kernel, s stride.
 """
 
 from collections.abc import Iterator
-from functools import partial
+from functools import partial, reduce
 from itertools import product
 
 import jax
@@ -25,7 +25,8 @@ def shifted_conv(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def _sum_of_places(stride: int, x: Array, kernel: Array) -> Array:
-    return sum(place * kernel[i, j, 0] for (i, j), place in _places(x, kernel.shape[0], stride))
+    terms = (place * kernel[i, j, 0] for (i, j), place in _places(x, kernel.shape[0], stride))
+    return reduce(jnp.add, terms)
 
 
 def _places(x: Array, k: int, stride: int) -> Iterator[tuple[tuple[int, int], Array]]:

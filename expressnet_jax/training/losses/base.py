@@ -79,7 +79,9 @@ def total_loss(
     The metrics of the first loss keep their names; those of the others are NAME/METRIC. Where there are several, each
     one's value is a metric, too.
     """
-    total, metrics, states = jnp.zeros(()), {}, {}
+    total = jnp.zeros(())
+    metrics: Metrics = {}
+    states: dict[str, Any] = {}
     for i, (name, loss) in enumerate(losses.items()):
         found = loss.apply(outputs, batch, params, state.get(name, {}))
         term = found.value if loss.weight == 1 else loss.weight * found.value

@@ -112,14 +112,14 @@ def _centered(context: LossContext, distance: Distance, update: Distance) -> Los
         centers = update(jax.lax.stop_gradient(features), targets, state["centers"])
         return LossOutput(value, {"distance": value}, {"centers": centers})
 
-    shape = (len(context.counts), context.features)
+    shape = (len(context.counts), context.features)  # type: ignore[arg-type]
     return Loss(apply, lambda: {"centers": jnp.zeros(shape)})
 
 
 def kernel_l2(params: Any) -> Array:
     """Return half the squared norm of all kernels, those of the heads among them, float32[]; biases, scales and other
     parameters of one dimension are free, as they are of weight decay."""
-    return sum(jnp.square(leaf.astype(jnp.float32)).sum() for leaf in jax.tree.leaves(params) if leaf.ndim > 1) / 2
+    return sum(jnp.square(leaf.astype(jnp.float32)).sum() for leaf in jax.tree.leaves(params) if leaf.ndim > 1) / 2  # type: ignore[return-value]
 
 
 def kernel_l2_loss(context: LossContext) -> Loss:

@@ -123,7 +123,10 @@ def make_loss_fn(
     largest p_k / prior_k^tau. Towards 1 / K the rarest class would win wherever the network is unsure. `arcface` and
     `cosface` take cosines for logits and are cross-entropy of `scale` times what the margin leaves of them.
     """
-    losses = {"cross_entropy": cross_entropy, "focal": partial(focal, gamma=focal_gamma)}
+    losses: dict[str, Callable[..., Array]] = {
+        "cross_entropy": cross_entropy,
+        "focal": partial(focal, gamma=focal_gamma),
+    }
     losses |= dict.fromkeys(MARGINS, cross_entropy)
     towards = softmax(weighting.logit_shift)
 
@@ -157,7 +160,7 @@ def classification_loss(
         focal_gamma=focal_gamma,
         margin=margin,
         scale=scale,
-        weighting=weight_classes(class_weighting, context.counts, beta=effective_beta, tau=logit_adjustment),
+        weighting=weight_classes(class_weighting, context.counts, beta=effective_beta, tau=logit_adjustment),  # type: ignore[arg-type]
         partial_labels=context.partial,
     )
 

@@ -1,0 +1,39 @@
+"""The tiers of the tests, by file, and what was skipped because a package is not installed."""
+
+import re
+from collections import Counter
+
+# Seconds of one core that a file takes decide: what is not named here is fast, and all of that takes a minute or two.
+PROCESS = {
+    *("cli", "cluster", "compile_cache", "cpu", "faults", "launch", "loop", "machine", "main", "page"),
+    *("predict_command", "predict_inputs", "prepare", "privacy", "process", "run_folder", "store"),
+    *("video_commands", "web_server"),
+}
+BROWSER = {"page_in_chromium"}
+SLOW = {
+    *("ablation", "accelerators", "adaptation_job", "adaptation_losses", "adaptation_task", "attention", "baselines"),
+    *("bench", "blocks", "centers", "configs", "contributing", "convolution", "csam_vgg", "dann", "data_identity"),
+    *("depthwise", "export", "finetune", "freezing", "ghost", "ghost_resnet", "golden", "high_order", "identity"),
+    *("load_checkpoint", "models", "multitask", "networks", "setup", "step", "temporal", "transfer", "vgg", "zoo"),
+}
+ALIASES = {"PyTorch": "torch", "Apache Beam": "beam", "apache_beam": "beam"}
+MISSING = re.compile(
+    r"could not import '(\w+)|^(?:Skipped: )?(?:(.+?) is not installed|no (\w+)(?: on this machine|:))"
+)
+
+
+def tier_of(stem: str) -> str:
+    """Return the marker of a file test_NAME.py, given its stem."""
+    name = stem.removeprefix("test_")
+    tables = {"process": PROCESS, "browser": BROWSER, "slow": SLOW}
+    return next((tier for tier, names in tables.items() if name in names), "fast")
+
+
+def skipped_line(reasons: list[str]) -> str:
+    """Return how many tests were skipped because of which missing package or program; empty where there were none."""
+    missing = Counter()
+    for match in filter(None, map(MISSING.search, reasons)):
+        name = next(filter(None, match.groups()))
+        missing[ALIASES.get(name, name)] += 1
+    found = ", ".join(f"{name} {count}" for name, count in missing.most_common())
+    return f"skipped for want of {found}" if found else ""
