@@ -11,7 +11,8 @@ import pytest
 
 from expressnet_jax.config import augment_faces, check_values, default, flatten
 from expressnet_jax.data.datasets import DATASETS
-from expressnet_jax.data.fields import Field
+from expressnet_jax.data.datasets.synthetic import columns
+from expressnet_jax.data.fields import Field, target_fields
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
 from expressnet_jax.main import TASKS
@@ -69,6 +70,13 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     assert plan.total == round(config.train.epochs * 4) and plan.evaluate_every >= 1 and plan.save_every >= 1
     main = main_target(config)
     fields = {main: Field("class", (len(split.classes),), split.classes)}
+    if config.data.name == "synthetic":
+        known = {
+            name: np.zeros((1, *shape))
+            for name, (shape, dtype) in columns(config.data.frames).items()
+            if dtype is not str
+        }
+        fields = target_fields(split.classes, known)
     model = make_model(config, make_heads(config, learned_fields(config, fields)))
     program = make_program(config, model, fields, split, plan)
     shape = image_shape(config)
@@ -76,13 +84,15 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
         lambda: init_state(program.init_fn, program.optimizer, make_mesh(), ema=config.optimizer.ema > 0)
     )
     batch = {
-        "image": jax.ShapeDtypeStruct((1, config.train.batch_size, *shape), np.uint8),
+        "clip" if config.data.frames else "image": jax.ShapeDtypeStruct((1, config.train.batch_size, *shape), np.uint8),
         "index": jax.ShapeDtypeStruct((1, config.train.batch_size), np.int32),
     }
     votes = config.losses[main].soft_targets == "votes"
     batch[main] = (
         jax.ShapeDtypeStruct((1, config.train.batch_size, len(BASIC)), np.float32) if votes else batch["index"]
     )
+    for name, field in fields.items():
+        batch.setdefault(name, jax.ShapeDtypeStruct((1, config.train.batch_size, *field.shape), np.float32))
     for _, phase in program.phases:
         after, metrics = jax.eval_shape(make_multi_step(phase), state, None, batch)
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
