@@ -1,6 +1,7 @@
 """Results reach the disk whole or not at all."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import numpy as np
 
 from expressnet_jax.errors import UserError
 
+LONGEST_NAME = 255  # bytes of a file name, in every file system of use
 _FLAT_LIST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")
 
 
@@ -21,7 +23,7 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
       UserError: if the folder can't be made or written, or the disk is full; an older file at `path` stays as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(content)
@@ -34,6 +36,14 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return path
+
+
+def _temporary(path: Path) -> Path:
+    """A hidden name beside `path`, shortened where the system would find it too long with what is added."""
+    name = f".{path.name}.{os.getpid()}.tmp"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"
+    return path.with_name(name)
 
 
 def write_json(path: Path | str, content: dict[str, Any]) -> Path:

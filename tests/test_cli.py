@@ -85,7 +85,7 @@ def test_prepare_audit_show(call, tmp_path):
 def test_wrong_data(call, tmp_path):
     refused(call("prepare", "fer2031", "--source", tmp_path), "no data set 'fer2031'", "fer2013, ferplus")
     refused(call("prepare", "fer2013"), "fer2013: no source given")
-    refused(call("prepare", "folder", "--source", tmp_path / "none"), "none does not exist")
+    refused(call("prepare", "folder", "--source", tmp_path / "none"), "none: no such file or folder")
     refused(call("prepare", "folder", "--source", tmp_path), "folder")
     refused(call("prepare", "folder", "--source", tmp_path, "--option", "size"), "--option: 'size': write KEY=VALUE")
     for command in (("audit", "fer2013"), ("show", "fer2013", "--output", tmp_path / "a.png")):

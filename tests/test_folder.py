@@ -281,3 +281,8 @@ def test_trees_that_make_no_sense_are_refused(tmp_path):
         prepare("folder", tree(tree(tmp_path / "mixed", ("train",)), classes=("sad",)), tmp_path / "data")
     with pytest.raises(UserError, match="one class, happiness"):
         prepare("folder", tree(tmp_path / "one", classes=("happy", "Happy")), tmp_path / "data")
+    page = tmp_path / "one" / "sad" / "0.jpg"
+    page.parent.mkdir()
+    page.write_bytes(b"<html>404</html>")
+    with pytest.raises(UserError, match=r"one class, happiness; .*; left out: sad/0\.jpg \(a web page\)"):
+        prepare("folder", tmp_path / "one", tmp_path / "data")

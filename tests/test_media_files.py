@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from expressnet_jax.data.media_files import find_media, is_litter, media_kind
+from expressnet_jax.data.media_files import find_media, is_litter, media_kind, missing
 from expressnet_jax.data.media_types import identify
 from expressnet_jax.errors import printable
 
@@ -128,6 +128,7 @@ def test_content_decides(content, kind, name):
         *(".thumbnails/a.jpg", ".Spotlight-V100/x", "@eaDir/a.jpg/SYNOFILE_THUMB_M.jpg", "#recycle/a.jpg"),
         *("__MACOSX/happy/a.jpg", "Thumbs.db", "thumbs.DB", "ehthumbs.db", "Desktop.ini", "$RECYCLE.BIN/a.jpg"),
         *("System Volume Information/x", "lost+found/a.jpg", "a.jpg.part", "a.jpg.crdownload", "a.tmp", "a.jpg~"),
+        *("a.jpg.filepart", "a.jpg.!qB", "a.jpg.bc!", "_gsdata_/a.jpg"),
     ],
 )
 def test_litter_at_any_depth(tmp_path, name):
@@ -238,3 +239,18 @@ def test_names_in_another_encoding_are_found_and_printed(tmp_path):
 def test_no_image_library_is_needed():
     code = "import sys, expressnet_jax.data.media_files; print(*{'jax', 'cv2', 'PIL', 'numpy'} & set(sys.modules))"
     assert not subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_images_that_follow_one_another_are_a_video_by_their_suffix_alone(tmp_path):
+    for name in ("a.mjpeg", "b.MJPG", "c.jpg"):
+        (tmp_path / name).write_bytes(saved("JPEG") * 3)
+    assert [file.kind for file in find_media(tmp_path).files] == ["video", "video", "image"]
+    assert media_kind(tmp_path / "a.mjpeg") == "video"
+
+
+def test_what_is_not_there_is_called_what_it_is(tmp_path):
+    (tmp_path / "link.jpg").symlink_to("nothing")
+    assert missing(tmp_path / "link.jpg") == "a broken link"
+    for address in ("http://example.org/a.jpg", "S3://bucket/a.jpg", Path("https://example.org/a.jpg")):
+        assert missing(address).startswith("an address, not a file; nothing is fetched")
+    assert {missing(name) for name in ("a.jpg", "C:/a.jpg", "/a:/b.jpg")} == {"no such file"}

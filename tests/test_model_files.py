@@ -37,7 +37,9 @@ def test_the_export_command_names_a_checkpoint(run):
 
 
 def test_a_folder_is_called_a_folder(tmp_path):
-    assert not_a_model(tmp_path).startswith("a folder, not an ONNX file; give")
+    assert not_a_model(tmp_path).startswith("a folder, not an ONNX file; give a file that")
+    (tmp_path / "model.onnx").touch()  # as in the output of a fine-tuning
+    assert not_a_model(tmp_path) == f"a folder, not an ONNX file; give {tmp_path / 'model.onnx'}"
 
 
 @pytest.mark.parametrize(

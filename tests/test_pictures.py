@@ -189,7 +189,7 @@ def test_other_objects_are_refused(source):
 @pytest.mark.parametrize("name", ["missing.jpg", "", "a\0b.jpg", "x" * 5000, "https://example.org/face.jpg"])
 def test_files_that_are_not_there_are_named(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="can't be read") as caught:
+    with pytest.raises(UserError, match=r"can't be read|no such file|an address, not a file") as caught:
         read_picture(name)
     assert printable(name) in str(caught.value)
 

@@ -240,3 +240,29 @@ def main_status(predict, words, message):
     status, lines, errors = predict(*words)
     assert lines == [] and message in errors[-1] and errors[-1].startswith("error: ")
     return status
+
+
+@pytest.mark.parametrize("word", ["http://example.org/a.jpg", "rtsp://camera/1", "https://example.org/a.mp4"])
+def test_an_address_is_not_fetched_and_that_is_said(predict, word):
+    said = f"error: {word}: an address, not a file; nothing is fetched, so download it first and give the file"
+    status, lines, errors = predict(word, "media/same.png")
+    assert status == 2 and errors == [said] and lines[0] == "media/same.png: 1 face"
+    assert predict(word) == (2, [], [said])
+
+
+def test_an_empty_name_is_not_the_folder_one_stands_in(predict):
+    status, lines, (error,) = predict("")
+    assert status == 2 and not lines and error.startswith("error: INPUT is empty")
+
+
+def test_a_device_which_may_never_end_is_not_stored(predict):
+    status, lines, (error,) = predict("/dev/null")
+    assert status == 2 and not lines and error.startswith("error: /dev/null: a device, not a file")
+
+
+def test_the_longest_name_is_saved_too(predict, here):
+    name = "x" * 251 + ".png"
+    Path("media/same.png").rename(name)
+    Path("out").mkdir()
+    assert predict(name, "--save", "out")[0] == 0
+    assert [path.name for path in Path("out").iterdir()] == [name]

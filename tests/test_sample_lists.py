@@ -250,3 +250,18 @@ def test_a_hundred_thousand_rows_take_few_looks_at_the_disk(tmp_path, monkeypatc
     monkeypatch.setattr(os, "listdir", lambda path: looks.append(path) or listed(path))
     files = ListedFiles(tmp_path, names)
     assert all(np.array([files.path(name).name == name[-5:] for name in names])) and len(looks) < 10
+
+
+@pytest.mark.parametrize("word", ["NaN", "nan", "<NA>", "N/A", "null"])
+def test_an_empty_label_is_none_however_a_tool_writes_it(word, tmp_path):
+    with pytest.raises(UserError, match=r"list\.csv row 4: the label is empty; fill it in or remove the row"):
+        prepare_list(tmp_path, ("path", "label"), [*rows_of_two(), ("happiness/1.png", word)])
+
+
+def test_a_folder_in_a_list_is_one_bad_image(tmp_path):
+    with pytest.raises(UserError, match=r"folder: happiness: can't be read \(Is a directory\), or leave it out"):
+        prepare_list(tmp_path, ("path", "label"), [*rows_of_two(), ("happiness", "happiness")])
+
+
+def rows_of_two():
+    return [("happiness/0.png", "happiness"), ("sadness/0.png", "sadness")]

@@ -3,6 +3,7 @@
 import io
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -159,3 +160,10 @@ def test_several_lists_are_not_chosen_between(tmp_path):
 
 def test_every_data_set_says_what_it_reads():
     assert list(SOURCES) == list(DATASETS)
+
+
+def test_an_address_and_a_device_are_called_so(tmp_path):
+    with pytest.raises(UserError, match="an address, not a file; nothing is fetched"):
+        prepare("folder", Path("https://example.org/faces.zip"), tmp_path)
+    with pytest.raises(UserError, match="folder: /dev/null is a pipe or a device, not a file"):
+        prepare("folder", Path("/dev/null"), tmp_path)

@@ -1,6 +1,7 @@
 """Find the images, videos and sound files below a folder: one rule for litter, and content instead of suffixes."""
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -8,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
-from expressnet_jax.data.media_types import HEAD_BYTES, identify
+from expressnet_jax.data.media_types import HEAD_BYTES, MediaType, identify
 from expressnet_jax.errors import printable
 
 # What operating systems, storage boxes, browsers and programs leave in folders; names are compared in lower case.
@@ -18,11 +19,16 @@ LITTER = frozenset(
         *("$recycle.bin", "recycler", "system volume information"),
         *("__macosx", "icon\r", "network trash folder", "temporary items"),  # macOS
         *("@eadir", "#recycle", "#snapshot", "@tmp", "@recycle", "@recently-snapshot", "@__thumb"),  # Synology, QNAP
-        *("lost+found", "__pycache__", "picasa.ini", "zbthumbnail.info", "pspbrwse.jbf"),
+        *("lost+found", "__pycache__", "picasa.ini", "zbthumbnail.info", "pspbrwse.jbf", "_gsdata_", "found.000"),
     ]
 )
 LITTER_BEGINNINGS = (".", "~$", "synofile_thumb_", "syno@.", ".trash-")  # a leading dot: hidden
-LITTER_ENDINGS = ("~", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".opdownload", ".download", ".!ut")
+LITTER_ENDINGS = (  # unfinished: of editors, browsers, and programs that copy or share files
+    *("~", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".opdownload", ".download"),
+    *(".filepart", ".dpartial", ".!ut", ".!qb", ".!bt", ".!sync", ".bc!"),
+)
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.I)  # two letters at least: one is a drive of Windows
+RAW_VIDEO_SUFFIXES = (".mjpeg", ".mjpg")
 
 
 class MediaFile(NamedTuple):
@@ -83,7 +89,25 @@ def media_kind(source: str | PathLike | bytes) -> str:
     Raises:
       OSError: the file can't be read.
     """
-    return identify(source if isinstance(source, bytes) else read_head(source)).kind
+    return (identify(source) if isinstance(source, bytes) else identify_file(Path(source))).kind
+
+
+def identify_file(path: Path) -> MediaType:
+    """Return the type of a file by its content; the suffix tells images that follow one another from a single one.
+
+    Raises:
+      OSError: it can't be read.
+    """
+    found = identify(read_head(path))
+    is_stream = found.name == "JPEG" and path.suffix.lower() in RAW_VIDEO_SUFFIXES
+    return MediaType("video", "Motion JPEG") if is_stream else found
+
+
+def missing(path: str | PathLike, otherwise: str = "no such file") -> str:
+    """Return what a path is that leads to nothing: an address, a broken link, or what `otherwise` says."""
+    if ADDRESS.match(os.fspath(path)):
+        return "an address, not a file; nothing is fetched, so download it first and give the file"
+    return "a broken link" if os.path.islink(path) else otherwise
 
 
 def read_head(path: str | PathLike) -> bytes:
@@ -120,7 +144,7 @@ def _look(path: Path) -> tuple[str, str | None]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait until somebody writes
             return "", "not a file"
-        found = identify(read_head(path))
+        found = identify_file(path)
     except (OSError, ValueError) as error:
         return "", _unreadable(path, error)
     return (found.kind, None) if found.kind in KIND_NAMES else ("", found.name)

@@ -22,8 +22,10 @@ from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Record, SplitIndex
 from expressnet_jax.data.datasets.locate import refuse_wrong_file
 from expressnet_jax.data.fingerprint import content_identity, source_fingerprint
+from expressnet_jax.data.media_files import missing
 from expressnet_jax.data.prepared import Prepared, Split, stored_split
 from expressnet_jax.data.readers import only_one
+from expressnet_jax.data.remarks import named_left_out
 from expressnet_jax.data.store import Origin, default_data_dir, load
 from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError, one_line
@@ -112,7 +114,9 @@ def _checked_class(dataset: str, source: Path | None) -> type[FaceBuilder]:
     if cls.NEEDS_SOURCE and source is None:
         raise UserError(f"{dataset}: no source given. {cls.HOW_TO_GET}")
     if source is not None and not source.exists():
-        raise UserError(f"{dataset}: {source} does not exist. {cls.HOW_TO_GET}")
+        raise UserError(f"{dataset}: {source}: {missing(source, 'no such file or folder')}. {cls.HOW_TO_GET}")
+    if source is not None and not (source.is_file() or source.is_dir()):
+        raise UserError(f"{dataset}: {source} is a pipe or a device, not a file. {cls.HOW_TO_GET}")
     if source is not None and source.is_file():
         refuse_wrong_file(dataset, source, cls.FILES, cls.HOW_TO_GET)
     return cls
@@ -189,7 +193,10 @@ def _write_split(
         store_part()
     writer.close_splits([stored_split(split)])
     if not ledger.parts and not builder.refused:
-        raise UserError(f"{builder.name}: the split {split} holds no images that can be used; check the source")
+        left_out = named_left_out(builder.notes)
+        raise UserError(
+            f"{builder.name}: the split {split} holds no images that can be used; check the source{left_out}"
+        )
 
 
 def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
@@ -227,7 +234,8 @@ def _write_facts(builder: FaceBuilder, dataset: str, source: Path | None) -> str
     columns = {split: ledger.columns() for split, ledger in builder.ledgers.items()}
     found = {builder.CLASSES[label] for split in columns.values() for label in np.unique(split["label"])}
     if len(found) < 2:
-        raise UserError(f"{builder.name}: every image is of one class, {found.pop()}; nothing can be learned from it")
+        only = f"every image is of one class, {found.pop()}; nothing can be learned from it"
+        raise UserError(f"{builder.name}: {only}{named_left_out(builder.notes)}")
     facts = {
         "name": builder.name,
         "classes": list(builder.CLASSES),

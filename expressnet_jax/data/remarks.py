@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.data.media_files import Found, describe_left_out
+from expressnet_jax.data.media_files import Found, describe_left_out, name_some
 from expressnet_jax.errors import printable
 
 LEFT_OUT, LITTER, MERGED, KEPT_APART = "left out", "litter", "merged labels", "labels kept apart"  # keys of the notes
@@ -36,6 +36,12 @@ def remarks(name: str, notes: Mapping[str, Any], choose: str = CHOOSE) -> list[s
     told = describe_left_out(left_out, notes.get(LITTER, 0), Path())
     lines += [f"{name}: {told[0]}", *told[1:]] if told else []
     return lines + [f"{name}: {line}" for line in _other_notes(notes)]
+
+
+def named_left_out(notes: Mapping[str, Any]) -> str:
+    """Return "; left out: a.jpg (a web page), ..." for the end of a message that it may be the cause of, or ""."""
+    left_out = {Path(key): reason for key, reason in notes.get(LEFT_OUT, {}).items()}
+    return f"; left out: {name_some(left_out, Path())}" if left_out else ""
 
 
 def _other_notes(notes: Mapping[str, Any]) -> list[str]:

@@ -27,7 +27,7 @@ from expressnet_jax.data.datasets.folder import Sample, class_names, list_sample
 from expressnet_jax.data.datasets.trees import class_tree
 from expressnet_jax.data.decode import encode_png
 from expressnet_jax.data.labels import canonical, shorten
-from expressnet_jax.data.media_files import read_head
+from expressnet_jax.data.media_files import missing, read_head
 from expressnet_jax.data.media_types import identify
 from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.errors import UserError, one_line, printable
@@ -78,7 +78,8 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
     """
     notes = {} if notes is None else notes
     if not source.exists():
-        raise UserError(f"--data {source}: no such folder; give one with a folder of photographs for each class")
+        what = missing(source, "no such folder")
+        raise UserError(f"--data {source}: {what}; give one with a folder of photographs for each class")
     if source.is_file() and (found := identify(read_head(source))).kind != "text":
         remedy = (
             "unpack it and give the folder that comes out" if "archive" in found.name else "give a folder or a list"

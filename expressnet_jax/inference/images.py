@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from expressnet_jax.data.image_io import read_image, to_pixels
+from expressnet_jax.data.media_files import missing
 from expressnet_jax.errors import UserError, one_line, printable
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
@@ -34,6 +35,8 @@ def read_picture(source: Picture, name: str = "") -> np.ndarray:
     name = printable(name or source)
     try:
         encoded = Path(source).read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"{name}: {missing(source)}") from error
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise UserError(f"{name}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     return _decoded(encoded, name)

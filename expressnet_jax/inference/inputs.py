@@ -2,6 +2,8 @@
 
 import contextlib
 import glob
+import os
+import stat
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +11,7 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import NamedTuple
 
-from expressnet_jax.data.media_files import by_reason, describe_left_out, find_media, is_litter, media_kind
+from expressnet_jax.data.media_files import by_reason, describe_left_out, find_media, is_litter, media_kind, missing
 from expressnet_jax.errors import UserError
 
 STANDARD_INPUT = "-"
@@ -72,8 +74,10 @@ def find_inputs(words: Sequence[str], streams: Path) -> Inputs:
     The content of standard input and other pipes is stored in the folder `streams`.
 
     Raises:
-      UserError: nothing there at all, or a pipe that can't be read or stored.
+      UserError: nothing there at all, an empty name, a device, or a pipe that can't be read or stored.
     """
+    if "" in words:  # which would be the folder one stands in
+        raise UserError("INPUT is empty, as from a variable that isn't set; give files, a folder or a pattern")
     inputs = Inputs([], {}, 0, [])
     for word in words:
         inputs = _add(inputs, word, streams)
@@ -90,7 +94,8 @@ def _nothing_there(word: str) -> str:
     if glob.has_magic(word):
         return "no image or video that fits this pattern"
     hint = " such as 'frame*.png', in quotes" if "%" in word else ""
-    return f"no such file; give files, a folder or a pattern{hint}"
+    what = missing(word)
+    return what if ";" in what else f"{what}; give files, a folder or a pattern{hint}"
 
 
 def _guessed(source: Source) -> Source:
@@ -167,9 +172,11 @@ def _stored(word: str, path: Path) -> Source:
     """The content of a pipe as a file: it can be read only once, and its kind is known only then.
 
     Raises:
-      UserError: it can't be read or stored.
+      UserError: it can't be read or stored, or is a device, which may never end.
     """
     shown = "standard input" if word == STANDARD_INPUT else word
+    if word != STANDARD_INPUT and not (stat.S_ISFIFO(mode := os.stat(word).st_mode) or stat.S_ISSOCK(mode)):
+        raise UserError(f"{shown}: a device, not a file; give files, a folder or a pattern, or use expressnet webcam")
     try:
         with path.open("wb") as file, contextlib.ExitStack() as stack:
             stream = sys.stdin.buffer if word == STANDARD_INPUT else stack.enter_context(open(word, "rb"))

@@ -40,7 +40,8 @@ def not_a_model(path: Path) -> str:
         remedy = f"export it first: expressnet export --checkpoint {run} --output model.onnx"
         return f"a training run, not an ONNX file; {remedy}"
     if path.is_dir():
-        return f"a folder, not an ONNX file; {NEEDED}"
+        inside = sorted(path.glob("*.onnx"))
+        return f"a folder, not an ONNX file; {f'give {inside[0]}' if inside else NEEDED}"
     reason = _by_content(path) if path.is_file() else ""
     return f"{reason}, not an ONNX file; {NEEDED}" if reason else ""
 

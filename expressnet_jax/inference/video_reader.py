@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from expressnet_jax.data.media_files import media_kind
+from expressnet_jax.data.media_files import media_kind, missing
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.opencv_files import opencv_name, silence_opencv
 from expressnet_jax.inference.video_container import Container, read_container
@@ -43,7 +43,7 @@ class Video:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        container = _checked(self.path)
+        container = _checked(path)
         silence_opencv()
         with opencv_name(self.path) as name:
             self.capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
@@ -96,19 +96,19 @@ class Video:
         self.capture.release()
 
 
-def _checked(path: Path) -> Container:
+def _checked(path: Path | str) -> Container:
     """The facts of a file that may be a video.
 
     Raises:
       UserError: it can't be read, or is none for a reason that can be named.
     """
-    if path.is_dir():
+    if Path(path).is_dir():
         raise UserError(f"{path}: a folder, not a video")
     try:
         kind = media_kind(path)
-        container = read_container(path)
+        container = read_container(Path(path))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file") from error
+        raise UserError(f"{path}: {missing(path)}") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     if kind == "empty":

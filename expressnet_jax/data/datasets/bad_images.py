@@ -20,6 +20,11 @@ class BadImage(UserError):
         return BadImage, (self.where, self.key, self.reason)
 
 
+def why_bad(error: Exception) -> str:
+    """Return the reason in words: of the operating system without its number and the path, which the key says."""
+    return f"can't be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def refuse(name: str, bad: Sequence[tuple[str, str]]) -> None:
     """Raise one UserError for all pairs of key and reason, if there are any; the first NAMED have a line each."""
     if not bad:

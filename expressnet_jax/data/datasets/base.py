@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets import FORMAT_VERSION
-from expressnet_jax.data.datasets.bad_images import BadImage, refuse
+from expressnet_jax.data.datasets.bad_images import BadImage, refuse, why_bad
 from expressnet_jax.data.decode import validate_and_encode
 from expressnet_jax.data.duplicates import pixel_digest
 from expressnet_jax.data.fingerprint import files_below
@@ -130,7 +130,7 @@ class RecordValidator:
         try:
             encoded, pixels = validate_and_encode(record.image, self.channels, self.size)
         except (UserError, OSError) as error:
-            raise BadImage(f"{self.name}: {record.key}", record.key, str(error)) from error
+            raise BadImage(f"{self.name}: {record.key}", record.key, why_bad(error)) from error
         example = {"image": encoded, "label": int(record.label), "key": record.key}
         for name, (shape, dtype) in self.columns.items():
             value = record.extras[name] if name in record.extras else getattr(record, name)

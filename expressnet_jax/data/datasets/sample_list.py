@@ -48,6 +48,7 @@ class Sample:
     subject: str = ""
 
 
+UNLABELLED = frozenset(["nan", "<na>", "n/a", "#n/a", "null"])  # as tools write an empty field; "none" is a class
 Row = tuple[int, dict[str, str]]  # number of the row, our column name -> text
 
 
@@ -154,10 +155,14 @@ def _json_rows(path: Path) -> Iterator[Row]:
 
 def _require_fields(file: str, rows: Sequence[Row]) -> None:
     for name in EXAMPLES:
-        if empty := [str(line) for line, row in rows if not row[name]]:
+        if empty := [str(line) for line, row in rows if _is_empty(name, row[name])]:
             word = "row" if len(empty) == 1 else f"{len(empty)} rows:"
             remedy = "fill it in or remove the row" + "s" * (len(empty) > 1)
             raise UserError(f"{file} {word} {shorten(empty)}: the {name} is empty; {remedy}")
+
+
+def _is_empty(name: str, text: str) -> bool:
+    return not text or (name == "label" and text.lower() in UNLABELLED)
 
 
 def _split(place: str, row: dict[str, str], otherwise: str) -> str:
