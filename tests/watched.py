@@ -14,7 +14,7 @@ HOOK = """
 import os, sys
 log = os.open(os.environ["WATCHED_LOG"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def note(event, args):
-    if event.startswith("socket.") and event not in ("socket.__new__", "socket.bind"):
+    if event.startswith("socket.") and event not in ("socket.__new__", "socket.bind", "socket.gethostname"):
         os.write(log, f"address {args!r}\\n".encode())
     elif event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and isinstance(args[0], (str, bytes)):
         os.write(log, f"write {os.path.abspath(os.fsdecode(args[0]))}\\n".encode())

@@ -126,6 +126,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             raise UserError(
                 f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)}){way_out}"
             ) from error
+        if len(classes) != (width := next(iter(heads.values())).shape[0]):
+            raise UserError(f"{folder}: its head is of {width} classes, no {name} of {len(classes)} classes{way_out}")
         model = create_model(name, heads, temporal=metadata["model"].get("temporal", "none"), **options)
         target = _model_target(model, shape, averaged)
         try:
