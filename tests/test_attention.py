@@ -309,7 +309,7 @@ def test_every_attention_is_the_same_in_onnx_runtime():
     images = np.random.default_rng(3).uniform(0, bright, (3, 9, 12, 1)).astype(np.float32)
     model = image_classifier(EveryAttention(), 3)
     variables = drawn_weights(model, images.shape, seed=2)
-    checkpoint = Checkpoint(None, 1, model, variables, {"image_shape": [9, 12, 1]})
+    checkpoint = Checkpoint(None, 1, model, variables, {"image_shape": [9, 12, 1], "classes": ["a", "b", "c"]})
     content = convert(checkpoint, {"model": "every", "input": "float32"})
     expected = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x).heads["expression"]))(images)
     assert np.ptp(expected, axis=0).max() > 0.02

@@ -266,7 +266,7 @@ def test_show_writes_a_row_per_clip_with_every_frame_in_order(prepared, tmp_path
 
 
 def test_the_command_shows_clips_and_refuses_what_is_for_still_images(prepared, tmp_path, capsys):
-    command = ["show", "clips", "--data_dir", str(prepared.directory.parents[1]), "--output", str(tmp_path / "p.png")]
+    command = ["show", "clips", "--data_dir", str(prepared.directory.parents[2]), "--output", str(tmp_path / "p.png")]
     assert cli.main(command) == 0 and Image.open(tmp_path / "p.png").width > FRAMES * 128
     for option in ("--augment", "--effects"):
         assert cli.main([*command, option]) == 2

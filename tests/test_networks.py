@@ -160,7 +160,8 @@ def test_alexnets_grid_is_an_adaptive_average(size, cells):
 def test_a_logit_of_the_explainable_cnn_is_the_mean_of_its_class_activation_map():
     model, images = create_model("explainable_cnn", 7, **SMALLER["explainable_cnn"]), 255 * np.abs(noise(2, 40, 40, 1))
     variables = drawn_weights(model, images.shape)
-    logits, sown = jax.jit(partial(model.apply, mutable=["intermediates"]))(variables, images)
+    outputs, sown = jax.jit(partial(model.apply, mutable=["intermediates"]))(variables, images)
+    logits = outputs.heads["expression"]
     (activation,), head = sown["intermediates"]["backbone"]["activation_map"], variables["params"]["head"]
     maps = np.einsum("bhwd,dk->bhwk", activation, head["kernel"])
     assert maps.shape == (2, 10, 10, 7) and maps.std((1, 2)).min() > 0

@@ -106,7 +106,7 @@ def test_the_weights_of_a_still_image_network_fit_and_a_clip_of_one_image_has_it
     still = create_model("expressnet_tiny", 7)
     images = CLIPS[:, 0]
     variables = drawn_weights(still, images.shape)
-    model = PerFrame(create_model("expressnet_tiny", 7).backbone)
+    model = PerFrame(still.encoders["image"]())
     moved = {collection: {"backbone": tree["backbone"]} for collection, tree in variables.items()}
     frozen = np.repeat(images[:, None], 3, axis=1)
     features = jax.jit(lambda v: still.apply(v, images, method="features"))(variables)
