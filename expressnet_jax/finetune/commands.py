@@ -24,7 +24,6 @@ from expressnet_jax.cli_args import key_and_value
 from expressnet_jax.data.labels import LABELS
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.finetune.run_length import EPOCHS, FEWEST_STEPS, MOST_STEPS
-from expressnet_jax.inference.predictor import WEIGHTS
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from expressnet_jax.training.checkpoint_io import Checkpoint
     from expressnet_jax.training.setup import TrainData
 
-SHIPPED = WEIGHTS / "checkpoint"
+SHIPPED = Path(__file__).parents[1] / "inference" / "weights" / "checkpoint"
 DEFAULT_DETECTOR = "centerface"  # as in detector.py, which costs a start of OpenCV
 OURS = ("data.name", "data.dir", "data.source", "export", "init_from", "task")  # keys that --set can't change
 
