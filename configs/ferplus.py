@@ -3,8 +3,8 @@
     expressnet prepare ferplus --source FOLDER      # the folder with fer2013.csv and fer2013new.csv
     python -m expressnet_jax.main --config configs/ferplus.py --workdir runs/ferplus
 
-Logit adjustment (tau 0.5) keeps disgust, fear and contempt from being swallowed by neutral; 60 % of the steps see images
-of 32 pixels. RESULT
+Logit adjustment (tau 0.5) keeps neutral from swallowing disgust, fear and contempt; 60 % of the steps see images of 32
+pixels. RESULT
 """
 
 from expressnet_jax.config import augment_faces, default
