@@ -343,7 +343,7 @@ def test_a_margin_loss_predicts_by_scaled_cosines(tmp_path, straight, tiny):
     proof = export_onnx(checkpoint, tmp_path / "model.onnx", images=images)
     assert proof["largest_difference"] < 1e-5
     people = checkpoint._replace(metadata=checkpoint.metadata | {"config": {"task": "identity"}})
-    with pytest.raises(UserError, match="tells people apart"):
+    with pytest.raises(UserError, match="distinguishes people"):
         export_onnx(people, tmp_path / "people.onnx")
     with pytest.raises(UserError, match="attention: the logits of a cosine head"):
         export_onnx(checkpoint, tmp_path / "map.onnx", attention=True)
