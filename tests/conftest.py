@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["JAX_COMPILATION_CACHE_DIR"] = ""  # commands run in this process keep nothing in the user's folder
+os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # as the commands have it, before a test opens the first video
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # The old way to fuse loops compiles in half the time. A flag that XLA does not know ends the process: so far it does.
 os.environ["QUICK_XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 PROGRAM = """
-from expressnet_jax.compile_cache import keep_compiled
-keep_compiled()
+from expressnet_jax.compile_cache import enable_compilation_cache
+enable_compilation_cache()
 import jax
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 seen = []

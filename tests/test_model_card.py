@@ -35,7 +35,8 @@ def test_every_class_and_every_detector_has_its_row():
     sets = MEASURED["models"]["small"]["on"]
     for label in load_model("small").classes:
         recalls = [
-            f"{100 * on['per_class'][label]['recall']:.0f} %" if label in on["per_class"] else "" for on in sets.values()
+            f"{100 * on['per_class'][label]['recall']:.0f} %" if label in on["per_class"] else ""
+            for on in sets.values()
         ]
         assert f"| {label} | {' | '.join(recalls)} |" in CARD
     for name, found in MEASURED["detectors"].items():
