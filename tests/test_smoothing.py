@@ -70,7 +70,7 @@ def test_probabilities_stay_probabilities_even_of_ones_and_zeros():
 
 
 def test_label_changes_only_when_another_is_odds_times_as_likely():
-    rows = [(0.5, 0.5), (0.47, 0.53), (0.44, 0.56), (0.5, 0.5), (0.46, 0.54), (0.56, 0.44)]
+    rows = [(0.5, 0.5), (0.41, 0.59), (0.39, 0.61), (0.5, 0.5), (0.59, 0.41), (0.61, 0.39)]
     ratios = [max(row) / min(row) for row in rows]
     assert ratios[1] < ODDS < ratios[2] and ratios[4] < ODDS < ratios[5]
     _, labels = run(rows, np.arange(len(rows)) * 100.0)  # so far apart that each stands by itself
