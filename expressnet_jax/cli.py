@@ -67,7 +67,20 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     _add_data_commands(command)
+    _add_checkpoint_commands(command)
+    adaptation_commands.add_commands(command)
+    baseline_commands.add_command(command)
+    export_commands.add_command(command)
+    inference_commands.add_commands(command)
+    web_commands.add_command(command)
+    finetune_commands.add_command(command)
 
+    sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
+    bench_commands.add_parts(sub)
+    return top
+
+
+def _add_checkpoint_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub = command("evaluate", evaluate, "Say honestly how good a checkpoint is on a split.")
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
     sub.add_argument("--data", required=True, help="a prepared data set, or a folder of class-named folders")
@@ -78,30 +91,16 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
     data_dir(sub)
 
-    adaptation_commands.add_commands(command)
-
     sub = command("summary", summary, "Put finished runs together that differ in their seed.", uses_jax=False)
     sub.add_argument("workdirs", nargs="+", type=Path, metavar="WORKDIR")
     sub.add_argument("--mark", type=float, help="say how many seeds reach this accuracy (0.70)")
     sub.add_argument("--json", type=Path, help="write the figures here")
-
-    baseline_commands.add_command(command)
-
-    export_commands.add_command(command)
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
     sub.add_argument("name", nargs="?", help="show this one's layers")
     sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of an image; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
     sub.add_argument("--onnx", action="store_true", help="also the size of their ONNX files, seconds a model")
-
-    inference_commands.add_commands(command)
-    web_commands.add_command(command)
-    finetune_commands.add_command(command)
-
-    sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
-    bench_commands.add_parts(sub)
-    return top
 
 
 def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:

@@ -30,11 +30,11 @@ from expressnet_jax.data.decode import decode, decode_all
 from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import classification_metrics
-from expressnet_jax.inference.onnx_predict import onnx_predict
 from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS
 from expressnet_jax.io import write_json
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.runtime.onnx_predict import onnx_predict
 
 pytest_plugins = ["run_fixtures"]
 

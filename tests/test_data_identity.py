@@ -67,6 +67,8 @@ def test_checkpoints_say_what_they_were_trained_on(finished, make_config):
 def test_the_same_data_from_another_place_goes_on(run, make_config, source, tmp_path):
     copy = shutil.copytree(source, tmp_path / "moved")
     train(make_config(data__source=str(copy)), run)
+    (record,) = load_checkpoint(run / LATEST).metadata["trained_on"]
+    assert record["source"] == "OUT/first"  # where the run began; the content is the same
 
 
 @pytest.mark.parametrize("change", ["another", "more", "fewer", "classes"])

@@ -20,9 +20,9 @@ from expressnet_jax.export import onnx_graph
 from expressnet_jax.export.onnx_export import class_activation, compare, convert, export_onnx, generated_images
 from expressnet_jax.export.onnx_export import describe as describe_file
 from expressnet_jax.export.quantize import quantize
-from expressnet_jax.inference.onnx_predict import OnnxPredictor, onnx_predict
 from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.runtime.onnx_predict import OnnxPredictor, onnx_predict
 from expressnet_jax.training.checkpoint_io import Checkpoint, describe, load_checkpoint
 from expressnet_jax.training.checkpoint_manager import Checkpoints
 from expressnet_jax.training.state import TrainState

@@ -30,9 +30,9 @@ from expressnet_jax.finetune.crop_faces import Cutting, store_faces
 from expressnet_jax.finetune.recipe import make_config, scale
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import Detector, make_detector
-from expressnet_jax.inference.onnx_predict import onnx_predict
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.runtime.onnx_predict import onnx_predict
 from expressnet_jax.training.checkpoint_io import describe, load_checkpoint
 from expressnet_jax.training.checkpoint_manager import Checkpoints, saved_steps
 from expressnet_jax.training.state import TrainState

@@ -13,10 +13,9 @@ ROOT = Path(expressnet_jax.__file__).parent
 # Each package imports only from floors below its own and from itself; modules that are not named are on floor 0.
 FLOORS = (
     {"models", "data"},
-    {"evaluation"},
+    {"evaluation", "runtime"},
     {"training"},
-    {"adaptation", "inference", "baselines"},
-    {"export"},  # an exported file is checked with what will run it: inference
+    {"adaptation", "inference", "export", "baselines"},
     {"web", "finetune"},
     {"bench"},
     {"cli", "main"},

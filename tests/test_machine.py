@@ -83,7 +83,7 @@ def test_threads_are_capped_with_one_line(monkeypatch, caplog):
 def test_sessions_take_no_more_threads_than_cores(monkeypatch, threads, taken):
     import onnxruntime
 
-    from expressnet_jax.inference import ort_session
+    from expressnet_jax.runtime import ort_session
 
     seen = []
     monkeypatch.setattr(environment, "available_cores", lambda: 2)

@@ -21,9 +21,9 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation import evaluators
 from expressnet_jax.evaluation.evaluators import evaluate_output, multilabel, points, regression
 from expressnet_jax.export.onnx_export import export_onnx
-from expressnet_jax.inference.onnx_predict import onnx_predict
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.network import Outputs
+from expressnet_jax.runtime.onnx_predict import onnx_predict
 from expressnet_jax.training import losses
 from expressnet_jax.training.checkpoint_io import load_checkpoint
 from expressnet_jax.training.losses import make_loss

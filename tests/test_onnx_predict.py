@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.onnx_predict import onnx_predict
+from expressnet_jax.runtime.onnx_predict import onnx_predict
 
 METADATA = {
     "classes": ["red", "green", "blue"],
@@ -121,7 +121,7 @@ def test_without_onnx_runtime_it_says_what_to_install(path, monkeypatch):
 
 def test_prediction_needs_neither_jax_nor_onnx(path):
     code = (
-        "import sys, numpy as np; from expressnet_jax.inference.onnx_predict import onnx_predict;"
+        "import sys, numpy as np; from expressnet_jax.runtime.onnx_predict import onnx_predict;"
         "print(onnx_predict(sys.argv[1])(np.ones((2, 4, 5, 3), np.uint8)).shape);"
         "print({'jax', 'flax', 'onnx', 'jax2onnx'} & set(sys.modules))"
     )

@@ -17,8 +17,8 @@ from expressnet_jax import Predictor
 from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.detection import Detection
-from expressnet_jax.inference.onnx_predict import onnx_predict
 from expressnet_jax.inference.predictor import MOST_FACES, SHIPPED, WEIGHTS, load_model
+from expressnet_jax.runtime.onnx_predict import onnx_predict
 
 CLASSES = ("top", "middle", "bottom")
 MEDIA = Path(__file__).parents[2] / "shared" / "media"

@@ -137,8 +137,8 @@ def test_a_user_who_has_switched_it_on_is_protected_too():
 def test_sessions_are_opened_in_one_place_with_events_off(monkeypatch):
     import onnxruntime
 
-    from expressnet_jax.inference.ort_session import Session
     from expressnet_jax.inference.predictor import WEIGHTS
+    from expressnet_jax.runtime.ort_session import Session
 
     package = Path(__file__).parents[1] / "expressnet_jax"
     opened = [path.name for path in package.rglob("*.py") if "InferenceSession(" in path.read_text()]

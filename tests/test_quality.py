@@ -151,4 +151,4 @@ def test_the_upright_face_is_the_same_however_it_stands(degrees, scale):
 
 
 def test_landmarks_at_one_place_are_no_obstacle():
-    mouth_covered(PICTURE, np.full((5, 2), 50, np.float32))
+    assert type(mouth_covered(PICTURE, np.full((5, 2), 50, np.float32))) is bool

@@ -1,6 +1,7 @@
 """`expressnet bench PART`: each part measures itself against what bounds it, prints a table and writes JSON."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
         sub.set_defaults(measure=measure, table=table)
         return sub
 
+    _input_parts(part)
+    _training_parts(part)
+    prediction_parts.add_parts(part)
+    result_tables.add_parts(parts, part)
+
+
+def _input_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     text = "The input pipeline against a bare NumPy gather of the same batches, or against bare decoding."
     sub = part("input", _input, _input_table, text)
     sub.add_argument("--reader", choices=("memory", "stream"), default="memory")
@@ -26,15 +34,17 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
         "--stored", type=picture_size, default=112, help="stream: pixels a side of the JPEGs; default: 112"
     )
 
+    text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
+    sub = part("scale", _scale, _scale_table, text)
+    sub.add_argument("--records", type=int, nargs="+", default=(10_000, 100_000, 1_000_000, 5_000_000))
+
+
+def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     sub = part("train", _train, _train_table, "The training loop with its input against its bare step.")
     sub.add_argument("--data", default="synthetic", help="a prepared data set; default: generated faces")
     sub.add_argument("--data_dir", default="", help="where prepared data lives")
     sub.add_argument("--reader", default="auto", help="stream, memory, device; default: auto")
     _network(sub)
-
-    text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
-    sub = part("scale", _scale, _scale_table, text)
-    sub.add_argument("--records", type=int, nargs="+", default=(10_000, 100_000, 1_000_000, 5_000_000))
 
     sub = part("start", _start, _start_table, "From the start of a process to its first training step.")
     _network(sub)
@@ -64,9 +74,6 @@ def add_parts(bench: argparse.ArgumentParser) -> None:
     sub = part("adapt", _adapt, _adapt_table, "Adaptation steps against plain training, in source images a second.")
     _network(sub, batch_size=64)
     sub.add_argument("--methods", nargs="*", help="default: all that train")
-
-    prediction_parts.add_parts(part)
-    result_tables.add_parts(parts, part)
 
 
 def _network(sub: argparse.ArgumentParser, batch_size: int = 128) -> None:

@@ -19,8 +19,8 @@ from expressnet_jax.data.prepare import Split
 from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.inference.detector import DETECTORS
-from expressnet_jax.inference.onnx_predict import OnnxPredictor
 from expressnet_jax.inference.predictor import Predictor
+from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.evaluate_checkpoint import match_labels
 
 REFERENCE = ("mobilenet_v2", 112)

@@ -14,8 +14,8 @@ from expressnet_jax.bench.model import as_onnx, noise, timed
 from expressnet_jax.config import flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.seeds import read_run, recipe, seed_figures
-from expressnet_jax.inference.onnx_predict import OnnxPredictor
 from expressnet_jax.models.inspect import forward_flops, parameter_count
+from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
 
 OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; it is told in its row

@@ -23,11 +23,11 @@ from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.io import write_bytes
 from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.network import Network
+from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.training.checkpoint_io import Checkpoint
 
 OPSET = 18

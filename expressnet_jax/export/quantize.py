@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from expressnet_jax.export.onnx_export import LARGEST_BATCH
-from expressnet_jax.inference.onnx_predict import INPUT, OnnxPredictor, onnx_predict
 from expressnet_jax.io import write_bytes
 from expressnet_jax.process import temporary_folder
+from expressnet_jax.runtime.onnx_predict import INPUT, OnnxPredictor, onnx_predict
 
 CALIBRATION = 512  # pictures; their ranges hardly move with more
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.inference.detection import Detection
-from expressnet_jax.inference.ort_session import Session
+from expressnet_jax.runtime.ort_session import Session
 
 WEIGHTS = Path(__file__).parent / "weights" / "centerface.onnx"
 STRIDE, MULTIPLE = 4, 32

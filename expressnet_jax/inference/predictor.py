@@ -21,8 +21,8 @@ from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import DEFAULT, make_detector
 from expressnet_jax.inference.images import Picture, read_picture
 from expressnet_jax.inference.model_files import not_a_model
-from expressnet_jax.inference.onnx_predict import OnnxPredictor, onnx_predict
 from expressnet_jax.inference.quality import flags
+from expressnet_jax.runtime.onnx_predict import OnnxPredictor, onnx_predict
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.ort_session import Session
+from expressnet_jax.runtime.ort_session import Session
 
 INPUT, OUTPUT, ATTENTION = "images", "probabilities", "attention"  # the last is in a file that was exported with it
 DTYPES = {"uint8": np.uint8, "float32": np.float32}
