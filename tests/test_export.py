@@ -17,8 +17,9 @@ from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.errors import UserError
 from expressnet_jax.export import onnx_graph
-from expressnet_jax.export.onnx_export import class_activation, compare, convert, export_onnx, generated_images
+from expressnet_jax.export.onnx_export import compare, convert, export_onnx, generated_images
 from expressnet_jax.export.onnx_export import describe as describe_file
+from expressnet_jax.export.onnx_function import class_activation
 from expressnet_jax.export.quantize import quantize
 from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
 from expressnet_jax.models.registry import create_model

@@ -46,9 +46,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     _check(config, method)
     origin = load_pretrained(config)
     domains = load_domains(config, origin)  # type: ignore[arg-type]
-    labelled = domains.train
-    if method.labelled == "target":
-        labelled = labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
+    labelled = _labelled(config, method, domains)
     plan = _plan(config, method, domains)
     plan = plan._replace(total=-(-plan.total // plan.per_dispatch) * plan.per_dispatch)  # settling begins a dispatch
     fields = split_fields(labelled)
@@ -57,23 +55,14 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     pretrained = pretrained_variables(config, model, domains.classes, origin)
     if not method.trains and not pretrained["batch_stats"]:  # type: ignore[index]
         raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
-    settle = _settling_steps(config, method, domains) if pretrained["batch_stats"] else 0  # type: ignore[index]
-    shape = image_shape(config)
     features = pretrained["params"]["head"]["kernel"].shape[0]  # type: ignore[index]
     size = Size(len(domains.seen), features, len(domains.classes))
     options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.statistics, "size": size}
     losses = build_losses(config, fields, labelled.labels, features)
     loss_program = lambda augmentation: adaptation(model, method, losses, augmentation, **options)
-    program = build_program(
-        config,
-        plan,
-        model,
-        begin_adaptation(model, shape, method, size),
-        pretrained,
-        loss_program,
-        learns=method.learns,
-    )
-    if settle:
+    beginning = begin_adaptation(model, image_shape(config), method, size)
+    program = build_program(config, plan, model, beginning, pretrained, loss_program, learns=method.learns)
+    if settle := _settling_steps(config, method, domains) if pretrained["batch_stats"] else 0:  # type: ignore[index]
         trained = program.phases if method.trains else ()
         program = program._replace(phases=(*trained, (plan.total, recalibrate_batch_norm(model, plan.total))))
         plan = plan._replace(total=plan.total + settle)
@@ -89,6 +78,12 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         lambda shape: decode_examples(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape),
         _learned(domains, labelled, method),
     )
+
+
+def _labelled(config: ConfigDict, method: Method, domains: Domains) -> Split:
+    if method.labelled == "target":
+        return labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
+    return domains.train
 
 
 def _learned(domains: Domains, labelled: Split, method: Method) -> list[Learned]:

@@ -55,8 +55,7 @@ def adaptation(
             key=method_key,
         )
         outcome = method.transfer(glance) if method.transfer else MethodOutput(jnp.zeros(()), model_state.loss_state)
-        metrics = {"transfer": jnp.asarray(outcome.loss, jnp.float32)}
-        whole = weight * method.weight * outcome.loss
+        whole, metrics = weight * method.weight * outcome.loss, {"transfer": jnp.asarray(outcome.loss, jnp.float32)}
         if source is not None:
             outputs = Outputs(source.features, {model.main: source.logits})
             labelled = total_loss(losses, outputs, {model.main: views["targets"]}, own, {})

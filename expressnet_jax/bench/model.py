@@ -38,15 +38,13 @@ def bench_model(
     ONNX Runtime predicts on the CPU, with one thread (`latency`) and with one for each core (`throughput`); JAX on its
     default device. With `training` also a training step of a batch, which takes a minute a network to compile.
     """
-    shape = (size, size, channels)
-    rng = np.random.default_rng(0)
+    shape, rng = (size, size, channels), np.random.default_rng(0)
     one, many = (rng.integers(0, 256, (count, *shape), np.uint8) for count in (1, batch_size))
     blocks: dict[str, Callable[[], float]] = {}
     facts: dict[str, Any] = {}
     for name in names:
         checkpoint = untrained(name, shape)
-        model = as_onnx(checkpoint)
-        compiled = partial(make_predict_fn(checkpoint.model), checkpoint.variables)
+        model, compiled = as_onnx(checkpoint), partial(make_predict_fn(checkpoint.model), checkpoint.variables)
         jitted = lambda images, compiled=compiled: jax.block_until_ready(compiled(images))
         blocks |= {
             f"{name}|onnx_latency_ms": timed(OnnxPredictor(model, name, threads=1), one),
@@ -65,11 +63,11 @@ def bench_model(
         }
     for title, values in interleave(blocks, rounds).items():
         name, figure = title.split("|")
-        facts[name][figure] = float(np.median(values))
-    for figures in facts.values():
-        for title in [title for title in figures if title.endswith("_batch_ms")]:
-            speed = title.replace("_batch_ms", "_images_per_second")
-            figures[speed] = batch_size / figures.pop(title) * 1000
+        median = float(np.median(values))
+        if figure.endswith("_batch_ms"):
+            facts[name][figure.replace("_batch_ms", "_images_per_second")] = batch_size / median * 1000
+        else:
+            facts[name][figure] = median
     return {"picture": list(shape), "batch_size": batch_size, "machine": machine(), "networks": facts}
 
 

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from expressnet_jax.data import store
 from expressnet_jax.data.datasets import DATASETS, builder_class
-from expressnet_jax.data.datasets.base import FaceBuilder, Record, SplitIndex
+from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.locate import refuse_wrong_file
+from expressnet_jax.data.datasets.split_index import SplitIndex
 from expressnet_jax.data.fingerprint import content_identity, source_fingerprint
 from expressnet_jax.data.media_files import missing
 from expressnet_jax.data.prepared import Prepared, Split, stored_split
@@ -79,15 +80,13 @@ def prepare(
             _begin(stage, origin, overwrite or beam is not None)
             builder = cls(data_dir=stage, source=source, options=options)
             builder.skip_bad = skip_bad
-            _write_records(builder) if beam is None else write_with_beam(builder, beam)
-            identity = _write_facts(builder, dataset, source)
+            identity = _write(builder, dataset, source, beam)
             if overwrite or not store.with_identity(name, data_dir, identity):
                 store.adopt(stage / name, data_dir / name / identity, overwrite)
             store.remember(name, data_dir, origin, identity)
             shutil.rmtree(stage)
             if before:
-                now = "its images and labels are the same" if identity == before else f"it is now {name}@{identity}"
-                print(f"{name}: {now}", file=sys.stderr)
+                _tell_change(name, before, identity)
     return store.load(f"{name}@{identity}", data_dir)
 
 
@@ -133,6 +132,17 @@ def _origin(dataset: str, cls: type[FaceBuilder], source: Path | None, options: 
 
 def _as_path(value: Any) -> Path | None:
     return Path(value).expanduser() if isinstance(value, str) and value else None
+
+
+def _write(builder: FaceBuilder, dataset: str, source: Path | None, beam: Sequence[str] | None) -> str:
+    """Write the records and what is known of them. -> the identity of it all."""
+    _write_records(builder) if beam is None else write_with_beam(builder, beam)
+    return _write_facts(builder, dataset, source)
+
+
+def _tell_change(name: str, before: str, identity: str) -> None:
+    now = "its images and labels are the same" if identity == before else f"it is now {name}@{identity}"
+    print(f"{name}: {now}", file=sys.stderr)
 
 
 def _begin(stage: Path, origin: Origin, overwrite: bool) -> None:

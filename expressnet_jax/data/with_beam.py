@@ -8,7 +8,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from expressnet_jax.data.datasets.base import FaceBuilder, Record, SplitIndex
+from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.split_index import SplitIndex
 from expressnet_jax.data.parallel import work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.errors import UserError

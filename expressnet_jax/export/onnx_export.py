@@ -6,7 +6,7 @@ Shapes: N examples, B batch (dynamic in the file), H height, W width, C channels
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -15,25 +15,23 @@ from typing import Any, Literal
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
+from expressnet_jax.export.onnx_function import TIE, run_network
 from expressnet_jax.io import write_bytes
 from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
-from expressnet_jax.models.network import Network
 from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.training.checkpoint_io import Checkpoint
 
 OPSET = 18
 TOLERANCE = 1e-4  # of a probability
-TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order
 SMALL_BATCHES, LARGEST_BATCH = (1, 2, 7), 256
+DTYPES = {"uint8": "uint8", "float": "float32"}  # what a caller asks for, NumPy's name of it
 WORDING = "predicts the label annotators gave to the expression shown"
 
 
@@ -61,18 +59,9 @@ def export_onnx(
       UserError: the images don't fit, or ONNX Runtime computes something else; then
         nothing is written.
     """
-    dtypes = {"uint8": "uint8", "float": "float32"}
-    if input not in dtypes:
-        raise UserError(f"input: no {input!r}; one of {', '.join(dtypes)}")
-    if checkpoint.metadata["config"].get("task") == "identity":
-        raise UserError(
-            f"{checkpoint.path}: it distinguishes people and has no expressions to export; begin an expression run with"
-            " it (--config.init_from)"
-        )
-    if attention and checkpoint.model.heads[checkpoint.model.main].kind != "linear":
-        raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
+    _check_exportable(checkpoint, input, attention)
     images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
-    metadata = describe(checkpoint, dtypes[input], temperature) | ({"mirror": "true"} if mirror else {})
+    metadata = describe(checkpoint, DTYPES[input], temperature) | ({"mirror": "true"} if mirror else {})
     content = convert(checkpoint, metadata, attention=attention)
     expected = jax_probabilities(checkpoint, images, temperature, mirror)
     predictor = OnnxPredictor(content, str(output))
@@ -88,6 +77,18 @@ def export_onnx(
     write_bytes(output, content)
     digest = hashlib.sha256(content).hexdigest()
     return {"path": str(output), "bytes": len(content), "sha256": digest, "opset": OPSET, "input": input, **proof}
+
+
+def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool) -> None:
+    if input not in DTYPES:
+        raise UserError(f"input: no {input!r}; one of {', '.join(DTYPES)}")
+    if checkpoint.metadata["config"].get("task") == "identity":
+        raise UserError(
+            f"{checkpoint.path}: it distinguishes people and has no expressions to export; begin an expression run with"
+            " it (--config.init_from)"
+        )
+    if attention and checkpoint.model.heads[checkpoint.model.main].kind != "linear":
+        raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
 
 
 def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> dict[str, str]:
@@ -189,91 +190,6 @@ def _checked(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         wanted = ",".join(map(str, shape))
         raise UserError(f"the images to compare on are {images.dtype}{list(images.shape)}; give uint8[N,{wanted}]")
     return images
-
-
-def run_network(
-    model: Network,
-    outputs: Mapping[str, Field],
-    variables: dict[str, Any],
-    images: Array,
-    *,
-    temperature: float = 1.0,
-    mirror: bool = False,
-    attention: bool = False,
-) -> tuple[Array, ...]:
-    """Return what the file gives: probabilities, with `attention` the map of what they are about, and every further
-    output of the network in the order of `outputs`. With `mirror` the probabilities are the mean over the image and its
-    mirror image; all else is of the image as it is."""
-    images = images.astype(jnp.float32)
-    found, seen = model.apply(variables, images, mutable=["intermediates"])
-    logits = found.heads[model.main]
-    maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
-    further = [activate(found.heads[name], field) for name, field in outputs.items() if name != model.main]
-    if mirror:
-        logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])  # type: ignore[union-attr]
-    return jax.nn.softmax(logits / temperature, axis=-1), *maps, *further
-
-
-def activate(output: Array, field: Field) -> Array:
-    """Return probabilities of classes and of labels that exclude nothing; values as they are."""
-    activations: dict[str, Callable[[Array], Array]] = {
-        "class": partial(jax.nn.softmax, axis=-1),
-        "multilabel": jax.nn.sigmoid,
-    }
-    return activations[field.kind](output) if field.kind in activations else output
-
-
-def activation_maps(seen: Mapping[str, Any]) -> Sequence[Array]:
-    """Return the maps that the features are averages of.
-
-    Raises:
-      UserError: they are no averages of maps, or of a clip.
-    """
-    maps = seen.get("intermediates", {}).get("backbone", {}).get("activation_map")
-    if not maps:
-        raise UserError("attention: the features of this network are no averages of maps; export it without")
-    return maps
-
-
-def mirrored(images: Array) -> Array:
-    """Return images [B,...,H,W,C] with left and right exchanged, by positions that are constants in the file."""
-    return images.at[..., np.arange(images.shape[-2])[::-1], :].get(mode="promise_in_bounds")
-
-
-def _log_mean(*logits: Array) -> Array:
-    """Logits of the mean of what each says, as test-time augmentation has it, up to a constant."""
-    return jnp.log(sum(jax.nn.softmax(each, axis=-1) for each in logits))
-
-
-def class_activation(maps: Sequence[Array], head: Mapping[str, Array], logits: Array) -> Array:
-    """How much each place speaks for the likeliest class: float32[B,h,w] (Zhou et al. 2016, eq. 2).
-
-    The features are averages of `maps` float[B,h_i,w_i,C_i] over places, and the head's kernel float[D,K] is linear, so
-    that a logit is a sum over places; this is that sum's terms for the likeliest class, less those for the mean of all
-    classes. Coarser maps are spread evenly over the finest one's places.
-    """
-    classes = logits.shape[-1]
-    # No argmax and one_hot: OpenCV reads no OneHot, and takes ArgMax's integers for floats. A tie is shared.
-    likeliest = (logits > logits.max(-1, keepdims=True) - TIE).astype(jnp.float32)
-    chosen = likeliest / likeliest.sum(-1, keepdims=True) - 1 / classes
-    finest = max(x.shape[1] for x in maps)
-    kernels = jnp.split(head["kernel"], np.cumsum([x.shape[-1] for x in maps])[:-1])
-    evidence = jnp.zeros(())
-    for x, kernel in zip(maps, kernels, strict=True):
-        times = -(-finest // x.shape[1])
-        weights = chosen @ kernel.T  # of each channel, [B,C_i]
-        each = (x.astype(jnp.float32) * weights[:, None, None]).sum(-1) / (x.shape[1] * x.shape[2] * times**2)
-        evidence = evidence + _enlarged(each, times)[:, :finest, :finest]
-    return evidence
-
-
-def _enlarged(x: Array, times: int) -> Array:
-    """Each place `times` by `times` times: float[B,h,w] -> float[B,h*times,w*times]."""
-    if times == 1:
-        return x
-    height, width = x.shape[1:]
-    rows = jnp.concatenate([x[:, :, None]] * times, axis=2).reshape(-1, height * times, width)
-    return jnp.concatenate([rows[..., None]] * times, axis=3).reshape(-1, height * times, width * times)
 
 
 def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.cluster import CollectiveError, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
+from expressnet_jax.data.pipeline import TrainLoader
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.training.checkpoint_io import describe, find_checkpoint
 from expressnet_jax.training.checkpoint_manager import Checkpoints
 from expressnet_jax.training.data_identity import check_same_set, in_words, record_of, recorded, write_trained_on
-from expressnet_jax.training.experiment import Experiment
+from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import active_at
@@ -50,12 +51,8 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
 
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
-        with raise_on_all():
-            records = [each.record for each in job.data]
-            folder = stack.enter_context(closing(Workdir(workdir, config.to_dict(), is_main_process(), records)))
-            if is_main_process() and not folder.before:
-                write_trained_on(folder.path, job.data, find_checkpoint(config.init_from) if config.init_from else None)
-        folder.seen_by_all()
+        records = [each.record for each in job.data]
+        folder = open_workdir(stack, config, workdir, job, records)
         feed, evaluate = job.open()
 
         state = new_state(config, job, mesh)
@@ -78,30 +75,61 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
         if folder.before == []:
             tell("its earlier checkpoints don't say what they were trained on; from now on they do")
 
-        calls = [(first, make_multi_step(phase)) for first, phase in program.phases]
-        meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
-        with StopSignal() as stop:
-            for batches in feed.start(step):
-                multi_step = active_at(calls, step)
-                state, metrics = multi_step(state, feed.table, batches, config.seed)
-                before, step = step, step + num_steps(batches)
-                meter.add(step, metrics)
-                console.advance(step)
-                stopping = stop.at(step)  # looked at once: what stops the run is what was saved for
-                due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
-                if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or stopping:
-                    writers.write(meter.read(state))
-                if due(plan.evaluate_every):
-                    figures = evaluate(state)
-                    writers.write({"step": step, "split": "validation", "epoch": step / plan.per_epoch, **figures})
-                    checkpoints.save_best(state, figures)
-                    meter.restart()
-                if due(plan.save_every) or stopping:
-                    checkpoints.save(state)
-                if stopping and step < plan.total:
-                    checkpoints.wait()
-                    raise Interrupted(stopping, step)
+        run_steps(config, job, state, feed, evaluate, checkpoints, writers, console)
     return job
+
+
+def run_steps(
+    config: ConfigDict,
+    job: Experiment,
+    state: TrainState,
+    feed: TrainLoader,
+    evaluate: Evaluate,
+    checkpoints: Checkpoints,
+    writers: Writers,
+    console: Console,
+) -> None:
+    """Train from `state` to the end of the plan: step, and where they are due log lines, evaluation, checkpoints.
+
+    Raises:
+      Interrupted: after SIGINT or SIGTERM, once a checkpoint of this step is on disk.
+    """
+    plan, step = job.plan, int(state.step)
+    calls = [(first, make_multi_step(phase)) for first, phase in job.program.phases]
+    meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
+    with StopSignal() as stop:
+        for batches in feed.start(step):
+            multi_step = active_at(calls, step)
+            state, metrics = multi_step(state, feed.table, batches, config.seed)
+            before, step = step, step + num_steps(batches)
+            meter.add(step, metrics)
+            console.advance(step)
+            stopping = stop.at(step)  # looked at once: what stops the run is what was saved for
+            due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
+            if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or stopping:
+                writers.write(meter.read(state))
+            if due(plan.evaluate_every):
+                figures = evaluate(state)
+                writers.write({"step": step, "split": "validation", "epoch": step / plan.per_epoch, **figures})
+                checkpoints.save_best(state, figures)
+                meter.restart()
+            if due(plan.save_every) or stopping:
+                checkpoints.save(state)
+            if stopping and step < plan.total:
+                checkpoints.wait()
+                raise Interrupted(stopping, step)
+
+
+def open_workdir(
+    stack: ExitStack, config: ConfigDict, workdir: Path, job: Experiment, records: Sequence[Mapping[str, Any]]
+) -> Workdir:
+    """The run's folder until `stack` ends, on every process once the leading one has written what is learned from."""
+    with raise_on_all():
+        folder = stack.enter_context(closing(Workdir(workdir, config.to_dict(), is_main_process(), records)))
+        if is_main_process() and not folder.before:
+            write_trained_on(folder.path, job.data, find_checkpoint(config.init_from) if config.init_from else None)
+    folder.seen_by_all()
+    return folder
 
 
 def set_up(

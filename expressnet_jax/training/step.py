@@ -37,25 +37,18 @@ def make_train_step(
     Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `learns` gives a bool for every parameter;
     what does not learn costs no gradient and stays as it is, while its running statistics follow the pictures.
     """
-
-    def loss_fn(params, model_state, views, key, state):
-        if learns is not None:
-            params = jax.tree.map(lambda p, free: p if free else jax.lax.stop_gradient(p), params, learns(params))
-        return program.loss(params, model_state, views, key, state)
-
-    gradient = jax.value_and_grad(loss_fn, has_aux=True)
-    slices = partial(_sliced_gradient, gradient, accumulate) if accumulate > 1 else gradient
+    gradient = _gradient(program, accumulate, learns)
 
     def step(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
         *view_keys, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
         views = program.augmented(tuple(view_keys), batch, state.step)
         trained, model_state = {**state.params, **state.loss_params}, ModelState(state.batch_stats, state.loss_state)
 
-        (loss, (after, metrics)), grads = slices(trained, model_state, views, key, state)
+        (loss, (after, metrics)), grads = gradient(trained, model_state, views, key, state)
         norm = optax.tree.norm(grads)
         if sam:
             climbed = jax.tree.map(lambda p, g: p + sam * g / (norm + 1e-12), trained, grads)
-            _, grads = slices(climbed, model_state, views, key, state)
+            _, grads = gradient(climbed, model_state, views, key, state)
         updates, opt_state = optimizer.update(grads, state.opt_state, trained, value=loss)
         if learns is not None:  # weight decay and momentum would move it all the same
             updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, learns(trained))
@@ -71,6 +64,18 @@ def make_train_step(
         return TrainState(state.step + 1, params, stats, opt_state, average, loss_params, loss_state), metrics
 
     return step
+
+
+def _gradient(program: LossProgram, accumulate: int, learns: Callable[[Any], Any] | None):
+    """The loss, what it returns besides, and the gradient with respect to what learns."""
+
+    def loss_fn(params, model_state, views, key, state):
+        if learns is not None:
+            params = jax.tree.map(lambda p, free: p if free else jax.lax.stop_gradient(p), params, learns(params))
+        return program.loss(params, model_state, views, key, state)
+
+    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    return partial(_sliced_gradient, gradient, accumulate) if accumulate > 1 else gradient
 
 
 def _sliced_gradient(gradient, count, params, model_state, views, key, state):
