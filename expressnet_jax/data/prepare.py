@@ -60,8 +60,7 @@ def prepare(
     An image that can't be used ends it, after all such images are found and named; with `skip_bad` they are left out.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
-    data_dir = expanded(data_dir)
-    source = None if source is None else expanded(source)
+    data_dir, source = expanded(data_dir), None if source is None else expanded(source)
     name = _stored_as(dataset, options)
     if skip_bad and beam is not None:
         raise UserError("--skip_bad: not with --beam, whose machines don't know how many others have left out")
@@ -74,13 +73,11 @@ def prepare(
         with _stage(data_dir, name, origin) as stage:
             if not overwrite and (found := _found(name, data_dir, origin)):  # the one that was waited for made it
                 return found
-            before = store.changed_since(name, data_dir, origin)
-            if before:
+            if before := store.changed_since(name, data_dir, origin):
                 print(f"{name}: {source} has changed since it was prepared as {name}@{before}", file=sys.stderr)
             _begin(stage, origin, overwrite or beam is not None)
             builder = cls(data_dir=stage, source=source, options=options)
-            builder.skip_bad = skip_bad
-            identity = _write(builder, dataset, source, beam)
+            identity = _write(builder, dataset, source, beam, skip_bad)
             if overwrite or not store.with_identity(name, data_dir, identity):
                 store.adopt(stage / name, data_dir / name / identity, overwrite)
             store.remember(name, data_dir, origin, identity)
@@ -134,8 +131,9 @@ def _as_path(value: Any) -> Path | None:
     return Path(value).expanduser() if isinstance(value, str) and value else None
 
 
-def _write(builder: FaceBuilder, dataset: str, source: Path | None, beam: Sequence[str] | None) -> str:
+def _write(builder: FaceBuilder, dataset: str, source: Path | None, beam: Sequence[str] | None, skip_bad: bool) -> str:
     """Write the records and what is known of them. -> the identity of it all."""
+    builder.skip_bad = skip_bad
     _write_records(builder) if beam is None else write_with_beam(builder, beam)
     return _write_facts(builder, dataset, source)
 
