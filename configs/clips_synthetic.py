@@ -3,7 +3,11 @@
     python -m expressnet_jax.main --config configs/clips_synthetic.py --workdir runs/clips
     python -m expressnet_jax.main --config configs/clips_synthetic.py:mean --workdir runs/clips_mean   # frames alone
 
-The word after the colon is the pool over time: mean, lstm, gru (default), attention or conv. Not measured yet.
+The word after the colon is the pool over time: mean, lstm, gru (default), attention or conv.
+
+hardware    2 CPU cores (AMD EPYC), which a test run shared    wall-clock  16 min
+validation  33.1 % (30.3 to 36.1, n 1,000), balanced 27.8 %; seed 0, 2026-11-28: far from trained, the loss still fell
+The other pools were not measured, so nothing says yet that a GRU finds more than the frames alone.
 """
 
 from expressnet_jax.config import default

@@ -1,4 +1,4 @@
-"""The `expressnet` command: everything beside training. It parses, calls one function of a module, and prints.
+"""The `expressnet` command: everything but training. It parses, calls one function of a module, and prints.
 
 Training is `python -m expressnet_jax.main --config configs/NAME.py --workdir DIR`.
 """

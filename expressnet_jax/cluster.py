@@ -61,19 +61,19 @@ def own_variables() -> dict[str, Any]:
     Raises:
       UserError: only some of the variables are set, or they make no sense.
     """
-    told = {name: os.environ[name] for name in (ADDRESS, COUNT, NUMBER) if os.environ.get(name)}
-    if not told:
+    given = {name: os.environ[name] for name in (ADDRESS, COUNT, NUMBER) if os.environ.get(name)}
+    if not given:
         return {}
-    if missing := [name for name in (ADDRESS, COUNT, NUMBER) if name not in told]:
-        raise UserError(f"{', '.join(told)} set, but not {', '.join(missing)}; set all three, or none")
+    if missing := [name for name in (ADDRESS, COUNT, NUMBER) if name not in given]:
+        raise UserError(f"{', '.join(given)} set, but not {', '.join(missing)}; set all three, or none")
     try:
-        count, number = int(told[COUNT]), int(told[NUMBER])
+        count, number = int(given[COUNT]), int(given[NUMBER])
     except ValueError as error:
-        raise UserError(f"{COUNT}={told[COUNT]}, {NUMBER}={told[NUMBER]}; give whole numbers") from error
+        raise UserError(f"{COUNT}={given[COUNT]}, {NUMBER}={given[NUMBER]}; give whole numbers") from error
     if not 0 <= number < count:
         raise UserError(f"{NUMBER}={number} is not 0..{count - 1} of {COUNT}={count}")
     return {
-        "coordinator_address": told[ADDRESS],
+        "coordinator_address": given[ADDRESS],
         "num_processes": count,
         "process_id": number,
         "cluster_detection_method": "deactivate",  # a process has all devices of its host

@@ -17,7 +17,7 @@ _FLAT_LIST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:
-    """Writes `content` under a temporary name beside `path`, then renames it; makes the folder if it is missing.
+    """Writes `content` under a temporary name next to `path`, then renames it; makes the folder if it is missing.
 
     Raises:
       UserError: if the folder can't be made or written, or the disk is full; an older file at `path` stays as it was.
@@ -39,7 +39,7 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
 
 
 def _temporary(path: Path) -> Path:
-    """A hidden name beside `path`, shortened where the system would find it too long with what is added."""
+    """A hidden name next to `path`, shortened where the system would find it too long with what is added."""
     name = f".{path.name}.{os.getpid()}.tmp"
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"

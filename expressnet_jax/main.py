@@ -88,7 +88,7 @@ def dry_run(config) -> int:
 
 
 def run(config, workdir: Path) -> list[Path]:
-    """The files that the run has written, beside its checkpoints; the process that leads writes them."""
+    """The files that the run has written, next to its checkpoints; the process that leads writes them."""
     from expressnet_jax.compile_cache import enable_compilation_cache
     from expressnet_jax.training.loop import train
 

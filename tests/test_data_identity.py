@@ -13,7 +13,7 @@ from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoint_io import BEST, LATEST, load_checkpoint
 from expressnet_jax.training.checkpoint_manager import saved_steps
-from expressnet_jax.training.data_identity import Learned, beside, check_same, in_words, seen_in_training
+from expressnet_jax.training.data_identity import Learned, check_same, in_words, read_trained_on, seen_in_training
 from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
 from expressnet_jax.training.loop import other_data
 from runs import train, write_pictures
@@ -116,7 +116,7 @@ def test_a_run_from_before_such_records_goes_on_and_has_one_from_then_on(run, ma
     (run / "trained_on.npz").unlink()
     train(make_config(), run)
     assert "don't say what they were trained on; from now on they do" in capsys.readouterr().err
-    assert len(beside(saved_steps(run / LATEST)[-1])["labelled"]) == 30
+    assert len(read_trained_on(saved_steps(run / LATEST)[-1])["labelled"]) == 30
 
 
 def test_a_run_from_before_such_records_is_refused_where_its_data_has_become_smaller(run, make_config, tmp_path):

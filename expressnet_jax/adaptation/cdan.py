@@ -44,7 +44,7 @@ def method(entropy: bool = True, gamma: float = 10.0) -> Method:
         def judge(seen: ModelOutputs) -> tuple[Array, Array | float]:
             p = jax.nn.softmax(seen.logits)
             joint = reverse_gradient(multilinear_map(seen.features, p), weight)
-            return glance.beside("discriminator", joint), entropy_weights(p) if entropy else 1.0
+            return glance.auxiliary("discriminator", joint), entropy_weights(p) if entropy else 1.0
 
         (source, source_weights), (target, target_weights) = judge(glance.source), judge(glance.target)
         return MethodOutput(domain_loss(source, target, source_weights, target_weights), glance.loss_state)

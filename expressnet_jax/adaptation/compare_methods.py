@@ -1,7 +1,7 @@
 """The harness: every method from the same checkpoint, on the same pictures, over several seeds, with its bounds.
 
 WORKDIR/TARGET/METHOD/seed0     one run each, as `python -m expressnet_jax.main` makes it, with its log
-WORKDIR/TARGET/results.json     all figures; table.md and features.png beside it
+WORKDIR/TARGET/results.json     all figures; table.md and features.png next to it
 A killed harness goes on with what is missing. Nothing here chooses by a target label.
 """
 
@@ -29,7 +29,10 @@ from expressnet_jax.training.loop import train
 from expressnet_jax.training.network import make_model, pretrained_variables
 from expressnet_jax.training.workdir import differences
 
-UNTOUCHED, ORACLE = "checkpoint", "oracle"  # rows beside the methods: without any step, and with the target's labels
+UNTOUCHED, ORACLE = (
+    "checkpoint",
+    "oracle",
+)  # rows in addition to the methods: without any step, and with the target's labels
 
 
 def adapt_bench(plan: Comparison, workdir: Path, say: Callable[[str], None] = print) -> list[Path]:

@@ -78,7 +78,7 @@ def method(gamma: float = 10.0) -> Method:
 
     def transfer(glance: MethodInputs) -> MethodOutput:
         weight = reversal_weight(glance.progress, gamma)
-        judge = lambda seen: glance.beside("discriminator", reverse_gradient(seen.features, weight))
+        judge = lambda seen: glance.auxiliary("discriminator", reverse_gradient(seen.features, weight))
         return MethodOutput(domain_loss(judge(glance.source), judge(glance.target)), glance.loss_state)
 
     return Method(transfer, loss_params=lambda size: {"discriminator": (Discriminator(), size.features)})

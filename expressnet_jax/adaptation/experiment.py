@@ -187,12 +187,12 @@ def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Me
 
 
 def _lines(config: ConfigDict, domains: Domains, labelled: Split, method: Method) -> list[str]:
-    told = [
+    lines = [
         f"{config.adapt.method}, {config.data.name} -> {config.adapt.target}, classes {', '.join(domains.classes)}",
         f"target: {len(domains.seen):,} images to adapt on, {len(domains.heldout):,} held out",
     ]
     if method.labelled:
-        told.append(f"labels: {len(labelled):,} of the {method.labelled}'s images")
+        lines.append(f"labels: {len(labelled):,} of the {method.labelled}'s images")
     if domains.left_out:
-        told.append(f"left out of it: {', '.join(f'{count:,} {why}' for why, count in domains.left_out.items())}")
-    return told
+        lines.append(f"left out of it: {', '.join(f'{count:,} {why}' for why, count in domains.left_out.items())}")
+    return lines

@@ -49,7 +49,7 @@ def adaptation(
         glance = MethodInputs(
             **given,
             classify=lambda features: model.apply({"params": own}, features, method="head_logits"),  # type: ignore[arg-type, return-value]
-            beside=lambda name, x: networks[name][0].apply({"params": params[name]}, x),  # type: ignore[arg-type, return-value]
+            auxiliary=lambda name, x: networks[name][0].apply({"params": params[name]}, x),  # type: ignore[arg-type, return-value]
             loss_state=model_state.loss_state,
             progress=state.step.astype(jnp.float32) / total,
             key=method_key,

@@ -12,7 +12,7 @@ def mcc(logits: Array, temperature: float = 2.5) -> Array:
     """How much target predictions float[B,K] confuse classes -> float32[] in 0..1 (Jin et al. 2020, section 3).
 
     C = Y^T W Y of the softened predictions Y; W weighs an example by 1 + exp(-entropy), of mean 1; every row of C is
-    divided by its sum; the loss is the mean over rows of what stands beside the diagonal. W is constant to the
+    divided by its sum; the loss is the mean over rows of the off-diagonal entries. W is constant to the
     gradient, as in the code of the paper's authors. A class that no example of the batch takes for possible adds 0.
     """
     logits = logits.astype(jnp.float32) / temperature

@@ -29,7 +29,7 @@ class MethodInputs(NamedTuple):
       index: int32[B], the place of every target picture.
       targets: float32[B,K], the source's labels.
       classify: features float[B,D] -> logits float32[B,K], by the network's own head.
-      beside: (name, float[B,...]) -> what the auxiliary network of that name gives.
+      auxiliary: (name, float[B,...]) -> what the auxiliary network of that name gives.
       loss_state: what the method remembers.
       progress: float32[], the part of the run that is over.
       key: for what is drawn.
@@ -41,7 +41,7 @@ class MethodInputs(NamedTuple):
     index: Array  # type: ignore[assignment]  # shadows tuple.index
     targets: Array
     classify: Callable[[Array], Array]
-    beside: Callable[[str, Array], Array]
+    auxiliary: Callable[[str, Array], Array]
     loss_state: Any
     progress: Array
     key: Array
@@ -69,7 +69,7 @@ class Method(NamedTuple):
       transfer: its own loss; it is added, `weight` times, to the loss on labelled pictures.
       labelled: whose labels it learns from: "source", "target", or "" for a method that sees none.
       unlabelled: whether it sees target pictures without their labels.
-      loss_params: size -> networks beside the model, each with the width of its input.
+      loss_params: size -> auxiliary networks, each with the width of its input.
       loss_state: size -> a pytree of arrays.
       learns: which parameters learn; None is all.
       strong: augmentation of target pictures on top of the config's.

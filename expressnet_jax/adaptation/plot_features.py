@@ -14,7 +14,7 @@ from expressnet_jax.training.checkpoint_io import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
 
 MOST, BATCH = 600, 200  # pictures of each domain, and at once
-# Okabe & Ito 2008: told apart with every common colour vision.
+# Okabe & Ito 2008: distinguished with every common colour vision.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
 DOMAINS = ("source", "target")
 

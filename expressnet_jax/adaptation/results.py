@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
 
 
 def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapping[str, Any]) -> dict[str, Any]:
-    """All figures of one target, beside the facts of `describe_target`.
+    """All figures of one target, with the facts of `describe_target`.
 
     A gain is over `source_only` of the same seed, in held-out balanced accuracy; `best`
     is the unsupervised method with the largest mean gain."""
@@ -67,20 +67,20 @@ def describe_target(name: str, domains: Domains) -> dict[str, Any]:
 
 def _summary(row: Mapping[str, Any], base: list[dict[str, Any]]) -> dict[str, Any]:
     runs = row["runs"]
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         role: {name: across_seeds([run[role][name] for run in runs]) for name in FIGURES} for role in ROLES
     }
-    told["recall"] = {
+    summary["recall"] = {
         name: sum(run["heldout"]["per_class"][name]["recall"] for run in runs) / len(runs)
         for name in runs[0]["heldout"]["classes"]
     }
-    told["confusion"] = runs[0]["heldout"]["confusion"]
-    told |= {name: row[name] for name in ("weight", "tried") if name in row}
+    summary["confusion"] = runs[0]["heldout"]["confusion"]
+    summary |= {name: row[name] for name in ("weight", "tried") if name in row}
     paired = {run["seed"]: run["heldout"]["balanced_accuracy"] for run in base}
     differences = [run["heldout"]["balanced_accuracy"] - paired[run["seed"]] for run in runs if run["seed"] in paired]
-    told["gain"] = across_seeds(differences) if differences else None
-    told["per_seed"] = {str(run["seed"]): run["heldout"]["balanced_accuracy"] for run in runs}
-    return told
+    summary["gain"] = across_seeds(differences) if differences else None
+    summary["per_seed"] = {str(run["seed"]): run["heldout"]["balanced_accuracy"] for run in runs}
+    return summary
 
 
 def format_table(figures: Mapping[str, Any]) -> str:
@@ -106,7 +106,7 @@ def format_table(figures: Mapping[str, Any]) -> str:
 
 
 def _recalls(figures: Mapping[str, Any]) -> list[str]:
-    """Why: the share of each class that is found, beside how frequent the class is. An alignment of domains whose
+    """Why: the share of each class that is found, and how frequent the class is. An alignment of domains whose
     classes are not equally frequent moves frequent classes into rare ones."""
     rows = {name: row for name, row in figures["methods"].items() if "error" not in row}
     counts = [sum(row) for row in rows["checkpoint"]["confusion"]]

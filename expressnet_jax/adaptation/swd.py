@@ -45,7 +45,7 @@ def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable
     """
 
     def transfer(glance: MethodInputs) -> MethodOutput:
-        second = lambda features: glance.beside("second_head", features)
+        second = lambda features: glance.auxiliary("second_head", features)
         on_source = cross_entropy(second(glance.source.features), glance.targets).mean()
         features = reverse_gradient(glance.target.features, 1.0)
         apart = discrepancy(jax.nn.softmax(glance.classify(features)), jax.nn.softmax(second(features)), glance.key)

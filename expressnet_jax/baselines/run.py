@@ -93,8 +93,8 @@ def run(plan: Plan, prepared: Prepared, split: str) -> Iterator[Row]:
             batches = batches_of(unseen, judged.labels, 256)
             figures, predicted = _timed(evaluate, predict, batches, judged.classes, leaked)
             seconds = {"features_of_train": described, "fit": fitted, "predict": predicted}
-            told = {"features": name, "options": vars(describe), "dimensions": x.shape[1]} | facts
-            yield Row(told | {"seconds": seconds}, figures, predict)
+            identity = {"features": name, "options": vars(describe), "dimensions": x.shape[1]} | facts
+            yield Row(identity | {"seconds": seconds}, figures, predict)
 
 
 def make_predict(features: Features, classify: Classify) -> Predict:

@@ -47,7 +47,7 @@ def bench_stream(
     """Images a second of the streaming source, ArrayRecord to batch, and of bare decoding from memory.
 
     The pictures are JPEGs of `stored` pixels a side. The bare decoder's speed is that of one thread times the cores;
-    beside it stands what it reaches on all cores at once, for two hyper-threads are not two cores.
+    next to it, what it reaches on all cores at once, for two hyper-threads are not two cores.
     """
     cores = available_cores()
     with tempfile.TemporaryDirectory() as folder:

@@ -28,7 +28,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
 
     Then the parts of a dispatch with a halt after each: waiting for input (decoding, gathering and the way to the
     device, prefetched behind the computation), computing, and what a checkpoint takes: how long it holds the loop up,
-    when it is written, and which share of a minute the steps beside it and itself need more than steps alone.
+    when it is written, and which share of a minute the concurrent steps and itself need more than steps alone.
     """
     mesh, job = set_up(config, build_experiment)
     plan, program = job.plan, job.program
@@ -98,7 +98,7 @@ class _Loop:
         }
 
     def to_device_ms(self, count: int) -> float:
-        """Milliseconds for the way of one dispatch's batches from host memory to the devices, nothing beside it."""
+        """Milliseconds for the way of one dispatch's batches from host memory to the devices, nothing else."""
         sharding, seconds = self.batch["index"].sharding, []
         for batch in islice(self.host_batches, count):
             start = time.perf_counter()

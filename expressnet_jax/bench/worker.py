@@ -1,4 +1,4 @@
-"""A process that works when it is told to, so that two kinds of processes can take turns."""
+"""A process that works on request, so that two kinds of processes can take turns."""
 
 import json
 import subprocess

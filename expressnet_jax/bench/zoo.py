@@ -18,7 +18,7 @@ from expressnet_jax.models.inspect import forward_flops, parameter_count
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
 
-OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; it is told in its row
+OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; its row says so
 
 
 def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) -> dict[str, Any]:

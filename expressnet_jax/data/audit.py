@@ -26,7 +26,7 @@ SAME_SIZE_SHARE = 0.99
 
 
 def audit(prepared: Prepared) -> dict[str, Any]:
-    """Compares every picture with every other; writes `audit.json` and `audit.txt` beside the records.
+    """Compares every picture with every other; writes `audit.json` and `audit.txt` next to the records.
 
     Positions in the report count from 0 in the official order of their split. `leaks` holds the training examples that
     have an equal or near-equal picture in any other split, `leaked` the examples of those splits that have one in

@@ -1,4 +1,4 @@
-"""Once: what people have on disk -> checked ArrayRecord, with facts and an index beside it (see `prepared`)."""
+"""Once: what people have on disk -> checked ArrayRecord, with facts and an index (see `prepared`)."""
 
 import errno
 import json
@@ -54,9 +54,9 @@ def prepare(
 
     What was prepared before from the same files with the same options is returned as it is, unless `overwrite`; other
     content comes to lie next to it. Nothing is visible under its name until everything is written. A run that was
-    killed leaves its whole files of EXAMPLES_PER_FILE pictures in a hidden folder, and the same call goes on behind
+    killed leaves its complete files of EXAMPLES_PER_FILE images in a hidden folder, and the same call goes on behind
     them. Of two calls at once with the same source, the second one waits.
-    With `beam`, options of an Apache Beam pipeline, that writes it on its machines, and a killed run begins anew.
+    With `beam`, options of an Apache Beam pipeline, that writes it on its machines, and a killed run starts again.
     An image that can't be used ends it, after all such images are found and named; with `skip_bad` they are left out.
     The data sets of NAMED_BY_USER have the option `name`: what it is stored and loaded as.
     """
@@ -237,7 +237,7 @@ def _shown(
 
 
 def _write_facts(builder: FaceBuilder, dataset: str, source: Path | None) -> str:
-    """Writes what is known beside the records. -> the identity of it all."""
+    """Write the facts next to the records. -> the identity of it all."""
     directory = Path(builder.data_dir)
     columns = {split: ledger.columns() for split, ledger in builder.ledgers.items()}
     found = {builder.CLASSES[label] for split in columns.values() for label in np.unique(split["label"])}

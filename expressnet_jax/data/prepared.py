@@ -58,7 +58,7 @@ class Split:
       classes: the K class names.
       indices: int64[N], the positions in the full split.
       stored: how many records the files hold, those of the full split.
-      columns: every column of the split, each [N, ...]: `label`, `key`, and what the data set has beside them.
+      columns: every column of the split, each [N, ...]: `label`, `key`, and what else the data set has.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Split:
         return [_image(record) for record in self._records().read(self.indices[positions])]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
-        """The same split with only these examples, in this order; they are numbered anew."""
+        """The same split with only these examples, in this order; they are renumbered."""
         indices = np.asarray(indices, np.int64)
         columns = {name: column[indices] for name, column in self.columns.items()}
         return Split(self.files, self.classes, columns, self.indices[indices], self.stored)

@@ -33,8 +33,8 @@ def remarks(name: str, notes: Mapping[str, Any], choose: str = CHOOSE) -> list[s
         for meaning, words in notes.get(KEPT_APART, {}).items()
     ]
     left_out = {Path(key): reason for key, reason in notes.get(LEFT_OUT, {}).items()}
-    told = describe_left_out(left_out, notes.get(LITTER, 0), Path())
-    lines += [f"{name}: {told[0]}", *told[1:]] if told else []
+    described = describe_left_out(left_out, notes.get(LITTER, 0), Path())
+    lines += [f"{name}: {described[0]}", *described[1:]] if described else []
     return lines + [f"{name}: {line}" for line in _other_notes(notes)]
 
 

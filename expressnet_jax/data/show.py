@@ -37,7 +37,7 @@ SHOWN = {
     "erase": ("p {:g}", (1.0,)),
 }
 NOTHING = "nothing to show: the split holds no images; name another split"
-EFFECTS = 8  # pictures beside the original
+EFFECTS = 8  # images next to the original
 TRIES = 32  # draws to choose from, and partners for mixup and cutmix
 
 

@@ -21,7 +21,7 @@ from expressnet_jax.io import write_bytes
 
 DPI = 150
 INK, FAINT = "#1f2430", "#6b7280"
-# Okabe & Ito 2008, Color universal design: told apart with every common colour vision.
+# Okabe & Ito 2008, Color universal design: distinguished with every common colour vision.
 COLOURS = {"train": "#0072b2", "validation": "#d55e00"}
 RAW_POINTS = 60
 

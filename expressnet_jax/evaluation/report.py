@@ -1,4 +1,4 @@
-"""A result as people read it: the table for a terminal, and the pictures and the page beside it."""
+"""A result as people read it: the table for a terminal, and the plots and the page that go with it."""
 
 from typing import Any
 

@@ -118,8 +118,10 @@ def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> di
 def _terms(checkpoint: Checkpoint) -> str:
     """Those of every data set that this run and the runs before it have learned from, the first one first."""
     seen = [name for run in checkpoint.lineage for name in (run["data"], run.get("target")) if name]
-    told = [f"{name}: {builder_class(name if name in DATASETS else 'folder').LICENSE}" for name in dict.fromkeys(seen)]
-    return f"The weights inherit the terms of the images they were trained on. {' '.join(told)}"
+    sources = [
+        f"{name}: {builder_class(name if name in DATASETS else 'folder').LICENSE}" for name in dict.fromkeys(seen)
+    ]
+    return f"The weights inherit the terms of the images they were trained on. {' '.join(sources)}"
 
 
 def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) -> dict[str, Any]:
@@ -229,7 +231,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """jax2onnx warns of shapes that are inferred anew afterwards, and logs through a handler that it leaves behind."""
+    """jax2onnx warns of shapes that are inferred again afterwards, and logs through a handler that it leaves behind."""
     root, chatty = logging.getLogger(), logging.getLogger("onnx_ir")
     handlers, level = root.handlers[:], chatty.level
     chatty.setLevel(logging.ERROR)

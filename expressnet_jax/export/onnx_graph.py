@@ -24,7 +24,7 @@ class Graph:
 
     @classmethod
     def read(cls, model: ModelProto) -> "Graph":
-        """The shapes are inferred anew: those that jax2onnx writes are of JAX's layout and partly wrong for ONNX's."""
+        """The shapes are inferred again: those that jax2onnx writes are of JAX's layout and partly wrong for ONNX's."""
         bare = ModelProto()
         bare.CopyFrom(model)
         del bare.graph.value_info[:]

@@ -29,7 +29,7 @@ def quantize(model: Path | str, output: Path | str, training: np.ndarray, images
 
     Ranges are the 99.999th percentiles of what `training` uint8[N,H,W,C] make of every activation; weights have a range
     for each output channel (Jacob et al. 2018, section 3). `images` uint8[N,H,W,C] are what both are compared on. It is
-    another model: give its own accuracy beside it.
+    another model: report its own accuracy as well.
 
     Raises:
       UserError: the onnx package is missing, or the model can't be read.

@@ -6,7 +6,7 @@ OUTPUT/settings.json       what was asked for; the folder belongs to this comman
 OUTPUT/faces.csv, faces/   see crop_faces.py
 OUTPUT/data/               the faces as a prepared data set
 OUTPUT/runs/ID/            a training as `python -m expressnet_jax.main` makes it; other faces or settings, another ID
-OUTPUT/report.json         before and after; model.onnx beside it
+OUTPUT/report.json         before and after; model.onnx next to it
 """
 
 import argparse
@@ -141,12 +141,12 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
         if done.get("run") == folder.name and (output / "model.onnx").is_file():
             log_line(f"finished before: {folder} holds the training on these very faces")
             return done
-        told = {"data": str(request.data), "files": crop_faces.counts(seen, others, litter), "run": folder.name}
-        return learn(config, data, origin, folder, output, told)
+        facts = {"data": str(request.data), "files": crop_faces.counts(seen, others, litter), "run": folder.name}
+        return learn(config, data, origin, folder, output, facts)
 
 
 def learn(
-    config: "ConfigDict", data: "TrainData", origin: "Checkpoint", folder: Path, output: Path, told: dict[str, Any]
+    config: "ConfigDict", data: "TrainData", origin: "Checkpoint", folder: Path, output: Path, facts: dict[str, Any]
 ) -> dict[str, Any]:
     """Trains in `folder`, exports, compares; report.json comes last, so that it says that all of it is there."""
     from expressnet_jax.environment import machine
@@ -162,7 +162,7 @@ def learn(
     has_test = "test" in data.prepared.splits
     judged = data.prepared.split("test") if has_test else data.chosen.select
     heldout = {"split": "test" if has_test else data.chosen.select_name, "chose_the_epoch": not has_test}
-    report = told | {"init_from": str(origin.path), "step": tuned.step, "seed": config.seed, "heldout": heldout}
+    report = facts | {"init_from": str(origin.path), "step": tuned.step, "seed": config.seed, "heldout": heldout}
     report |= compare(origin, tuned, data.chosen.train, judged)
     report |= {"onnx": proof, "machine": machine()}
     write_json(output / "report.json", report)

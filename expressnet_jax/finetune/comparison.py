@@ -74,18 +74,20 @@ def table(report: Mapping[str, Any]) -> str:
 
 def words(report: Mapping[str, Any]) -> list[str]:
     """What the figures can't say by themselves."""
-    told, after = [], report["after"]
+    sentences, after = [], report["after"]
     if change := report.get("change"):
-        told.append(_verdict(change, after))
+        sentences.append(_verdict(change, after))
     else:
-        told.append("The checkpoint knew none of these classes: there is no before to compare with.")
+        sentences.append("The checkpoint knew none of these classes: there is no before to compare with.")
     if report["heldout"]["chose_the_epoch"]:
-        told.append("These faces chose the epoch as well, which flatters; a folder test/ next to train/ would not.")
+        sentences.append(
+            "These faces chose the epoch as well, which flatters; a folder test/ next to train/ would not."
+        )
     if report["repeated"]:
         rest = after["deduplicated"]
         left = f"without them {100 * rest['accuracy']:.1f} % of {rest['count']:,}" if rest else "nothing else is left"
-        told.append(f"{report['repeated']:,} of them have an equal or near-equal face in training; {left}.")
-    return told
+        sentences.append(f"{report['repeated']:,} of them have an equal or near-equal face in training; {left}.")
+    return sentences
 
 
 def _verdict(change: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -236,11 +236,11 @@ def summary(seen: Sequence[Seen], others: Mapping[str, str]) -> str:
     by_status = {status: [each.key for each in seen if each.status == status] for status in (NO_FACE, UNREADABLE)}
     left_out = {"without a face": by_status[NO_FACE], "that can't be read": by_status[UNREADABLE]}
     left_out["of other kinds"] = [f"{name}: {why}" for name, why in others.items()]
-    told = [f"{len(names):,} {what} ({shorten(names, 3)})" for what, names in left_out.items() if names]
+    parts = [f"{len(names):,} {what} ({shorten(names, 3)})" for what, names in left_out.items() if names]
     found = f"{sum(each.status == FACE for each in seen):,} faces from {len(seen):,} photographs"
     if several := sum(each.faces > 1 for each in seen):
         found += f", the largest of {several:,} that show several"
-    return f"{found}; left out: {', '.join(told)}; faces.csv names all" if told else found
+    return f"{found}; left out: {', '.join(parts)}; faces.csv names all" if parts else found
 
 
 def counts(seen: Sequence[Seen], others: Mapping[str, str], litter: int) -> dict[str, int]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-# One colour a class: six that are told apart with every common colour vision (Okabe & Ito 2008), gray and violet.
+# One colour a class: six that are distinguished with every common colour vision (Okabe & Ito 2008), gray and violet.
 COLOURS = (
     (0, 114, 178),
     (213, 94, 0),

@@ -108,9 +108,9 @@ class Csv:
             flag = "unreadable" if faces is None else ""
             self.writer.writerow([name, 0, *[""] * 7, flag, *[""] * len(self.classes)])
         for number, face in enumerate(faces or (), 1):
-            told = as_dict(face)
-            cells = [number, face.label, told["confidence"], *told["box"], told["score"], " ".join(face.flags)]
-            self.writer.writerow([name, *cells, *(told["probabilities"][label] for label in self.classes)])
+            row = as_dict(face)
+            cells = [number, face.label, row["confidence"], *row["box"], row["score"], " ".join(face.flags)]
+            self.writer.writerow([name, *cells, *(row["probabilities"][label] for label in self.classes)])
 
 
 class MediaCsv:

@@ -1,4 +1,4 @@
-"""What makes an answer about a face doubtful, told from the face alone."""
+"""What makes an answer about a face doubtful, judged by the face alone."""
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ def flags(image: np.ndarray, found: Detection, face: np.ndarray) -> tuple[str, .
     )
     gray = face.mean(axis=2).astype(np.uint8)
     at_scale = resized(gray, SIDE) if len(gray) > SIDE else gray
-    told = {
+    checks = {
         "small": min(width, height) < SMALL,
         "cut_off": inside < (1 - OUTSIDE) * width * height,
         "dark": gray.mean() < DARK,
@@ -38,8 +38,10 @@ def flags(image: np.ndarray, found: Detection, face: np.ndarray) -> tuple[str, .
         "turned": turn(found.landmarks) > TURNED,
     }
     # From the side the landmarks of a mouth lie close together, and say nothing of what is over it.
-    told["mouth_covered"] = not told["turned"] and found.landmarks is not None and mouth_covered(image, found.landmarks)
-    return tuple(name for name, holds in told.items() if holds)
+    checks["mouth_covered"] = (
+        not checks["turned"] and found.landmarks is not None and mouth_covered(image, found.landmarks)
+    )
+    return tuple(name for name, holds in checks.items() if holds)
 
 
 def turn(landmarks: np.ndarray | None) -> float:

@@ -168,10 +168,10 @@ def _stop_told(table: VideoTable | None, writer: VideoWriter | None) -> Iterator
     try:
         yield
     except KeyboardInterrupt:
-        told = [f"{table.path} holds {table.start:,} frames, and the same command resumes it"] if table else []
-        told += [f"{writer.path} holds {writer.frames:,} frames"] if writer else []
-        if told:
-            print("; ".join(told), file=sys.stderr)
+        saved = [f"{table.path} holds {table.start:,} frames, and the same command resumes it"] if table else []
+        saved += [f"{writer.path} holds {writer.frames:,} frames"] if writer else []
+        if saved:
+            print("; ".join(saved), file=sys.stderr)
         raise
 
 

@@ -1,6 +1,6 @@
-"""The CSV of a video's faces, which a killed run continues, and the summary that is told from its rows.
+"""The CSV of a video's faces, which a killed run continues, and the summary of its rows.
 
-A run keeps a small JSON beside its CSV until it is done: how far the CSV is good, and what the tracker and the
+A run keeps a small JSON next to its CSV until it is done: how far the CSV is good, and what the tracker and the
 smoothers knew at that point. Batch by batch, first the rows are written, then the JSON takes its place at one stroke.
 """
 
@@ -133,12 +133,12 @@ class VideoTable:
           UserError: the CSV can't be written, or holds what is not to be lost.
         """
         self.path, self.names, self.settings = path, columns(classes), settings
-        self.beside = path.with_name(path.name + ".state.json")
+        self.state_path = path.with_name(path.name + ".state.json")
         self._new_state = path.with_name(path.name + ".state.json.new")
         self.start, self.known, self.good = 0, None, 0
         if kept := self._kept():
             self.start, self.known, self.good = kept["frame"], kept["tracks"], kept["bytes"]
-        elif not self.beside.exists():
+        elif not self.state_path.exists():
             self._refuse_to_lose(video)
         try:
             self.file = path.open("r+b" if self.good else "wb", buffering=0)
@@ -163,7 +163,7 @@ class VideoTable:
             self.file.truncate(self.good)
             self.file.close()
         if error == (None, None, None):
-            self.beside.unlink(missing_ok=True)
+            self.state_path.unlink(missing_ok=True)
 
     def past(self) -> Iterator[Row]:
         """The rows that an interrupted run left."""
@@ -203,28 +203,28 @@ class VideoTable:
             return
         state = {"settings": self.settings, "frame": self.start, "bytes": self.good, "tracks": self.known}
         self._new_state.write_text(json.dumps(state))
-        os.replace(self._new_state, self.beside)
+        os.replace(self._new_state, self.state_path)
 
     def _kept(self) -> dict[str, Any] | None:
         """What an interrupted run of the same settings left, if its CSV is all there."""
         try:
-            kept = json.loads(self.beside.read_text())
+            kept = json.loads(self.state_path.read_text())
             before, size = kept["settings"], kept["bytes"]
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.beside}: not the state of an interrupted run; remove it") from error
+            raise UserError(f"{self.state_path}: not the state of an interrupted run; remove it") from error
         if before != self.settings:
             other = [name for name in before if before[name] != self.settings.get(name)] if self.settings else ["video"]
             raise UserError(
                 f"{self.path}: belongs to an interrupted run with another {', '.join(other)}; give what was given then,"
-                f" or remove it and {self.beside.name}"
+                f" or remove it and {self.state_path.name}"
             )
         there = self.path.stat().st_size if self.path.is_file() else 0
         return kept if 0 < size <= there else None
 
     def _refuse_to_lose(self, video: str) -> None:
-        """A CSV of the same video is written anew; any other one is somebody's."""
+        """A CSV of the same video is overwritten; any other one is somebody's."""
         if not self.path.exists():
             return
         try:

@@ -12,7 +12,7 @@ ModuleDef = Callable[..., nn.Module]
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside an identity, attention on the way back (He et al. 2016; Hu et al. 2018, SE-residual).
+    """Two 3x3 convolutions and attention, parallel to an identity (He et al. 2016; Hu et al. 2018, SE-residual).
 
     x float[B,H,W,C] -> float[B,H/s,W/s,F]. Where the shape changes, the identity is averaged over s x s and projected
     (ResNet-D, He et al. 2019, fig. 2c), so no pixel is skipped; without `average` the projection itself strides, as

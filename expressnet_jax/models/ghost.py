@@ -36,7 +36,7 @@ class GhostModule(nn.Module):
 
 
 class GhostBottleneck(nn.Module):
-    """Two Ghost modules beside an identity: the first widens, the second narrows without an activation.
+    """Two Ghost modules parallel to an identity: the first widens, the second narrows without an activation.
 
     x float[B,H,W,C] -> float[B,H/s,W/s,F] (Han et al. 2020, fig. 3). A stride is a depthwise convolution between the
     two, and `attention` (the paper's is squeeze-and-excitation) weighs the E = expansion x C maps there. Where the

@@ -12,7 +12,7 @@ from expressnet_jax.models.layers import Layers, average_features, overlapping_m
 
 
 class SeparableResidual(nn.Module):
-    """Two depthwise separable convolutions and a 3x3 pooling beside a strided projection.
+    """Two depthwise separable convolutions and a 3x3 pooling parallel to a strided projection.
 
     x float[B,H,W,C] -> float[B,H/2,W/2,F] (Arriaga et al. 2017, section III): a 3x3 kernel per channel, then 1x1 across
     channels with nothing in between (Chollet 2017, Xception), batch normalisation, and ReLU after the first.

@@ -20,7 +20,7 @@ from expressnet_jax.models.layers import (
 
 
 class BottleneckBlock(ResidualBlock):
-    """Narrow to a quarter, 3x3, widen again, beside an identity (He et al. 2016, figure 5 right).
+    """Narrow to a quarter, 3x3, widen again, parallel to an identity (He et al. 2016, figure 5 right).
 
     x float[B,H,W,C] -> float[B,H/s,W/s,F]. The 3x3 convolution strides, as Goyal et al. 2017 (section 5.1) and the
     published weights have it, and sees every pixel; the paper strides in the 1x1 before it.

@@ -1,6 +1,6 @@
 """Checkpoints through Orbax: the latest for resuming, the best for everything that comes after training.
 
-A checkpoint holds `model` (params, batch_stats, ema), `optimizer` (step, opt_state, and what a task has beside the
+A checkpoint holds `model` (params, batch_stats, ema), `optimizer` (step, opt_state, and what a task has besides the
 network) and `metadata` (JSON: model, label names, picture size, config, library versions, what it began with). Nothing
 in it is code or pickle. `best` keeps `model` and `metadata`.
 """
@@ -27,7 +27,7 @@ TEXTS = ("*/_METADATA", "*/_sharding", "*/array_metadatas/*", "metadata/metadata
 class Checkpoints:
     """The checkpoints of one run: `save` returns at once and writes behind the training; `close` waits.
 
-    `say` is told what was found damaged. Such a checkpoint is moved to WORKDIR/damaged, out of the way of its
+    `say` gets what was found damaged. Such a checkpoint is moved to WORKDIR/damaged, out of the way of its
     successor; nothing is deleted.
     """
 
@@ -186,8 +186,8 @@ def _model_item(state: TrainState) -> dict[str, Any]:
 
 def _optimizer_item(state: TrainState) -> dict[str, Any]:
     """What only a resumed run needs. Empty parts are left out: older checkpoints don't have them."""
-    beside = {"loss_params": state.loss_params, "loss_state": state.loss_state}
-    return {"step": state.step, "opt_state": state.opt_state, **{name: part for name, part in beside.items() if part}}
+    further = {"loss_params": state.loss_params, "loss_state": state.loss_state}
+    return {"step": state.step, "opt_state": state.opt_state, **{name: part for name, part in further.items() if part}}
 
 
 def _abstract(leaf):

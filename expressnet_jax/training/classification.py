@@ -86,20 +86,22 @@ def _open(
 def lines(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> list[str]:
     """Return what a run learns from, in a few lines."""
     train, select = data.chosen.train, data.chosen.select
-    told = [f"{config.data.name}: {len(train):,} training images, {len(select):,} of {data.chosen.select_name} select"]
+    report = [
+        f"{config.data.name}: {len(train):,} training images, {len(select):,} of {data.chosen.select_name} select"
+    ]
     if len(learned) > 1:
-        told.append(f"learns {', '.join(learned)}")
+        report.append(f"learns {', '.join(learned)}")
     if data.audit is not None:
-        told.append(one_line(data.audit))
+        report.append(one_line(data.audit))
     if missing := unlearned(data.chosen):
         counts = ", ".join(f"{name} ({count:,})" for name, count in missing.items())
-        told.append(
+        report.append(
             f"warning: {counts}: shown by images of {data.chosen.select_name} and by no training image, so that all"
             " of these count as mistakes; add training images, or leave the class out of both"
         )
     if data.chosen.dropped:
-        told.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training images left out")
-    return told
+        report.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training images left out")
+    return report
 
 
 def make_evaluate(

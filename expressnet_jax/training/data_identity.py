@@ -130,7 +130,7 @@ def check_same_set(
 
 def write_trained_on(workdir: Path, learned: Sequence[Learned], origin: Path | None) -> None:
     """Write the pixel hashes of what a run learns from, and of what the checkpoint `origin` had learned from."""
-    known = beside(origin) if origin else None
+    known = read_trained_on(origin) if origin else None
     parts = {name: [known[name]] if known else [] for name in (LABELLED, UNLABELLED)}
     for each in learned:
         parts[LABELLED if each.labelled else UNLABELLED].append(each.digests)
@@ -140,7 +140,7 @@ def write_trained_on(workdir: Path, learned: Sequence[Learned], origin: Path | N
     write_bytes(workdir / TRAINED_ON, content.getvalue())
 
 
-def beside(checkpoint: Path) -> dict[str, np.ndarray] | None:
+def read_trained_on(checkpoint: Path) -> dict[str, np.ndarray] | None:
     """Return the pixel hashes that the run of a checkpoint has written, or None where it wrote none."""
     try:
         with np.load(checkpoint.absolute().parent.parent / TRAINED_ON, allow_pickle=False) as file:
@@ -163,7 +163,7 @@ def seen_in_training(
 
     Equal pixels are the same image, whatever it is called and wherever it lies. None where nothing is known.
     """
-    known, chosen = beside(checkpoint.path), _chosen_again(checkpoint, prepared)
+    known, chosen = read_trained_on(checkpoint.path), _chosen_again(checkpoint, prepared)
     if known is None and chosen is None:
         return None
     seen = {name: np.zeros(len(examples), bool) for name in (LABELLED, UNLABELLED)}

@@ -25,7 +25,7 @@ class Experiment(NamedTuple):
       outputs: what each head gives, the main one first.
       lineage: what the checkpoint that it begins with came from.
       open: decodes what has to be in memory -> the training batches, and the figures that the run follows.
-      lines: what the user is told at the start.
+      lines: what is logged at the start.
       finish: the run's folder -> its best checkpoint and the files of its report.
       pictures: image shape (H,W,C) -> some uint8[n,H,W,C] of the kind that the model is for.
       data: what is learned from; a resumed run has to have the same.

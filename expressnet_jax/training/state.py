@@ -49,7 +49,7 @@ class InitialVariables(NamedTuple):
 def make_init_fn(
     model: nn.Module, image_shape: tuple[int, ...], loss_state: Callable[[], Any] = dict
 ) -> Callable[[Array], InitialVariables]:
-    """key -> the freshly drawn parameters of a network, and nothing beside them."""
+    """key -> the freshly drawn parameters of a network, and nothing else."""
 
     def create(key: Array) -> InitialVariables:
         variables = model.init(key, jnp.zeros((1, *image_shape)))

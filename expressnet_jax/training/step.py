@@ -67,7 +67,7 @@ def make_train_step(
 
 
 def _gradient(program: LossProgram, accumulate: int, learns: Callable[[Any], Any] | None):
-    """The loss, what it returns besides, and the gradient with respect to what learns."""
+    """The loss, its auxiliary output, and the gradient with respect to what learns."""
 
     def loss_fn(params, model_state, views, key, state):
         if learns is not None:

@@ -82,13 +82,13 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(status, File(f"{status.value} {status.phrase}\n".encode(), "text/plain; charset=utf-8"), headers)
 
     def answer(self, status: HTTPStatus, file: File, headers: Mapping[str, str] | None = None) -> None:
-        told = {"Content-Type": file.type, "Content-Length": str(len(file.content)), **(headers or {})}
+        sent = {"Content-Type": file.type, "Content-Length": str(len(file.content)), **(headers or {})}
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self.close_connection = True
         if self.close_connection:
-            told["Connection"] = "close"
+            sent["Connection"] = "close"
         self.send_response(status)
-        for name, value in told.items():
+        for name, value in sent.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

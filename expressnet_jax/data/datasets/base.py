@@ -110,7 +110,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
       SIZE: (height, width) of every picture, or None for any.
       LICENSE: on what terms the pictures may be used, in one sentence.
       HOW_TO_GET: where to ask for them and where to put them; part of the message when they are missing.
-      COLUMNS: what a record carries beside picture and label, name -> (shape, dtype); `votes`, `subject`, `valence`
+      COLUMNS: what a record carries besides image and label, name -> (shape, dtype); `votes`, `subject`, `valence`
         and `arousal` are fields of `Record`, every other name is looked up in its `extras`. dtype `str` is text.
       OPTIONS: the options that `prepare` accepts, with their defaults.
       FILES: which files may be given instead of a folder: "table" for text, and names of `media_types.identify`.
@@ -123,7 +123,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     VERSION = tfds.core.Version(FORMAT_VERSION)
     MANUAL_DOWNLOAD_INSTRUCTIONS = "See HOW_TO_GET of the builder."
-    # TFDS looks beside the builder's file for checksums of downloads. There are none, and with etils >= 1.15 the search
+    # TFDS searches the builder's folder for checksums of downloads. There are none, and with etils >= 1.15 the search
     # needs importlib_resources, which neither of them installs.
     code_path = None
 

@@ -1,6 +1,6 @@
 """Expression labels for Labeled Faces in the Wild (Huang et al. 2007), made by students (muxspace/facial_expressions).
 
-Two layouts: legend.csv (image, emotion, identity) beside images/, and the repository's own, data/legend.csv (user.id,
+Two layouts: legend.csv (image, emotion, identity) next to images/, and the repository's own, data/legend.csv (user.id,
 image, emotion) and images/, where names like Aaron_Eckhart_0001.jpg say who it is. There is no official split: hold
 people out. The labels are noisy, and nearly all are neutral or happiness.
 """

@@ -1,4 +1,4 @@
-"""What is known of a split beside its images. N examples, M images that are left out."""
+"""What is known of a split besides its images. N examples, M images that are left out."""
 
 import hashlib
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ BAD = "bad"  # str[M,2], the keys and reasons of images that are left out betwee
 
 
 class SplitIndex:
-    """What is known of a split beside its pictures, part after part: every column in order, and of each picture its
+    """What is known of a split besides its images, part after part: every column in order, and of each image its
     shape, int32[N,3], the SHA-256 of label, shape and pixels, uint8[N,32], and a hash of the pixels, uint8[N,16]."""
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ class Strokes(NamedTuple):
 
 
 def _profiles() -> np.ndarray:
-    """float32[16,S]: how the thickness of each stroke on both sides runs, beside the thickness that a pen gives it."""
+    """float32[16,S]: the thickness along each stroke on both sides, relative to what a pen gives it."""
     along = np.linspace(0, 1, STROKE_SAMPLES)
     brow = np.minimum(1, (along + 0.06) / 0.2) ** 0.6 * (0.8 + 0.5 * along - 1.15 * along**2.2)
     lash = np.linspace(0.55, 1.15, STROKE_SAMPLES) * taper(STROKE_SAMPLES, 0.35)

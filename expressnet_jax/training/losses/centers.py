@@ -1,4 +1,4 @@
-"""Losses on features: class centers that examples gather round and that keep apart, beside the classification loss.
+"""Losses on features: class centers that examples gather round and that keep apart, added to the classification loss.
 
 The centers are no parameters: they follow the features by their own rule and lie in a state's memory. A soft target
 (votes, mixup, cutmix) counts by its expectation: a loss is the mean over its classes, and an example moves each center
