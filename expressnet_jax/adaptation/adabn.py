@@ -55,9 +55,9 @@ def _is_layer(node: Any) -> bool:
 
 def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
     """(state, batch, seed) -> (state, metrics): no parameter moves; the running statistics of the network that is
-    evaluated become those of the target pictures since step `first`, as evaluation sees them, each counted once.
+    evaluated become those of the target images since step `first`, as evaluation sees them, each counted once.
 
-    For what enters the first normalisation these are mean and variance of all pictures together. Deeper layers see what
+    For what enters the first normalisation these are mean and variance of all images together. Deeper layers see what
     a batch's own statistics normalised, as in training.
     """
 

@@ -1,4 +1,4 @@
-"""The harness: every method from the same checkpoint, on the same pictures, over several seeds, with its bounds.
+"""The harness: every method from the same checkpoint, on the same images, over several seeds, with its bounds.
 
 WORKDIR/TARGET/METHOD/seed0     one run each, as `python -m expressnet_jax.main` makes it, with its log
 WORKDIR/TARGET/results.json     all figures; table.md and features.png next to it
@@ -64,7 +64,7 @@ def adapt_bench(plan: Comparison, workdir: Path, say: Callable[[str], None] = pr
 
 
 def make_config(plan: Comparison, origin: Checkpoint, target: str, method: str, seed: int) -> ConfigDict:
-    """The config of one run: the recipe, the checkpoint's own network and picture size, and the plan's overrides."""
+    """The config of one run: the recipe, the checkpoint's own network and image size, and the plan's overrides."""
     size, _, channels = origin.image_shape
     config = adaptation_config(plan.source, target, "supervised" if method == ORACLE else method, size)
     model = origin.metadata["model"]

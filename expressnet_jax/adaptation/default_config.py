@@ -4,7 +4,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.config import augment_faces, default
 
-# Where a set names classes that it hardly has, a mean over classes would be about a dozen pictures.
+# Where a set names classes that it hardly has, a mean over classes would be about a dozen images.
 FREQUENT = {"lfw_expression": ("anger", "happiness", "sadness", "surprise", "neutral")}
 
 # What only the target shapes drifts at the common rate; SHOT gives pretrained layers a tenth (Liang et al. 2020, 4.1).
@@ -12,7 +12,7 @@ RATES = {"shot": 0.1, "self_training": 0.1}  # the second chosen on generated fa
 
 
 def adaptation_config(source: str, target: str, method: str, size: int = 48) -> ConfigDict:
-    """The defaults for `source` -> `target` by `method`: a short run at a low rate from a network for pictures of
+    """The defaults for `source` -> `target` by `method`: a short run at a low rate from a network for images of
     `size` pixels."""
     config = default()
     config.task = "adaptation"

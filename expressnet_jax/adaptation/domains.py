@@ -1,4 +1,4 @@
-"""The pictures of both domains, in the classes that they share.
+"""The images of both domains, in the classes that they share.
 
 The target's labels are looked at for two things only: which classes it has, and, in `supervised`, to learn from them.
 """
@@ -27,10 +27,10 @@ class Domains(NamedTuple):
     """Source and target in the same K classes.
 
     Attributes:
-      train, select: the source's pictures to learn from and to validate on.
-      seen: the target pictures that a method adapts on (transductive figures are of these).
-      heldout: the target pictures that it never sees.
-      left_out: how many target pictures take no part, by their class, or because an identity run knows who it is.
+      train, select: the source's images to learn from and to validate on.
+      seen: the target images that a method adapts on (transductive figures are of these).
+      heldout: the target images that it never sees.
+      left_out: how many target images take no part, by their class, or because an identity run knows who it is.
       source_data, target_data: the prepared sets that they are of, for the run's record.
     """
 
@@ -92,10 +92,10 @@ def common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], or
 
 
 def labelled_examples(split: Split, per_class: int, seed: int) -> Split:
-    """`per_class` pictures of every class, drawn by the seed; all for 0.
+    """`per_class` images of every class, drawn by the seed; all for 0.
 
     Raises:
-      UserError: a class with fewer pictures.
+      UserError: a class with fewer images.
     """
     if not per_class:
         return split
@@ -112,13 +112,13 @@ def labelled_examples(split: Split, per_class: int, seed: int) -> Split:
 
 
 def _present(prepared: Prepared) -> list[str]:
-    """The classes that have pictures, in the data set's order."""
+    """The classes that have images, in the data set's order."""
     counts = [split["per_class"] for split in prepared.facts["splits"].values()]
     return [name for name in prepared.classes if any(count.get(name, 0) for count in counts)]
 
 
 def _restrict(split: Split, classes: tuple[str, ...], people: Collection[str]) -> tuple[Split, Counter[str]]:
-    """The split in these classes and without these people, and how many pictures that leaves out of what."""
+    """The split in these classes and without these people, and how many images that leaves out of what."""
     labels = labels_in(split, classes)
     taken = labels >= 0
     left_out = Counter(split.classes[label] for label in split.labels[~taken])

@@ -32,7 +32,7 @@ from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
 
 METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")
-SAMPLE = 1024  # pictures of each domain that the criteria are computed on
+SAMPLE = 1024  # images of each domain that the criteria are computed on
 
 
 def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
@@ -167,7 +167,7 @@ def _open(
 
 
 def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:
-    """The criteria on up to SAMPLE pictures of either domain, drawn once; "last" is the step, so the last one wins."""
+    """The criteria on up to SAMPLE images of either domain, drawn once; "last" is the step, so the last one wins."""
     rng = np.random.default_rng(0)
     draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
     source, target = draw(domains.select), draw(domains.seen)

@@ -67,7 +67,7 @@ def adaptation(
 
 
 def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int) -> Callable[..., dict[str, Any]]:
-    """(keys, batch, step) -> what the network is shown of a batch: augmented pictures, and the source's labels."""
+    """(keys, batch, step) -> what the network is shown of a batch: augmented images, and the source's labels."""
 
     def views(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:
         del step
@@ -128,7 +128,7 @@ def _both(
         seen_source, _ = look(source, stats)
         seen_target, stats = look(target, stats)
         return (seen_source, seen_target), stats
-    # Side by side, not one after the other: each device goes on with its own pictures of both.
+    # Side by side, not one after the other: each device goes on with its own images of both.
     pairs = jnp.stack([source, target], axis=1)
     seen, stats = look(pairs.reshape(-1, *source.shape[1:]), stats)
     part = lambda i: jax.tree.map(lambda x: x.reshape(len(source), 2, -1)[:, i], seen)
@@ -136,7 +136,7 @@ def _both(
 
 
 def _teacher(model: Network, state: TrainState, images: Array, key: Array) -> Array:
-    """Logits of the averaged network, normalised by the batch itself: running statistics are of changed pictures."""
+    """Logits of the averaged network, normalised by the batch itself: running statistics are of changed images."""
     seen: dict[str, Any] = {"mutable": ["batch_stats"], "rngs": {"dropout": key}, "method": "features"}
     features, _ = model.apply(state.ema, images, True, **seen)
     return jax.lax.stop_gradient(model.apply(state.ema, features, method="head_logits"))  # type: ignore[return-value]

@@ -1,6 +1,6 @@
 """What an adaptation method is, and what it sees of a step.
 
-Shapes: B batch, N target pictures, D features, K classes.
+Shapes: B batch, N target images, D features, K classes.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ class MethodInputs(NamedTuple):
     """All that a method sees of one step.
 
     Attributes:
-      source: of the labelled pictures; there is none for a method that learns from no labels.
-      target: of the unlabelled pictures; there is none for a method that sees only labels.
-      teacher: logits float32[B,K] of the averaged network on unchanged target pictures, for methods with a teacher.
-      index: int32[B], the place of every target picture.
+      source: of the labelled images; there is none for a method that learns from no labels.
+      target: of the unlabelled images; there is none for a method that sees only labels.
+      teacher: logits float32[B,K] of the averaged network on unchanged target images, for methods with a teacher.
+      index: int32[B], the place of every target image.
       targets: float32[B,K], the source's labels.
       classify: features float[B,D] -> logits float32[B,K], by the network's own head.
       auxiliary: (name, float[B,...]) -> what the auxiliary network of that name gives.
@@ -55,7 +55,7 @@ class MethodOutput(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What auxiliary networks and memories are built for: N target pictures, D features, K classes."""
+    """What auxiliary networks and memories are built for: N target images, D features, K classes."""
 
     examples: int
     features: int
@@ -66,14 +66,14 @@ class Method(NamedTuple):
     """One way of adapting. What is left at its default, the method does without.
 
     Attributes:
-      transfer: its own loss; it is added, `weight` times, to the loss on labelled pictures.
+      transfer: its own loss; it is added, `weight` times, to the loss on labelled images.
       labelled: whose labels it learns from: "source", "target", or "" for a method that sees none.
-      unlabelled: whether it sees target pictures without their labels.
+      unlabelled: whether it sees target images without their labels.
       loss_params: size -> auxiliary networks, each with the width of its input.
       loss_state: size -> a pytree of arrays.
       learns: which parameters learn; None is all.
-      strong: augmentation of target pictures on top of the config's.
-      still: target pictures are not augmented at all.
+      strong: augmentation of target images on top of the config's.
+      still: target images are not augmented at all.
       teacher: needs the averaged network.
       trains: takes training steps at all.
       passes: its steps go so often through the target, whatever the config's epochs; 0 is by the config.

@@ -1,4 +1,4 @@
-"""Where the pictures of both domains lie for the network, before and after: the first two principal components."""
+"""Where the images of both domains lie for the network, before and after: the first two principal components."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
 from expressnet_jax.training.checkpoint_io import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
 
-MOST, BATCH = 600, 200  # pictures of each domain, and at once
+MOST, BATCH = 600, 200  # images of each domain, and at once
 # Okabe & Ito 2008: distinguished with every common colour vision.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
 DOMAINS = ("source", "target")
 
 
 def features_png(before: Checkpoint, after: Checkpoint, domains: Domains, path: Path, title: str) -> Path:
-    """Held-out pictures of source and target, coloured by domain (above) and by class (below)."""
+    """Held-out images of source and target, coloured by domain (above) and by class (below)."""
     splits = [_some(split) for split in (domains.select, domains.heldout)]
     domain = np.repeat(np.arange(2), [len(split) for split in splits])
     labels = np.concatenate([split.labels for split in splits])

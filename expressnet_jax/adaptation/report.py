@@ -56,7 +56,7 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
 
 
 def list_examples(domains: Domains) -> dict[str, list[str]]:
-    """Of every target picture, by its role, a line: key, class and SHA-256 of its bytes."""
+    """Of every target image, by its role, a line: key, class and SHA-256 of its bytes."""
 
     def lines(split: Split) -> list[str]:
         return [
@@ -68,11 +68,11 @@ def list_examples(domains: Domains) -> dict[str, list[str]]:
 
 
 def digest(lines: Sequence[str]) -> str:
-    """The SHA-256 of a role's lines: equal for the same pictures with the same labels in the same order."""
+    """The SHA-256 of a role's lines: equal for the same images with the same labels in the same order."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def write_examples(path: Path, examples: Mapping[str, Sequence[str]]) -> Path:
-    """Which target pictures played which role: role, key, class, SHA-256."""
+    """Which target images played which role: role, key, class, SHA-256."""
     lines = [f"{role}\t{line}" for role in ROLES for line in examples[role]]
     return write_bytes(path, "\n".join(["role\tkey\tclass\tsha256", *lines, ""]).encode())

@@ -55,7 +55,7 @@ def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapp
 
 
 def describe_target(name: str, domains: Domains) -> dict[str, Any]:
-    """What every method is judged on: the shared classes, and the lists of pictures by number and SHA-256."""
+    """What every method is judged on: the shared classes, and the lists of images by number and SHA-256."""
     examples = {role: {"count": len(lines), "sha256": digest(lines)} for role, lines in list_examples(domains).items()}
     return {
         "target": name,

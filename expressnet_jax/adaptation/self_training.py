@@ -1,4 +1,4 @@
-"""Self-training: a teacher's confident labels of weakly changed pictures are the targets for strongly changed ones.
+"""Self-training: a teacher's confident labels of weakly changed images are the targets for strongly changed ones.
 
 Shapes: B batch, K classes.
 """
@@ -34,7 +34,7 @@ def pseudo_labels(teacher_logits: Array, thresholds: ArrayLike) -> PseudoLabels:
 def self_training_loss(student_logits: Array, teacher_logits: Array, thresholds: ArrayLike = 0.95) -> Array:
     """Cross-entropy of the strong view's logits float[B,K] against the labels of the weak view's -> float32[].
 
-    Sohn et al. 2020, FixMatch, eq. 4. The mean runs over all B: few confident pictures give a small loss.
+    Sohn et al. 2020, FixMatch, eq. 4. The mean runs over all B: few confident images give a small loss.
     """
     label, confident = pseudo_labels(teacher_logits, thresholds)
     log_p = jax.nn.log_softmax(student_logits.astype(jnp.float32))
@@ -45,7 +45,7 @@ def self_training_loss(student_logits: Array, teacher_logits: Array, thresholds:
 def update_shares(shares: Array, teacher_logits: Array, rate: float, threshold: float = 0.95) -> Array:
     """Moves float32[K] towards the share of the batch float[B,K] that is confidently labelled with each class.
 
-    FlexMatch keeps the last label of every unlabelled picture and counts them (Zhang et al. 2021, section 3); this
+    FlexMatch keeps the last label of every unlabelled image and counts them (Zhang et al. 2021, section 3); this
     running mean estimates that count over their number, and is K numbers. At rate 1, over the whole target set, it is
     that count: a good start for a teacher that already knows something.
     """
@@ -68,7 +68,7 @@ def flexible_thresholds(shares: Array, threshold: float = 0.95) -> Array:
 
 
 def method(threshold: float = 0.95, flexible: bool = True, rate: float = 0.05) -> Method:
-    """The averaged network labels target pictures; `flexible` lowers the threshold of classes that it seldom labels,
+    """The averaged network labels target images; `flexible` lowers the threshold of classes that it seldom labels,
     by shares that follow the last 1 / `rate` batches."""
 
     def transfer(glance: MethodInputs) -> MethodOutput:

@@ -1,6 +1,6 @@
 """Adaptation without source pictures: certain and diverse predictions, labels by clusters (Liang et al. 2020, SHOT).
 
-Shapes: N target pictures, B batch, D features, K classes.
+Shapes: N target images, B batch, D features, K classes.
 """
 
 import jax
@@ -27,9 +27,9 @@ def information_maximisation(logits: Array) -> Array:
 def centroid_labels(features: Array, logits: Array, known: ArrayLike = True) -> Array:
     """Labels by the nearest class centre, in cosine, of features float[N,D] and logits float[N,K] -> int32[N].
 
-    Pictures that are not `known` bool[N] take no part in a centre.
+    Images that are not `known` bool[N] take no part in a centre.
 
-    The centres are means weighted by the predicted probabilities, then, once more, means of the pictures nearest to
+    The centres are means weighted by the predicted probabilities, then, once more, means of the images nearest to
     each (section 3.3; two rounds). A class that nobody belongs to before a round gets nobody in it: the mean would be
     of what it is not. N is the whole target set: centres of a batch are noise.
     """
@@ -42,7 +42,7 @@ def centroid_labels(features: Array, logits: Array, known: ArrayLike = True) -> 
 
 
 def _nearest(features: Array, weights: Array, members: Array) -> Array:
-    """The centre nearest to each picture, of centres weighted by float32[N,K], of classes that have `members` [N,K]."""
+    """The centre nearest to each image, of centres weighted by float32[N,K], of classes that have `members` [N,K]."""
     centres = jnp.matmul(weights.T, features, precision="highest")  # the cosine does not see the divisor
     cosines = jnp.matmul(_unit(features), _unit(centres).T, precision="highest")
     taken = (members > 0).any(0)
@@ -55,7 +55,7 @@ def _unit(x: Array) -> Array:
 
 def method(labels: float = 0.3) -> Method:
     """Source-free: the head stays, the features learn certain and diverse predictions and, `labels` times as much, the
-    labels of the nearest centre. The features of the whole target are remembered from when each picture last came."""
+    labels of the nearest centre. The features of the whole target are remembered from when each image last came."""
 
     def transfer(glance: MethodInputs) -> MethodOutput:
         features, logits = glance.target

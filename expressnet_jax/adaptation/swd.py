@@ -1,4 +1,4 @@
-"""Discrepancies of two classifiers on the same pictures, which the heads maximise and the backbone minimises.
+"""Discrepancies of two classifiers on the same images, which the heads maximise and the backbone minimises.
 
 Shapes: B batch, K classes, P projections.
 """

@@ -29,7 +29,7 @@ def affine_mask(params: Any) -> Any:
 
 
 def method() -> Method:
-    """Once through the target, without any label or source picture."""
+    """Once through the target, without any label or source image."""
 
     def transfer(glance: MethodInputs) -> MethodOutput:
         return MethodOutput(mean_entropy(glance.target.logits), glance.loss_state)

@@ -77,7 +77,7 @@ class Gabor:
 
     gray uint8[B,H,W] -> float32[B,D], D = scales * orientations * G * G. The frequency falls from a quarter of a cycle
     a pixel by the root of two from scale to scale; envelopes are one octave wide, half as long as theirs, to fit into
-    small faces, and no wave answers to even brightness. Every picture is first brought to mean 0 and deviation 1. Of
+    small faces, and no wave answers to even brightness. Every image is first brought to mean 0 and deviation 1. Of
     the answers' magnitudes the mean over each cell of a `grid` x `grid` is kept, where the paper takes every 64th, and
     its logarithm, since contrast multiplies.
     """

@@ -18,13 +18,13 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import Predict, batches_of, evaluate
 
 CLASSIFIERS = ("svm", "knn")
-HELD_OUT = 0.2  # of the training pictures, to choose an SVM's cost on
+HELD_OUT = 0.2  # of the training images, to choose an SVM's cost on
 SUMMARY = ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1")
 
 
 class Plan(NamedTuple):
     """What is compared. `options` are of the features, by their name; every k of `ks` is a row of its own, and of
-    `costs` the best on a part held out of the training pictures is taken."""
+    `costs` the best on a part held out of the training images is taken."""
 
     features: Sequence[str]
     classifiers: Sequence[str]
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def check(plan: Plan, prepared: Prepared, split: str) -> None:
-    """Raises UserError for what is wrong with the plan, before a picture is read."""
+    """Raises UserError for what is wrong with the plan, before an image is read."""
     if not (plan.features and plan.classifiers and plan.costs and plan.ks):
         raise UserError("nothing to compare: features, classifiers, k and costs need one value each at least")
     for name in plan.features:
@@ -105,10 +105,10 @@ def make_predict(features: Features, classify: Classify) -> Predict:
 def choose_cost(
     x: np.ndarray, labels: np.ndarray, num_classes: int, costs: Sequence[float], seed: int
 ) -> tuple[float, dict[str, float]]:
-    """The cost with the best accuracy on a fifth of the training pictures by a machine that learned from the others,
+    """The cost with the best accuracy on a fifth of the training images by a machine that learned from the others,
     and all of these accuracies. x float32[N,D], labels int[N].
 
-    Near-duplicates within the training pictures are not kept together, so these accuracies flatter a little.
+    Near-duplicates within the training images are not kept together, so these accuracies flatter a little.
     """
     order = np.random.default_rng(seed).permutation(len(x))
     held, rest = np.split(order, [round(HELD_OUT * len(x))])

@@ -1,5 +1,5 @@
 """Adaptation steps against plain training of the same network, counted in source pictures: an adaptation moves two
-streams, so half is what the pictures alone would leave.
+streams, so half is what the images alone would leave.
 """
 
 import time

@@ -46,7 +46,7 @@ def bench_stream(
 ) -> dict[str, Any]:
     """Images a second of the streaming source, ArrayRecord to batch, and of bare decoding from memory.
 
-    The pictures are JPEGs of `stored` pixels a side. The bare decoder's speed is that of one thread times the cores;
+    The images are JPEGs of `stored` pixels a side. The bare decoder's speed is that of one thread times the cores;
     next to it, what it reaches on all cores at once, for two hyper-threads are not two cores.
     """
     cores = available_cores()
@@ -115,7 +115,7 @@ def _speed(batches: Iterator, steps: int, batch_size: int, clock: Callable[[], f
 
 
 def _jpegs(folder: Path, count: int, side: int, channels: int) -> Split:
-    """Blurred noise, which has about the bytes of a photograph, stored as `prepare` stores pictures."""
+    """Blurred noise, which has about the bytes of a photograph, stored as `prepare` stores images."""
     rng = np.random.default_rng(0)
     for i in range(count):
         noise = rng.integers(0, 256, (side // 4, side // 4, channels), np.uint8)

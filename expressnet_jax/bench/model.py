@@ -1,4 +1,4 @@
-"""Each network: milliseconds a picture and images a second, compiled by JAX and in ONNX Runtime, and in training."""
+"""Each network: milliseconds an image and images a second, compiled by JAX and in ONNX Runtime, and in training."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ def bench_model(
     rounds: int = 5,
     training: bool = True,
 ) -> dict[str, Any]:
-    """New networks of these names: latency of one picture and throughput of a batch, all in turns.
+    """New networks of these names: latency of one image and throughput of a batch, all in turns.
 
     ONNX Runtime predicts on the CPU, with one thread (`latency`) and with one for each core (`throughput`); JAX on its
     default device. With `training` also a training step of a batch, which takes a minute a network to compile.
@@ -86,7 +86,7 @@ def untrained(name: str, shape: tuple[int, ...]) -> Checkpoint:
 
 
 def noise(model: OnnxPredictor) -> np.ndarray:
-    """One picture as the model takes it, uint8[1,H,W,C]."""
+    """One image as the model takes it, uint8[1,H,W,C]."""
     return np.random.default_rng(0).integers(0, 256, (1, *model.image_shape), np.uint8)
 
 

@@ -24,7 +24,7 @@ from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.evaluate_checkpoint import match_labels
 
 REFERENCE = ("mobilenet_v2", 112)
-SCENE = (240, 320)  # height and width of the picture that a face is put into
+SCENE = (240, 320)  # height and width of the image that a face is put into
 SMALLEST, LARGEST = 96, 200  # pixels a side of the enlarged face
 
 

@@ -38,7 +38,7 @@ def bench_scale(
     """Streams sets of these sizes, gray JPEGs of 48 pixels in random order, in turns, each in its own process.
 
     Of each the medians: seconds from opening it to its first batch, time an image after that (and relative to the
-    smallest set), and the peak memory before and after. Pictures repeat; records, index and shuffling are real.
+    smallest set), and the peak memory before and after. Images repeat; records, index and shuffling are real.
 
     Raises:
       UserError: too little space on the disk of the temporary folder.

@@ -24,7 +24,7 @@ def augment(images: Tensor, options: Mapping[str, float]) -> Tensor:
     factor = 1 / uniform(1 - options["zoom"], 1 + options["zoom"])
     mirror = torch.where(uniform(0, 1) < options["flip"], -1.0, 1.0)
     pad = options["pad"]
-    shift = lambda size: uniform(-pad - 0.5, pad + 0.5).round() * 2 / size  # grid_sample measures in half pictures
+    shift = lambda size: uniform(-pad - 0.5, pad + 0.5).round() * 2 / size  # grid_sample measures in half images
     cosine, sine = factor * torch.cos(angle), factor * torch.sin(angle)
     rows = [
         torch.stack([mirror * cosine, -sine, shift(width)], -1),

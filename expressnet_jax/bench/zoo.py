@@ -24,7 +24,7 @@ OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its ow
 def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) -> dict[str, Any]:
     """The file's content with the rows of these runs: `recipe`, the keys that all share, and `networks` by name.
 
-    The first run that a file ever gets says which recipe it is. Milliseconds are of one picture on one thread in ONNX
+    The first run that a file ever gets says which recipe it is. Milliseconds are of one image on one thread in ONNX
     Runtime, all runs of a call in turns: nothing else should work on the machine meanwhile.
 
     Raises:
@@ -82,7 +82,7 @@ def published(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def latencies(content: Mapping[str, bytes], rounds: int) -> dict[str, float]:
-    """Median milliseconds of one picture on one thread, for ONNX files by name."""
+    """Median milliseconds of one image on one thread, for ONNX files by name."""
     blocks = {}
     for name, model in content.items():
         predict = OnnxPredictor(model, name, threads=1)

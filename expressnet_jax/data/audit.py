@@ -1,6 +1,6 @@
-"""What a prepared data set hides: pictures that stand in two splits, labels that disagree, blank and broken pictures.
+"""What a prepared data set hides: images that stand in two splits, labels that disagree, blank and broken images.
 
-Shapes: N examples of all splits together, D distinct pictures, S splits.
+Shapes: N examples of all splits together, D distinct images, S splits.
 """
 
 import hashlib
@@ -21,15 +21,15 @@ from expressnet_jax.errors import UserError
 
 TRAIN = "train"
 LISTED = 200  # conflicts and example pairs that are written out; their number is always given in full
-# A picture of another size is suspicious only where nearly all have one size; sets of free crops have thousands.
+# An image of another size is suspicious only where nearly all have one size; sets of free crops have thousands.
 SAME_SIZE_SHARE = 0.99
 
 
 def audit(prepared: Prepared) -> dict[str, Any]:
-    """Compares every picture with every other; writes `audit.json` and `audit.txt` next to the records.
+    """Compares every image with every other; writes `audit.json` and `audit.txt` next to the records.
 
     Positions in the report count from 0 in the official order of their split. `leaks` holds the training examples that
-    have an equal or near-equal picture in any other split, `leaked` the examples of those splits that have one in
+    have an equal or near-equal image in any other split, `leaked` the examples of those splits that have one in
     train, `leaked_exact` only those that agree byte for byte.
     """
     splits = {name: prepared.split(name) for name in prepared.splits}
@@ -61,7 +61,7 @@ def audit(prepared: Prepared) -> dict[str, Any]:
 
 
 def load_audit(prepared: Prepared) -> dict[str, Any] | None:
-    """The report of an earlier audit, or None if there is none of these very pictures and labels."""
+    """The report of an earlier audit, or None if there is none of these very images and labels."""
     try:
         report = json.loads((prepared.directory / "audit.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -121,16 +121,16 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def _occurrences(rows: Scan) -> np.ndarray:
-    """int64[D,S]: how often each distinct picture stands in each split."""
+    """int64[D,S]: how often each distinct image stands in each split."""
     counts = np.zeros((len(rows.first), len(rows.splits)), np.int64)
     np.add.at(counts, (rows.distinct, rows.split), 1)
     return counts
 
 
 def _near(rows: Scan, present: np.ndarray, comparable: np.ndarray) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """bool[D,S]: has the picture a near-equal, not byte-equal one in that split? And examples of pairs across splits.
+    """bool[D,S]: has the image a near-equal, not byte-equal one in that split? And examples of pairs across splits.
 
-    present bool[D,S]; comparable int64[<=D], the distinct pictures that aren't blank.
+    present bool[D,S]; comparable int64[<=D], the distinct images that aren't blank.
     """
     near = np.zeros_like(present)
     examples: list[dict[str, Any]] = []
@@ -179,7 +179,7 @@ def _leaks(rows: Scan, present: np.ndarray, near: np.ndarray) -> dict[str, Any]:
 
 
 def _conflicts(rows: Scan, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Groups of byte-equal pictures whose labels differ."""
+    """Groups of byte-equal images whose labels differ."""
     pairs = np.unique(np.stack([rows.distinct, rows.label]), axis=1)
     disputed = np.flatnonzero(np.bincount(pairs[0], minlength=len(rows.first)) > 1)
     members = defaultdict(list)
@@ -202,7 +202,7 @@ def _class_counts(split: Split) -> dict[str, int]:
 
 
 def _sizes(rows: Scan) -> dict[str, Any]:
-    """The commonest sizes, and which pictures differ from the one that nearly all have."""
+    """The commonest sizes, and which images differ from the one that nearly all have."""
     sizes, inverse, counts = np.unique(rows.size, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(-counts)
     odd = rows.readable & (inverse.ravel() != order[0])

@@ -1,4 +1,4 @@
-"""Encoded pictures <-> pixels. Shapes: N examples of a split, H height, W width, C channels (colour is R, G, B)."""
+"""Encoded images <-> pixels. Shapes: N examples of a split, H height, W width, C channels (colour is R, G, B)."""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _FLAGS = {
 def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
     """PNG or JPEG bytes -> uint8[H,W,C]; the orientation that EXIF states is applied.
 
-    size is the side of a square, (height, width), or None for the picture's own. Shrinking averages over areas, so
+    size is the side of a square, (height, width), or None for the image's own. Shrinking averages over areas, so
     that no detail aliases; a JPEG more than twice too large is first shrunk by its decoder, to no less than `size`.
     Enlarging interpolates linearly.
     """
@@ -52,7 +52,7 @@ def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
 
 
 def _reduction(encoded: bytes, size: Size) -> int:
-    """How many times smaller a picture may be decoded and still have `size` pixels or more: 1, 2, 4 or 8."""
+    """How many times smaller an image may be decoded and still have `size` pixels or more: 1, 2, 4 or 8."""
     sides = jpeg_size(encoded) if size is not None else None
     if sides is None:
         return 1
@@ -83,7 +83,7 @@ def resized(image: np.ndarray, size: Size) -> np.ndarray:
 def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> np.ndarray:
     """All of a split -> uint8[N,H,W,C], filled in place by `threads` threads (0: one for each core).
 
-    With size None every picture must have the size of the first.
+    With size None every image must have the size of the first.
     """
     if not len(split):
         raise UserError("the split holds no images")
@@ -121,7 +121,7 @@ def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> n
 def validate_and_encode(
     image: bytes | Path | np.ndarray, channels: int | None, size: tuple[int, int] | None
 ) -> tuple[bytes, np.ndarray]:
-    """A picture as it comes -> (the bytes to store, its pixels uint8[H,W,C]), or a UserError that says what is wrong.
+    """An image as it comes -> (the bytes to store, its pixels uint8[H,W,C]), or a UserError that says what is wrong.
 
     PNG and JPEG files that `decode` gives the same pixels of stay as they are; everything else becomes PNG.
     Where gray is declared (channels 1), three equal channels count as gray; where colour is, gray is repeated.

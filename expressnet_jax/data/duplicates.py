@@ -1,6 +1,6 @@
-"""Equal and near-equal pictures among many: every pair is compared, in bounded memory.
+"""Equal and near-equal images among many: every pair is compared, in bounded memory.
 
-N pictures, T = 24 the side of a thumbnail, M the length of a signature, P pairs. Two pictures are near-equal when their
+N images, T = 24 the side of a thumbnail, M the length of a signature, P pairs. Two images are near-equal when their
 gray thumbnails correlate at least `THRESHOLD`, one of them mirrored or not.
 """
 
@@ -18,7 +18,7 @@ SIDE = 24
 THRESHOLD = 0.95
 BLANK = 2.0  # standard deviation of the gray thumbnail, in levels of 255
 FREQUENCIES = 8
-CHUNK = 4096  # pictures, or pairs, that are worked on as float32 at once
+CHUNK = 4096  # images, or pairs, that are worked on as float32 at once
 # Products of tiles as small as this OpenBLAS leaves on the calling thread; larger ones it would spread over threads of
 # its own, which on a busy machine wait for each other ten times as long as they work.
 TILE = 64
@@ -56,7 +56,7 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def is_blank(thumbnails: np.ndarray) -> np.ndarray:
-    """uint8[N,T,T] -> bool[N]: (nearly) uniform pictures, whose correlation would be noise."""
+    """uint8[N,T,T] -> bool[N]: (nearly) uniform images, whose correlation would be noise."""
     return np.array([thumb.std() < BLANK for thumb in thumbnails], bool)
 
 
@@ -72,7 +72,7 @@ def signatures(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The coefficients are those of a perceptual hash, kept as numbers; the last coordinate is the length of what they
     leave out. By Cauchy-Schwarz the left-out parts add at most the product of their lengths (the lower-bounding lemma
-    of Faloutsos et al. 1994), and a mirror only changes the sign of the coefficients that are odd across the picture.
+    of Faloutsos et al. 1994), and a mirror only changes the sign of the coefficients that are odd across the image.
     """
     basis, sign = _basis()
     plain = np.empty((len(thumbnails), len(basis) + 1), np.float32)

@@ -2,7 +2,7 @@
 
 A geometry draws float32[B,3,3] matrices that map an *output* position (x right, y down, in pixels from the image's
 centre) to the position in the source where its value is read. Composing is matrix multiplication: `first @ second`
-is the picture to which `first` was done, then `second`. Reading once keeps a picture sharp that interpolating
+is the image to which `first` was done, then `second`. Reading once keeps an image sharp that interpolating
 after every step would blur, and a part that one step moves out of sight can be brought back by the next.
 """
 

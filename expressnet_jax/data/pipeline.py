@@ -89,8 +89,8 @@ class BatchSource:
 class TrainLoader:
     """Batches on devices, from any step on.
 
-    `table` is the uint8[N,H,W,C] of all pictures where the reader is `device`, otherwise None; it is an argument of the
-    compiled program, which takes a batch's pictures out of it with `fetch`.
+    `table` is the uint8[N,H,W,C] of all images where the reader is `device`, otherwise None; it is an argument of the
+    compiled program, which takes a batch's images out of it with `fetch`.
     """
 
     def __init__(self, source: BatchSource, mesh: Mesh, table: Array | None, threads: int):
@@ -126,7 +126,7 @@ class ZippedLoaders:
 
 @dataclass(frozen=True)
 class EvalLoader:
-    """Every example once, in order, as batches of one shape: the last is filled up with black pictures, mask False.
+    """Every example once, in order, as batches of one shape: the last is filled up with black images, mask False.
 
     Element i is a dict of label int32[B], mask bool[B], index int32[B] (place in the split), and of image
     uint8[b,H,W,C], which is this process's share.
@@ -245,7 +245,7 @@ def make_train_loader(
 
 
 def reading_threads(pictures: Pictures | None, threads: int) -> int:
-    """`threads` where pictures are decoded; none where a batch is one copy, which handing it over would cost as much.
+    """`threads` where images are decoded; none where a batch is one copy, which handing it over would cost as much.
 
     The device computes meanwhile all the same: a step is started, not waited for.
     """

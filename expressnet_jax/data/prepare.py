@@ -50,7 +50,7 @@ def prepare(
     skip_bad: bool = False,
     **options: Any,
 ) -> Prepared:
-    """Read a data set's official layout, check every picture, and store all of it below `data_dir`, by its content.
+    """Read a data set's official layout, check every image, and store all of it below `data_dir`, by its content.
 
     What was prepared before from the same files with the same options is returned as it is, unless `overwrite`; other
     content comes to lie next to it. Nothing is visible under its name until everything is written. A run that was
@@ -163,7 +163,7 @@ def _write_records(builder: FaceBuilder) -> None:
 
     TFDS's own `download_and_prepare` sorts a split in memory first, and beyond 1 GB asks TensorFlow for temporary
     files; its sequential writer does neither and keeps the order. It counts a file as soon as that is whole, so what
-    the ledger knows of the file's pictures is written before its last ones are.
+    the ledger knows of the file's images is written before its last ones are.
     """
     splits = builder.read(builder.source)
     folder = Path(builder.data_dir)
@@ -208,7 +208,7 @@ def _write_split(
 
 
 def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
-    """What an interrupted preparation knew of a file's pictures.
+    """What an interrupted preparation knew of a file's images.
 
     Raises:
       UserError: it is lost or torn, as after a power failure; `_stage` then removes what was half-prepared.

@@ -81,12 +81,12 @@ class Split:
 
     @property
     def keys(self) -> np.ndarray:
-        """str[N]: the file name or row that each picture came from."""
+        """str[N]: the file name or row that each image came from."""
         return self.columns["key"]
 
     @property
     def subjects(self) -> np.ndarray | None:
-        """str[N]: who is in the picture, or None where the data set doesn't say."""
+        """str[N]: who is in the image, or None where the data set doesn't say."""
         return self.columns.get("subject")
 
     @property
@@ -98,11 +98,11 @@ class Split:
         return len(self.indices)
 
     def encoded(self, i: int) -> bytes:
-        """The i-th picture as PNG or JPEG bytes."""
+        """The i-th image as PNG or JPEG bytes."""
         return self.encoded_batch([i])[0]
 
     def encoded_batch(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
-        """The pictures at these positions, in this order: several times as fast as one by one."""
+        """The images at these positions, in this order: several times as fast as one by one."""
         return [_image(record) for record in self._records().read(self.indices[positions])]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
@@ -112,7 +112,7 @@ class Split:
         return Split(self.files, self.classes, columns, self.indices[indices], self.stored)
 
     def relabelled(self, classes: tuple[str, ...], labels: np.ndarray) -> "Split":
-        """The same pictures with other classes, and `labels` int[N] in them. Votes are of the old classes: left out."""
+        """The same images with other classes, and `labels` int[N] in them. Votes are of the old classes: left out."""
         columns = {name: column for name, column in self.columns.items() if name not in ("label", "votes")}
         return Split(self.files, classes, columns | {"label": labels.astype(np.int32)}, self.indices, self.stored)
 
@@ -140,7 +140,7 @@ class Records:
         self._files = files
         self._readers = [_opened(file) for file in files]
         self._starts = np.cumsum([0, *(reader.num_records() for reader in self._readers)])
-        if self._starts[-1] != count:  # a lost file would give every picture behind it another one's label
+        if self._starts[-1] != count:  # a lost file would give every image behind it another one's label
             folder = Path(files[0]).parent
             raise UserError(f"{folder}: its files hold {self._starts[-1]:,} images, not {count:,}; {AGAIN}")
 

@@ -1,6 +1,6 @@
-"""One pass over every picture of a data set, for the audit: what is the same, what is broken, and a thumbnail of each.
+"""One pass over every image of a data set, for the audit: what is the same, what is broken, and a thumbnail of each.
 
-Shapes: N examples of all splits together, D distinct pictures, T the side of a thumbnail.
+Shapes: N examples of all splits together, D distinct images, T the side of a thumbnail.
 """
 
 from collections.abc import Mapping
@@ -26,9 +26,9 @@ class Scan:
       splits: the split names.
       split, position: int64[N], which split a row belongs to and where it stands in it.
       label: int32[N].
-      size: int32[N,2], height and width; 0 where the picture can't be decoded.
-      distinct: int64[N], 0..D-1, equal exactly for pictures whose pixels are equal.
-      first: int64[D], the first row of each distinct picture.
+      size: int32[N,2], height and width; 0 where the image can't be decoded.
+      distinct: int64[N], 0..D-1, equal exactly for images whose pixels are equal.
+      first: int64[D], the first row of each distinct image.
       thumbnails: uint8[D,T,T].
     """
 
@@ -53,7 +53,7 @@ class Scan:
 
 
 def scan(splits: Mapping[str, Split]) -> Scan:
-    """Decodes every picture once, on all cores; keeps about 600 bytes of each."""
+    """Decodes every image once, on all cores; keeps about 600 bytes of each."""
     parts = [_scan_split(name, split) for name, split in splits.items()]
     digests = [value for part in parts for value in part[0]]
     numbers: dict[bytes, int] = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from expressnet_jax.data.prepare import Split
 
 INK, PALE, PAPER = (32, 33, 36), (95, 99, 104), (255, 255, 255)
-CELL = 128  # smaller pictures are enlarged to at least this, by whole factors so that pixels stay pixels
+CELL = 128  # smaller images are enlarged to at least this, by whole factors so that pixels stay pixels
 GAP, MARGIN, TITLE, LINE = 6, 14, 28, 15
 
 # The strengths that `show_augmentations` puts side by side and how it says them; `pad` is for a height of 48.
@@ -43,7 +43,7 @@ TRIES = 32  # draws to choose from, and partners for mixup and cutmix
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture of a grid: image uint8[H,W,C] with C 1 or 3, and the lines above it, cut where they are too wide."""
+    """One image of a grid: image uint8[H,W,C] with C 1 or 3, and the lines above it, cut where they are too wide."""
 
     image: np.ndarray
     caption: str
@@ -62,7 +62,7 @@ def show(
     """Writes a PNG with one row a class and `columns` random examples of it, the class and the index above each.
 
     With `augment_options`, the config's section `augment`, the examples are as training sees them; where mixup or
-    cutmix is on, the caption gives each class's share in per cent. Without a size all take the first picture's;
+    cutmix is on, the caption gives each class's share in per cent. Without a size all take the first image's;
     without channels they are gray if all are.
     """
     indices = some_of_each_class(split, columns, seed)
@@ -83,10 +83,10 @@ def show(
 def show_augmentations(
     split: "Split", output: Path, *, seed: int = 0, size: Size = None, channels: int | None = None
 ) -> Path:
-    """Writes a PNG with one row an augmentation: one picture as it is, then changed by that augmentation alone.
+    """Writes a PNG with one row an augmentation: one image as it is, then changed by that augmentation alone.
 
     Strengths rise from left to right for each of two draws that lie far apart; flip and erase, which happen or
-    don't, show several draws. The last rows mix the picture with others, each class's share above in per cent.
+    don't, show several draws. The last rows mix the image with others, each class's share above in per cent.
     """
     if not len(split):
         raise UserError(NOTHING)
@@ -165,7 +165,7 @@ def _effects(name: str, key: jax.Array, image: np.ndarray) -> list[Cell]:
 
 
 def _far_apart(pictures: np.ndarray, original: np.ndarray, count: int) -> list[int]:
-    """`count` of the pictures [n,H,W,C], each the one least like the original and those chosen before."""
+    """`count` of the images [n,H,W,C], each the one least like the original and those chosen before."""
     distances = lambda other: np.abs(pictures.astype(np.float32) - other).mean((1, 2, 3))
     nearest, chosen = distances(original), []
     for _ in range(count):

@@ -34,7 +34,7 @@ def mistakes_html(
     """Writes the `count` examples whose wrong class got the highest probability, worst first; fewer if there are fewer.
 
     probabilities float[N,K], labels int[N], images uint8[N,H,W,C] with C 1 or 3 (RGB), or anything whose item i is
-    uint8[H,W,C]; keys: what each example is called in its data set. The pictures are inside the file.
+    uint8[H,W,C]; keys: what each example is called in its data set. The images are inside the file.
     """
     probabilities, labels = np.asarray(probabilities, np.float32), np.asarray(labels)
     if not len(probabilities) == len(labels) == len(images) == len(labels if keys is None else keys):
@@ -65,7 +65,7 @@ def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) ->
 
 
 def png_uri(image: np.ndarray) -> str:
-    """uint8[H,W,C], gray or RGB -> a data URI of the picture, shrunk to at most 160 pixels a side."""
+    """uint8[H,W,C], gray or RGB -> a data URI of the image, shrunk to at most 160 pixels a side."""
     scale = LARGEST_SIDE / max(image.shape[:2])
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).reshape(

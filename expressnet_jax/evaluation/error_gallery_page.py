@@ -1,6 +1,6 @@
 """The look of the page of mistakes: string.Template texts, filled in by error_gallery.py.
 
-The content-security policy forbids every request, so that no picture and no trace of a look at it can leave.
+The content-security policy forbids every request, so that no image and no trace of a look at it can leave.
 """
 
 CARD = """\

@@ -69,7 +69,7 @@ def summarise(
     """The official figures; with `leaked`, the same ones under "deduplicated" for what has no near-duplicate in train.
 
     probabilities float[N,K], labels int[N], index int[N] as `collect` gives them; leaked int[L], the examples of this
-    split with a near-duplicate among the training pictures. "deduplicated" is None if nothing else is left.
+    split with a near-duplicate among the training images. "deduplicated" is None if nothing else is left.
     """
     figures = classification_metrics(probabilities, labels, classes)
     if leaked is not None:
@@ -81,7 +81,7 @@ def summarise(
 
 
 def batches_of(images: np.ndarray, labels: ArrayLike, batch_size: int) -> Iterator[Batch]:
-    """images uint8[N,H,W,C], labels int[N] -> batches in order; the last is filled up with black, masked pictures.
+    """images uint8[N,H,W,C], labels int[N] -> batches in order; the last is filled up with black, masked images.
 
     All batches have one shape, so a jitted predict compiles once.
     """

@@ -1,4 +1,4 @@
-"""The two pictures of a result: its confusion matrix and its learning curves.
+"""The two images of a result: its confusion matrix and its learning curves.
 
 Drawn with matplotlib's objects alone: no pyplot, no window, no global state, so any thread may draw.
 """

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean prediction over several views of a picture. B batch, H height, W width, C channels.
+"""Test-time augmentation: the mean prediction over several views of an image. B batch, H height, W width, C channels.
 
 Each function takes a predict function and gives another of the same kind, so nobody downstream needs to know.
 """
@@ -13,14 +13,14 @@ from expressnet_jax.evaluation.evaluate import Predict
 
 
 def flip(predict: Predict) -> Predict:
-    """The mean over the picture and its mirror image."""
+    """The mean over the image and its mirror image."""
     return lambda images: _mean_over(predict, _with_mirrored([np.asarray(images)]))
 
 
 def ten_crop(predict: Predict, crop: float = 0.9) -> Predict:
     """The mean over four corners and the centre, each also mirrored (Krizhevsky et al. 2012, section 4.1).
 
-    A view keeps `crop` of each side, between 0 (excluded) and 1, and is resized to the size the picture had.
+    A view keeps `crop` of each side, between 0 (excluded) and 1, and is resized to the size the image had.
     """
     if not 0 < crop <= 1:
         raise UserError(f"ten_crop: crop is {crop}, but must be above 0 and at most 1")
@@ -55,7 +55,7 @@ def _resized(images: np.ndarray, height: int, width: int) -> np.ndarray:
         return images
     views = np.empty((len(images), height, width, images.shape[3]), images.dtype)
     for view, image in zip(views, images, strict=True):
-        # cv2 drops the channel axis of gray pictures.
+        # cv2 drops the channel axis of gray images.
         view[...] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).reshape(view.shape)
     return views
 

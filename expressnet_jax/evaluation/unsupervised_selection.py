@@ -24,7 +24,7 @@ def negative_entropy(probabilities: np.ndarray) -> float:
 
 
 def mutual_information(probabilities: np.ndarray) -> float:
-    """Mutual information of picture and prediction float[T,K]: entropy of the mean less mean entropy, 0 to log K nats.
+    """Mutual information of image and prediction float[T,K]: entropy of the mean less mean entropy, 0 to log K nats.
 
     It wants certain predictions of all classes, so it misjudges targets in which classes are rare (Musgrave et al. 2022
     compare it with others).
@@ -33,15 +33,15 @@ def mutual_information(probabilities: np.ndarray) -> float:
 
 
 def source_accuracy(source: Sample, labels: np.ndarray) -> float:
-    """Share of the source's validation pictures that are right: what adaptation may have cost."""
+    """Share of the source's validation images that are right: what adaptation may have cost."""
     return float((source.probabilities.argmax(1) == labels).mean())
 
 
 def weighted_accuracy(source: Sample, labels: np.ndarray, target: Sample) -> float:
-    """Source accuracy, each picture weighted by how much it looks like the target (Sugiyama et al. 2007, eq. 8).
+    """Source accuracy, each image weighted by how much it looks like the target (Sugiyama et al. 2007, eq. 8).
 
     The density ratio is that of a logistic regression on standardised features, source against target (Bickel et al.
-    2009, section 5); the weights are divided by their sum. It presumes that only pictures differ, not what they mean.
+    2009, section 5); the weights are divided by their sum. It presumes that only images differ, not what they mean.
     """
     weights = density_ratio(source.features, target.features)
     right = source.probabilities.argmax(1) == labels

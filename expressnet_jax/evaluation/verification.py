@@ -1,6 +1,6 @@
-"""Do two pictures show the same person? The protocol of LFW (Huang et al. 2007), on pairs with people in folds.
+"""Do two images show the same person? The protocol of LFW (Huang et al. 2007), on pairs with people in folds.
 
-Shapes: N pictures, D features, P pairs.
+Shapes: N images, D features, P pairs.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from expressnet_jax.errors import UserError
 
 
 class Pairs(NamedTuple):
-    """first, second int64[P]: places of the two pictures; same bool[P]; fold int64[P]: no person is in two folds."""
+    """first, second int64[P]: places of the two images; same bool[P]; fold int64[P]: no person is in two folds."""
 
     first: np.ndarray
     second: np.ndarray
@@ -21,11 +21,11 @@ class Pairs(NamedTuple):
 
 
 def make_pairs(people: np.ndarray, folds: int = 10, per_fold: int = 300, seed: int = 0) -> Pairs:
-    """In each fold up to `per_fold` pairs of one person and as many of two, drawn from pictures of `people` [N]. There
+    """In each fold up to `per_fold` pairs of one person and as many of two, drawn from images of `people` [N]. There
     are fewer folds where not every one would have two people.
 
     Raises:
-      UserError: too few people with two pictures to have such pairs in two folds.
+      UserError: too few people with two images to have such pairs in two folds.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, len(people)]))
     names, person = np.unique(people, return_inverse=True)
@@ -53,11 +53,11 @@ def _fold_pairs(person: np.ndarray, members: np.ndarray, most: int, rng: np.rand
 
 
 def listed_pairs(rows: Sequence[Sequence[str]], keys: Iterable[str]) -> Pairs:
-    """The pairs of a pairs.txt: [person, number, person, number, fold] -> places among pictures with these `keys`,
+    """The pairs of a pairs.txt: [person, number, person, number, fold] -> places among images with these `keys`,
     which end in PERSON_NUMBER and four digits (Aaron_Eckhart_0001.jpg).
 
     Raises:
-      UserError: a picture that is not there.
+      UserError: an image that is not there.
     """
     place = {key.rsplit("/", 1)[-1].rsplit(".", 1)[0]: i for i, key in enumerate(keys)}
     try:

@@ -1,6 +1,6 @@
-"""A graph rewritten from JAX's layout of pictures to ONNX's: B batch, H height, W width, C channels.
+"""A graph rewritten from JAX's layout of images to ONNX's: B batch, H height, W width, C channels.
 
-JAX keeps pictures as [B,H,W,C], ONNX's convolutions take [B,C,H,W], so a converter puts a Transpose on either side of
+JAX keeps images as [B,H,W,C], ONNX's convolutions take [B,C,H,W], so a converter puts a Transpose on either side of
 each. Here the nodes between them are rewritten to work on [B,C,H,W], and one Transpose at the entrance is left.
 """
 
@@ -17,7 +17,7 @@ REDUCTIONS = {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
 
 
 def channels_first(graph: Graph) -> None:
-    """Rewrites all nodes that it has a rule for; around another one the pictures are transposed as before."""
+    """Rewrites all nodes that it has a rule for; around another one the images are transposed as before."""
     _Rewriter(graph).run()
 
 
@@ -125,7 +125,7 @@ class _Rewriter:
         return self._emit("Concat", [self.twins[name] for name in node.input], node.output[0], axis=axis)
 
     def _reshape(self, node: NodeProto) -> bool:
-        """One number for each channel, [B,C], as a picture of one pixel, [B,1,1,C]."""
+        """One number for each channel, [B,C], as an image of one pixel, [B,1,1,C]."""
         old, new = (self.graph.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
         if len(old) != 2 or new != (old[0], 1, 1, old[1]) or not isinstance(old[1], int):
             return False

@@ -21,7 +21,7 @@ from expressnet_jax.io import write_bytes
 from expressnet_jax.process import temporary_folder
 from expressnet_jax.runtime.onnx_predict import INPUT, OnnxPredictor, onnx_predict
 
-CALIBRATION = 512  # pictures; their ranges hardly move with more
+CALIBRATION = 512  # images; their ranges hardly move with more
 
 
 def quantize(model: Path | str, output: Path | str, training: np.ndarray, images: np.ndarray) -> dict[str, Any]:

@@ -5,7 +5,7 @@ OUTPUT/faces/CLASS/NAME.png   the largest face of each photograph, cut as predic
 OUTPUT/faces/list.csv         those faces with their classes, as `expressnet prepare folder` reads them
 OUTPUT/faces/read.jsonl       a line a photograph, written when it was read; what did not change is not read again
 
-Shapes: H, W of a photograph; S pixels a side of the network's pictures; C channels.
+Shapes: H, W of a photograph; S pixels a side of the network's images; C channels.
 """
 
 import csv
@@ -74,7 +74,7 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
     `labels` is the option of the data set `folder`; what takes no part, and why, goes into the notes.
 
     Raises:
-      UserError: nothing there, no training pictures, an empty class, one class only.
+      UserError: nothing there, no training images, an empty class, one class only.
     """
     notes = {} if notes is None else notes
     if not source.exists():
@@ -178,7 +178,7 @@ def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: Cutting, d
 
 def stored_side(image: np.ndarray, found: Detection, margin: float | None, side: int) -> int:
     """S, or LARGER times S where the photograph has that many pixels: an enlarged face would come back blurred, and
-    the network would learn from other pictures than prediction shows it."""
+    the network would learn from other images than prediction shows it."""
     given = min(image.shape[:2]) if margin is None else margin * math.sqrt(found.box[2] * found.box[3])
     return LARGER * side if given >= LARGER * side else side
 

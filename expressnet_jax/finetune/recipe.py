@@ -33,7 +33,7 @@ def make_config(origin: Checkpoint, overrides: Mapping[str, Any], train: Split |
     if "data.size" in overrides:  # which the crop follows
         set_key(config, "data.size", overrides["data.size"])
     augment_faces(config)
-    if not before["augment"].get("crop"):  # it knows faces at this scale, or takes pictures of one size only
+    if not before["augment"].get("crop"):  # it knows faces at this scale, or takes images of one size only
         config.augment.update(pad=0, crop=0)
     if train is not None:
         scale(config, train)
@@ -49,9 +49,9 @@ def make_config(origin: Checkpoint, overrides: Mapping[str, Any], train: Split |
 def scale(config: ConfigDict, train: Split) -> None:
     """Batch and epochs for the training faces; and what keeps frequent classes from winning, for balance selects.
 
-    Logit adjustment aims at the balanced error and still shows every picture equally often, where drawing by class
+    Logit adjustment aims at the balanced error and still shows every image equally often, where drawing by class
     would repeat the few of a rare one until they are known by heart (Menon et al. 2021). But it shields a class
-    without any picture from learning that it is never right, so there drawing by class it is.
+    without any image from learning that it is never right, so there drawing by class it is.
     """
     count, devices = len(train), jax.device_count()
     batch = max(min(BATCH, count) // devices, 1) * devices

@@ -1,4 +1,4 @@
-"""Boxes, labels and bars drawn over a picture."""
+"""Boxes, labels and bars drawn over an image."""
 
 from collections.abc import Mapping, Sequence
 
@@ -60,7 +60,7 @@ def annotate(
 
 
 def _places(face: Rectangle, width: int, height: int, shape: tuple[int, ...]) -> list[Rectangle]:
-    """Below the face, above it, right and left of it, moved until it is inside the picture."""
+    """Below the face, above it, right and left of it, moved until it is inside the image."""
     left, top, wide, tall = face
     wanted = [(left, top + tall + 2), (left, top - height - 2), (left + wide + 2, top), (left - width - 2, top)]
     inside = [(min(max(x, 0), max(shape[1] - width, 0)), min(max(y, 0), max(shape[0] - height, 0))) for x, y in wanted]

@@ -1,6 +1,6 @@
 """CenterFace (Xu et al. 2019): a face is the centre of a heat map, with its size and five landmarks.
 
-Shapes: H, W of the picture; h, w a quarter of them; F faces.
+Shapes: H, W of the image; h, w a quarter of them; F faces.
 """
 
 from pathlib import Path
@@ -18,8 +18,8 @@ OVERLAP = 0.3  # of two boxes of one face
 
 
 class CenterFace:
-    """Finds faces in a picture that is first made at most `size` pixels long: small faces need a larger one, time grows
-    with its square. Pictures smaller than LEAST are enlarged."""
+    """Finds faces in an image that is first made at most `size` pixels long: small faces need a larger one, time grows
+    with its square. Images smaller than LEAST are enlarged."""
 
     def __init__(self, size: int = 960, threshold: float = 0.3, threads: int = 0):
         self.size, self.threshold = size, threshold
@@ -38,7 +38,7 @@ class CenterFace:
 
     def _planes(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8[H,W,3] -> what the network sees, float32[1,3,4h,4w], and float32[2]: its pixels' width and height in
-        those of the picture. Faces keep their shape: the sides are made multiples by black beyond them."""
+        those of the image. Faces keep their shape: the sides are made multiples by black beyond them."""
         height, width = image.shape[:2]
         longest = max(height, width)
         scale = min(self.size, max(longest, LEAST)) / longest

@@ -1,6 +1,6 @@
-"""From a found face to the picture that a network was trained on: upright, square, gray or colour.
+"""From a found face to the image that a network was trained on: upright, square, gray or colour.
 
-Shapes: H, W of the picture; S pixels a side of the result; C channels.
+Shapes: H, W of the image; S pixels a side of the result; C channels.
 """
 
 import math
@@ -12,16 +12,16 @@ from expressnet_jax.data.decode import resized
 from expressnet_jax.inference.detection import Detection
 
 FINEST = 8  # a face is first cut at up to so many times the final side, then averaged over areas
-LONGEST = 32_766  # pixels of a picture's side that OpenCV's warps take
+LONGEST = 32_766  # pixels of an image's side that OpenCV's warps take
 
 
 def cut_face(
     image: np.ndarray, found: Detection, margin: float | None, size: int, channels: int, *, align: bool, equalize: bool
 ) -> np.ndarray:
-    """uint8[H,W,3] -> uint8[S,S,C]: the square around a face; with `margin` None, the whole picture.
+    """uint8[H,W,3] -> uint8[S,S,C]: the square around a face; with `margin` None, the whole image.
 
     `align` turns it until the eyes are level, where there are landmarks. `equalize` spreads the histogram of gray
-    pictures. What lies beyond the picture repeats its edge.
+    images. What lies beyond the image repeats its edge.
     """
     if margin is None:
         face = resized(image, size)
@@ -44,7 +44,7 @@ def tilt(landmarks: np.ndarray | None) -> float:
 
 
 def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: float, size: int) -> np.ndarray:
-    """Cut at about the picture's own scale, then shrunk by averaging: a warp alone would skip pixels of large faces."""
+    """Cut at about the image's own scale, then shrunk by averaging: a warp alone would skip pixels of large faces."""
     first = int(np.clip(round(side), size, FINEST * size))
     times = max(round(side / first), 1)
     if times > 1 or max(image.shape) > LONGEST:
@@ -59,7 +59,7 @@ def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: f
 def _nearby(
     image: np.ndarray, centre: tuple[float, float], side: float, times: int
 ) -> tuple[np.ndarray, tuple[float, float], float]:
-    """What a turned square needs of a picture, made `times` smaller by averaging; its centre and side there."""
+    """What a turned square needs of an image, made `times` smaller by averaging; its centre and side there."""
     reach = side / math.sqrt(2) + 2 * times
     limits = np.array(image.shape[1::-1])
     first = np.clip(np.floor(np.array(centre) - reach), 0, limits - 1).astype(int)

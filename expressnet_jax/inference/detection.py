@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Detection(NamedTuple):
-    """A face in pixels of its picture.
+    """A face in pixels of its image.
 
     Attributes:
       box: left, top, width, height.

@@ -1,7 +1,7 @@
 """What finds faces, by name.
 
 `haar` is the cascade of boosted decisions of Viola & Jones 2001, `mtcnn` the cascade of three networks of Zhang et al.
-2016, `yunet` that of Wu et al. 2023, `centerface` one network that marks centres; `none` takes the whole picture.
+2016, `yunet` that of Wu et al. 2023, `centerface` one network that marks centres; `none` takes the whole image.
 """
 
 from collections import deque
@@ -50,7 +50,7 @@ class Detector(NamedTuple):
     """`find` uint8[H,W,3] -> the faces; any number of threads may call it at once.
 
     A square `margin` times as wide as the box's area is what the networks here were trained on, as measured on
-    FER2013's training pictures, enlarged on a background. None takes the whole picture.
+    FER2013's training images, enlarged on a background. None takes the whole image.
     """
 
     find: Finder
@@ -77,7 +77,7 @@ def make_detector(name: str, **options) -> Detector:
 
 
 def none(**options) -> Detector:
-    """The picture is a face already."""
+    """The image is a face already."""
     return Detector(_whole, None)
 
 

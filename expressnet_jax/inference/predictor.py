@@ -1,4 +1,4 @@
-"""Faces in pictures and the expressions that annotators would give them, in ONNX Runtime, without JAX.
+"""Faces in images and the expressions that annotators would give them, in ONNX Runtime, without JAX.
 
     >>> from expressnet_jax import Predictor
     >>> for face in Predictor()("photo.jpg"):
@@ -39,7 +39,7 @@ class Face:
     """One face.
 
     Attributes:
-      box: left, top, width, height in pixels of the picture.
+      box: left, top, width, height in pixels of the image.
       score: how sure the detector is that this is a face.
       landmarks: float32[5,2], x and y of eyes, nose and corners of the mouth; None of a detector that has none.
       probabilities: of each class, by name.
@@ -62,7 +62,7 @@ class Face:
 
     @property
     def confidence(self) -> float:
-        """Its probability; calibrated for the shipped models, on pictures like those they were validated on."""
+        """Its probability; calibrated for the shipped models, on images like those they were validated on."""
         return self.probabilities[self.label]
 
 
@@ -80,7 +80,7 @@ class Predictor:
         threads: int = 0,
     ):
         """`model` is one of SHIPPED or a file of `expressnet export`; `detector` one of DETECTORS, which looks at a
-        picture of at most `size` pixels; `align` and `equalize` are those of crop.py; threads 0 is one a core.
+        image of at most `size` pixels; `align` and `equalize` are those of crop.py; threads 0 is one a core.
 
         Raises:
           UserError: a model or a detector that is not there.
@@ -94,10 +94,10 @@ class Predictor:
         return self.model.classes
 
     def __call__(self, picture: Picture, name: str = "") -> list[Face]:
-        """A path, encoded bytes, a Pillow picture or an array -> its faces, the surest first; empty if there is none.
+        """A path, encoded bytes, a Pillow image or an array -> its faces, the surest first; empty if there is none.
 
         Raises:
-          UserError: what is no picture, in one line.
+          UserError: what is no image, in one line.
         """
         image = read_picture(picture, name)
         return self.describe(image, self.detector.find(image))

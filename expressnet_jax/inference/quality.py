@@ -15,13 +15,13 @@ DARK, BRIGHT = 55, 200  # mean gray value
 BLURRED = 200  # variance of the second derivative, at no more than SIDE pixels
 TURNED = 0.35  # how far the nose is from the middle of the eyes, in distances of the eyes
 SIDE = 48  # of those crops: what is sharp is sharp at a scale
-OUTSIDE = 0.1  # share of the box beyond the picture; chosen, not measured
+OUTSIDE = 0.1  # share of the box beyond the image; chosen, not measured
 
 
 def flags(image: np.ndarray, found: Detection, face: np.ndarray) -> tuple[str, ...]:
     """Return those of small, cut_off, dark, bright, blurred, turned, mouth_covered that hold.
 
-    image uint8[H,W,3] is the picture, face uint8[S,S,C] what the network sees of it.
+    image uint8[H,W,3] is the image, face uint8[S,S,C] what the network sees of it.
     """
     left, top, width, height = found.box
     inside = max(min(left + width, image.shape[1]) - max(left, 0), 0) * max(

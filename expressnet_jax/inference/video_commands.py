@@ -102,10 +102,10 @@ def _raise_if_cut(name: str, damage: Damage) -> None:
 
 
 def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
-    """Shows the faces of a camera until Ctrl-C, or until it gives no more pictures. Exit status 0 or NO_FACE.
+    """Shows the faces of a camera until Ctrl-C, or until it gives no more images. Exit status 0 or NO_FACE.
 
     Raises:
-      UserError: no such camera, one that gives no more pictures, or a CSV that can't be written.
+      UserError: no such camera, one that gives no more images, or a CSV that can't be written.
     """
     name = f"camera {arguments.camera}"
     with contextlib.ExitStack() as stack:

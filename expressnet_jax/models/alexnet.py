@@ -1,4 +1,4 @@
-"""AlexNet for small pictures. Shapes: B batch, H height, W width, C channels, n grid."""
+"""AlexNet for small images. Shapes: B batch, H height, W width, C channels, n grid."""
 
 from collections.abc import Sequence
 
@@ -16,9 +16,9 @@ class AlexNet(nn.Module):
     Order, ReLU and overlapping pooling (3x3 with stride 2, after layers 1, 2 and 5) are those of Krizhevsky et al.
     2012, section 3, the widths those of its one-tower form (Krizhevsky 2014, as released in cuda-convnet2). Adapted:
 
-    - the first kernel is 5x5 instead of 11x11 and keeps pictures below 96 pixels at their size;
+    - the first kernel is 5x5 instead of 11x11 and keeps images below 96 pixels at their size;
     - batch normalisation instead of local response normalisation, after every convolution (Ioffe & Szegedy 2015);
-    - the last map is averaged to 4x4 whatever its size, so that one set of parameters serves pictures of any size;
+    - the last map is averaged to 4x4 whatever its size, so that one set of parameters serves images of any size;
     - the dense layers have 512 units instead of 4096. Of the dropout after each (section 4.2) the second is that before
       every model's head; the first is left out.
     """

@@ -43,7 +43,7 @@ class CSAMVGG(nn.Module):
     3.3, CSAM; 2x2 max pooling stands between stages. The branch carries the shallow map down: at every pooling a
     refinement module adds it to what the main network has found so far. The features are the averages of both last
     maps side by side, so D = widths[-1] + widths[-2]. The paper gives no sizes; these keep 48 pixels cheap. Larger
-    pictures enter through a larger stride.
+    images enter through a larger stride.
     """
 
     widths: Sequence[int] = (48, 96, 192)

@@ -75,7 +75,7 @@ class EfficientNet(nn.Module):
     """float[B,H,W,C] in 0..255 -> features float[B,D], D = 1280 x `width` (Tan & Le 2019, table 1: B0).
 
     `width` and `depth` multiply channels and blocks of every stage (section 3.3); B2 is 1.1 and 1.2. The paper's B2
-    wants larger pictures as well, which here is the caller's choice. Pictures below 96 pixels keep their size in the
+    wants larger images as well, which here is the caller's choice. Images below 96 pixels keep their size in the
     stem, where the paper halves 224. Its stochastic depth is left out; its dropout is that before every model's head.
     """
 

@@ -21,7 +21,7 @@ class ExpressNet(nn.Module):
     The stem looks at full resolution, then every stage halves the map; the last block of a stage weighs what it adds by
     channel and by position. The features are the averages of the last two stages side by side: parts (a brow, a mouth
     corner) from the finer map, their arrangement from the coarser one.
-    Larger pictures enter through larger stem strides, so that the stages always see maps of 20 to 56 pixels and one
+    Larger images enter through larger stem strides, so that the stages always see maps of 20 to 56 pixels and one
     set of parameters serves every size. All convolutions are dense: a depthwise one costs a CPU and a matrix unit
     alike more time than its arithmetic says. `attention` is a name in ATTENTIONS; `reduction` and `spatial_kernels` are
     those of "channel_multi_scale", the other attentions keep their papers'.

@@ -23,7 +23,7 @@ class GhostResNet(nn.Module):
     attention, multi-scale spatial attention; section 5: EHORM) and leave sizes and order open. Here a dense stem is
     followed by stages of Ghost bottlenecks, the first of each halving the map. `attention` ends every stage: directly
     in the first, and in the later ones inside the high-order residual module, where the maps are small and its orders
-    span a whole mouth or eye. The paper's cutout mask is an augmentation, not a layer. Larger pictures enter through a
+    span a whole mouth or eye. The paper's cutout mask is an augmentation, not a layer. Larger images enter through a
     larger stem stride.
     """
 

@@ -34,7 +34,7 @@ def parameter_count(params: Any) -> int:
 
 
 def forward_flops(model: nn.Module, image_shape: tuple[int, ...]) -> float:
-    """Floating-point operations of one picture's forward pass as the compiler counts them (a multiply-add is two)."""
+    """Floating-point operations of one image's forward pass as the compiler counts them (a multiply-add is two)."""
     variables = _shapes(model, image_shape)
     image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
     cost = jax.jit(model.apply).lower(variables, image).cost_analysis()
@@ -55,7 +55,7 @@ def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str,
 def overview(
     image_shape: tuple[int, ...], num_classes: int = 7, file_size: Callable[[str], int] | None = None
 ) -> Iterator[str]:
-    """The lines of a table of all models for pictures of that shape, each as soon as it is known. `file_size` gives the
+    """The lines of a table of all models for images of that shape, each as soon as it is known. `file_size` gives the
     bytes of a model's ONNX file, which takes seconds a model."""
     head = f"{'model':20s} {'parameters':>12s} {'MFLOP an image':>16s} {'features':>9s}"
     yield head + (f" {'ONNX MB':>9s}" if file_size else "")

@@ -42,7 +42,7 @@ class MiniXception(nn.Module):
     Two unpadded 3x3 convolutions of 8 filters and four separable residual modules. The released network ends in a 3x3
     convolution to the classes, averaged over positions; here the average comes first and a dense head after it, so that
     there are features: for 7 classes 903 parameters instead of 8,071. All before is the released network's, 50,352
-    values for gray pictures, those of the normalisations' statistics included as Keras counts them.
+    values for gray images, those of the normalisations' statistics included as Keras counts them.
     """
 
     stem_width: int = 8

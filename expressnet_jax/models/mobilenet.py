@@ -48,7 +48,7 @@ class InvertedResidual(nn.Module):
 class MobileNetV2(nn.Module):
     """float[B,H,W,C] in 0..255 -> features float[B,D], D = 1280 (Sandler et al. 2018, table 2).
 
-    The paper's stem halves 224 pixels; here pictures below 96 keep their size in it, as networks for small pictures do.
+    The paper's stem halves 224 pixels; here images below 96 keep their size in it, as networks for small images do.
     `attention`, a name in ATTENTIONS, is in every block.
     """
 

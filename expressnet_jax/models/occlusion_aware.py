@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.layers import Layers, max_pool, scale_pixels, stem_stride
 
-# Top, bottom, left, right as shares of the picture of an aligned face; left is the picture's. An eye has its brow.
+# Top, bottom, left, right as shares of the image of an aligned face; left is the image's. An eye has its brow.
 REGIONS = {
     "left_eye": (0.0, 0.5, 0.0, 0.55),
     "right_eye": (0.0, 0.5, 0.45, 1.0),

@@ -46,7 +46,7 @@ class ResNet(nn.Module):
 
     The blocks are those of He et al. 2016, table 1: two 3x3 convolutions (18 and 34 layers) or bottlenecks (50 and
     more) and, where the shape changes, a strided 1x1 projection. The stem is the 3x3 convolution of its CIFAR form
-    (section 4.2), without pooling: FER2013's best residual nets keep 48 pixels that way. Larger pictures enter through
+    (section 4.2), without pooling: FER2013's best residual nets keep 48 pixels that way. Larger images enter through
     a larger stride. The stem "imagenet" is table 1's, whatever the size: 7x7 and 3x3 max pooling, each with stride 2,
     which leaves a sixteenth of the arithmetic of 48 pixels.
     `attention`, a name in ATTENTIONS, is in every block, on the way back to the identity.

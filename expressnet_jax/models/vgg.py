@@ -17,10 +17,10 @@ class VGG(nn.Module):
     """3x3 convolutions in five stages: float[B,H,W,C] in 0..255 -> features float[B,D], D = 8 x width.
 
     Configurations A, D and E of Simonyan & Zisserman 2015, table 1: the width doubles from stage to stage up to eight
-    times the first, and a 2x2 max pooling ends each, so pictures have 32 pixels or more. As in the VGG nets published
+    times the first, and a 2x2 max pooling ends each, so images have 32 pixels or more. As in the VGG nets published
     for FER2013, each convolution is batch-normalised, and the average over the last map stands in place of the two
     dense layers of 4096, which hold most of the paper's parameters. `attention` weighs what a stage's last convolution
-    gives. Large pictures come in as they are.
+    gives. Large images come in as they are.
     """
 
     depths: Sequence[int]

@@ -21,7 +21,7 @@ class OnnxPredictor:
 
     Attributes:
       classes: the K class names.
-      image_shape: (H, W, C) of the pictures it takes.
+      image_shape: (H, W, C) of the images it takes.
       fields: the further outputs of the network by name: landmarks, valence and arousal, action units, ...
       metadata: everything written into the file, by name.
     """
@@ -39,7 +39,7 @@ class OnnxPredictor:
         """A model of float input also takes float32 pixel values in 0..255.
 
         Raises:
-          UserError: pictures of another size or type than the model's.
+          UserError: images of another size or type than the model's.
         """
         return self._run(OUTPUT, images)
 

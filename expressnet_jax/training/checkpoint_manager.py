@@ -1,7 +1,7 @@
 """Checkpoints through Orbax: the latest for resuming, the best for everything that comes after training.
 
 A checkpoint holds `model` (params, batch_stats, ema), `optimizer` (step, opt_state, and what a task has besides the
-network) and `metadata` (JSON: model, label names, picture size, config, library versions, what it began with). Nothing
+network) and `metadata` (JSON: model, label names, image size, config, library versions, what it began with). Nothing
 in it is code or pickle. `best` keeps `model` and `metadata`.
 """
 

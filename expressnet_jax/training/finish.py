@@ -1,4 +1,4 @@
-"""After the last step: the best checkpoint's figures, tables and pictures, in the run's folder."""
+"""After the last step: the best checkpoint's figures, tables and images, in the run's folder."""
 
 import sys
 from pathlib import Path
@@ -20,7 +20,7 @@ from expressnet_jax.training.writers import read_history
 
 
 class Pictures:
-    """A split's pictures by position, decoded when asked for: item i is uint8[H,W,C]."""
+    """A split's images by position, decoded when asked for: item i is uint8[H,W,C]."""
 
     def __init__(self, split: Split, image_shape: tuple[int, ...]):
         self.split, self.image_shape = split, image_shape

@@ -110,7 +110,7 @@ def _open(
 
 
 def verify(features, select: EvalLoader, pairs: Pairs) -> dict[str, float]:
-    """The figures of a features function uint8[B,H,W,C] -> float[B,D] on pairs of the pictures of `select`."""
+    """The figures of a features function uint8[B,H,W,C] -> float[B,D] on pairs of the images of `select`."""
     (found,) = collect_arrays(lambda images: (features(images),), select.batches())
     return verification(similarities(found, pairs), pairs)
 

@@ -1,4 +1,4 @@
-"""The network of a config: its pictures, its arithmetic, and what it begins with."""
+"""The network of a config: its images, its arithmetic, and what it begins with."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -121,6 +121,6 @@ def active_at(starts: Sequence[tuple[int, Any]], step: int) -> Any:
 
 
 def resolution_schedule(config: ConfigDict, plan: StepCounts) -> list[tuple[int, int]]:
-    """(first step, picture size or 0) of each phase of a run that begins with smaller pictures; whole dispatches."""
+    """(first step, image size or 0) of each phase of a run that begins with smaller images; whole dispatches."""
     starts = [round(share * plan.total / plan.per_dispatch) * plan.per_dispatch for share in config.train.grow_until]
     return list(zip([0, *starts], [*config.train.grow_sizes, config.augment.resize], strict=True))

@@ -108,7 +108,7 @@ def _check_package(key: str, wanted: str | bool, package: str, install: str) -> 
 
 
 def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
-    """The network can be built. If it is trained on crops and evaluated on whole pictures, they have the same size to
+    """The network can be built. If it is trained on crops and evaluated on whole images, they have the same size to
     its parameters.
 
     Raises:

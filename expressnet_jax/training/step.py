@@ -35,7 +35,7 @@ def make_train_step(
 
     Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint, and all seeds are one program.
     Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `learns` gives a bool for every parameter;
-    what does not learn costs no gradient and stays as it is, while its running statistics follow the pictures.
+    what does not learn costs no gradient and stays as it is, while its running statistics follow the images.
     """
     gradient = _gradient(program, accumulate, learns)
 
@@ -120,7 +120,7 @@ def gather_inputs(table: Array | dict[str, Array | None] | None, batch: dict[str
 def make_multi_step(step, shardings: Any = None) -> jax.stages.Wrapped:
     """Compiles `step` over a call's arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
 
-    `table` is the data set on the device, or None where the batch carries its pictures. `shardings` say where the state
+    `table` is the data set on the device, or None where the batch carries its images. `shardings` say where the state
     lies, before and after; left to itself, XLA may spread it in another way, and the next call compiles again.
     """
 

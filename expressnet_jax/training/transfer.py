@@ -26,12 +26,12 @@ def transfer_weights(
 ) -> dict[str, Any]:
     """params and batch_stats for `model`, a classifier of `classes`, from a checkpoint of the same network.
 
-    `wanted` is the config's section `model`. Pictures may have another size where the network allows it, and gray
+    `wanted` is the config's section `model`. Images may have another size where the network allows it, and gray
     may become RGB or the other way round. Columns of the head move by the class's name (`happy` is `happiness`);
     classes that the checkpoint does not know begin afresh from `seed`, as does a head of another kind.
 
     Raises:
-      UserError: another network, other options, or a network that is bound to the size of its pictures.
+      UserError: another network, other options, or a network that is bound to the size of its images.
     """
     _check_same_network(checkpoint, wanted)
     create = lambda key: model.init(key, jnp.zeros((1, *image_shape)))["params"]
@@ -73,9 +73,9 @@ def _fit(checkpoint: Checkpoint):
         channels = lambda kernel: kernel.shape[-2]
         if new.ndim == 4 and new.shape[:2] + new.shape[3:] == old.shape[:2] + old.shape[3:]:
             if (channels(old), channels(new)) == (1, 3):
-                return np.repeat(old, 3, axis=2) / 3  # on a gray picture, three times a third is the same sum
+                return np.repeat(old, 3, axis=2) / 3  # on a gray image, three times a third is the same sum
             if (channels(old), channels(new)) == (3, 1):
-                return old.sum(2, keepdims=True)  # as on a gray picture
+                return old.sum(2, keepdims=True)  # as on a gray image
         name = "/".join(key.key for key in path)
         raise UserError(
             f"init_from: {checkpoint.path} is for images of {'x'.join(map(str, checkpoint.image_shape))}, and its"

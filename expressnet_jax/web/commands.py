@@ -1,6 +1,6 @@
 """`expressnet web`: the page that finds faces and their labels in the browser, on this computer or as a folder.
 
-Nothing is computed here: the page runs the models itself, and no picture leaves it.
+Nothing is computed here: the page runs the models itself, and no image leaves it.
 """
 
 import argparse

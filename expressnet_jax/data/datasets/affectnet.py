@@ -1,6 +1,6 @@
 """AffectNet (Mollahosseini, Hasani and Mahoor 2017): faces from the web with expression, valence and arousal.
 
-Layouts: the original one (training.csv, validation.csv and the tree of pictures that they name; the face is cut out by
+Layouts: the original one (training.csv, validation.csv and the tree of images that they name; the face is cut out by
 its box); the one of 2021 (train_set/images/N.jpg, 224x224, with train_set/annotations/N_exp.npy, N_val.npy, N_aro.npy;
 val_set likewise); class folders of re-uploads (anger/, or train/0/, with or without labels.csv: pth,label); and those
 with boxes for YOLO (data.yaml, train/images/, train/labels/). Re-uploads have no valence and arousal. Rows without an
@@ -43,7 +43,7 @@ FOLDERS = {"train": "train_set", "validation": "val_set"}
 
 
 class Face(NamedTuple):
-    """A row of the original lists: the picture, the box of its face, and what annotators said of it."""
+    """A row of the original lists: the image, the box of its face, and what annotators said of it."""
 
     place: str
     key: str

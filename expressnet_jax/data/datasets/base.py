@@ -28,7 +28,7 @@ from expressnet_jax.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One labelled picture as a data set's files give it.
+    """One labelled image as a data set's files give it.
 
     Attributes:
       key: where it stands in the source: file name or row. It names the record in every message.
@@ -106,15 +106,15 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     Attributes:
       CLASSES: the class names, in label order.
-      CHANNELS: 1, 3, or None for whatever the pictures have.
-      SIZE: (height, width) of every picture, or None for any.
-      LICENSE: on what terms the pictures may be used, in one sentence.
+      CHANNELS: 1, 3, or None for whatever the images have.
+      SIZE: (height, width) of every image, or None for any.
+      LICENSE: on what terms the images may be used, in one sentence.
       HOW_TO_GET: where to ask for them and where to put them; part of the message when they are missing.
       COLUMNS: what a record carries besides image and label, name -> (shape, dtype); `votes`, `subject`, `valence`
         and `arousal` are fields of `Record`, every other name is looked up in its `extras`. dtype `str` is text.
       OPTIONS: the options that `prepare` accepts, with their defaults.
       FILES: which files may be given instead of a folder: "table" for text, and names of `media_types.identify`.
-      NEEDS_SOURCE: False when the pictures are made, not read.
+      NEEDS_SOURCE: False when the images are made, not read.
     """
 
     if TYPE_CHECKING:  # which TFDS takes out of sight of a type checker

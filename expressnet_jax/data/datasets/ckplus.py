@@ -58,7 +58,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
         return locate(self, self.source, "neither cohn-kanade-images/ nor class folders nor a table of pixels")
 
     def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
-        """All pictures by person and sequence in the one split "all"; of copies that have splits, those."""
+        """All images by person and sequence in the one split "all"; of copies that have splits, those."""
         images, table = _folder(self._root, *IMAGES), pixel_table(self._root)
         if images is None:
             return self._pixels(table) if table else self._class_folders()

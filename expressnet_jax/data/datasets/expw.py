@@ -1,7 +1,7 @@
-"""ExpW, Expression in the Wild (Zhang et al. 2018): 91,793 faces in pictures from the web, seven classes.
+"""ExpW, Expression in the Wild (Zhang et al. 2018): 91,793 faces in images from the web, seven classes.
 
 Layout: label/label.lst with lines of image name, number of the face in it, box (top, left, right, bottom), confidence
-of the box, expression; and image/origin/ with the pictures. There is no official split.
+of the box, expression; and image/origin/ with the images. There is no official split.
 """
 
 from collections.abc import Iterable

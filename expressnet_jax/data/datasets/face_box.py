@@ -1,4 +1,4 @@
-"""Faces cut out of larger pictures by the box that a data set gives.
+"""Faces cut out of larger images by the box that a data set gives.
 
 Shapes: H height, W width.
 """
@@ -16,9 +16,9 @@ JPEG_QUALITY = 95
 
 
 def face(path: Path, box: tuple[float, float, float, float], side: int | None, place: str) -> np.ndarray:
-    """The part of a picture inside (left, top, right, bottom) -> uint8[H,W,3] RGB, or uint8[H,W] of a gray picture.
+    """The part of an image inside (left, top, right, bottom) -> uint8[H,W,3] RGB, or uint8[H,W] of a gray image.
 
-    The box is clipped to the picture. If side is given, a face whose longer edge exceeds it is shrunk to it, by area
+    The box is clipped to the image. If side is given, a face whose longer edge exceeds it is shrunk to it, by area
     averaging. Boxes count in stored pixels, so an orientation in the file's EXIF is not applied.
     """
     try:
@@ -35,7 +35,7 @@ def face(path: Path, box: tuple[float, float, float, float], side: int | None, p
 
 
 def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:
-    """uint8[H,W,...] -> the same picture with no edge longer than side, its proportions kept."""
+    """uint8[H,W,...] -> the same image with no edge longer than side, its proportions kept."""
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
         return pixels

@@ -30,8 +30,8 @@ USAGE_OF_SPLIT = {split: usage for usage, split in SPLIT_OF_USAGE.items()}
 class Fer2013(FaceBuilder, skip_registration=True):
     """FER2013 with the splits of the challenge: Training, PublicTest -> validation, PrivateTest -> test.
 
-    With the option `votes`, every picture also carries FER+'s votes (fer2013new.csv next to fer2013.csv) as shares of
-    the seven classes; labels stay FER2013's, no picture is left out.
+    With the option `votes`, every image also carries FER+'s votes (fer2013new.csv next to fer2013.csv) as shares of
+    the seven classes; labels stay FER2013's, no image is left out.
     """
 
     name = "fer2013"

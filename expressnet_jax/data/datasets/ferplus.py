@@ -1,5 +1,5 @@
 """FER+ (Barsoum et al. 2016, "Training deep networks for facial expression recognition with crowd-sourced label
-distribution"): the pictures of FER2013 with ten annotators' votes each.
+distribution"): the images of FER2013 with ten annotators' votes each.
 
 Layouts: fer2013.csv with fer2013new.csv; the folders of Microsoft's generator (FER2013Train/, FER2013Valid/,
 FER2013Test/ with fer0000000.png and label.csv, or with one fer2013new.csv); class folders of re-uploads (train/happy/),
@@ -28,16 +28,16 @@ from expressnet_jax.errors import UserError
 EXPRESSIONS = len(WITH_CONTEMPT)
 TO_CLASSES = [FERPLUS_COLUMNS.index(name) for name in WITH_CONTEMPT]
 UNKNOWN, NO_FACE = FERPLUS_COLUMNS.index("unknown"), FERPLUS_COLUMNS.index("NF")
-# FER2013's own label agrees with the majority of FER+ on about two pictures in three, in rows that don't match on one
+# FER2013's own label agrees with the majority of FER+ on about two images in three, in rows that don't match on one
 # in five: below this share the two files are not in the same order.
 LEAST_AGREEMENT = 0.4
 UNLABELLED = -1  # images of the generator's folders, which have no label of FER2013
 
 
 class FerPlus(FaceBuilder, skip_registration=True):
-    """FER2013's pictures with eight classes by vote, after the rules of Barsoum et al. 2016 and their published reader.
+    """FER2013's images with eight classes by vote, after the rules of Barsoum et al. 2016 and their published reader.
 
-    Both modes first drop single votes as outliers. A picture is left out, and counted in the facts, if no expression
+    Both modes first drop single votes as outliers. An image is left out, and counted in the facts, if no expression
     is left by its rule:
       votes (default): expressions are taken from the most voted down, equal ones together, until they hold three
         quarters of the votes or are three; it ends where `unknown` or `not a face` comes next. Those taken must hold
@@ -83,7 +83,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
         return root is None or not has_class_folders(root, splits=True) or (root / VOTES_NAME).is_file()
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """FER2013's splits, each without the pictures that the rule leaves out."""
+        """FER2013's splits, each without the images that the rule leaves out."""
         if self.options["mode"] not in RULES:
             raise UserError(f"ferplus: mode is {self.options['mode']!r}, not one of {', '.join(RULES)}")
         if not self._has_votes:
@@ -119,7 +119,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
         }
 
     def _voted(self, split: str, records: list[Record], votes: np.ndarray) -> list[Record]:
-        """The i-th row of votes belongs to the i-th picture of the split; votes int32[N,V]."""
+        """The i-th row of votes belongs to the i-th image of the split; votes int32[N,V]."""
         rule, soft = RULES[self.options["mode"]], self.options["mode"] == "votes"
         left_out: Counter[str] = Counter()
         kept, agreeing = [], 0
@@ -163,7 +163,7 @@ def majority_share(counts: np.ndarray) -> np.ndarray | None:
 
 
 def reason(counts: np.ndarray) -> str:
-    """Why a picture is left out, in a word for the facts."""
+    """Why an image is left out, in a word for the facts."""
     return {UNKNOWN: "unknown", NO_FACE: "not a face"}.get(int(counts.argmax()), "no agreement")
 
 

@@ -1,11 +1,11 @@
-"""`identity`: pictures by person, for pretraining on who it is. LFW, CASIA-WebFace, VGGFace2, MS1M and their like.
+"""`identity`: images by person, for pretraining on who it is. LFW, CASIA-WebFace, VGGFace2, MS1M and their like.
 
 ROOT/PERSON/*                   LFW (Aaron_Eckhart/), CASIA-WebFace (0000045/), MS1M as folders (m.0abc/)
 ROOT/train|test/PERSON/*        VGGFace2 (train/n000002/): the people of all splits are put together
 ROOT/legend.csv + images/       image and identity columns, or names like Aaron_Eckhart_0001.jpg
 
 People are divided, not pictures: those of the split "validation" are met in no training batch, and pairs of their
-pictures say how well the features tell people apart.
+images say how well the features tell people apart.
 """
 
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Identity(FaceBuilder, skip_registration=True):
         return (*self._divided["train"], *self._divided["validation"])
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """Training people, then the held-out ones, each person's pictures in the order of their names."""
+        """Training people, then the held-out ones, each person's images in the order of their names."""
         self.notes["people"] = {split: len(people) for split, people in self._divided.items()}
         if self.options["pairs"]:
             self.notes["pairs"] = read_pairs(expanded(self.options["pairs"]))
@@ -60,7 +60,7 @@ class Identity(FaceBuilder, skip_registration=True):
 
     @cached_property
     def _people(self) -> dict[str, list[Path]]:
-        """Person -> pictures, for people with enough of them."""
+        """Person -> images, for people with enough of them."""
         found = by_legend(self.source) if (self.source / "legend.csv").is_file() else by_folder(self.source, self.notes)
         least = max(int(self.options["min_pictures"]), 1)
         enough = {person: sorted(paths) for person, paths in sorted(found.items()) if len(paths) >= least}
@@ -91,7 +91,7 @@ class Identity(FaceBuilder, skip_registration=True):
 
 
 def by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
-    """Person -> pictures of a tree of folders, whatever splits it is divided into."""
+    """Person -> images of a tree of folders, whatever splits it is divided into."""
     found: dict[str, list[Path]] = {}
     for people in class_tree(root, notes).values():
         for person, paths in people.items():
@@ -100,7 +100,7 @@ def by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
 
 
 def by_legend(root: Path) -> dict[str, list[Path]]:
-    """Person -> pictures as legend.csv lists them."""
+    """Person -> images as legend.csv lists them."""
     found: dict[str, list[Path]] = {}
     wanted = []
     for place, row in csv_rows(root / "legend.csv", ("image",)):

@@ -1,7 +1,7 @@
-"""JAFFE (Lyons et al. 1998): 213 gray pictures of 256x256 pixels, 10 Japanese women, seven posed expressions.
+"""JAFFE (Lyons et al. 1998): 213 gray images of 256x256 pixels, 10 Japanese women, seven posed expressions.
 
 Layout: files like KA.AN1.39.tiff (in re-uploads .png or .jpg) in one folder or in class folders: person KA, expression
-AN, its first take, picture 39. There is no official split: hold people out.
+AN, its first take, image 39. There is no official split: hold people out.
 """
 
 import re
@@ -39,7 +39,7 @@ class Jaffe(FaceBuilder, skip_registration=True):
         return any(map(_fits, folder.glob(pattern)))
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """All pictures by name, in the one split "all"."""
+        """All images by name, in the one split "all"."""
         folder = locate(self, source, "no files like KA.AN1.39.tiff")
         files = sorted(
             no_litter(folder.glob("*/*.*" if has_class_folders(folder) else "*.*")), key=lambda path: path.name

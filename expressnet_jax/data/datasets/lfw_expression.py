@@ -37,7 +37,7 @@ class LfwExpression(FaceBuilder, skip_registration=True):
         return first_file(*(folder / name for name in LEGENDS)) is not None
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """All pictures in the order of the legend, in the one split "all"."""
+        """All images in the order of the legend, in the one split "all"."""
         source = locate(self, source, "neither legend.csv nor data/legend.csv")
         legend = first_file(*(source / name for name in LEGENDS))
         if not (source / "images").is_dir():

@@ -1,4 +1,4 @@
-"""Class folders on disk: ROOT/CLASS/picture, or ROOT/SPLIT/CLASS/picture."""
+"""Class folders on disk: ROOT/CLASS/image, or ROOT/SPLIT/CLASS/image."""
 
 from pathlib import Path
 from typing import Any

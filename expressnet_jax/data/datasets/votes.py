@@ -1,6 +1,6 @@
-"""`fer2013new.csv`: the votes of ten annotators on every picture of FER2013, row by row (Barsoum et al. 2016, FER+).
+"""`fer2013new.csv`: the votes of ten annotators on every image of FER2013, row by row (Barsoum et al. 2016, FER+).
 
-Shapes: N pictures of a split, V = 10 columns (eight expressions, unknown, not a face).
+Shapes: N images of a split, V = 10 columns (eight expressions, unknown, not a face).
 """
 
 import csv
@@ -38,7 +38,7 @@ def read_votes(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_rows(split: str, records: Sequence, votes: np.ndarray) -> None:
-    """Raises UserError unless there is a row of votes for every picture."""
+    """Raises UserError unless there is a row of votes for every image."""
     if len(records) != len(votes):
         raise UserError(
             f"{VOTES_NAME}: {split} has {len(records)} images but {len(votes)} rows of votes; use all of fer2013.csv"

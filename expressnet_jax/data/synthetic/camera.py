@@ -1,4 +1,4 @@
-"""What is behind a face, and what a camera or a scanner does to the picture."""
+"""What is behind a face, and what a camera or a scanner does to the image."""
 
 import cv2
 import numpy as np

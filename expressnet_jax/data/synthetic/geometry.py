@@ -1,4 +1,4 @@
-"""From a person, a set of active muscles and a pose to the curves of a face in the picture.
+"""From a person, a set of active muscles and a pose to the curves of a face in the image.
 
 Shapes: P points, U action units, T traits, S samples of a curve; sides are 0 = image left, 1 = image right.
 Up to the projection a face is linear in traits and muscles: two small matrix products. After it, points are complex

@@ -116,7 +116,7 @@ def _eyes(canvas: Canvas, scene: Scene, strokes: Strokes) -> None:
 def pencil(canvas: Canvas, scene: Scene, cover: Cover) -> None:
     """Draws the shaded face on blank paper, then keeps what a pencil would: edges as lines, darkness as hatching.
 
-    The lines are the picture divided by a blurred copy of itself ("colour dodge").
+    The lines are the image divided by a blurred copy of itself ("colour dodge").
     """
     shaded.paint(canvas, scene, cover)
     gray = canvas.pixels if canvas.channels == 1 else cv2.cvtColor(canvas.pixels, cv2.COLOR_RGB2GRAY)
