@@ -281,7 +281,7 @@ def test_networks_with_attention_have_the_published_numbers_of_parameters():
 def test_the_variables_of_the_shipped_network_are_those_of_the_default_attention():
     stored = json.loads(next(WEIGHTS.glob("checkpoint/*/model/_METADATA")).read_text())["tree_metadata"]
     stored = {ast.literal_eval(path): leaf["value_metadata"].get("write_shape") for path, leaf in stored.items()}
-    leaves = jax.tree_util.tree_leaves_with_path(shapes_of(create_model("expressnet_small", 7), (1, 48, 48, 1)))
+    leaves = jax.tree_util.tree_leaves_with_path(shapes_of(create_model("expressnet_small", 8), (1, 48, 48, 1)))
     found = {tuple(key.key for key in path): list(leaf.shape) for path, leaf in leaves}
     assert found == {path: shape for path, shape in stored.items() if path != ("ema",)}
 
