@@ -18,7 +18,7 @@ def get_config():
     config.data.name = "affectnet"
     config.data.size = 112
     config.data.channels = 3
-    config.data.select_split = "holdout"
+    config.data.validation_split = "holdout"
     config.data.holdout = 0.02
     config.data.balance = 0.5
     config.data.threads = 8

@@ -10,7 +10,7 @@ seed 0, 2026-11-21; confusion and recall by class in configs/results/fer2013.jso
 
 PublicTest selects the epoch (the 28th of 32); PrivateTest was never looked at. After that epoch the network fits its
 training images only, so a longer schedule wants more augmentation: --config.train.epochs=100 with
---config.augment.erase=0.25 is the next to try on a GPU (not tried yet).
+--config.augment.random_erasing=0.25 is the next to try on a GPU (not tried yet).
 """
 
 from expressnet_jax.config import augment_faces, default
@@ -32,5 +32,7 @@ def get_config():
     config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
     augment_faces(config)
-    config.augment.erase = 0.0  # a short schedule hardly fits what it sees: what hides the face costs accuracy here
+    config.augment.random_erasing = (
+        0.0  # a short schedule hardly fits what it sees: what hides the face costs accuracy here
+    )
     return config

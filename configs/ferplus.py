@@ -10,7 +10,8 @@ hardware     2 CPU cores (AMD EPYC), which much other work shared     wall-clock
 FER+ majority, PublicTest   84.3 % (83.1 to 85.5, n 3,505), balanced 71.7 %, macro-F1 71.5 %, with mirror averaging
 seed 0, 2026-11-28, at commit 4925bd2; what ships as `small`, and not yet this recipe to its end: it was stopped in its
 27th epoch, before the first step at 48 pixels, and eight epochs at 48 pixels followed (`--config.init_from` that run,
-grow_sizes=(), train.epochs=8, learning_rate=0.008, warmup_epochs=0.1, ema=0.995, eval.every_epochs=2; the 4th is kept)
+progressive_sizes=(), train.epochs=8, learning_rate=0.008, warmup_epochs=0.1, ema=0.995, eval.every_epochs=2; the 4th is
+kept)
 Other data: expressnet_jax/inference/weights/MODEL_CARD.md
 """
 
@@ -23,8 +24,8 @@ def get_config():
     config.data.name = "ferplus"
     config.train.batch_size = 128
     config.train.epochs = 44.0
-    config.train.grow_sizes = (32,)
-    config.train.grow_until = (0.6,)
+    config.train.progressive_sizes = (32,)
+    config.train.progressive_until = (0.6,)
     config.optimizer.name = "muon"
     config.optimizer.learning_rate = 0.02
     config.optimizer.weight_decay = 0.05
@@ -37,5 +38,5 @@ def get_config():
     config.eval.metric = "macro_f1"
     config.eval.tta = "flip"
     augment_faces(config)
-    config.augment.erase = 0.15
+    config.augment.random_erasing = 0.15
     return config

@@ -33,5 +33,5 @@ def get_config():
     config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
     augment_faces(config)
-    config.augment.erase = 0.0
+    config.augment.random_erasing = 0.0
     return config

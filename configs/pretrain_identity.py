@@ -27,7 +27,7 @@ def get_config():
     config.optimizer.ema = 0.99
     config.eval.metric = "verification"
     config.eval.every_epochs = 2.0
-    config.eval.mistakes = False
+    config.eval.error_gallery = False
     augment_faces(config)
-    config.augment.erase = 0.0
+    config.augment.random_erasing = 0.0
     return config

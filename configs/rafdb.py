@@ -17,7 +17,7 @@ def get_config():
     config.data.name = "rafdb"
     config.data.size = 112
     config.data.channels = 3
-    config.data.select_split = "holdout"
+    config.data.validation_split = "holdout"
     config.data.holdout = 0.1
     config.train.batch_size = 128
     config.train.epochs = 80.0

@@ -6,7 +6,7 @@
     expressnet summary runs/speedrun/* --mark 0.70      # ten seeds: --config.seed=1 ...; share that reaches the mark
 
 Time is that of the whole process, imports, compiling and the evaluation included (`seconds` in evaluation.json).
-What makes it fast: Muon, whose lead over SGD is largest in short runs; small images first (train.grow_sizes);
+What makes it fast: Muon, whose lead over SGD is largest in short runs; small images first (train.progressive_sizes);
 mirroring that alternates by epoch; averaged weights; no evaluation on the way; mirror averaging at the end.
 
 cpu          2 CPU cores (AMD EPYC), with light work         wall-clock  28 min, all included
@@ -26,8 +26,8 @@ def get_config(form="gpu"):
     config.data.name = "fer2013"
     config.train.batch_size = 128 if form == "cpu" else 512
     config.train.epochs = 16.0 if form == "cpu" else 60.0
-    config.train.grow_sizes = (32,)
-    config.train.grow_until = (0.6,)
+    config.train.progressive_sizes = (32,)
+    config.train.progressive_until = (0.6,)
     config.optimizer.name = "muon"
     config.optimizer.learning_rate = 0.02
     config.optimizer.weight_decay = 0.05
@@ -36,10 +36,10 @@ def get_config(form="gpu"):
     config.losses.expression.label_smoothing = 0.1
     config.eval.every_epochs = config.train.epochs
     config.eval.tta = "flip"
-    config.eval.mistakes = False
+    config.eval.error_gallery = False
     config.checkpoint.every_epochs = config.train.epochs
     augment_faces(config)
-    config.augment.erase = 0.0
+    config.augment.random_erasing = 0.0
     config.augment.flip = 0.0
-    config.augment.alternate = True
+    config.augment.alternating_flip = True
     return config

@@ -13,7 +13,7 @@ from expressnet_jax.config import augment_faces, default
 
 # The plain CNN is made for one size of image: it always sees 48 pixels. Residual networks enter as in He et al. 2016,
 # by a strided convolution and a pooling; their other form, without, takes sixteen times the arithmetic.
-WHOLE = {"augment.pad": 0, "augment.crop": 0, "train.grow_sizes": (), "train.grow_until": ()}
+WHOLE = {"augment.pad": 0, "augment.crop": 0, "train.progressive_sizes": (), "train.progressive_until": ()}
 STRIDED = {"model.options.stem": "imagenet"}
 LINES = {"plain_cnn": WHOLE, "resnet18": STRIDED, "resnet34": STRIDED, "resnet50": STRIDED, "attention_cnn": STRIDED}
 
@@ -24,8 +24,8 @@ def get_config(name="expressnet_small"):
     config.data.name = "fer2013"
     config.train.batch_size = 128
     config.train.epochs = 2.0
-    config.train.grow_sizes = (32,)
-    config.train.grow_until = (0.7,)
+    config.train.progressive_sizes = (32,)
+    config.train.progressive_until = (0.7,)
     config.optimizer.name = "muon"
     config.optimizer.learning_rate = 0.02
     config.optimizer.weight_decay = 0.05
@@ -33,9 +33,9 @@ def get_config(name="expressnet_small"):
     config.optimizer.ema = 0.99
     config.losses.expression.label_smoothing = 0.1
     config.eval.every_epochs = config.train.epochs
-    config.eval.mistakes = False
+    config.eval.error_gallery = False
     config.checkpoint.every_epochs = 0.5
     augment_faces(config)
-    config.augment.erase = 0.0
+    config.augment.random_erasing = 0.0
     config.update_from_flattened_dict(LINES.get(name, {}))
     return config

@@ -88,7 +88,7 @@ def _add_checkpoint_commands(command: Callable[..., argparse.ArgumentParser]) ->
     sub.add_argument("--skip_bad", action="store_true", help="of a folder, leave out images that can't be used")
     sub.add_argument("--tta", default="none", help="none, flip or ten_crop")
     sub.add_argument("--json", type=Path, help="write the figures here")
-    sub.add_argument("--report", type=Path, help="write confusion.png and mistakes.html into this folder")
+    sub.add_argument("--report", type=Path, help="write confusion.png and error_gallery.html into this folder")
     data_dir(sub)
 
     sub = command("summary", summary, "Put finished runs together that differ in their seed.", uses_jax=False)

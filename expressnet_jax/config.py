@@ -67,7 +67,7 @@ def _data() -> ConfigDict:
     data.channels = 1
     data.frames = 0  # T > 0: the data set holds clips of T frames
     data.train_split = "auto"  # auto: train, or all
-    data.select_split = "auto"  # auto: validation, or else a part held out of the training split
+    data.validation_split = "auto"  # auto: validation, or else a part held out of the training split
     data.holdout = 0.1
     data.folds = 0  # k > 0: subject-exclusive k-fold; fold number `fold` selects
     data.fold = 0
@@ -79,20 +79,22 @@ def _data() -> ConfigDict:
 
 
 def _augment() -> ConfigDict:
-    names = "flip scale rotate zoom brightness contrast gamma shadow cutout erase mixup cutmix"
+    names = "flip random_resized_crop rotate zoom brightness contrast gamma shadow cutout random_erasing mixup cutmix"
     counts = {"pad": 0, "crop": 0, "resize": 0}
-    return ConfigDict(counts | dict.fromkeys(names.split(), 0.0) | {"alternate": False})
+    return ConfigDict(counts | dict.fromkeys(names.split(), 0.0) | {"alternating_flip": False})
 
 
 def _train() -> ConfigDict:
     train = ConfigDict()
     train.batch_size = 128  # over all devices and hosts
     train.epochs = 30.0
-    train.grow_sizes = ()  # the run begins with smaller images: (24, 32) with grow_until (0.4, 0.8) trains
-    train.grow_until = ()  # at 24 pixels for four tenths of its steps, at 32 up to eight tenths, then as `augment` says
+    # A run can begin with smaller images: sizes (24, 32) until (0.4, 0.8) train at 24 pixels for four tenths of the
+    # steps, at 32 up to eight tenths, then as `augment` says.
+    train.progressive_sizes = ()
+    train.progressive_until = ()
     train.accumulate = 1  # slices of the batch whose gradients are averaged into one update
     train.dtype = "auto"  # arithmetic: float32 | bfloat16; auto: bfloat16 on TPU and GPU
-    train.steps_per_dispatch = 0  # steps by one call of the compiled program; 0: as many as the device can use
+    train.steps_per_call = 0  # steps by one call of the compiled program; 0: as many as the device can use
     return train
 
 
@@ -111,9 +113,7 @@ def _optimizer() -> ConfigDict:
     optimizer.layer_decay = 1.0  # learning rate times this for every layer away from the head
     optimizer.freeze_layers = 0  # so many layers of the backbone, from the input on, never learn
     optimizer.freeze_epochs = 0.0  # for so long only the head learns
-    optimizer.thaw_epochs = (
-        0.0  # then the layers join one by one, from the head down, one every so many; 0: all at once
-    )
+    optimizer.unfreeze_every_epochs = 0.0  # then the layers join one by one, from the head down; 0: all at once
     optimizer.sam = 0.0  # radius of sharpness-aware minimisation; 0: off
     optimizer.ema = 0.0  # decay of the averaged weights that are evaluated and kept; 0: off
     return optimizer
@@ -143,8 +143,8 @@ def _adaptation() -> ConfigDict:
     adapt.classes = ()  # of those that source and target share; empty: all
     adapt.weight = 1.0  # of the method's own loss, as a multiple of its default
     adapt.options = ConfigDict()  # of the method
-    adapt.statistics = "separate"  # batch normalisation: of each domain by itself, the target's kept | joint
-    adapt.settle = 2048  # target images that the statistics of normalisation are taken from at the end; 0: none
+    adapt.bn_domains = "separate"  # batch normalisation: of each domain by itself, the target's kept | joint
+    adapt.bn_recalibration_images = 2048  # of the target; batch normalisation takes its statistics from them at the end
     adapt.holdout = 0.3  # share of a target without a validation split that is held out, by person where known
     adapt.labels_per_class = 0  # supervised: labelled target images a class; 0: all
     return adapt
@@ -156,7 +156,7 @@ def _evaluation() -> ConfigDict:
     evaluation.batch_size = 256
     evaluation.metric = "accuracy"  # what selects the best checkpoint; of another head or data set: "NAME/METRIC"
     evaluation.tta = "none"  # none | flip | ten_crop: of the final report; selection always uses none
-    evaluation.mistakes = True
+    evaluation.error_gallery = True
     return evaluation
 
 
@@ -173,7 +173,7 @@ def augment_faces(config: ConfigDict) -> None:
         zoom=0.1,
         brightness=0.1,
         contrast=0.2,
-        erase=0.25,
+        random_erasing=0.25,
     )
 
 
@@ -224,10 +224,14 @@ _RANGES = {
     **dict.fromkeys(
         ["train.epochs", "eval.every_epochs", "checkpoint.every_epochs", "optimizer.decay_factor"], _POSITIVE
     ),
-    **dict.fromkeys(["model.dropout", "augment.flip", "augment.shadow", "augment.erase", "augment.cutout"], _SHARE),
-    **dict.fromkeys(["augment.scale", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE),
+    **dict.fromkeys(
+        ["model.dropout", "augment.flip", "augment.shadow", "augment.random_erasing", "augment.cutout"], _SHARE
+    ),
+    **dict.fromkeys(
+        ["augment.random_resized_crop", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE
+    ),
     **dict.fromkeys(["optimizer.layer_decay", "losses.expression.label_smoothing"], _SHARE),
-    "train.grow_until": _SHARE,
+    "train.progressive_until": _SHARE,
     "losses.expression.effective_beta": (0, 1 - 1e-9, True),
     "losses.expression.margin": (0, 1.5, True),
     "losses.expression.scale": _POSITIVE,

@@ -18,7 +18,7 @@ if .venv/bin/python -c "import torch" 2> /dev/null; then against=(--against torc
 if [ "$kind" = gpu ]; then
   for size in 48 112; do
     for model in expressnet_small expressnet_base resnet18; do
-      bench "step_${model}_$size" step --model "$model" --size "$size" --batch_size 512 --steps_per_dispatch 8 --augment "${against[@]}"
+      bench "step_${model}_$size" step --model "$model" --size "$size" --batch_size 512 --steps_per_call 8 --augment "${against[@]}"
     done
   done
   bench train train --model expressnet_base --size 48 --batch_size 512

@@ -49,16 +49,16 @@ def test_runs_become_rows_by_what_they_change_and_rows_stay(finished):
 def test_differences_are_taken_seed_by_seed_with_students_interval(finished):
     wholes, others = [0.50, 0.55, 0.61], [0.48, 0.50, 0.60]
     runs = [finished(value, seed) for seed, value in enumerate(wholes)]
-    runs += [finished(value, seed, augment__erase=0.25) for seed, value in enumerate(others)]
-    runs += [finished(0.7, 5, augment__erase=0.5)]
+    runs += [finished(value, seed, augment__random_erasing=0.25) for seed, value in enumerate(others)]
+    runs += [finished(0.7, 5, augment__random_erasing=0.5)]
     lines = table(add_runs({}, runs)).splitlines()
     differences = 100 * (np.array(others) - np.array(wholes))
     low, high = t.interval(0.95, 2, differences.mean(), differences.std(ddof=1) / np.sqrt(3))
     cells = lines[3].strip("| ").split(" | ")
     assert lines[:2] == HEAD.splitlines()
-    assert cells[:2] == ["`augment.erase=0.25`", "0, 1, 2"]
+    assert cells[:2] == ["`augment.random_erasing=0.25`", "0, 1, 2"]
     assert cells[3] == f"{differences.mean():+.1f} ± {(high - low) / 2:.1f}"
-    assert lines[4] == "| `augment.erase=0.5` | 5 | 70.0 |  | 40.0 |  | 30.0 |  |"  # no such seed of the whole
+    assert lines[4] == "| `augment.random_erasing=0.5` | 5 | 70.0 |  | 40.0 |  | 30.0 |  |"  # no such seed of the whole
 
 
 def test_the_command_writes_and_prints_it_and_refuses_other_files(finished, tmp_path, capsys):

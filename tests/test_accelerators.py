@@ -28,7 +28,7 @@ def traced(mesh_of):
             model = image_classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4, dtype=compute_dtype("auto")), 7)
             rate = make_schedule("constant", 0.01, 1)
             optimizer = make_optimizer("muon", rate)
-            augmentation = default().augment.to_dict() | {"flip": 0.5, "rotate": 12.0, "erase": 0.5}
+            augmentation = default().augment.to_dict() | {"flip": 0.5, "rotate": 12.0, "random_erasing": 0.5}
             task = supervised(model, class_losses(7), augmentation, class_fields(7))
             state = init_state(make_init_fn(model, (SIDE, SIDE, 1)), optimizer, mesh_of(4), ema=True)
             batches = {

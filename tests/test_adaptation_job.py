@@ -122,7 +122,7 @@ REFUSED = {
     "one class": ({"adapt.classes": ("happiness",)}, "adapt.classes: happiness alone; give two or more of"),
     "method": ({"adapt.method": "magic"}, "adapt.method: no method 'magic'; one of source_only"),
     "option": ({"adapt.options": {"heat": 3}}, "adapt.options: mmd has no 'heat'; it has octaves"),
-    "statistics": ({"adapt.statistics": "both"}, "adapt.statistics: no 'both'; one of joint, separate"),
+    "statistics": ({"adapt.bn_domains": "both"}, "adapt.bn_domains: no 'both'; one of joint, separate"),
     "labels": ({"adapt.labels_per_class": 3}, "adapt.labels_per_class: mmd sees no target labels"),
     "teacher": ({"adapt.method": "self_training", "optimizer.ema": 0.0}, "optimizer.ema: self_training learns from"),
     "metric": ({"eval.metric": "accuracy"}, "eval.metric: no 'accuracy'; one of last, source_accuracy"),
@@ -162,7 +162,7 @@ def test_a_network_without_batch_normalisation_has_no_statistics_to_adapt(make_c
 @pytest.mark.parametrize(("method", "settle"), [("cdan", 32), ("self_training", 0)])
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monkeypatch, method, settle):
     """A discriminator, a teacher's shares and half-pooled statistics come back with the rest."""
-    straight, config = tmp_path / "straight", lambda: make_config(method, adapt__settle=settle)
+    straight, config = tmp_path / "straight", lambda: make_config(method, adapt__bn_recalibration_images=settle)
     loop.train(config(), straight, experiment.build_experiment).finish(straight)
 
     class Stops(loop.StopSignal):

@@ -18,7 +18,7 @@ KEY = jax.random.key(7)
 ALL = {
     "flip": 0.5,
     "pad": 4,
-    "scale": 0.2,
+    "random_resized_crop": 0.2,
     "rotate": 15.0,
     "zoom": 0.1,
     "brightness": 0.2,
@@ -26,7 +26,7 @@ ALL = {
     "gamma": 0.3,
     "shadow": 0.5,
     "cutout": 0.3,
-    "erase": 0.5,
+    "random_erasing": 0.5,
     "mixup": 0.2,
     "cutmix": 1.0,
 }
@@ -92,7 +92,7 @@ def test_cutout_hides_a_square_with_the_mean_colour():
 
 def test_erase_puts_noise_in_rectangles_of_the_papers_sizes():
     images = np.full((1000, 40, 40, 1), 300 // 2, np.uint8)
-    changed = run(images, erase=0.6)[..., 0]
+    changed = run(images, random_erasing=0.6)[..., 0]
     hidden = changed != 150
     erased = hidden.any((1, 2))
     assert abs(erased.mean() - 0.6) < 0.06
@@ -123,7 +123,7 @@ def test_each_augmentation_alone_is_that_of_the_table(name):
 
 
 @pytest.mark.parametrize(
-    ("shape", "options"), [((8, 32, 48, 3), ALL), ((2, 224, 224, 1), {"scale": 0.2, "cutout": 0.2})]
+    ("shape", "options"), [((8, 32, 48, 3), ALL), ((2, 224, 224, 1), {"random_resized_crop": 0.2, "cutout": 0.2})]
 )
 def test_results_are_finite_and_within_the_range(shape, options):
     result = run(noise(*shape), **options)
@@ -138,7 +138,7 @@ def test_an_example_does_not_depend_on_the_rest_of_its_batch():
     changed[1:] = 255 - changed[1:]
     whole = run(images, **ALL)
     np.testing.assert_array_equal(run(changed, **ALL)[0], whole[0])
-    np.testing.assert_array_equal(run(images[:3], erase=0.9), run(images, erase=0.9)[:3])
+    np.testing.assert_array_equal(run(images[:3], random_erasing=0.9), run(images, random_erasing=0.9)[:3])
 
 
 def test_the_key_and_nothing_else_decides():
@@ -186,7 +186,7 @@ def test_two_epochs_show_every_picture_both_ways():
     images, index = noise(200, 6, 8, 1), np.arange(200) * 7
     mirrored = [np.asarray(mirrored_in(index, np.full(200, epoch))) for epoch in range(3)]
     fields, batch = {"expression": Field("class", (2,))}, {"image": images, "index": index, "expression": index % 2}
-    options, keys = {"alternate": True}, (KEY, KEY)
+    options, keys = {"alternating_flip": True}, (KEY, KEY)
     for epoch in range(2):  # of one batch each
         seen = augment_batch(keys, batch, fields, options, epoch, 200)["image"]
         expected = np.where(mirrored[epoch][:, None, None, None], images[:, :, ::-1], images)
@@ -205,7 +205,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from expressnet_jax.data.augment import augment
 mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,))
 sharding = NamedSharding(mesh, PartitionSpec("data"))
-options = dict(flip=0.5, pad=3, rotate=10.0, contrast=0.3, erase=0.5)
+options = dict(flip=0.5, pad=3, rotate=10.0, contrast=0.3, random_erasing=0.5)
 images, key = np.random.default_rng(0).integers(0, 256, (8, 24, 20, 3), np.uint8), jax.random.key(0)
 change = lambda key, images: augment(key, images, options)
 spread = jax.jit(change, out_shardings=sharding).lower(key, jax.device_put(images, sharding)).compile()

@@ -80,7 +80,7 @@ def test_ceilings_count_operations_and_bytes(monkeypatch):
 
 
 def test_step_figures(tmp_path):
-    options = {"size": 24, "batch_size": 4, "steps_per_dispatch": 2}
+    options = {"size": 24, "batch_size": 4, "steps_per_call": 2}
     figures = bench_step("plain_cnn", rounds=1, block_seconds=0.01, ceilings=False, **options)
     assert figures["against"] == {} and figures["options"] | options == figures["options"]
     assert figures["images_per_second"]["jax"] == pytest.approx(4 / figures["step_ms"] * 1000)

@@ -126,7 +126,7 @@ def test_evaluate_by_name_and_by_folder(call, straight, tmp_path):
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
         "confusion.png",
         "evaluation.json",
-        "mistakes.html",
+        "error_gallery.html",
     ]
 
     pictures = write_pictures(tmp_path / "faces", {"": 5}, classes=("Happy", "angry", "contempt"), size=64)

@@ -93,12 +93,11 @@ def test_one_that_hangs_is_noticed_and_named(start_all, tmp_path):
 
 
 def test_another_config_in_one_process_ends_both_before_anything_is_written(start_all, tmp_path):
-    runs = start_all(tmp_path / "run", *EPOCHS, last=("train.steps_per_dispatch=3",))
+    runs = start_all(tmp_path / "run", *EPOCHS, last=("train.steps_per_call=3",))
     for run in runs:
         _, err = run.finish(2)
         assert (
-            "process 1 has another config than process 0 (train.steps_per_dispatch was 0, now 3); start all of them"
-            in err
+            "process 1 has another config than process 0 (train.steps_per_call was 0, now 3); start all of them" in err
         )
     assert not (tmp_path / "run").exists()
 

@@ -284,7 +284,9 @@ def start(tmp_path_factory):
     return load_checkpoint(folder)
 
 
-QUICK = {f"augment.{name}": 0.0 for name in ("rotate", "zoom", "brightness", "contrast", "erase")}  # to compile
+QUICK = {
+    f"augment.{name}": 0.0 for name in ("rotate", "zoom", "brightness", "contrast", "random_erasing")
+}  # to compile
 
 
 def request(data, output, start, **changes):

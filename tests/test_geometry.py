@@ -104,7 +104,7 @@ def test_geometry_is_drawn_from_the_stated_ranges():
 
 
 def test_random_crop_is_a_window_within_the_image():
-    matrices = matrices_of("scale", 0.4, height=48, width=40)
+    matrices = matrices_of("random_resized_crop", 0.4, height=48, width=40)
     side = matrices[:, 0, 0]
     np.testing.assert_array_equal(side, matrices[:, 1, 1])
     assert 0.5999 <= side.min() < 0.61 and 0.99 < side.max() <= 1

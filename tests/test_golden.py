@@ -40,7 +40,7 @@ def recipe(name: str, argument: str = ""):
     config.model.name = "expressnet_tiny"
     config.train.batch_size = BATCH
     config.log.every_steps = 1
-    config.eval.mistakes = False
+    config.eval.error_gallery = False
     config.export = ""
     return config
 
@@ -86,7 +86,7 @@ def adapt(folder: Path):
     config = recipe("adapt", "synthetic,drawn,cdan")
     config.data.options.update(num_train=EXAMPLES, num_validation=64, num_test=0)
     config.init_from = str(folder / "start")
-    config.adapt.settle = 0
+    config.adapt.bn_recalibration_images = 0
     return config, EXAMPLES
 
 

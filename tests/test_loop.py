@@ -59,15 +59,15 @@ def test_readers_end_in_the_same_weights(tmp_path, reference, tiny_config, chang
 
 def test_phases_of_a_growing_run_follow_each_other(tmp_path, tiny_config):
     small = {"model__name": "expressnet_tiny", "model__options": {"widths": (4,), "depths": (1,)}}
-    small |= {"train__epochs": 1.0, "train__grow_until": (0.5,)}
+    small |= {"train__epochs": 1.0, "train__progressive_until": (0.5,)}
     found = {}
     for size in (32, 16):  # the pictures have 32 pixels: a first phase that leaves them so changes nothing
         config = tiny_config(**{key: value for key, value in small.items() if key != "model__options"})
         config.model.options.update(small["model__options"])
-        config.train.grow_sizes = (size,)
+        config.train.progressive_sizes = (size,)
         train(config, tmp_path / str(size))
         found[size] = arrays(tmp_path / str(size))
-    config.train.grow_sizes, config.train.grow_until = (), ()
+    config.train.progressive_sizes, config.train.progressive_until = (), ()
     train(config, tmp_path / "straight")
     straight = arrays(tmp_path / "straight")
     assert all((found[32][name] == values).all() for name, values in straight.items())
@@ -77,7 +77,7 @@ def test_phases_of_a_growing_run_follow_each_other(tmp_path, tiny_config):
 def test_it_goes_on_with_more_steps_a_dispatch(tmp_path, reference, tiny_config):
     run = shutil.copytree(reference, tmp_path / "run")
     shutil.rmtree(run / LATEST / "8")
-    train(tiny_config(**SHORT, train__steps_per_dispatch=4), run)
+    train(tiny_config(**SHORT, train__steps_per_call=4), run)
     assert_close(run, reference)
     assert [entry["step"] for entry in history(run)] == [
         entry["step"] for entry in history(reference) if entry["step"] != 6

@@ -43,7 +43,7 @@ def close(left, right, tolerance=1e-5):
 
 def test_a_run_reports_what_it_wrote(straight):
     named = [line.removeprefix("wrote ") for line in straight.out.splitlines() if line.startswith("wrote ")]
-    files = {"evaluation.json", "confusion.png", "mistakes.html", "curves.png"}
+    files = {"evaluation.json", "confusion.png", "error_gallery.html", "curves.png"}
     assert {name.rsplit("/", 1)[1] for name in named} == files
     assert all((straight.workdir / name).stat().st_size for name in files)
     assert "accuracy" in straight.out and "macro-F1" in straight.out
@@ -152,7 +152,7 @@ def test_the_report_is_of_the_best_checkpoint_on_the_selection_split(straight, t
 def test_the_folder_config_trains_on_anybodys_pictures(tmp_path, environment):
     pictures = write_pictures(tmp_path / "faces", {"": 30}, classes=("cat", "dog"), size=40)
     smaller = ["model.name=plain_cnn", "train.epochs=1", "data.size=32", f"data.dir={tmp_path / 'data'}"]
-    smaller += [f"augment.{name}=0" for name in ("crop", "rotate", "zoom", "erase")]  # quicker to compile
+    smaller += [f"augment.{name}=0" for name in ("crop", "rotate", "zoom", "random_erasing")]  # quicker to compile
     overrides = [f"--config.{change}" for change in smaller]
     done = command(
         Path(__file__).parents[1],

@@ -52,7 +52,7 @@ def recipe(name, folder, *arguments):
     config.train.batch_size = 16
     config.train.epochs = 2.0
     config.eval.batch_size = 16
-    config.eval.mistakes = False
+    config.eval.error_gallery = False
     config.augment.update(pad=0, crop=0)
     config.checkpoint.every_epochs = 1.0
     config.checkpoint.keep = 9
@@ -186,7 +186,7 @@ def test_points_stay_on_what_they_mark(name):
 def test_a_clip_is_augmented_as_one():
     clip = RNG.integers(0, 256, (3, 5, 16, 16, 1), np.uint8)
     batch = {"clip": np.repeat(clip[:, :1], 5, 1), "index": np.arange(3)}
-    options = {"flip": 0.5, "rotate": 15.0, "brightness": 0.3, "shadow": 0.5, "erase": 1.0, "mixup": 0.4}
+    options = {"flip": 0.5, "rotate": 15.0, "brightness": 0.3, "shadow": 0.5, "random_erasing": 1.0, "mixup": 0.4}
     out = augment_batch(jax.random.split(jax.random.key(0)), batch, {}, options, 0)["clip"]
     np.testing.assert_allclose(out, np.repeat(out[:, :1], 5, 1), atol=1e-4)  # equal frames stay equal
     turned = augment_batch(

@@ -87,22 +87,22 @@ def test_all_readers_resize_alike(feed_of):
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("steps_per_dispatch", [1, 4])
-def test_a_later_start_gives_the_tail(feed_of, reader, steps_per_dispatch):
-    feed = feed_of(reader, steps_per_dispatch=steps_per_dispatch)
+@pytest.mark.parametrize("steps_per_call", [1, 4])
+def test_a_later_start_gives_the_tail(feed_of, reader, steps_per_call):
+    feed = feed_of(reader, steps_per_call=steps_per_call)
     whole = list(steps_of(feed_of("memory")))
     for first in (0, 3, 4, 9):
         assert_equal(list(steps_of(feed, first)), whole[first:])
 
 
 def test_the_last_dispatch_is_as_short_as_it_must_be(feed_of):
-    lengths = lambda first: [len(d["expression"]) for d in feed_of(steps_per_dispatch=4).start(first)]
+    lengths = lambda first: [len(d["expression"]) for d in feed_of(steps_per_call=4).start(first)]
     assert lengths(0) == [4, 4, 2] and lengths(3) == [4, 3] and lengths(9) == [1]
 
 
 @pytest.mark.parametrize("first", [STEPS, STEPS + 3])
 def test_a_finished_run_has_no_batch_left(feed_of, first):
-    assert list(feed_of(steps_per_dispatch=4).start(first)) == []
+    assert list(feed_of(steps_per_call=4).start(first)) == []
 
 
 @pytest.mark.parametrize("threads", [1, 5])
@@ -111,7 +111,7 @@ def test_threads_do_not_matter(feed_of, threads):
 
 
 def test_the_shares_of_two_processes_are_the_batch(feed_of):
-    source = feed_of(steps_per_dispatch=4).source
+    source = feed_of(steps_per_call=4).source
     shares = [replace(source, process_index=i, process_count=2) for i in range(2)]
     for dispatch in range(len(source)):
         together = jax.tree.map(lambda a, b: np.concatenate([a, b], 1), *(share[dispatch] for share in shares))

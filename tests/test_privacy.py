@@ -85,7 +85,7 @@ def learned(tmp_path_factory, data_dir):
         draw(folder / "work" / "photographs" / name, 6, 48)
     words = ["export", "--checkpoint", "run", "--output", "model.onnx", "then", "finetune", "--data", "photographs"]
     words += ["--output", "own", "--init_from", "run", "--detector", "none", "--epochs", "1"]
-    words += [f"--set=augment.{name}=0.0" for name in ("rotate", "zoom", "brightness", "contrast", "erase")]
+    words += [f"--set=augment.{name}=0.0" for name in ("rotate", "zoom", "brightness", "contrast", "random_erasing")]
     second = watch(folder, "-c", EACH, *words, environment=environment)
     join = lambda one, other: one + other if isinstance(one, list | str) else one | other if one is not None else None
     both = type(first)(*(join(one, other) for one, other in zip(first, second, strict=True)))

@@ -9,9 +9,9 @@ from PIL import Image
 
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.error_gallery import png_uri, worst_mistakes
+from expressnet_jax.evaluation.error_gallery import png_uri, worst_errors
 from expressnet_jax.evaluation.evaluate import summarise
-from expressnet_jax.evaluation.report import confusion_png, curves_png, format_table, mistakes_html
+from expressnet_jax.evaluation.report import confusion_png, curves_png, format_table, write_error_gallery
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 
@@ -140,9 +140,9 @@ def test_no_history_is_refused(tmp_path):
         curves_png([], tmp_path / "curves.png")
 
 
-def test_worst_mistakes_are_the_most_confident_wrong_ones():
+def test_worst_errors_are_the_most_confident_wrong_ones():
     probabilities, labels = predictions()
-    chosen = worst_mistakes(probabilities, labels, 10)
+    chosen = worst_errors(probabilities, labels, 10)
     wrong = [(p.max(), i) for i, (p, y) in enumerate(zip(probabilities, labels, strict=True)) if p.argmax() != y]
     assert chosen.tolist() == [i for _, i in sorted(wrong, key=lambda pair: -pair[0])[:10]]
 
@@ -152,11 +152,13 @@ def test_the_page_holds_its_pictures_and_asks_for_nothing_else(tmp_path, channel
     probabilities, labels = predictions()
     images = np.random.default_rng(0).integers(0, 256, (300, 12, 10, channels), np.uint8)
     keys = [f'row <{i}> & "more"' for i in range(300)]
-    path = mistakes_html(probabilities, labels, images, BASIC, tmp_path / "mistakes.html", keys=keys, count=25)
+    path = write_error_gallery(
+        probabilities, labels, images, BASIC, tmp_path / "error_gallery.html", keys=keys, count=25
+    )
     text = path.read_text(encoding="utf-8")
     page = Page(text)
 
-    chosen = worst_mistakes(probabilities, labels, 25)
+    chosen = worst_errors(probabilities, labels, 25)
     pictures, cards = page.all("img"), page.all("li", **{"class": "card"})
     assert len(pictures) == len(cards) == 25
     for i, picture, card in zip(chosen, pictures, cards, strict=True):
@@ -176,7 +178,7 @@ def test_the_page_holds_its_pictures_and_asks_for_nothing_else(tmp_path, channel
 def test_each_card_shows_the_label_among_its_bars(tmp_path):
     probabilities = np.array([[0.5, 0.3, 0.15, 0.05]], np.float32)
     images = np.zeros((1, 4, 4, 1), np.uint8)
-    text = mistakes_html(probabilities, [3], images, "abcd", tmp_path / "page.html").read_text(encoding="utf-8")
+    text = write_error_gallery(probabilities, [3], images, "abcd", tmp_path / "page.html").read_text(encoding="utf-8")
     page = Page(text)
     assert [a["class"] for a in page.all("li")] == ["card", "predicted", "other", "label"]
     assert [a["style"] for a in page.all("span", **{"class": "fill"})] == ["width:50.0%", "width:30.0%", "width:5.0%"]
@@ -184,7 +186,7 @@ def test_each_card_shows_the_label_among_its_bars(tmp_path):
 
 def test_a_faultless_model_has_a_page_too(tmp_path):
     images = np.zeros((3, 4, 4, 1), np.uint8)
-    path = mistakes_html(np.eye(3), [0, 1, 2], images, "abc", tmp_path / "page.html")
+    path = write_error_gallery(np.eye(3), [0, 1, 2], images, "abc", tmp_path / "page.html")
     page = Page(path.read_text(encoding="utf-8"))
     assert page.all("img") == [] and "0 of 3 predictions differ" in " ".join(page.text)
 
@@ -197,4 +199,4 @@ def test_a_large_picture_is_shrunk():
 
 def test_lengths_that_differ_are_refused(tmp_path):
     with pytest.raises(UserError, match="1 predictions, 1 labels, 2 images"):
-        mistakes_html([[0.5, 0.5]], [0], np.zeros((2, 4, 4, 1), np.uint8), "ab", tmp_path / "page.html")
+        write_error_gallery([[0.5, 0.5]], [0], np.zeros((2, 4, 4, 1), np.uint8), "ab", tmp_path / "page.html")

@@ -102,13 +102,13 @@ def test_leaks_can_only_be_dropped_after_an_audit(official, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"select_split": "test"}, "data.select_split: the test split never selects"),
+        ({"validation_split": "test"}, "data.validation_split: the test split never selects"),
         ({"train_split": "test"}, "data.train_split: the test split never trains"),
-        ({"train_split": "train", "select_split": "train"}, "data.select_split: .*train.* is what trains"),
+        ({"train_split": "train", "validation_split": "train"}, "data.validation_split: .*train.* is what trains"),
         ({"train_split": "training"}, "no split 'training'; its splits are: train, validation, test"),
-        ({"select_split": "valid"}, "no split 'valid'"),
-        ({"select_split": "holdout", "holdout": 0.0}, "data.holdout: 0.0 is not a share"),
-        ({"select_split": "holdout", "holdout": 1.0}, "data.holdout: 1.0 is not a share"),
+        ({"validation_split": "valid"}, "no split 'valid'"),
+        ({"validation_split": "holdout", "holdout": 0.0}, "data.holdout: 0.0 is not a share"),
+        ({"validation_split": "holdout", "holdout": 1.0}, "data.holdout: 1.0 is not a share"),
         ({"folds": 3, "fold": 3}, "data.fold: 3 is not one of the folds 0 to 2"),
         ({"folds": 3, "fold": -1}, "data.fold: -1 is not one of the folds 0 to 2"),
         ({"folds": 1}, "data.folds: 1; "),

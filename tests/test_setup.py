@@ -27,8 +27,8 @@ REFUSED = {
     "augment.flip": (1.5, "at most 1"),
     "augment.crop": (64, "do not fit into images of data.size 32"),
     "augment.resize": (8, "at least 16"),
-    "augment.alternate": (True, "needs augment.flip=0"),
-    "train.grow_sizes": ((8, 24), "one share of the run for each"),
+    "augment.alternating_flip": (True, "needs augment.flip=0"),
+    "train.progressive_sizes": ((8, 24), "one share of the run for each"),
     "augment.rotate": (-1.0, "at least 0"),
     "train.batch_size": (0, "at least 1"),
     "train.accumulate": (0, "at least 1"),
@@ -73,7 +73,7 @@ REFUSED_WITH_DATA = {
     "data.name=fer2013": "fer2013 is not prepared in .*; run: expressnet prepare fer2013 --source PATH",
     "data.source=none": "none: no such file or folder",
     "data.train_split=trian": "tiny has no split 'trian'; its splits are: train, validation, test",
-    "data.select_split=test": "data.select_split: the test split never selects",
+    "data.validation_split=test": "data.validation_split: the test split never selects",
     "data.drop_leaks=True": "run `expressnet audit tiny` first",
     "losses.expression.soft_targets=votes": "losses.expression.soft_targets: tiny has no votes; use soft_targets=label",
 }
@@ -157,13 +157,17 @@ def test_a_training_split_of_one_class_is_refused(tmp_path, tiny_config):
 
 
 def test_a_run_may_begin_with_smaller_pictures(tiny_config):
-    config = tiny_config(train__grow_sizes=(16, 24), train__grow_until=(0.3, 0.75), model__name="expressnet_tiny")
+    config = tiny_config(
+        train__progressive_sizes=(16, 24), train__progressive_until=(0.3, 0.75), model__name="expressnet_tiny"
+    )
     check(config)
     plan = count_steps(config, 60)._replace(total=45, per_dispatch=1)
     assert resolution_schedule(config, plan) == [(0, 16), (14, 24), (34, 0)]
     assert resolution_schedule(config, plan._replace(per_dispatch=8)) == [(0, 16), (16, 24), (32, 0)]
-    with pytest.raises(UserError, match=r"this model takes images of one size only; leave out train.grow_sizes=24"):
-        check(tiny_config(train__grow_sizes=(24,), train__grow_until=(0.5,)))
+    with pytest.raises(
+        UserError, match=r"this model takes images of one size only; leave out train.progressive_sizes=24"
+    ):
+        check(tiny_config(train__progressive_sizes=(24,), train__progressive_until=(0.5,)))
 
 
 def test_a_plan_counts_steps(tiny_config):

@@ -25,7 +25,7 @@ from weights import drawn_weights
 NET = image_classifier(ExpressNet(widths=(4, 8), depths=(1, 1), stem_width=4), 7)
 PLAIN = image_classifier(PlainCNN(), 7)
 STILL = default().augment.to_dict()
-MOVING = STILL | {"flip": 0.5, "brightness": 0.2, "erase": 0.5}
+MOVING = STILL | {"flip": 0.5, "brightness": 0.2, "random_erasing": 0.5}
 RNG = np.random.default_rng(0)
 STEPS, B, SIDE = 3, 16, 16
 BATCHES = {
@@ -281,7 +281,9 @@ def test_alternating_mirrors_follow_the_epoch_of_each_example(mesh_of):
     model = LINEAR
     batches = {name: np.stack([values[0]] * 2) for name, values in BATCHES.items()}
     batches["index"] = np.stack([np.arange(B, dtype=np.int32)] * 2)
-    run = Run(model, mesh_of(1), augmentation=STILL | {"alternate": True}, num_examples=B, schedule=lambda step: 0.0)
+    run = Run(
+        model, mesh_of(1), augmentation=STILL | {"alternating_flip": True}, num_examples=B, schedule=lambda step: 0.0
+    )
     alternating = run(0, 1, **batches)["loss"] + run(1, 2, **batches)["loss"]
     losses = []
     for image in (batches["image"], batches["image"][..., ::-1, :]):

@@ -35,7 +35,7 @@ def finished(tmp_path_factory, tiny_config):
 
     def run(name, **changes):
         workdir = tmp_path_factory.mktemp(name)
-        config = tiny_config(train__epochs=0.5, eval__mistakes=False, **changes)
+        config = tiny_config(train__epochs=0.5, eval__error_gallery=False, **changes)
         train(config, workdir).finish(workdir)
         return workdir
 
@@ -56,10 +56,10 @@ def test_finished_runs_become_rows_and_rows_stay(finished, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"| `plain_cnn` | {row['parameters']:,} |" in printed
 
-    other = finished("two", model__name="explainable_cnn", model__options__widths=(4,), augment__erase=0.5)
+    other = finished("two", model__name="explainable_cnn", model__options__widths=(4,), augment__random_erasing=0.5)
     grown = add_runs(stored, [other], rounds=1)
     assert grown["networks"]["plain_cnn"] == row
-    own = {"augment.erase": 0.5, "model.options.widths": [4]}
+    own = {"augment.random_erasing": 0.5, "model.options.widths": [4]}
     assert grown["networks"]["explainable_cnn"]["own"] == own
     report = json.loads((workdir / "config.json").read_text())
     report["train"]["epochs"] = 99.0

@@ -31,7 +31,7 @@ def adaptation_config(source: str, target: str, method: str, size: int = 48) -> 
     config.optimizer.ema = 0.99
     config.eval.every_epochs = 1.0
     config.eval.metric = "last"
-    config.eval.mistakes = False
+    config.eval.error_gallery = False
     augment_faces(config)
-    config.augment.erase = 0.0
+    config.augment.random_erasing = 0.0
     return config

@@ -57,7 +57,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
     features = pretrained["params"]["head"]["kernel"].shape[0]  # type: ignore[index]
     size = Size(len(domains.seen), features, len(domains.classes))
-    options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.statistics, "size": size}
+    options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.bn_domains, "size": size}
     losses = build_losses(config, fields, labelled.labels, features)
     loss_program = lambda augmentation: adaptation(model, method, losses, augmentation, **options)
     beginning = begin_adaptation(model, image_shape(config), method, size)
@@ -100,8 +100,8 @@ def _check(config: ConfigDict, method: Method) -> None:
             f"init_from: an adaptation begins with a checkpoint trained on {config.data.name}; give its workdir with"
             " --config.init_from=WORKDIR"
         )
-    if adapt.statistics not in ("joint", "separate"):
-        raise UserError(f"adapt.statistics: no {adapt.statistics!r}; one of joint, separate")
+    if adapt.bn_domains not in ("joint", "separate"):
+        raise UserError(f"adapt.bn_domains: no {adapt.bn_domains!r}; one of joint, separate")
     if adapt.labels_per_class and method.labelled != "target":
         raise UserError(f"adapt.labels_per_class: {adapt.method} sees no target labels; use adapt.method=supervised")
     if method.teacher and not config.optimizer.ema:
@@ -112,8 +112,8 @@ def _check(config: ConfigDict, method: Method) -> None:
         )
     if config.model.head != "linear":
         raise UserError("model.head: an adaptation is of expressions; use model.head=linear")
-    if config.augment.alternate or config.data.balance:
-        key = "augment.alternate" if config.augment.alternate else "data.balance"
+    if config.augment.alternating_flip or config.data.balance:
+        key = "augment.alternating_flip" if config.augment.alternating_flip else "data.balance"
         raise UserError(f"{key}: an adaptation draws both domains as they come; leave it at its default")
 
 
@@ -138,7 +138,7 @@ def _settling_steps(config: ConfigDict, method: Method, domains: Domains) -> int
     """Steps at the end that only take the target's statistics; a method that never sees the target takes none."""
     if not method.unlabelled:
         return 0
-    pictures = method.settles * len(domains.seen) or min(config.adapt.settle, len(domains.seen))
+    pictures = method.settles * len(domains.seen) or min(config.adapt.bn_recalibration_images, len(domains.seen))
     return round(pictures / config.train.batch_size)
 
 
@@ -152,7 +152,7 @@ def _open(
     model: Network,
 ) -> tuple[ZippedLoaders, Evaluate]:
     images = {"shape": image_shape(config), "threads": config.data.threads}
-    options = {"num_steps": plan.total, "steps_per_dispatch": plan.per_dispatch, "reader": config.data.reader}
+    options = {"num_steps": plan.total, "steps_per_call": plan.per_dispatch, "reader": config.data.reader}
 
     def feed(split: Split, seed: int):
         sampler = sampling.Uniform(len(split), config.train.batch_size, seed)

@@ -80,6 +80,6 @@ def method(threshold: float = 0.95, flexible: bool = True, rate: float = 0.05) -
     return Method(
         transfer,
         loss_state=lambda size: {"shares": jnp.full(size.classes, 1 / size.classes)},
-        strong={"erase": 0.5, "brightness": 0.2, "contrast": 0.4, "rotate": 15.0},
+        strong={"random_erasing": 0.5, "brightness": 0.2, "contrast": 0.4, "rotate": 15.0},
         teacher=True,
     )

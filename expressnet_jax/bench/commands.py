@@ -53,7 +53,7 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     _network(sub)
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
-    sub.add_argument("--steps_per_dispatch", type=int, default=1)
+    sub.add_argument("--steps_per_call", type=int, default=1)
     sub.add_argument(
         "--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of the model"
     )
@@ -215,9 +215,9 @@ def _step(arguments: argparse.Namespace) -> dict[str, Any]:
         config = default()
         config.data.size = arguments.size
         augment_faces(config)
-        config.augment.erase = 0.0
+        config.augment.random_erasing = 0.0
         augment = {name: value for name, value in config.augment.to_dict().items() if value}
-    names = ("size", "channels", "batch_size", "dtype", "steps_per_dispatch")
+    names = ("size", "channels", "batch_size", "dtype", "steps_per_call")
     options = {name: getattr(arguments, name) for name in names}
     options |= {"augment": augment, "model_options": dict(arguments.option)}
     return bench_step(arguments.model, against=arguments.against, rounds=arguments.rounds, **options)

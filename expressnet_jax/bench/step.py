@@ -45,12 +45,12 @@ class Step:
         batch_size: int = 128,
         dtype: str = "auto",
         augment: Mapping[str, float] | None = None,
-        steps_per_dispatch: int = 1,
+        steps_per_call: int = 1,
         model_options: Mapping[str, Any] | None = None,
         mesh: jax.sharding.Mesh | None = None,
     ):
         dtype = compute_dtype(dtype)
-        self.dtype, self.batch_size, self.per_dispatch = dtype, batch_size, steps_per_dispatch
+        self.dtype, self.batch_size, self.per_dispatch = dtype, batch_size, steps_per_call
         self.model = create_model(name, CLASSES, dtype=jnp.dtype(dtype), **(model_options or {}))
         mesh = mesh or make_mesh()
         check_batch(batch_size, 1, mesh)
@@ -65,7 +65,7 @@ class Step:
         self.images = rng.integers(0, 256, (batch_size, size, size, channels), np.uint8)
         self.labels = rng.integers(0, CLASSES, batch_size).astype(np.int32)
         sharding = jax.NamedSharding(mesh, jax.P(None, "data"))
-        repeated = lambda x: jax.device_put(np.broadcast_to(x, (steps_per_dispatch, *x.shape)), sharding)
+        repeated = lambda x: jax.device_put(np.broadcast_to(x, (steps_per_call, *x.shape)), sharding)
         self.batches = {"image": repeated(self.images), "expression": repeated(self.labels)}
         one = jax.tree.map(lambda x: x[0], self.batches)
         with conv_backend("xla"):

@@ -49,7 +49,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
         "data": config.data.name,
         "reader": "device" if feed.table is not None else type(feed.source.pictures).__name__,
         "batch_size": config.train.batch_size,
-        "steps_per_dispatch": plan.per_dispatch,
+        "steps_per_call": plan.per_dispatch,
         "machine": machine(),
         "images_per_second": {name: float(np.median(values)) for name, values in speeds.items()},
         "loop_to_bare": compare(speeds["loop"], speeds["bare step"]),

@@ -36,14 +36,14 @@ def augment_batch(
 
     batch: `image` uint8[B,H,W,C] or `clip` uint8[B,T,H,W,C], and the targets of `fields`: points float32[B,...,P,2]
     from -1 to 1 over the image, and classes int32[B], which leave as float32[B,K]: all zero where the class is missing.
-    keys: for `augment` and for `mix`. With `alternate`, step int32[] and the number of examples in an epoch say whose
-    turn to be mirrored it is.
+    keys: of `augment` and of `mix`. With `alternating_flip`, step int32[] and the number of examples in an epoch say
+    whose turn to be mirrored it is.
     """
     batch = dict(batch)
     visual = next(name for name in INPUT_KINDS if name in batch)
     images, shape = batch[visual], batch[visual].shape
     moved = []
-    if options.get("alternate"):
+    if options.get("alternating_flip"):
         position = step * shape[0] + jnp.arange(shape[0])
         mirrored = mirrored_in(batch["index"], position // num_examples)
         images = jnp.where(mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[..., ::-1, :], images)
@@ -68,7 +68,7 @@ def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
     """Apply geometry, then light, then occlusion, each as strong as its option says; 0 or absent leaves it out.
 
     images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255; a clip uint8[B,T,H,W,C] has one draw for all its frames.
-    `options` are those of the config's section `augment`; `mixup` and `cutmix` belong to `mix`, `alternate` to
+    `options` are those of the config's section `augment`; `mixup` and `cutmix` belong to `mix`, `alternating_flip` to
     `augment_batch`; they are passed over. `crop` > 0 cuts the middle out, float32[B,crop,crop,C]: after shifts of up to
     `pad` = (H - crop) / 2 this is a random crop, without invented borders. `resize` > 0 then scales that to so many
     pixels a side.
@@ -148,7 +148,7 @@ AUGMENTATIONS: dict[str, Callable[[Array, Array, float], Array]] = {
 
 
 def _check(options: Mapping[str, float], shape: tuple[int, ...]) -> None:
-    known = (*AUGMENTATIONS, "crop", "resize", "alternate", *MIXES)
+    known = (*AUGMENTATIONS, "crop", "resize", "alternating_flip", *MIXES)
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"augment: no option {', '.join(unknown)}; there are {', '.join(known)}")
     if options.get("crop", 0) > min(shape[1:3]):

@@ -26,7 +26,7 @@ def pad(key: Array, shape: Sequence[int], strength: int) -> Array:
     return affine(shift_x=shifts[:, 0], shift_y=shifts[:, 1])
 
 
-def scale(key: Array, shape: Sequence[int], strength: float) -> Array:
+def random_resized_crop(key: Array, shape: Sequence[int], strength: float) -> Array:
     """Random resized crop: a window of side [1 - strength, 1] anywhere in the image fills it. -> float32[B,3,3]."""
     batch, height, width = shape[:3]
     key_side, key_place = jax.random.split(key)
@@ -49,7 +49,7 @@ def zoom(key: Array, shape: Sequence[int], strength: float) -> Array:
     return affine(horizontal=1.0 / factor, vertical=1.0 / factor)
 
 
-GEOMETRIES = {"flip": flip, "pad": pad, "scale": scale, "rotate": rotate, "zoom": zoom}
+GEOMETRIES = {"flip": flip, "pad": pad, "random_resized_crop": random_resized_crop, "rotate": rotate, "zoom": zoom}
 WHOLE_PIXEL = frozenset({"flip", "pad"})
 
 

@@ -26,7 +26,7 @@ def cutout(key: Array, images: Array, strength: float) -> Array:
     return jnp.where(hidden, images.mean((1, 2), keepdims=True), images)
 
 
-def erase(key: Array, images: Array, strength: float) -> Array:
+def random_erasing(key: Array, images: Array, strength: float) -> Array:
     """With probability `strength` puts uniform noise in a rectangle of 2-33 % of the area, aspect 0.3-3.3.
 
     Random erasing (Zhong et al. 2020, algorithm 1, RE-R). Where the paper draws again until the rectangle fits,
@@ -45,7 +45,7 @@ def erase(key: Array, images: Array, strength: float) -> Array:
     return jnp.where(hidden, noise, images)
 
 
-OCCLUSIONS = {"cutout": cutout, "erase": erase}
+OCCLUSIONS = {"cutout": cutout, "random_erasing": random_erasing}
 
 
 def box(shape, top: Array, left: Array, rows, columns) -> Array:

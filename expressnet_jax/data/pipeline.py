@@ -66,17 +66,17 @@ class BatchSource:
     targets: Mapping[str, np.ndarray]
     pictures: Pictures | None
     num_steps: int
-    steps_per_dispatch: int = 1
+    steps_per_call: int = 1
     first_step: int = 0
     process_index: int = 0
     process_count: int = 1
 
     def __len__(self) -> int:
-        return -(-(self.num_steps - self.first_step) // self.steps_per_dispatch)
+        return -(-(self.num_steps - self.first_step) // self.steps_per_call)
 
     def __getitem__(self, dispatch: int) -> dict[str, np.ndarray]:
-        first = self.first_step + int(dispatch) * self.steps_per_dispatch
-        steps = range(first, min(first + self.steps_per_dispatch, self.num_steps))
+        first = self.first_step + int(dispatch) * self.steps_per_call
+        steps = range(first, min(first + self.steps_per_call, self.num_steps))
         share = partial(process_slice, process_index=self.process_index, process_count=self.process_count)
         index = np.stack([share(self.sampler.indices(step)) for step in steps])
         batch = {"index": index.astype(np.int32)} | {name: values[index] for name, values in self.targets.items()}
@@ -210,7 +210,7 @@ def make_train_loader(
     *,
     shape: Sequence[int],
     num_steps: int,
-    steps_per_dispatch: int = 1,
+    steps_per_call: int = 1,
     reader: str = "auto",
     threads: int = 2,
     targets: Mapping[str, np.ndarray] | None = None,
@@ -237,7 +237,7 @@ def make_train_loader(
         {EXPRESSION: split.labels.astype(np.int32)} if targets is None else targets,
         pictures,
         num_steps,
-        steps_per_dispatch,
+        steps_per_call,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )

@@ -24,7 +24,7 @@ def select_splits(
     prepared: Prepared,
     *,
     train_split: str = "auto",
-    select_split: str = "auto",
+    validation_split: str = "auto",
     holdout: float = 0.1,
     folds: int = 0,
     fold: int = 0,
@@ -33,7 +33,7 @@ def select_splits(
 ) -> Splits:
     """Training and selection examples of a prepared data set.
 
-    `select_split="auto"` is the official validation split or, where there is none, a part held out of the training
+    `validation_split="auto"` is the official validation split or, where there is none, a part held out of the training
     split (the share `holdout`, to the nearest 1/k, or fold number `fold` of `folds`), by subject where subjects are
     known. The test split is never used.
 
@@ -43,14 +43,14 @@ def select_splits(
     """
     if train_split == "auto":
         train_split = "train" if "train" in prepared.splits else "all"
-    if select_split == "auto":
-        select_split = "validation" if "validation" in prepared.splits and not folds else "holdout"
-    _check_names(train_split, select_split, folds)
+    if validation_split == "auto":
+        validation_split = "validation" if "validation" in prepared.splits and not folds else "holdout"
+    _check_names(train_split, validation_split, folds)
     train = prepared.split(train_split)
-    if select_split == "holdout":
+    if validation_split == "holdout":
         train, select, where = *_hold_out(train, holdout, folds, fold, seed), f"holdout of {train_split}"
     else:
-        select, where = prepared.split(select_split), select_split
+        select, where = prepared.split(validation_split), validation_split
     before = len(train)
     if drop_leaks:
         train = _without_leaks(prepared, train, train_split)
@@ -68,13 +68,13 @@ def unlearned(chosen: Splits) -> dict[str, int]:
     }
 
 
-def _check_names(train_split: str, select_split: str, folds: int) -> None:
+def _check_names(train_split: str, validation_split: str, folds: int) -> None:
     if train_split == "test":
         raise UserError("data.train_split: the test split never trains; use train, all or auto")
-    if select_split == "test":
-        raise UserError("data.select_split: the test split never selects; use validation, holdout or auto")
-    if select_split == train_split:
-        raise UserError(f"data.select_split: {select_split} is what trains; use validation, holdout or auto")
+    if validation_split == "test":
+        raise UserError("data.validation_split: the test split never selects; use validation, holdout or auto")
+    if validation_split == train_split:
+        raise UserError(f"data.validation_split: {validation_split} is what trains; use validation, holdout or auto")
     if folds and folds < 2:
         raise UserError(f"data.folds: {folds}; 2 or more, or 0 for none")
 

@@ -26,7 +26,7 @@ GAP, MARGIN, TITLE, LINE = 6, 14, 28, 15
 SHOWN = {
     "flip": ("p {:g}", (0.5,)),
     "pad": ("±{:g} px", (3, 6, 9, 12)),
-    "scale": ("crop ≤ {:g}", (0.1, 0.2, 0.3, 0.4)),
+    "random_resized_crop": ("crop ≤ {:g}", (0.1, 0.2, 0.3, 0.4)),
     "rotate": ("±{:g}°", (10.0, 20.0, 30.0, 40.0)),
     "zoom": ("±{:g}", (0.1, 0.2, 0.3, 0.4)),
     "brightness": ("±{:g}", (0.1, 0.2, 0.3, 0.4)),
@@ -34,7 +34,7 @@ SHOWN = {
     "gamma": ("±{:g}", (0.25, 0.5, 0.75, 1.0)),
     "shadow": ("≤ {:g}", (0.2, 0.4, 0.6, 0.8)),
     "cutout": ("side {:g}", (0.2, 0.3, 0.4, 0.5)),
-    "erase": ("p {:g}", (1.0,)),
+    "random_erasing": ("p {:g}", (1.0,)),
 }
 NOTHING = "nothing to show: the split holds no images; name another split"
 EFFECTS = 8  # images next to the original
@@ -85,7 +85,7 @@ def show_augmentations(
 ) -> Path:
     """Writes a PNG with one row an augmentation: one image as it is, then changed by that augmentation alone.
 
-    Strengths rise from left to right for each of two draws that lie far apart; flip and erase, which happen or
+    Strengths rise from left to right for each of two draws that lie far apart; flip and random_erasing, which happen or
     don't, show several draws. The last rows mix the image with others, each class's share above in per cent.
     """
     if not len(split):

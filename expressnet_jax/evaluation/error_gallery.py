@@ -1,4 +1,4 @@
-"""The page of worst mistakes: one HTML file that needs nothing else, to look at on one's own machine.
+"""The gallery of the worst errors: one HTML file that needs nothing else, to look at on one's own machine.
 
 Half of what a page like this shows is usually wrong or doubtful labels, which is the reason to look.
 """
@@ -21,7 +21,7 @@ BARS = 3
 LARGEST_SIDE = 160
 
 
-def mistakes_html(
+def write_error_gallery(
     probabilities: ArrayLike,
     labels: ArrayLike,
     images: Sequence[np.ndarray],
@@ -29,7 +29,7 @@ def mistakes_html(
     path: Path | str,
     keys: Sequence[str] | np.ndarray | None = None,
     count: int = 60,
-    title: str = "Worst mistakes",
+    title: str = "Worst errors",
 ) -> Path:
     """Writes the `count` examples whose wrong class got the highest probability, worst first; fewer if there are fewer.
 
@@ -42,7 +42,7 @@ def mistakes_html(
             f"{path}: {len(probabilities)} predictions, {len(labels)} labels, {len(images)} images"
             f"{'' if keys is None else f', {len(keys)} keys'}; give one of each for every example"
         )
-    chosen = worst_mistakes(probabilities, labels, count)
+    chosen = worst_errors(probabilities, labels, count)
     cards = [
         _card(
             images[i], probabilities[i], int(labels[i]), classes, str(keys[i]) if keys is not None else f"example {i}"
@@ -58,7 +58,7 @@ def mistakes_html(
     return write_bytes(path, page.encode())
 
 
-def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+def worst_errors(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     """probabilities float[N,K], labels int[N] -> int[<= count], the wrong examples, most confident first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]

@@ -1,4 +1,4 @@
-"""The look of the page of mistakes: string.Template texts, filled in by error_gallery.py.
+"""The look of the error gallery: string.Template texts, filled in by error_gallery.py.
 
 The content-security policy forbids every request, so that no image and no trace of a look at it can leave.
 """

@@ -3,10 +3,10 @@
 from typing import Any
 
 from expressnet_jax.evaluation.bars import bar
-from expressnet_jax.evaluation.error_gallery import mistakes_html
+from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 
-__all__ = ["confusion_png", "curves_png", "format_outputs", "format_table", "mistakes_html"]
+__all__ = ["confusion_png", "curves_png", "format_outputs", "format_table", "write_error_gallery"]
 
 BAR = 20
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.environment import machine
-from expressnet_jax.evaluation.error_gallery import mistakes_html
+from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
 from expressnet_jax.io import write_json
@@ -53,25 +53,25 @@ def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Check
         result.figures["outputs"] = outputs
         print("\n".join(["", *format_outputs(outputs)]))
     sys.stdout.flush()
-    files = write_report(result, checkpoint, workdir, title, mistakes=config.eval.mistakes)
+    files = write_report(result, checkpoint, workdir, title, error_gallery=config.eval.error_gallery)
     files.append(curves_png(history, workdir / "curves.png", title, selecting_metric(config)))
     return checkpoint, files
 
 
 def write_report(
-    result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, mistakes: bool = True
+    result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, error_gallery: bool = True
 ) -> list[Path]:
-    """evaluation.json, confusion.png and, for looking at on one's own machine, mistakes.html."""
+    """evaluation.json, confusion.png and, for looking at on one's own machine, error_gallery.html."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         write_json(folder / "evaluation.json", result.figures),
         confusion_png(result.figures, folder / "confusion.png", title),
     ]
-    if mistakes:
+    if error_gallery:
         pictures = Pictures(result.split, checkpoint.image_shape)
-        page = folder / "mistakes.html"
+        page = folder / "error_gallery.html"
         files.append(
-            mistakes_html(
+            write_error_gallery(
                 result.probabilities,
                 result.labels,
                 pictures,  # type: ignore[arg-type]

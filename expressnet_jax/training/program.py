@@ -55,8 +55,8 @@ def make_program(
 ) -> TrainProgram:
     """Return model, optimizer and steps of a config whose losses learn `fields` from a training split. The state
     begins with what `origin` knows."""
-    if config.augment.alternate and plan.total * config.train.batch_size >= 2**31:
-        raise UserError("augment.alternate: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
+    if config.augment.alternating_flip and plan.total * config.train.batch_size >= 2**31:
+        raise UserError("augment.alternating_flip: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
     shape = image_shape(config)
     losses = build_losses(config, fields, train.labels, feature_size(model, shape), constrain)
     loss_program = lambda augmentation: supervised(model, losses, augmentation, fields, len(train))
@@ -105,7 +105,7 @@ def build_program(
     )
     options = {"accumulate": config.train.accumulate, "sam": opt.sam, "ema": opt.ema}
     augment, sizes = config.augment.to_dict(), resolution_schedule(config, plan)
-    frozen = gradual_unfreezing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.thaw_epochs))
+    frozen = gradual_unfreezing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.unfreeze_every_epochs))
     phases = []
     for first in sorted({start for start, _ in (*sizes, *frozen) if start < plan.total}):
         size, held = (active_at(schedule, first) for schedule in (sizes, frozen))
@@ -122,5 +122,7 @@ def active_at(starts: Sequence[tuple[int, Any]], step: int) -> Any:
 
 def resolution_schedule(config: ConfigDict, plan: StepCounts) -> list[tuple[int, int]]:
     """(first step, image size or 0) of each phase of a run that begins with smaller images; whole dispatches."""
-    starts = [round(share * plan.total / plan.per_dispatch) * plan.per_dispatch for share in config.train.grow_until]
-    return list(zip([0, *starts], [*config.train.grow_sizes, config.augment.resize], strict=True))
+    starts = [
+        round(share * plan.total / plan.per_dispatch) * plan.per_dispatch for share in config.train.progressive_until
+    ]
+    return list(zip([0, *starts], [*config.train.progressive_sizes, config.augment.resize], strict=True))

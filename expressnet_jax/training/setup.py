@@ -93,8 +93,8 @@ def check(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
         raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
     check_model(config, shape)
-    if config.augment.alternate and (config.augment.flip or config.data.balance):
-        raise UserError("augment.alternate: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
+    if config.augment.alternating_flip and (config.augment.flip or config.data.balance):
+        raise UserError("augment.alternating_flip: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
     valid = (*metrics, *further_metrics(config, metrics))
     for key, value, names in (("metric", selecting_metric(config), valid), ("tta", config.eval.tta, TTA)):
         if value not in names:
@@ -117,13 +117,14 @@ def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
     model, (*frames, size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
     if crop > size:
         raise UserError(f"augment.crop: {crop} pixels do not fit into images of data.size {size}")
-    sizes, until = config.train.grow_sizes, config.train.grow_until
+    sizes, until = config.train.progressive_sizes, config.train.progressive_until
     if len(sizes) != len(until) or list(until) != sorted(until):
         raise UserError(
-            f"train.grow_sizes: {sizes}; give one share of the run for each in grow_until, rising, not {until}"
+            f"train.progressive_sizes: {sizes}; give one share of the run for each in progressive_until, rising, not"
+            f" {until}"
         )
     seen = [("augment.crop", crop), ("augment.resize", config.augment.resize)]
-    seen = [(key, side) for key, side in [*seen, *(("train.grow_sizes", side) for side in sizes)] if side]
+    seen = [(key, side) for key, side in [*seen, *(("train.progressive_sizes", side) for side in sizes)] if side]
     for key, side in seen:
         if side < SMALLEST_SEEN:
             raise UserError(f"{key}: {side} pixels are too few; give at least {SMALLEST_SEEN}")
@@ -148,7 +149,7 @@ def load_data(config: ConfigDict) -> TrainData:
         raise UserError(
             f"data.frames: {data.frames}, but {prepared.name} holds {holds}; use --config.data.frames={stored}"
         )
-    names = ("train_split", "select_split", "holdout", "folds", "fold", "drop_leaks")
+    names = ("train_split", "validation_split", "holdout", "folds", "fold", "drop_leaks")
     chosen = selection.select_splits(prepared, **{name: data[name] for name in names}, seed=config.seed)
     return TrainData(prepared, chosen, audit.load_audit(prepared))
 
@@ -181,7 +182,7 @@ def count_steps(config: ConfigDict, num_examples: int) -> StepCounts:
     per_epoch = num_examples / batch
     steps = lambda epochs: max(round(epochs * per_epoch), 1)
     total = steps(config.train.epochs)
-    per_dispatch = config.train.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else best_divisor(total))
+    per_dispatch = config.train.steps_per_call or (1 if jax.default_backend() == "cpu" else best_divisor(total))
     return StepCounts(
         total,
         per_epoch,
@@ -211,7 +212,7 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
         sampler,
         mesh,
         num_steps=plan.total,
-        steps_per_dispatch=plan.per_dispatch,
+        steps_per_call=plan.per_dispatch,
         reader=config.data.reader,
         targets=target_arrays(config, train, data.stored_size),
         **images,

@@ -22,7 +22,7 @@ from expressnet_jax.training.data_identity import check_same, recorded
 # What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
 FREE_TO_CHANGE = (
     *("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export"),
-    *("eval.tta", "eval.mistakes", "eval.batch_size", "train.steps_per_dispatch"),
+    *("eval.tta", "eval.error_gallery", "eval.batch_size", "train.steps_per_call"),
 )
 OF_A_HOST = ("data.dir", "data.source", "data.threads")  # what the processes of one run may have each for itself
 
