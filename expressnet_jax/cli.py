@@ -14,7 +14,7 @@ from expressnet_jax import __version__
 from expressnet_jax.adaptation import commands as adaptation_commands
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
-from expressnet_jax.cli_args import Parser, data_dir, key_and_value, picture_size
+from expressnet_jax.cli_args import Parser, data_dir, image_size, key_and_value
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
 from expressnet_jax.data.commands import load_named
@@ -98,7 +98,7 @@ def _add_checkpoint_commands(command: Callable[..., argparse.ArgumentParser]) ->
 
     sub = command("models", models, "List the models: parameters, arithmetic, features.")
     sub.add_argument("name", nargs="?", help="show this one's layers")
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of an image; default: 48")
+    sub.add_argument("--size", type=image_size, default=48, help="pixels a side of an image; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
     sub.add_argument("--onnx", action="store_true", help="also the size of their ONNX files, seconds a model")
 

@@ -24,7 +24,7 @@ def key_and_value(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def picture_size(text: str) -> int:
+def image_size(text: str) -> int:
     """Pixels a side that the networks are built for."""
     from expressnet_jax.config import LARGEST, SMALLEST
 

@@ -31,7 +31,7 @@ no_mirror augment.flip=0.0
 no_rotation augment.rotate=0.0
 no_zoom augment.zoom=0.0
 no_light augment.brightness=0.0 augment.contrast=0.0
-whole_pictures augment.pad=0 augment.crop=0
+whole_images augment.pad=0 augment.crop=0
 erasing augment.random_erasing=0.25
 mixup augment.mixup=0.2
 cutmix augment.cutmix=1.0"

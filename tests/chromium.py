@@ -20,7 +20,7 @@ FLAGS = [
 FACE = """(() => {
     const box = document.querySelectorAll('.box')[%d];
     box.click();
-    const { width, height } = document.querySelector('.picture');
+    const { width, height } = document.querySelector('.image');
     const sides = ['left', 'top', 'width', 'height'].map((name) => parseFloat(box.style[name]) / 100);
     const shares = [...document.querySelectorAll('.bar')].map((bar) => Number(bar.getAttribute('aria-valuenow')));
     return [sides.map((part, i) => part * (i %% 2 ? height : width)), shares];
@@ -80,7 +80,7 @@ class Browser:
         assert self.value("document.getElementById('status').textContent") == ""
 
     def show(self, path):
-        """Chooses a picture file, and waits for what is said of it."""
+        """Chooses an image file, and waits for what is said of it."""
         self.value("document.getElementById('status').textContent = ''")
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         chooser = self.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
@@ -89,7 +89,7 @@ class Browser:
         return self.value("document.getElementById('status').textContent")
 
     def faces(self):
-        """(box in pixels of the picture, probabilities) of each face, as the page shows them one after the other."""
+        """(box in pixels of the image, probabilities) of each face, as the page shows them one after the other."""
         count = self.value("document.querySelectorAll('.box').length")
         return [self.value(FACE % i) for i in range(count)]
 

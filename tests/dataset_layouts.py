@@ -1,5 +1,5 @@
 """Tiny trees in exactly the layouts in which the data sets under a licence are handed out. Each builder returns what a
-reader must find there: (split, key, class, subject) of every picture, in order."""
+reader must find there: (split, key, class, subject) of every image, in order."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ AFFECTNET_HEADER = (
 )
 
 
-def picture(path: Path, size: tuple[int, int] = (48, 48), mode: str = "L", seed: int = 0) -> None:
+def image(path: Path, size: tuple[int, int] = (48, 48), mode: str = "L", seed: int = 0) -> None:
     """Writes noise of (width, height) `size`; the suffix sets the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shape = size[::-1] if mode == "L" else (*size[::-1], 3)
@@ -31,7 +31,7 @@ def rafdb_official(root: Path) -> list[Row]:
     names = {"train_00001": 5, "train_00002": 1, "test_0001": 7, "test_0002": 3}
     write(root / "EmoLabel/list_patition_label.txt", "".join(f"{name}.jpg {code}\n" for name, code in names.items()))
     for seed, name in enumerate(names):
-        picture(root / f"Image/aligned/{name}_aligned.jpg", (100, 100), "RGB", seed)
+        image(root / f"Image/aligned/{name}_aligned.jpg", (100, 100), "RGB", seed)
     classes = ("sadness", "surprise", "neutral", "disgust")
     return [(n.split("_")[0], f"{n}_aligned.jpg", c, "") for n, c in zip(names, classes, strict=True)]
 
@@ -43,7 +43,7 @@ def rafdb_in_basic(root: Path) -> list[Row]:
 def rafdb_numbered(root: Path) -> list[Row]:
     rows = [("train", 4, "train_00001"), ("train", 1, "train_00002"), ("test", 2, "test_0001")]
     for split, code, name in rows:
-        picture(root / f"DATASET/{split}/{code}/{name}_aligned.jpg", (100, 100), "RGB")
+        image(root / f"DATASET/{split}/{code}/{name}_aligned.jpg", (100, 100), "RGB")
     classes = ("happiness", "surprise", "fear")
     return [(split, f"{name}_aligned.jpg", c, "") for (split, _, name), c in zip(rows, classes, strict=True)]
 
@@ -60,7 +60,7 @@ def affectnet_original(root: Path) -> list[Row]:
     write(root / "Manually_Annotated_file_lists/training.csv", AFFECTNET_HEADER + "\n".join(rows) + "\n")
     write(root / "Manually_Annotated_file_lists/validation.csv", "2/d.jpg,-4,-4,50,50,,6,0.9,0.25\n")
     for name in ("1/a.jpg", "1/b.jpg", "2/d.jpg"):
-        picture(root / "Manually_Annotated_Images" / name, (60, 80), "RGB")
+        image(root / "Manually_Annotated_Images" / name, (60, 80), "RGB")
     return [
         ("train", "1/a.jpg", "neutral", ""),
         ("train", "1/b.jpg", "contempt", ""),
@@ -72,7 +72,7 @@ def affectnet_annotations(root: Path) -> list[Row]:
     faces = {"train_set": {"2": ("3", "0.5"), "10": ("1", "-0.25")}, "val_set": {"0": ("5", "0")}}
     for folder, values in faces.items():
         for stem, (expression, valence) in values.items():
-            picture(root / folder / f"images/{stem}.jpg", (224, 224), "RGB")
+            image(root / folder / f"images/{stem}.jpg", (224, 224), "RGB")
             (root / folder / "annotations").mkdir(exist_ok=True)
             for kind, value in (("exp", expression), ("val", valence), ("aro", "0.125"), ("lnd", "7")):
                 np.save(root / folder / f"annotations/{stem}_{kind}.npy", np.array(value))
@@ -87,7 +87,7 @@ def ckplus_sequences(root: Path) -> list[Row]:
     for subject, sequence, frames, code in (("S005", "001", 5, 3), ("S010", "002", 2, 7), ("S011", "001", 4, None)):
         stems = [f"{subject}_{sequence}_{i:08d}" for i in range(1, frames + 1)]
         for stem in stems:
-            picture(root / f"cohn-kanade-images/{subject}/{sequence}/{stem}.png", (64, 49))
+            image(root / f"cohn-kanade-images/{subject}/{sequence}/{stem}.png", (64, 49))
         if code is not None:
             write(root / f"Emotion/{subject}/{sequence}/{stems[-1]}_emotion.txt", f"   {code:.7e}\n")
     first = [("all", f"S005/001/S005_001_{i:08d}.png", "disgust", "S005") for i in (3, 4, 5)]
@@ -101,7 +101,7 @@ def ckplus_folders(root: Path) -> list[Row]:
         ("happy", "S011_006_00000011.png"),
     ]
     for folder, name in rows:
-        picture(root / "CK+48" / folder / name)
+        image(root / "CK+48" / folder / name)
     classes = ("anger", "contempt", "happiness")
     return [("all", f"{f}/{name}", c, name[:4]) for (f, name), c in zip(rows, classes, strict=True)]
 
@@ -109,7 +109,7 @@ def ckplus_folders(root: Path) -> list[Row]:
 def jaffe(root: Path) -> list[Row]:
     names = {"KA.AN1.39.tiff": "anger", "KA.NE2.27.tiff": "neutral", "YM.SU3.66.tiff": "surprise"}
     for name in names:
-        picture(root / name, (256, 256))
+        image(root / name, (256, 256))
     return [("all", name, c, name[:2]) for name, c in names.items()]
 
 
@@ -117,14 +117,14 @@ def expw(root: Path) -> list[Row]:
     lines = ["a.jpg 0 10 5 45 50 90.1 3", "a.jpg 1 30 20 100 90 12.5 6", "b.jpg 0 0 0 30 30 60 0"]
     write(root / "data/label/label.lst", "\n".join(lines) + "\n")
     for seed, name in enumerate(("a.jpg", "b.jpg")):
-        picture(root / "data/image/origin" / name, (80, 60), "RGB", seed)
+        image(root / "data/image/origin" / name, (80, 60), "RGB", seed)
     return [("all", "a.jpg#0", "happiness", ""), ("all", "a.jpg#1", "neutral", ""), ("all", "b.jpg#0", "anger", "")]
 
 
 def lfw_with_identities(root: Path) -> list[Row]:
     write(root / "legend.csv", "image,emotion,identity\r\nx.jpg,contempt,Ann_Lee\r\nBo_0001.jpg,neutral,Bo\r\n")
     for name in ("x.jpg", "Bo_0001.jpg"):
-        picture(root / "images" / name, (64, 64))
+        image(root / "images" / name, (64, 64))
     return [("all", "x.jpg", "contempt", "Ann_Lee"), ("all", "Bo_0001.jpg", "neutral", "Bo")]
 
 
@@ -134,18 +134,18 @@ def lfw_of_muxspace(root: Path) -> list[Row]:
     rows = "".join(f"302,{name},{word}\n" for name, word in zip(names, words, strict=True))
     write(root / "data/legend.csv", "user.id,image,emotion\n" + rows)
     for name in names:
-        picture(root / "images" / name, (60, 70), "RGB")
+        image(root / "images" / name, (60, 70), "RGB")
     classes, people = ("happiness", "neutral", "anger"), ("Aaron_Eckhart", "Aaron_Eckhart", names[2][:-4])
     return [("all", *row) for row in zip(names, classes, people, strict=True)]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set, what writes its tree, one picture in it, and what the message about that picture must name."""
+    """A data set, what writes its tree, one image in it, and what the message about that image must name."""
 
     name: str
     build: Callable[[Path], list[Row]]
-    picture: str
+    image: str
     where: str
 
 

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # as a program, not as a plugin 
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.environment import machine
 from expressnet_jax.training.checkpoint_manager import saved_steps
-from runs import CONFIG, SETTINGS, Run, arrays, history, one_device, write_pictures
+from runs import CONFIG, SETTINGS, Run, arrays, history, one_device, write_images
 
 TORN = 0.2  # of the kills also leave a file of the newest checkpoint half as long
 START = 0.75  # share of a run's time that a process takes until its first step: most kills shall fall behind it
@@ -94,10 +94,10 @@ def full_disk(start, folder: Path, straight: Path) -> bool:
     return True
 
 
-def runs_on_pictures(root: Path):
+def runs_on_images(root: Path):
     """workdir -> a Run on a tiny data set that this makes below `root`."""
-    pictures = write_pictures(root / "pictures", {"train": 20, "validation": 7, "test": 3})
-    prepare("folder", pictures, root / "data", name="tiny")
+    images = write_images(root / "images", {"train": 20, "validation": 7, "test": 3})
+    prepare("folder", images, root / "data", name="tiny")
     config = root / "tiny.py"
     config.write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(root / "data")}))
     return lambda workdir: Run(config, workdir, one_device(root / "compiled"))
@@ -112,7 +112,7 @@ def harness(kills: int, most: int = 5, seed: int = 0, fill: bool = True) -> dict
     rng, started = random.Random(seed), time.time()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        start = runs_on_pictures(root)
+        start = runs_on_images(root)
         start(root / "straight").finish()
         filled = fill and full_disk(start, root / "small", root / "straight")
         if fill:

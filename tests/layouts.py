@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # as a program, not as a plugin 
 
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.environment import machine
-from runs import CONFIG, SETTINGS, Run, arrays, as_one_run, history, one_device, write_pictures
+from runs import CONFIG, SETTINGS, Run, arrays, as_one_run, history, one_device, write_images
 
 LAYOUTS = ((1, 1), (1, 4), (1, 8), (2, 1), (4, 1), (2, 4))  # processes, and devices of each
 FIRST, LATER = 1e-6, 1e-3  # relative differences that are allowed: of the first step's loss, and after fifty steps
@@ -64,8 +64,8 @@ def main() -> None:
     found = []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        pictures = write_pictures(root / "pictures", {"train": 150, "validation": 21})
-        prepare("folder", pictures, root / "data", name="tiny")
+        images = write_images(root / "images", {"train": 150, "validation": 21})
+        prepare("folder", images, root / "data", name="tiny")
         config = root / "tiny.py"
         config.write_text(CONFIG.format(settings=SETTINGS | MORE | {"data.dir": str(root / "data")}))
         for processes, devices in LAYOUTS:

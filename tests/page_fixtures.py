@@ -1,4 +1,4 @@
-"""The page's files, its server, and pictures for it: a plugin of the modules that test it."""
+"""The page's files, its server, and images for it: a plugin of the modules that test it."""
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ def server(files):
 
 @pytest.fixture(scope="module")
 def group():
-    """A picture with three drawn faces, uint8[700,1000,3]."""
-    picture = np.full((700, 1000, 3), (120, 130, 140), np.uint8)
+    """An image with three drawn faces, uint8[700,1000,3]."""
+    image = np.full((700, 1000, 3), (120, 130, 140), np.uint8)
     for at, (index, size) in zip((40, 330, 620), ((6, 300), (0, 224), (8, 330)), strict=True):
-        picture[100 : 100 + size, at : at + size] = generate(index, size=size, channels=3, style="a").image
-    return picture
+        image[100 : 100 + size, at : at + size] = generate(index, size=size, channels=3, style="a").image
+    return image

@@ -24,7 +24,7 @@ class serving:
 
 
 def texture(height, width, seed=0):
-    """A smooth random picture that uses all values, uint8[H,W,3]."""
+    """A smooth random image that uses all values, uint8[H,W,3]."""
     noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
     return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
 

@@ -10,15 +10,15 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from expressnet_jax.config import default, set_key
 from expressnet_jax.data.prepare import Prepared, load, prepare
-from runs import CONFIG, SETTINGS, Run, one_device, write_pictures
+from runs import CONFIG, SETTINGS, Run, one_device, write_images
 
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory) -> Path:
-    """Where `tiny` is prepared: 60 training, 21 validation and 9 test pictures of three emotions."""
+    """Where `tiny` is prepared: 60 training, 21 validation and 9 test images of three emotions."""
     folder = tmp_path_factory.mktemp("data")
-    pictures = write_pictures(folder / "pictures", {"train": 20, "validation": 7, "test": 3})
-    prepare("folder", pictures, folder / "prepared", name="tiny")
+    images = write_images(folder / "images", {"train": 20, "validation": 7, "test": 3})
+    prepare("folder", images, folder / "prepared", name="tiny")
     return folder / "prepared"
 
 

@@ -44,7 +44,7 @@ SETTINGS = {
 }
 
 
-def write_pictures(folder: Path, per_class: dict[str, int], classes=CLASSES, size: int = 32) -> Path:
+def write_images(folder: Path, per_class: dict[str, int], classes=CLASSES, size: int = 32) -> Path:
     """Gray noise, brighter from class to class: FOLDER/SPLIT/CLASS/*.png."""
     rng = np.random.default_rng(0)
     for split, count in per_class.items():

@@ -20,7 +20,7 @@ CONVOLUTION = "stablehlo.convolution"
 
 @pytest.fixture(scope="module")
 def traced(mesh_of):
-    """backend -> a dispatch of two steps of Muon on augmented pictures, as a process on that backend traces it."""
+    """backend -> a dispatch of two steps of Muon on augmented images, as a process on that backend traces it."""
 
     def trace(backend):
         with pytest.MonkeyPatch.context() as patch:

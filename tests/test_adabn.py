@@ -1,4 +1,4 @@
-"""Batch statistics of the target, against statistics over all pictures at once (Li et al. 2018)."""
+"""Batch statistics of the target, against statistics over all images at once (Li et al. 2018)."""
 
 import flax.linen as nn
 import jax
@@ -71,7 +71,7 @@ def adapted(model, variables, batches, ema=False):
     return state
 
 
-def test_the_first_layer_gets_the_statistics_of_all_pictures_and_nothing_else_moves():
+def test_the_first_layer_gets_the_statistics_of_all_images_and_nothing_else_moves():
     model, variables = network()
     batches = IMAGES[:10].reshape(5, 2, *IMAGES.shape[1:])
     state = adapted(model, variables, batches)

@@ -14,7 +14,7 @@ from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.training import loop
 from expressnet_jax.training.checkpoint_io import load_checkpoint
-from runs import arrays, history, train, write_pictures
+from runs import arrays, history, train, write_images
 
 pytest_plugins = ["run_fixtures"]
 pytestmark = pytest.mark.usefixtures("compile_once")
@@ -38,10 +38,10 @@ SHORT = {
 def places(tmp_path_factory, tiny_config, data_dir):
     """Where data and the source's checkpoint lie: `tiny` and, of other classes in part, `other`."""
     root = tmp_path_factory.mktemp("adaptation")
-    pictures = write_pictures(root / "pictures", {"train": 20, "validation": 8}, ("happy", "neutral", "surprised"))
-    prepare("folder", pictures, data_dir, name="other")
+    images = write_images(root / "images", {"train": 20, "validation": 8}, ("happy", "neutral", "surprised"))
+    prepare("folder", images, data_dir, name="other")
     for name, classes in (("apart", ("fear", "surprised")), ("lonely", ("happy", "neutral"))):
-        few = write_pictures(root / name, {"train": 20 if name == "apart" else 1, "validation": 4}, classes)
+        few = write_images(root / name, {"train": 20 if name == "apart" else 1, "validation": 4}, classes)
         prepare("folder", few, data_dir, name=name)
     config = tiny_config(**{"model__name": "expressnet_tiny", "model__dropout": 0.0, "train__epochs": 3.0})
     config.model.options.update(OPTIONS)
@@ -93,7 +93,7 @@ def test_people_of_the_identity_pretraining_take_no_part_in_the_target(make_conf
     assert set(domains.heldout.subjects) == set(domains.seen.subjects) == {"Al", "Di"}
 
 
-def test_held_out_pictures_are_the_same_for_every_seed_and_people_are_on_one_side(make_config, places):
+def test_held_out_images_are_the_same_for_every_seed_and_people_are_on_one_side(make_config, places):
     origin = load_checkpoint(places[1])
     lists = [load_domains(make_config(seed=seed), origin).heldout.keys.tolist() for seed in (0, 5)]
     assert lists[0] == lists[1]

@@ -325,7 +325,7 @@ def test_nothing_confident_is_no_loss_and_no_gradient():
 
 
 def test_flexible_thresholds_are_those_of_flexmatch():
-    """Counted over a whole unlabelled set of N pictures, without warm-up, with M(x) = x / (2 - x)."""
+    """Counted over a whole unlabelled set of N images, without warm-up, with M(x) = x / (2 - x)."""
     logits = normal(200, 5, scale=2.0) + np.float32([2, 1, 0, 0, -9])
     p = softmax(logits)
     learned = np.array([np.sum((p.max(-1) > 0.8) & (p.argmax(-1) == k)) for k in range(5)])
@@ -397,7 +397,7 @@ def test_centroid_labels_mend_what_the_classifier_mistakes_in_a_cluster():
     np.testing.assert_array_equal(centroid_labels(np.float32(features), logits), truth)
 
 
-def test_unknown_pictures_have_no_part_in_a_centre():
+def test_unknown_images_have_no_part_in_a_centre():
     features, logits = normal(60, 3), normal(60, 4, seed=50, scale=2.0)
     known = np.arange(60) % 3 > 0
     labels = centroid_labels(features, logits, known)
@@ -409,7 +409,7 @@ def test_unknown_pictures_have_no_part_in_a_centre():
 def test_a_class_that_nobody_predicts_is_given_to_nobody():
     features = normal(40, 3)
     logits = normal(40, 5) - np.float32([0, 0, 50, 0, 0])
-    logits[:20, 2] = logits[:20].max(1) - 0.01  # weight enough to pull its centre among the pictures
+    logits[:20, 2] = logits[:20].max(1) - 0.01  # weight enough to pull its centre among the images
     assert 2 not in logits.argmax(1) and 2 in centroids_of(features, logits)[1]  # the paper's own rule would have it
     assert 2 not in centroid_labels(features, logits)
     labels = centroid_labels(0 * features, 200 * np.eye(5, dtype=np.float32)[np.full(40, 3)])

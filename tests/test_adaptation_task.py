@@ -43,7 +43,7 @@ NET = image_classifier(Layers(), 3)
 
 
 class Plane(nn.Module):
-    """One feature of pictures of two pixels: a line through them."""
+    """One feature of images of two pixels: a line through them."""
 
     @nn.compact
     def __call__(self, images, train=False):
@@ -145,7 +145,7 @@ def test_every_method_moves_what_it_is_meant_to_and_sees_no_target_label(name):
         "tent": norms,
         "shot": {n for n in everything if not n.startswith("head")},
     }.get(name, everything)
-    # What a rectifier hides from every picture of so small a batch may stay.
+    # What a rectifier hides from every image of so small a batch may stay.
     assert changed <= expected and len(changed) >= 0.8 * len(expected)
     assert {n.split("/")[0] for n in changed} == {n.split("/")[0] for n in expected}
     if make_method(name).labelled != "target":
@@ -167,7 +167,7 @@ def test_statistics_of_a_domain_by_itself_are_kept_of_the_target():
     np.testing.assert_allclose(first(state), 0.1 * np.asarray(mapped).mean((0, 1, 2)), rtol=1e-4, atol=1e-5)
 
 
-def test_shot_remembers_the_features_of_every_picture_that_came():
+def test_shot_remembers_the_features_of_every_image_that_came():
     state, _ = adapted("shot", steps=1)
     rng = np.random.default_rng(2)
     rng.integers(0, N, N)  # the source's draw comes first

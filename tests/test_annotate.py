@@ -1,4 +1,4 @@
-"""What is drawn over a picture, and what is left alone."""
+"""What is drawn over an image, and what is left alone."""
 
 from itertools import pairwise
 
@@ -21,11 +21,11 @@ def sure_of(name, share=0.8, classes=BASIC):
 
 
 def touched(image, **options):
-    """Where a drawing differs from its picture: bool[H,W]."""
+    """Where a drawing differs from its image: bool[H,W]."""
     return (annotate(image, **options) != image).any(axis=2)
 
 
-def test_the_picture_itself_is_left_alone():
+def test_the_image_itself_is_left_alone():
     around = np.random.default_rng(0).integers(0, 256, (340, 440, 3), np.uint8)
     kept = around.copy()
     view = around[20:320, 20:420]
@@ -71,7 +71,7 @@ def test_faces_at_and_beyond_the_border_have_their_panel_inside(box):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (500, 3), (20, 20), (48, 48)])
-def test_pictures_smaller_than_a_panel_are_drawn_on(shape):
+def test_images_smaller_than_a_panel_are_drawn_on(shape):
     drawn = annotate(wall(*shape), [(0, 0, shape[1], shape[0])], [sure_of("disgust")], ["12"])
     assert drawn.shape == (*shape, 3)
 

@@ -12,7 +12,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint_io import Checkpoint
 from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint, leaked_examples, match_labels
-from runs import write_pictures
+from runs import write_images
 from weights import drawn_weights
 from weights import logits as logits_of
 
@@ -30,12 +30,10 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Five pictures each of four emotions; the model knows three of them."""
+    """Five images each of four emotions; the model knows three of them."""
     folder = tmp_path_factory.mktemp("assess")
-    pictures = write_pictures(
-        folder / "pictures", {"test": 5}, classes=("anger", "fear", "happiness", "neutral"), size=40
-    )
-    return prepare("folder", pictures, folder / "data", name="four")
+    images = write_images(folder / "images", {"test": 5}, classes=("anger", "fear", "happiness", "neutral"), size=40)
+    return prepare("folder", images, folder / "data", name="four")
 
 
 def test_labels_meet_by_name_or_taxonomy(prepared, checkpoint):
@@ -97,9 +95,9 @@ def test_leaked_positions_are_those_of_the_full_split(prepared, checkpoint):
 
 
 def test_leaks_are_known_of_an_audited_set(tmp_path):
-    pictures = write_pictures(tmp_path / "pictures", {"train": 3, "test": 2})
-    (pictures / "test/anger/0.png").write_bytes((pictures / "train/anger/1.png").read_bytes())
-    prepared = prepare("folder", pictures, tmp_path / "data", name="leaky")
+    images = write_images(tmp_path / "images", {"train": 3, "test": 2})
+    (images / "test/anger/0.png").write_bytes((images / "train/anger/1.png").read_bytes())
+    prepared = prepare("folder", images, tmp_path / "data", name="leaky")
     assert leaked_examples(prepared, "test") is None
     audit(prepared)
     assert leaked_examples(prepared, "test") == [0]

@@ -211,7 +211,7 @@ def test_bfloat16_arithmetic_keeps_float32_parameters():
         np.testing.assert_allclose(out[name].astype(jnp.float32), expected[name], rtol=0.1, atol=0.05, err_msg=name)
 
 
-def test_the_gradient_on_a_constant_picture_is_finite():
+def test_the_gradient_on_a_constant_image_is_finite():
     """Every place is the maximum then, and the variance of a batch is zero."""
     training = partial(nn.BatchNorm, use_running_average=False)
     modules = {name: make_attention(name, training, "float32")() for name in NAMES}

@@ -22,10 +22,10 @@ def changed(image: np.ndarray) -> np.ndarray:
     return np.clip(image[:, ::-1] * 0.7 + 30 + noise, 0, 255).astype(np.uint8)
 
 
-def prepared_from(tmp_path: Path, pictures: dict[str, tuple[np.ndarray, str, str, str]]) -> Prepared:
+def prepared_from(tmp_path: Path, images: dict[str, tuple[np.ndarray, str, str, str]]) -> Prepared:
     """name -> (pixels, split, class, subject), prepared in that order."""
     lines = ["path,label,split,subject"]
-    for name, (pixels, split, label, subject) in pictures.items():
+    for name, (pixels, split, label, subject) in images.items():
         cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
         lines.append(f"{name}.png,{label},{split},{subject}")
     (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
@@ -53,7 +53,7 @@ def faulty(tmp_path) -> Prepared:
     )
 
 
-def test_equal_and_near_equal_pictures_are_found_where_they_stand(faulty):
+def test_equal_and_near_equal_images_are_found_where_they_stand(faulty):
     report = audit(faulty)
     assert report["exact"] == {
         "within": {"train": 1, "validation": 0, "test": 0},
@@ -69,14 +69,14 @@ def test_equal_and_near_equal_pictures_are_found_where_they_stand(faulty):
 
 def test_near_pairs_across_splits_can_be_looked_up(faulty):
     pairs = audit(faulty)["near_pairs_across_splits"]
-    assert sorted(pair["pictures"] for pair in pairs) == [
+    assert sorted(pair["images"] for pair in pairs) == [
         [["train", 1], ["validation", 1]],
         [["validation", 2], ["test", 1]],
     ]
     assert all(pair["mirrored"] and 0.95 <= pair["correlation"] < 1 for pair in pairs)
 
 
-def test_blank_pictures_conflicts_subjects_and_counts_are_listed(faulty):
+def test_blank_images_conflicts_subjects_and_counts_are_listed(faulty):
     report = audit(faulty)
     assert report["blank"] == {"train": [4]}
     disputed = [["train", 2, "sadness"], ["train", 3, "happiness"], ["test", 0, "happiness"]]
@@ -86,7 +86,7 @@ def test_blank_pictures_conflicts_subjects_and_counts_are_listed(faulty):
     assert report["unreadable"] == {} and report["sizes"]["commonest"] == {"48x48": 11}
 
 
-def test_an_unreadable_picture_is_listed_and_equals_no_other(faulty, monkeypatch):
+def test_an_unreadable_image_is_listed_and_equals_no_other(faulty, monkeypatch):
     whole = Split.encoded
     broken = {"t0.png", "t5.png"}
     monkeypatch.setattr(Split, "encoded", lambda self, i: b"?" if str(self.keys[i]) in broken else whole(self, i))
@@ -96,14 +96,14 @@ def test_an_unreadable_picture_is_listed_and_equals_no_other(faulty, monkeypatch
     assert report["blank"] == {"train": [4]}
 
 
-def test_the_one_picture_of_another_size_is_listed(tmp_path):
-    pictures = {f"p{i:03}": (face(i), "train", ("happy", "sad")[i % 2], "") for i in range(120)}
-    prepared = prepared_from(tmp_path, pictures | {"odd": (face(200, size=60), "train", "sad", "")})
+def test_the_one_image_of_another_size_is_listed(tmp_path):
+    images = {f"p{i:03}": (face(i), "train", ("happy", "sad")[i % 2], "") for i in range(120)}
+    prepared = prepared_from(tmp_path, images | {"odd": (face(200, size=60), "train", "sad", "")})
     sizes = audit(prepared)["sizes"]
     assert sizes["odd"] == {"train": [120]} and sizes["commonest"] == {"48x48": 120, "60x60": 1}
 
 
-def test_the_report_is_kept_until_the_pictures_change(faulty):
+def test_the_report_is_kept_until_the_images_change(faulty):
     assert load_audit(faulty) is None
     report = audit(faulty)
     assert load_audit(faulty) == report == json.loads((faulty.directory / "audit.json").read_text())

@@ -175,14 +175,12 @@ def test_crop_after_shifts_is_a_random_crop_without_invented_borders():
 def test_resizing_is_pillows():
     images = noise(3, 40, 40, 1)
     small = run(images, resize=28)
-    pillow = [
-        Image.fromarray(picture[..., 0].astype(np.float32)).resize((28, 28), Image.BILINEAR) for picture in images
-    ]
+    pillow = [Image.fromarray(image[..., 0].astype(np.float32)).resize((28, 28), Image.BILINEAR) for image in images]
     np.testing.assert_allclose(small[..., 0], np.stack(pillow), atol=0.01)
     assert run(images, crop=32, resize=32).shape == (3, 32, 32, 1)
 
 
-def test_two_epochs_show_every_picture_both_ways():
+def test_two_epochs_show_every_image_both_ways():
     images, index = noise(200, 6, 8, 1), np.arange(200) * 7
     mirrored = [np.asarray(mirrored_in(index, np.full(200, epoch))) for epoch in range(3)]
     fields, batch = {"expression": Field("class", (2,))}, {"image": images, "index": index, "expression": index % 2}

@@ -1,4 +1,4 @@
-"""Features and classifiers against what can be counted by hand, NumPy and SciPy; the command on tiny pictures."""
+"""Features and classifiers against what can be counted by hand, NumPy and SciPy; the command on tiny images."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ from expressnet_jax.baselines.features import create_features, gabor_wave, gray
 from expressnet_jax.data.audit import audit
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import load, prepare
-from runs import write_pictures
+from runs import write_images
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(40, 200, (3, 48, 48), np.uint8)
@@ -24,12 +24,12 @@ ROWS, COLUMNS = np.indices((48, 48))
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    """`tiny`: gray noise, brighter from class to class, and two test pictures stand in train, too."""
+    """`tiny`: gray noise, brighter from class to class, and two test images stand in train, too."""
     folder = tmp_path_factory.mktemp("data")
-    pictures = write_pictures(folder / "pictures", {"train": 6, "test": 3}, size=32)
+    images = write_images(folder / "images", {"train": 6, "test": 3}, size=32)
     for name in ("anger", "happiness"):
-        (pictures / "test" / name / "0.png").write_bytes((pictures / "train" / name / "0.png").read_bytes())
-    prepare("folder", pictures, folder, name="tiny")
+        (images / "test" / name / "0.png").write_bytes((images / "train" / name / "0.png").read_bytes())
+    prepare("folder", images, folder, name="tiny")
     return folder
 
 
@@ -68,7 +68,7 @@ def test_hog_of_a_ramp_counts_one_direction_and_blocks_have_unit_length():
     np.testing.assert_allclose(np.linalg.norm(describe(NOISE).reshape(3, 25, 36), axis=-1), 1, rtol=1e-4)
 
 
-def test_lbp_of_an_even_picture_is_one_pattern_and_histograms_are_shares():
+def test_lbp_of_an_even_image_is_one_pattern_and_histograms_are_shares():
     describe = create_features("lbp", grid=4)
     even = describe(np.full((1, 48, 48), 90, np.uint8)).reshape(16, 59)
     assert ((even > 0).sum(1) == 1).all() and (even.max(1) == 1).all()
@@ -87,7 +87,7 @@ def test_lbp_counts_the_patterns_of_ojala():
 
 def test_a_gabor_wave_answers_to_its_own_length_and_direction():
     describe = create_features("gabor", grid=1)
-    strongest = lambda picture: divmod(int(describe(picture[None].round().astype(np.uint8)).argmax()), 8)
+    strongest = lambda image: divmod(int(describe(image[None].round().astype(np.uint8)).argmax()), 8)
     wave = lambda coordinate, frequency: 128 + 100 * np.cos(2 * np.pi * frequency * coordinate)
     assert strongest(wave(COLUMNS, 0.125)) == (2, 0)
     assert strongest(wave(ROWS, 0.125)) == (2, 4)
@@ -215,7 +215,7 @@ def test_the_command_judges_every_pair_with_and_without_near_duplicates(call, da
     assert all(row["deduplicated"]["count"] == 7 for row in found["rows"])
 
 
-def test_every_picture_of_train_is_its_own_nearest(data_dir):
+def test_every_image_of_train_is_its_own_nearest(data_dir):
     prepared = load("tiny", data_dir)
     (row,) = baselines.run(baselines.Plan(("hog",), ("knn",), ks=(1,), size=32), prepared, "test")
     train = prepared.split("train")

@@ -30,7 +30,7 @@ CASES = {
         {
             "reader": "stream",
             "jpeg": 448,
-            "pictures": [9, 112, 112, 3],
+            "images": [9, 112, 112, 3],
             "images_per_second": {"pipeline": 1500.0, "bare": 2000.0, "bare, all cores at once": 1600.0},
             **RATIO,
         },

@@ -191,7 +191,7 @@ def test_short_numbers_are_compared_in_long_ones():
 
 
 class Dense(nn.Module):
-    """Features of pictures of two pixels."""
+    """Features of images of two pixels."""
 
     @nn.compact
     def __call__(self, images, train=False):

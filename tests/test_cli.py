@@ -14,7 +14,7 @@ import pytest
 from expressnet_jax import __version__, cli
 from expressnet_jax.cli_args import key_and_value
 from expressnet_jax.training.checkpoint_manager import saved_steps
-from runs import write_pictures
+from runs import write_images
 
 pytest_plugins = ["run_fixtures"]
 
@@ -70,8 +70,8 @@ def test_without_a_command_with_an_unknown_one_or_without_what_it_needs(call):
 
 
 def test_prepare_audit_show(call, tmp_path):
-    pictures = write_pictures(tmp_path / "pictures", {"train": 4, "test": 2}, size=48)
-    status, out, _ = call("prepare", "folder", "--source", pictures, "--name", "mine", "--data_dir", tmp_path / "d")
+    images = write_images(tmp_path / "images", {"train": 4, "test": 2}, size=48)
+    status, out, _ = call("prepare", "folder", "--source", images, "--name", "mine", "--data_dir", tmp_path / "d")
     assert status == 0 and "mine: train 12, test 6; 7 classes: anger" in out and "next: expressnet audit mine" in out
     status, out, _ = call("audit", "mine", "--data_dir", tmp_path / "d")
     assert status == 0 and len(list((tmp_path / "d/mine").glob("*/1.0.0/audit.json"))) == 1 and "audit.json" in out
@@ -129,13 +129,13 @@ def test_evaluate_by_name_and_by_folder(call, straight, tmp_path):
         "error_gallery.html",
     ]
 
-    pictures = write_pictures(tmp_path / "faces", {"": 5}, classes=("Happy", "angry", "contempt"), size=64)
+    images = write_images(tmp_path / "faces", {"": 5}, classes=("Happy", "angry", "contempt"), size=64)
     status, out, err = call(
         "evaluate",
         "--checkpoint",
         straight.workdir / "checkpoints",
         "--data",
-        pictures,
+        images,
         "--tta",
         "flip",
         "--json",
@@ -167,7 +167,7 @@ def test_wrong_checkpoints_and_data(call, straight, tmp_path):
     refused(evaluate(straight.workdir, "--tta", "five"), "'five'; there are: none, flip, ten_crop")
     refused(call("evaluate", "--checkpoint", straight.workdir, "--data", "nothing"), "nothing is not prepared")
     refused(call("export", "--checkpoint", tmp_path / "empty", "--output", tmp_path / "m.onnx"), "no checkpoint in it")
-    cats = write_pictures(tmp_path / "cats", {"": 2}, classes=("cat", "dog"))
+    cats = write_images(tmp_path / "cats", {"": 2}, classes=("cat", "dog"))
     refused(
         call("evaluate", "--checkpoint", straight.workdir, "--data", cats), "no class in common: data cat, dog; model"
     )

@@ -8,14 +8,14 @@ import pytest
 from expressnet_jax import cli
 from expressnet_jax.data import prepare as module
 from expressnet_jax.data.prepare import load, prepare
-from runs import write_pictures
+from runs import write_images
 
 
 @pytest.fixture
 def data_dir(tmp_path):
     """`mine` from two sources, `other` from one."""
     for name, stored_as, count in (("a", "mine", 3), ("b", "mine", 4), ("c", "other", 2)):
-        source = write_pictures(tmp_path / name, {"train": count}, size=24)
+        source = write_images(tmp_path / name, {"train": count}, size=24)
         prepare("folder", source, tmp_path / "data", name=stored_as)
     return tmp_path / "data"
 
@@ -100,7 +100,7 @@ def test_what_an_interruption_left_is_listed_and_can_be_removed(call, data_dir, 
             yield example
 
     monkeypatch.setattr(module.FaceBuilder, "examples", interrupted)
-    source = write_pictures(tmp_path / "long", {"train": 5}, size=24)
+    source = write_images(tmp_path / "long", {"train": 5}, size=24)
     with pytest.raises(KeyboardInterrupt):
         prepare("folder", source, data_dir, name="long")
     (line,) = [line for line in call()[1].splitlines() if line.startswith("long@")]

@@ -16,7 +16,7 @@ from expressnet_jax.training.checkpoint_manager import saved_steps
 from expressnet_jax.training.data_identity import Learned, check_same, in_words, read_trained_on, seen_in_training
 from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
 from expressnet_jax.training.loop import other_data
-from runs import train, write_pictures
+from runs import train, write_images
 
 pytest_plugins = ["run_fixtures"]
 pytestmark = pytest.mark.usefixtures("compile_once")
@@ -28,7 +28,7 @@ SHORT = {"train__epochs": 1.0, "model__name": "expressnet_tiny", "data__name": "
 def source(tmp_path_factory):
     """Sixty images without splits, of which six of ten train."""
     root = tmp_path_factory.mktemp("source") / "OUT"
-    return write_pictures(root / "first", {"": 20})
+    return write_images(root / "first", {"": 20})
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_other_data_is_refused_in_a_line_with_both_and_nothing_changes(run, make
     other = shutil.copytree(source, tmp_path / "OUT" / "second")
     if change == "another":
         shutil.rmtree(other)
-        write_pictures(other, {"": 21})
+        write_images(other, {"": 21})
     if change == "more":
         cv2.imwrite(str(other / "anger/new.png"), np.zeros((32, 32), np.uint8))
     if change == "fewer":
@@ -99,7 +99,7 @@ def test_other_data_is_refused_in_a_line_with_both_and_nothing_changes(run, make
 
 def test_the_name_with_its_identity_goes_on_whatever_was_prepared_since(run, make_config, source, tmp_path):
     first = prepare("folder", source, Path(make_config().data.dir))
-    prepare("folder", write_pictures(tmp_path / "later", {"": 21}), Path(make_config().data.dir))
+    prepare("folder", write_images(tmp_path / "later", {"": 21}), Path(make_config().data.dir))
     with pytest.raises(UserError, match="was trained on"):
         train(make_config(data__source=""), run)
     train(make_config(data__source="", data__name=first.label), run)
@@ -122,7 +122,7 @@ def test_a_run_from_before_such_records_goes_on_and_has_one_from_then_on(run, ma
 def test_a_run_from_before_such_records_is_refused_where_its_data_has_become_smaller(run, make_config, tmp_path):
     for path in run.rglob("metadata/metadata"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_on": []}))
-    smaller = write_pictures(tmp_path / "smaller", {"": 11})
+    smaller = write_images(tmp_path / "smaller", {"": 11})
     with pytest.raises(UserError, match=r"has a checkpoint of step 2, but this data makes 1 steps; give another"):
         train(make_config(data__source=str(smaller)), run)
 
@@ -200,7 +200,7 @@ def test_what_was_held_out_is_no_false_alarm(finished, make_config, source, tmp_
     checkpoint, split = load_checkpoint(finished), prepared.split("all")
     seen = seen_in_training(checkpoint, prepared, "all", split)["labelled"]
     assert seen.sum() == 30
-    held = write_pictures(tmp_path / "other", {"": 4}, size=40)
+    held = write_images(tmp_path / "other", {"": 4}, size=40)
     figures, out = evaluate(capsys, finished, held, tmp_path / "none", tmp_path)
     assert figures["trained_on"]["images"] == 0 and "warning" not in out
     heldout = split.subset(np.flatnonzero(~seen))
@@ -215,14 +215,14 @@ def test_a_checkpoint_without_its_run_knows_the_set_that_it_was_trained_on(run, 
     expected = seen_in_training(whole, prepared, "all", split)["labelled"]
     alone = load_checkpoint(shutil.copytree(whole.path, tmp_path / "alone" / "best" / whole.path.name))
     np.testing.assert_array_equal(seen_in_training(alone, prepared, "all", split)["labelled"], expected)
-    other = prepare("folder", write_pictures(tmp_path / "more", {"": 3}), tmp_path / "data")
+    other = prepare("folder", write_images(tmp_path / "more", {"": 3}), tmp_path / "data")
     assert seen_in_training(alone, other, "all", other.split("all")) is None
     slim = load_checkpoint(write_inference_checkpoint(whole, tmp_path / "slim"))
     assert [each["source"] for each in slim.metadata["trained_on"]] == [""]
 
 
 def test_what_the_first_of_two_runs_learned_from_is_known_of_the_second(finished, make_config, source, tmp_path):
-    later = write_pictures(tmp_path / "later", {"": 12}, classes=("fear", "sadness", "surprise"))
+    later = write_images(tmp_path / "later", {"": 12}, classes=("fear", "sadness", "surprise"))
     config = make_config(data__source=str(later), init_from=str(finished), data__dir=str(tmp_path / "data"))
     train(config, tmp_path / "tuned")
     prepared = prepare("folder", source, tmp_path / "data")

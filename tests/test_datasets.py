@@ -13,8 +13,8 @@ from dataset_layouts import (
     affectnet_original,
     ckplus_sequences,
     expw,
+    image,
     jaffe,
-    picture,
     rafdb_numbered,
     rafdb_official,
     write,
@@ -33,7 +33,7 @@ def records(name: str, source: Path, tmp_path: Path, **options) -> tuple[object,
 
 
 @layouts
-def test_every_layout_gives_its_pictures_classes_and_people_in_order(layout, tmp_path):
+def test_every_layout_gives_its_images_classes_and_people_in_order(layout, tmp_path):
     expected = layout.build(tmp_path / "source")
     builder, splits = records(layout.name, tmp_path / "source", tmp_path)
     found = [(s, r.key, builder.CLASSES[r.label], r.subject) for s, rows in splits.items() for r in rows]
@@ -63,9 +63,9 @@ def test_all_bad_faces_of_a_list_are_named_or_skipped(tmp_path):
 
 
 @layouts
-def test_a_truncated_picture_is_named_and_nothing_is_left_behind(layout, tmp_path):
+def test_a_truncated_image_is_named_and_nothing_is_left_behind(layout, tmp_path):
     layout.build(tmp_path / "source")
-    path = tmp_path / "source" / layout.picture
+    path = tmp_path / "source" / layout.image
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(UserError, match="truncated") as error:
         prepare(layout.name, tmp_path / "source", tmp_path / "data")
@@ -74,12 +74,12 @@ def test_a_truncated_picture_is_named_and_nothing_is_left_behind(layout, tmp_pat
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.build.__name__)
-def test_a_listed_picture_that_is_missing_is_named_with_its_row(layout, tmp_path):
+def test_a_listed_image_that_is_missing_is_named_with_its_row(layout, tmp_path):
     layout.build(tmp_path / "source")
-    (tmp_path / "source" / layout.picture).unlink()
+    (tmp_path / "source" / layout.image).unlink()
     with pytest.raises(UserError) as error:
         records(layout.name, tmp_path / "source", tmp_path)
-    assert layout.where in str(error.value) and Path(layout.picture).name in str(error.value)
+    assert layout.where in str(error.value) and Path(layout.image).name in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["rafdb", "affectnet", "ckplus", "jaffe", "expw", "lfw_expression"])
@@ -128,9 +128,9 @@ def test_half_of_rafdb_is_refused(tmp_path):
         records("rafdb", tmp_path / "source", tmp_path)
 
 
-def test_a_picture_of_another_size_is_refused(tmp_path):
+def test_an_image_of_another_size_is_refused(tmp_path):
     rafdb_official(tmp_path / "source")
-    picture(tmp_path / "source/Image/aligned/test_0002_aligned.jpg", (90, 100), "RGB")
+    image(tmp_path / "source/Image/aligned/test_0002_aligned.jpg", (90, 100), "RGB")
     with pytest.raises(UserError, match=r"test_0002_aligned.jpg: the image is 100x90, not 100x100"):
         prepare("rafdb", tmp_path / "source", tmp_path / "data")
 
@@ -143,7 +143,7 @@ def test_affectnet_cuts_faces_out_by_their_box_and_keeps_valence_and_arousal(tmp
         expected = np.asarray(file.crop((10, 20, 50, 60))).astype(float)
     found = decode(train.encoded(0), None, 3)
     assert found.shape == (40, 40, 3)
-    assert np.abs(found - expected).mean() < 12  # one more JPEG generation of noise, the hardest picture for it
+    assert np.abs(found - expected).mean() < 12  # one more JPEG generation of noise, the hardest image for it
     assert decode(prepared.split("validation").encoded(0), None, 3).shape == (46, 46, 3)  # the box starts outside
     np.testing.assert_allclose(train.columns["valence"], [0.1, -0.5])
     np.testing.assert_allclose(train.columns["arousal"], [-0.2, 0.5])
@@ -177,7 +177,7 @@ def test_affectnet_refuses_pickled_annotations(tmp_path):
         records("affectnet", tmp_path / "source", tmp_path)
 
 
-def test_affectnet_names_a_picture_without_annotation(tmp_path):
+def test_affectnet_names_an_image_without_annotation(tmp_path):
     affectnet_annotations(tmp_path / "source")
     (tmp_path / "source/train_set/annotations/2_val.npy").unlink()
     with pytest.raises(UserError, match=r"2_val.npy .1 of "):
@@ -207,11 +207,11 @@ def test_expw_cuts_by_top_left_right_bottom(tmp_path):
     expw(tmp_path / "source")
     prepared = prepare("expw", tmp_path / "source", tmp_path / "data")
     shapes = [decode(prepared.split("all").encoded(i), None, 3).shape[:2] for i in range(3)]
-    assert shapes == [(40, 40), (30, 60), (30, 30)]  # the second box reaches beyond a picture of 80x60
+    assert shapes == [(40, 40), (30, 60), (30, 30)]  # the second box reaches beyond an image of 80x60
     np.testing.assert_allclose(prepared.split("all").columns["box_confidence"], [90.1, 12.5, 60], rtol=1e-6)
 
 
-def test_people_are_kept_with_the_prepared_pictures(tmp_path):
+def test_people_are_kept_with_the_prepared_images(tmp_path):
     jaffe(tmp_path / "source")
     prepared = prepare("jaffe", tmp_path / "source", tmp_path / "data")
     assert prepared.split("all").subjects.tolist() == ["KA", "KA", "YM"]

@@ -20,21 +20,21 @@ def encoded(pixels, format="PNG", mode=None, **options):
     return buffer.getvalue()
 
 
-class Pictures:
+class EncodedImages:
     """Just what `decode_all` asks of a split."""
 
-    def __init__(self, pictures):
-        self.pictures = pictures
-        self.keys = [f"picture{i}" for i in range(len(pictures))]
+    def __init__(self, encodings):
+        self.encodings = encodings
+        self.keys = [f"image{i}" for i in range(len(encodings))]
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.encodings)
 
     def encoded(self, i):
-        return self.pictures[i]
+        return self.encodings[i]
 
     def encoded_batch(self, positions):
-        return [self.pictures[i] for i in positions]
+        return [self.encodings[i] for i in positions]
 
 
 @pytest.mark.parametrize(("pixels", "channels"), [(COLOUR, 3), (GRAY, 1)])
@@ -91,7 +91,7 @@ def test_exif_orientation_is_applied_in_storing_and_in_decoding():
     np.testing.assert_array_equal(decode(stored, None, 3), upright)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", encoded(COLOUR)[:20]])
+@pytest.mark.parametrize("data", [b"", b"no image", encoded(COLOUR)[:20]])
 def test_decoding_rubbish_is_a_user_error(data):
     with pytest.raises(UserError, match="can't be decoded"):
         decode(data, None, 3)
@@ -176,22 +176,22 @@ def test_a_wrong_size_is_refused():
 
 
 @pytest.mark.parametrize("pixels", [COLOUR.astype(float), np.zeros((4, 4, 2), np.uint8)])
-def test_arrays_that_are_no_picture_are_refused(pixels):
+def test_arrays_that_are_no_image_are_refused(pixels):
     with pytest.raises(UserError, match="not uint8"):
         validate_and_encode(pixels, None, None)
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])
 def test_decode_all_equals_one_by_one(threads):
-    pictures = [encoded(np.roll(COLOUR, i, 0)) for i in range(600)]
-    images = decode_all(Pictures(pictures), (8, 6), 3, threads)
+    encodings = [encoded(np.roll(COLOUR, i, 0)) for i in range(600)]
+    images = decode_all(EncodedImages(encodings), (8, 6), 3, threads)
     assert images.shape == (600, 8, 6, 3)
     for i in (0, 255, 256, 599):
-        np.testing.assert_array_equal(images[i], decode(pictures[i], (8, 6), 3))
+        np.testing.assert_array_equal(images[i], decode(encodings[i], (8, 6), 3))
 
 
-def test_decode_all_names_the_picture_of_another_size():
-    with pytest.raises(UserError, match=r"picture1 is .*give a size"):
-        decode_all(Pictures([encoded(GRAY), encoded(GRAY[:5])]), None, 1, 2)
+def test_decode_all_names_the_image_of_another_size():
+    with pytest.raises(UserError, match=r"image1 is .*give a size"):
+        decode_all(EncodedImages([encoded(GRAY), encoded(GRAY[:5])]), None, 1, 2)
     with pytest.raises(UserError, match="no images"):
-        decode_all(Pictures([]), None, 1, 2)
+        decode_all(EncodedImages([]), None, 1, 2)

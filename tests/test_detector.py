@@ -116,15 +116,15 @@ def test_maps_without_a_face_give_none():
 
 
 class Answers:
-    """In place of a session: maps that are given, whatever the picture."""
+    """In place of a session: maps that are given, whatever the image."""
 
     def __init__(self, heat, size, offset, marks):
         self.maps = [heat[None, None], size[None], offset[None], marks[None]]
 
-    inputs = ("picture",)
+    inputs = ("image",)
 
     def run(self, names, feed):
-        assert feed["picture"].shape[2:] == tuple(4 * side for side in self.maps[0].shape[2:])
+        assert feed["image"].shape[2:] == tuple(4 * side for side in self.maps[0].shape[2:])
         return self.maps
 
 
@@ -150,7 +150,7 @@ def test_of_boxes_of_one_face_the_surest_stays(seed):
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "seen", "larger"),  # the picture, what the network sees, how much larger the picture is
+    ("height", "width", "seen", "larger"),  # the image, what the network sees, how much larger the image is
     [
         (224, 256, (224, 256), 1),
         (200, 250, (224, 256), 1),
@@ -160,7 +160,7 @@ def test_of_boxes_of_one_face_the_surest_stays(seed):
         (1, 1, (192, 192), 1 / 192),
     ],
 )
-def test_boxes_and_marks_are_in_pixels_of_the_picture(height, width, seen, larger):
+def test_boxes_and_marks_are_in_pixels_of_the_image(height, width, seen, larger):
     landmarks = [(8.0, 9.0), (16.0, 9.0), (12.0, 14.0), (9.0, 20.0), (15.0, 20.0)]
     answer = maps([(12.0, 15.0, 16.0, 22.0, 0.8, landmarks)], seen[0] // 4, seen[1] // 4)
     [found] = with_answers(Answers(*answer))(np.zeros((height, width, 3), np.uint8))
@@ -190,12 +190,12 @@ def test_a_drawn_face_is_found_and_an_empty_wall_is_none(name):
 
 @pytest.mark.parametrize("name", FINDERS)
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 2, 3), (3, 900, 3), (900, 3, 3), (31, 33, 3)])
-def test_tiny_and_thin_pictures_have_no_face(name, shape):
+def test_tiny_and_thin_images_have_no_face(name, shape):
     assert finder(name)(np.random.default_rng(0).integers(0, 256, shape, np.uint8)) == []
 
 
 @pytest.mark.parametrize("name", FINDERS)
-def test_a_picture_twice_as_large_gives_boxes_twice_as_large(name):
+def test_an_image_twice_as_large_gives_boxes_twice_as_large(name):
     image = np.pad(drawn(1)[0], ((40, 90), (110, 20), (0, 0)), mode="edge")
     [once] = finder(name)(image)
     [twice] = finder(name)(cv2.resize(image, None, fx=2, fy=2))
@@ -230,8 +230,8 @@ def test_faces_that_the_border_cuts_are_found():
 
 
 def test_forty_faces_are_forty():
-    picture = crowd(5, 8)
-    found = finder("centerface")(picture)
+    image = crowd(5, 8)
+    found = finder("centerface")(image)
     assert len(found) == 40
     cells = {(int((f.box[1] + f.box[3] / 2) // 96), int((f.box[0] + f.box[2] / 2) // 96)) for f in found}
     assert cells == {(r, c) for r in range(5) for c in range(8)}
@@ -240,7 +240,7 @@ def test_forty_faces_are_forty():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (48, 48, 3), (3, 5000, 3)])
-def test_none_takes_the_whole_picture(shape):
+def test_none_takes_the_whole_image(shape):
     detector = make_detector("none", size=960, threads=1)
     [found] = detector.find(np.zeros(shape, np.uint8))
     assert found == ((0.0, 0.0, float(shape[1]), float(shape[0])), 1.0, None) and detector.margin is None

@@ -19,7 +19,7 @@ def smooth(count: int, seed: int, detail: int = 6) -> np.ndarray:
 
 
 def correlations(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float64[N,N] by NumPy, plain and with the second picture mirrored."""
+    """float64[N,N] by NumPy, plain and with the second image mirrored."""
     flat, mirrored = thumbnails.reshape(len(thumbnails), -1), thumbnails[:, :, ::-1].reshape(len(thumbnails), -1)
     both = np.corrcoef(np.concatenate([flat, mirrored]))
     return both[: len(flat), : len(flat)], both[: len(flat), len(flat) :]
@@ -67,20 +67,20 @@ def test_digests_agree_on_equal_pixels_of_equal_shape_only():
     assert digest(image) != digest(image.reshape(2, 8, 3)) and digest(image) != digest(image + 1)
 
 
-def test_uniform_pictures_are_blank():
+def test_uniform_images_are_blank():
     gray = np.full((3, SIDE, SIDE), 90, np.uint8)
     gray[1, 3, 3], gray[2, :, 12:] = 91, 140
     assert is_blank(gray).tolist() == [True, True, False]
 
 
 @pytest.mark.skipif(not FER2013.exists(), reason="the real FER2013 is not here")
-def test_fer2013_has_270_pictures_in_both_training_and_publictest():
+def test_fer2013_has_270_images_in_both_training_and_publictest():
     images, is_test = _fer2013()
     digests = [digest(image) for image in images]
     shared = set(np.array(digests, object)[is_test]) & set(np.array(digests, object)[~is_test])
     assert len(shared) == 270
 
-    position = {value: i for i, value in enumerate(digests)}  # one row of each distinct picture
+    position = {value: i for i, value in enumerate(digests)}  # one row of each distinct image
     kept = np.array(sorted(position.values()))
     thumbnails = np.stack([thumbnail(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)) for image in images[kept]])
     kept, thumbnails = kept[~is_blank(thumbnails)], thumbnails[~is_blank(thumbnails)]

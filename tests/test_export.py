@@ -73,7 +73,7 @@ def config_of(name, **options):
 def weights(model, shape, head=1.5):
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
     variables = jax.tree_util.tree_map_with_path(drawn, shapes)
-    if "batch_stats" in variables:  # then the features of different pictures lie close together
+    if "batch_stats" in variables:  # then the features of different images lie close together
         variables["params"]["head"]["kernel"] *= head
     return variables
 
@@ -87,7 +87,7 @@ def tiny(tmp_path_factory):
     return paths, {kind: export_onnx(checkpoints[kind], path, input=kind) for kind, path in paths.items()}
 
 
-def pictures(count, size=48, channels=1):
+def random_images(count, size=48, channels=1):
     """Patterns of different coarseness, brightness and contrast, so that a network answers differently to each."""
     rng = np.random.default_rng(5)
     images = rng.uniform(-1, 1, (count, size, size, channels))
@@ -119,24 +119,24 @@ def run(path, images):
 )
 def test_every_model_is_the_same_in_onnx_runtime(name, size, channels, kind, tmp_path):
     checkpoint = checkpoint_of(name, size, channels, WITH_CONTEMPT)
-    images = pictures(5, size, channels)
+    images = random_images(5, size, channels)
     proof = export_onnx(checkpoint, tmp_path / "model.onnx", images=images, input=kind)
     assert proof["largest_difference"] < 1e-5 and proof["different_labels"] == 0
     assert proof["examples"] == 5 and proof["batch_sizes"] == [1, 2, 7, 5]
     found = run(tmp_path / "model.onnx", images.astype({"uint8": np.uint8, "float": np.float32}[kind]))
     assert found.shape == (5, 8)
-    assert differs_by_picture(found)
+    assert differs_by_image(found)
 
 
-def differs_by_picture(probabilities):
-    """Equality says little where a softmax is saturated or the pictures don't matter."""
+def differs_by_image(probabilities):
+    """Equality says little where a softmax is saturated or the images don't matter."""
     return 0.02 < np.ptp(probabilities, axis=0).max() < 0.999
 
 
-def test_any_number_of_pictures_gives_jax_probabilities(tiny):
-    images = pictures(9)
+def test_any_number_of_images_gives_jax_probabilities(tiny):
+    images = random_images(9)
     expected = jax_softmax(checkpoint_of("expressnet_tiny"), images)
-    assert differs_by_picture(expected)
+    assert differs_by_image(expected)
     for size in (1, 4, 9):
         np.testing.assert_allclose(run(tiny[0]["uint8"], images[:size]), expected[:size], atol=1e-5)
     np.testing.assert_allclose(onnx_predict(tiny[0]["uint8"], threads=1)(images), expected, atol=1e-5)
@@ -148,7 +148,7 @@ def tempered(probabilities, temperature):
 
 
 def test_temperature_and_attention_are_inside_the_file(tmp_path):
-    checkpoint, images = checkpoint_of("expressnet_tiny"), pictures(3)
+    checkpoint, images = checkpoint_of("expressnet_tiny"), random_images(3)
     export_onnx(checkpoint, tmp_path / "model.onnx", images=images, temperature=2.5, attention=True)
     predict = onnx_predict(tmp_path / "model.onnx")
     np.testing.assert_allclose(predict(images), tempered(jax_softmax(checkpoint, images), 2.5), atol=1e-5)
@@ -166,7 +166,7 @@ def test_temperature_and_attention_are_inside_the_file(tmp_path):
 
 def test_a_file_that_looks_twice_gives_the_mean_over_both_looks(tiny, tmp_path):
     """And the map of the first; its weights are in the file once."""
-    checkpoint, images = checkpoint_of("expressnet_tiny"), pictures(3)
+    checkpoint, images = checkpoint_of("expressnet_tiny"), random_images(3)
     path = tmp_path / "twice.onnx"
     export_onnx(checkpoint, path, images=images, mirror=True)
     mean = (jax_softmax(checkpoint, images) + jax_softmax(checkpoint, images[:, :, ::-1])) / 2
@@ -183,12 +183,12 @@ def test_a_file_that_looks_twice_gives_the_mean_over_both_looks(tiny, tmp_path):
 
 def test_a_file_without_attention_says_so(tiny):
     with pytest.raises(UserError, match="exported without its attention map"):
-        onnx_predict(tiny[0]["uint8"]).attention(pictures(1))
+        onnx_predict(tiny[0]["uint8"]).attention(random_images(1))
 
 
 def test_integers_answer_like_the_float_file(tiny, tmp_path):
-    before, images = tiny[0]["uint8"], pictures(64)
-    proof = quantize(before, tmp_path / "int8.onnx", pictures(96), images)
+    before, images = tiny[0]["uint8"], random_images(64)
+    proof = quantize(before, tmp_path / "int8.onnx", random_images(96), images)
     found, expected = run(tmp_path / "int8.onnx", images), run(before, images)
     assert proof["mean_difference"] == pytest.approx(np.abs(found - expected).mean())
     assert 0 < proof["mean_difference"] < 0.02 and (found.argmax(1) == expected.argmax(1)).mean() > 0.9
@@ -199,7 +199,7 @@ def test_integers_answer_like_the_float_file(tiny, tmp_path):
 
 
 def test_a_float_file_takes_both_types(tiny):
-    predict, images = onnx_predict(tiny[0]["float"]), pictures(3, 50, 3)
+    predict, images = onnx_predict(tiny[0]["float"]), random_images(3, 50, 3)
     assert tiny[1]["float"]["largest_difference"] < 1e-5
     np.testing.assert_array_equal(predict(images), predict(images.astype(np.float32)))
 
@@ -209,7 +209,7 @@ def test_opencv_reads_the_float_file_too(name):
     checkpoint = checkpoint_of(name, 50, 3)
     content = convert(checkpoint, describe_file(checkpoint, "float32"))
     network, predict = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8)), OnnxPredictor(content, name)
-    for image in pictures(3, 50, 3).astype(np.float32)[:, None]:
+    for image in random_images(3, 50, 3).astype(np.float32)[:, None]:
         network.setInput(image)
         np.testing.assert_allclose(network.forward(), predict(image), atol=1e-5)
 
@@ -223,7 +223,7 @@ def through_opencv(content, images):
 
 @pytest.mark.parametrize("mirror", [False, True])
 def test_opencv_computes_the_attention_map_too(mirror):
-    checkpoint, images = checkpoint_of("expressnet_tiny"), pictures(3)
+    checkpoint, images = checkpoint_of("expressnet_tiny"), random_images(3)
     metadata = describe_file(checkpoint, "uint8") | ({"mirror": "true"} if mirror else {})
     content = convert(checkpoint, metadata, attention=True)
     predict = OnnxPredictor(content, "tiny")
@@ -258,7 +258,7 @@ def test_coarser_maps_are_spread_evenly_and_a_tie_is_shared():
 )
 def test_opencv_reads_what_ships(name):
     """The 8-bit file is for ONNX Runtime alone, see quantize.py; CenterFace has a test of detectors."""
-    predict, images = load_model(name), pictures(3)
+    predict, images = load_model(name), random_images(3)
     probabilities, attention = through_opencv((WEIGHTS / SHIPPED[name]).read_bytes(), images)
     np.testing.assert_allclose(probabilities, predict(images), atol=1e-5)
     np.testing.assert_allclose(attention, predict.attention(images), atol=1e-5)
@@ -274,7 +274,7 @@ def test_the_graph_is_lean_and_raises_no_warning(tiny, capfd):
     assert not model.graph.value_info
     assert model.opset_import[0].version >= 17
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    run(tiny[0]["uint8"], pictures(2))
+    run(tiny[0]["uint8"], random_images(2))
     assert capfd.readouterr().err == ""
 
 
@@ -319,12 +319,12 @@ def test_a_bfloat16_run_is_exported_in_float32(tmp_path):
     state = TrainState(jnp.int32(7), last["params"], last["batch_stats"], {}, ema)
     with Checkpoints(tmp_path / "run", describe(config, BASIC, shape)) as checkpoints:
         checkpoints.save_best(state, {"accuracy": 0.5})
-    images = pictures(4, 112, 3)
+    images = random_images(4, 112, 3)
     export_onnx(load_checkpoint(tmp_path / "run"), tmp_path / "model.onnx", images=images)
     found = onnx_predict(tmp_path / "model.onnx")
     exact = Checkpoint(None, 7, create_model("expressnet_tiny", 7, **options), ema, {})
     expected = jax_softmax(exact, images)
-    assert differs_by_picture(expected)
+    assert differs_by_image(expected)
     np.testing.assert_allclose(found(images), expected, atol=1e-5)
     assert found.metadata["step"] == 7
 
@@ -348,7 +348,7 @@ def test_a_model_of_nan_is_not_written(tmp_path):
     good = checkpoint_of("plain_cnn", 32)
     broken = good._replace(variables=jax.tree.map(lambda leaf: leaf * np.nan, good.variables))
     with pytest.raises(UserError, match=r"refuses .* nan apart .* 4 of 4 labels"):
-        export_onnx(broken, tmp_path / "model.onnx", images=pictures(4, 32))
+        export_onnx(broken, tmp_path / "model.onnx", images=random_images(4, 32))
     assert not list(tmp_path.iterdir())
 
 
@@ -363,9 +363,9 @@ def test_labels_within_a_tie_count_as_equal():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"images": pictures(2, 40)}, r"uint8\[2, 40, 40, 1\]; give uint8\[N,48,48,1\]"),
-        ({"images": pictures(2).astype(np.float32)}, r"are float32"),
-        ({"images": pictures(0)}, "give uint8"),
+        ({"images": random_images(2, 40)}, r"uint8\[2, 40, 40, 1\]; give uint8\[N,48,48,1\]"),
+        ({"images": random_images(2).astype(np.float32)}, r"are float32"),
+        ({"images": random_images(0)}, "give uint8"),
         ({"input": "int8"}, "one of uint8, float"),
     ],
 )
@@ -375,7 +375,7 @@ def test_a_wrong_request_is_refused(options, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_generated_pictures_are_half_noise_half_smooth():
+def test_generated_images_are_half_noise_half_smooth():
     images = generated_images((48, 40, 3), 10)
     assert (images.shape, images.dtype) == ((10, 48, 40, 3), np.uint8)
     steps = np.abs(np.diff(images.astype(int), axis=1)).mean((1, 2, 3))

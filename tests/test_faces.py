@@ -174,7 +174,7 @@ def test_any_size_and_depth(size, channels, style):
     assert face.image.std() > 10
 
 
-def test_landmarks_are_inside_and_grow_with_the_picture():
+def test_landmarks_are_inside_and_grow_with_the_image():
     for index in range(30):
         small, large = generate(index, size=48), generate(index, size=96)
         assert small.landmarks.shape == (68, 2)
@@ -182,7 +182,7 @@ def test_landmarks_are_inside_and_grow_with_the_picture():
         np.testing.assert_allclose((large.landmarks + 0.5) / 2, small.landmarks + 0.5, atol=1e-3)
 
 
-def test_landmarks_lie_on_the_picture():
+def test_landmarks_lie_on_the_image():
     darker = 0
     for index in range(12):
         face = generate(index, size=160, emotion=WITH_CONTEMPT.index("surprise"), identity=index)
@@ -197,11 +197,11 @@ def test_landmarks_lie_on_the_picture():
 
 
 def test_styles_look_different():
-    pictures = {s: np.stack([generate(i, style=s).image[..., 0] for i in range(30)]).astype(float) for s in STYLES}
-    ink = {style: (stack < 48).mean() for style, stack in pictures.items()}
-    edges = {style: np.abs(np.diff(stack, axis=2)).mean() for style, stack in pictures.items()}
+    images = {s: np.stack([generate(i, style=s).image[..., 0] for i in range(30)]).astype(float) for s in STYLES}
+    ink = {style: (stack < 48).mean() for style, stack in images.items()}
+    edges = {style: np.abs(np.diff(stack, axis=2)).mean() for style, stack in images.items()}
     assert edges["b"] > 1.25 * edges["a"]
-    assert pictures["c"].mean() > pictures["a"].mean() + 30
+    assert images["c"].mean() > images["a"].mean() + 30
     assert ink["c"] < 0.02 < ink["a"]
 
 

@@ -150,29 +150,29 @@ def test_an_unknown_class_folder_is_named_with_the_valid_ones(tmp_path):
         prepare("fer2013", folders(tmp_path / "tree", names), tmp_path / "data")
 
 
-def change_picture(root, change):
+def change_image(root, change):
     path = root / "train" / "fear" / "02.png"
     change(path)
     return root
 
 
-BROKEN_PICTURES = {
+BROKEN_IMAGES = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-50]),
     "colour where gray": lambda path: Image.fromarray(PIXELS[:3].transpose(1, 2, 0).copy()).save(path),
     "47x48, not 48x48": lambda path: Image.fromarray(PIXELS[0, :47]).save(path),
 }
 
 
-@pytest.mark.parametrize("message", BROKEN_PICTURES)
-def test_a_broken_picture_is_named(tmp_path, message):
-    root = change_picture(folders(tmp_path / "tree"), BROKEN_PICTURES[message])
+@pytest.mark.parametrize("message", BROKEN_IMAGES)
+def test_a_broken_image_is_named(tmp_path, message):
+    root = change_image(folders(tmp_path / "tree"), BROKEN_IMAGES[message])
     with pytest.raises(UserError, match=r"fer2013: train/fear/02\.png: .*" + message):
         prepare("fer2013", root, tmp_path / "data")
 
 
 def test_gray_stored_as_three_equal_channels_is_gray(tmp_path):
     root = folders(tmp_path / "tree")
-    change_picture(root, lambda path: Image.fromarray(PIXELS[2]).convert("RGB").save(path))
+    change_image(root, lambda path: Image.fromarray(PIXELS[2]).convert("RGB").save(path))
     train = prepare("fer2013", root, tmp_path / "data").split("train")
     position = train.keys.tolist().index("train/fear/02.png")
     np.testing.assert_array_equal(decode_all(train, None, 1, 1)[position, ..., 0], PIXELS[2])

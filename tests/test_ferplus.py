@@ -87,9 +87,9 @@ VOTED = {
 def write_pair(folder, usages=("Training", "PublicTest", "PrivateTest"), voted=VOTED):
     folder.mkdir()
     with (folder / "fer2013.csv").open("w", newline="") as file:
-        pictures = [(emotion, usage) for usage in usages for emotion, _ in VOTED[usage]]
-        pixels = [" ".join([str(i)] * 2304) for i in range(len(pictures))]
-        rows = [(emotion, data, usage) for (emotion, usage), data in zip(pictures, pixels, strict=True)]
+        images = [(emotion, usage) for usage in usages for emotion, _ in VOTED[usage]]
+        pixels = [" ".join([str(i)] * 2304) for i in range(len(images))]
+        rows = [(emotion, data, usage) for (emotion, usage), data in zip(images, pixels, strict=True)]
         csv.writer(file).writerows([("emotion", "pixels", "Usage"), *rows])
     with (folder / "fer2013new.csv").open("w", newline="") as file:
         rows = [(usage, "fer.png", *counts) for usage, rows in voted.items() for _, counts in rows]
@@ -126,7 +126,7 @@ def test_the_folder_or_either_file_may_be_named(tmp_path, named):
     assert prepare("ferplus", source, tmp_path / "data").splits == {"train": 4, "validation": 2, "test": 1}
 
 
-def test_pictures_without_private_test_still_find_their_votes(tmp_path):
+def test_images_without_private_test_still_find_their_votes(tmp_path):
     source = write_pair(tmp_path / "pair", usages=("PublicTest", "Training"))
     prepared = prepare("ferplus", source, tmp_path / "data")
     assert prepared.splits == {"train": 4, "validation": 2}

@@ -48,7 +48,7 @@ CUTTING = Cutting("marker", 960, True, SIDE, 1)
 
 
 class Marker:
-    """A detector that finds what is not green; `calls` counts the pictures that it was shown."""
+    """A detector that finds what is not green; `calls` counts the images that it was shown."""
 
     def __init__(self):
         self.calls = 0
@@ -68,12 +68,12 @@ def face(index, side, style="a"):
 
 
 def photograph(path, *pasted):
-    """A green picture with gray faces at (left, top)."""
-    picture = np.full((200, 300, 3), GREEN, np.uint8)
+    """A green image with gray faces at (left, top)."""
+    canvas = np.full((200, 300, 3), GREEN, np.uint8)
     for image, (left, top) in pasted:
-        picture[top : top + len(image), left : left + len(image)] = image[..., None]
+        canvas[top : top + len(image), left : left + len(image)] = image[..., None]
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), picture[..., ::-1])
+    assert cv2.imwrite(str(path), canvas[..., ::-1])
     return path
 
 
@@ -114,7 +114,7 @@ def test_the_largest_face_is_cut_and_shrinks_to_the_mean_of_its_pixels(tmp_path)
     assert kept.shape == (SIDE, SIDE), "a face of 48 pixels is not enlarged to 64, to be shrunk again"
 
 
-def test_pictures_that_are_faces_stay_as_they_are_in_the_networks_channels(tmp_path):
+def test_images_that_are_faces_stay_as_they_are_in_the_networks_channels(tmp_path):
     gray = face(3, SIDE)
     for name in ("happy", "bored"):
         (tmp_path / "in" / name).mkdir(parents=True)
@@ -170,7 +170,7 @@ def test_a_run_that_is_stopped_while_it_finds_faces_goes_on(tmp_path):
 def test_what_takes_no_part_is_named(tmp_path):
     root = album(tmp_path / "in")
     photograph(root / "happy" / "empty.png")
-    (root / "happy" / "torn.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    (root / "happy" / "torn.jpg").write_bytes(b"\xff\xd8\xff no image")
     for name in ("happy/phone.heic", "notes.txt", "bored/.hidden", "__MACOSX/happy/x.db"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"something")
@@ -180,7 +180,7 @@ def test_what_takes_no_part_is_named(tmp_path):
     others = notes["left out"]
     assert others == {"happy/phone.heic": "text", "notes.txt": "text"} and notes["litter"] == 2
     listed = crop_faces.write_lists(samples, seen, others, tmp_path / "out")
-    rows = {row["picture"]: row for row in table(tmp_path / "out/faces.csv")}
+    rows = {row["image"]: row for row in table(tmp_path / "out/faces.csv")}
     assert len(rows) == 14 and next(iter(rows.values()))["class"] == "bored"
     assert {name: row["status"] for name, row in rows.items() if row["status"] != "face"} == {
         "happy/empty.png": "no face",
@@ -329,7 +329,7 @@ def test_the_onnx_file_predicts_what_the_checkpoint_predicts(tuned):
     np.testing.assert_allclose(probabilities, expected, atol=1e-4)
     assert exported.classes == ("1_sad", "Happy", "bored")
     assert np.mean(probabilities.argmax(1) == heldout.labels) == pytest.approx(report["after"]["accuracy"])
-    # A photograph as prediction reads it is the picture that was learned from.
+    # A photograph as prediction reads it is the image that was learned from.
     path = asked.data / "Happy" / "3.png"
     (found,) = Predictor(asked.output / "model.onnx", detector="none")(path)
     direct = exported(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)[None, ..., None])[0]

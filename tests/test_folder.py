@@ -1,4 +1,4 @@
-"""Anybody's pictures: class folders and CSV lists, their class names, and what is refused."""
+"""Anybody's images: class folders and CSV lists, their class names, and what is refused."""
 
 import csv
 import os
@@ -16,7 +16,7 @@ from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
 
 
-def picture(path, value, size=(6, 5), mode="L", **options):
+def image(path, value, size=(6, 5), mode="L", **options):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", size, value).convert(mode).save(path, **options)
     return path
@@ -26,7 +26,7 @@ def tree(root, splits=("",), classes=("happy", "sad"), count=2):
     for i, split in enumerate(splits):
         for j, name in enumerate(classes):
             for k in range(count):
-                picture(root / split / name / f"{k}.png", 100 * i + 10 * j + k)
+                image(root / split / name / f"{k}.png", 100 * i + 10 * j + k)
     return root
 
 
@@ -92,10 +92,10 @@ def test_names_that_could_be_taken_for_something_else_are_refused(tmp_path, name
 
 def test_formats_sizes_and_depths_may_differ(tmp_path):
     root = tmp_path / "faces"
-    picture(root / "happy" / "deep" / "a.jpg", 10, (20, 30), "RGB", quality=100)
-    picture(root / "happy" / "b.bmp", 20, (4, 4))
-    picture(root / "sad" / "c.webp", 30, (9, 7), "RGB", lossless=True)
-    picture(root / "sad" / "d.TIFF", 40, (5, 5), "RGBA")
+    image(root / "happy" / "deep" / "a.jpg", 10, (20, 30), "RGB", quality=100)
+    image(root / "happy" / "b.bmp", 20, (4, 4))
+    image(root / "sad" / "c.webp", 30, (9, 7), "RGB", lossless=True)
+    image(root / "sad" / "d.TIFF", 40, (5, 5), "RGBA")
     prepared = prepare("folder", root, tmp_path / "data")
     facts = prepared.facts["splits"]["all"]
     assert (facts["height"], facts["width"], facts["channels"]) == ([4, 30], [4, 20], [1, 3])
@@ -218,10 +218,10 @@ def test_one_label_in_two_cases_is_no_remark(tmp_path):
 
 
 def test_csv_of_paths_and_labels(tmp_path):
-    tree(tmp_path / "pictures")
-    elsewhere = picture(tmp_path / "elsewhere.png", 77)
+    tree(tmp_path / "images")
+    elsewhere = image(tmp_path / "elsewhere.png", 77)
     rows = [("sad/1.png", " Sad "), (elsewhere, "happy"), ("../elsewhere.png", "sad")]
-    prepared = prepare("folder", table(tmp_path / "pictures" / "list.csv", rows), tmp_path / "data")
+    prepared = prepare("folder", table(tmp_path / "images" / "list.csv", rows), tmp_path / "data")
     split = prepared.split("all")
     assert values(split) == [11, 77, 77]
     assert [BASIC[label] for label in split.labels] == ["sadness", "happiness", "sadness"]

@@ -27,13 +27,13 @@ pytestmark = pytest.mark.usefixtures("compile_once")
 NAMES = [f"Person_{chr(65 + i)}" for i in range(20)]
 
 
-def write_people(root, names=NAMES, pictures=3, places=("",)):
+def write_people(root, names=NAMES, images=3, places=("",)):
     """Each person is a gray of their own under noise: ROOT/PLACE/PERSON/PERSON_0001.png."""
     rng = np.random.default_rng(0)
     for k, name in enumerate(names):
         folder = root / places[k % len(places)] / name
         folder.mkdir(parents=True)
-        for i in range(pictures):
+        for i in range(images):
             image = rng.normal(20 + 10 * k, 15, (32, 32)).clip(0, 255).astype(np.uint8)
             cv2.imwrite(str(folder / f"{name}_{i + 1:04d}.png"), image)
     return root
@@ -43,11 +43,11 @@ def write_people(root, names=NAMES, pictures=3, places=("",)):
 def people(tmp_path_factory):
     """(data_dir, prepared): twenty people, six of them held out."""
     root = tmp_path_factory.mktemp("people")
-    source = write_people(root / "pictures")
+    source = write_people(root / "images")
     return root / "data", prepare("identity", source, root / "data", name="people", holdout=0.3)
 
 
-def test_people_not_pictures_are_divided(people):
+def test_people_not_images_are_divided(people):
     _, prepared = people
     assert prepared.splits == {"train": 42, "validation": 18}
     train, validation = (prepared.split(name) for name in prepared.splits)
@@ -58,16 +58,16 @@ def test_people_not_pictures_are_divided(people):
 
 @pytest.mark.parametrize("places", [("",), ("train", "test")])
 def test_layouts_of_folders_give_the_same_people(tmp_path, places):
-    prepared = prepare("identity", write_people(tmp_path / "pictures", places=places), tmp_path / "data")
+    prepared = prepare("identity", write_people(tmp_path / "images", places=places), tmp_path / "data")
     assert sum(prepared.splits.values()) == 60 and sorted(prepared.classes) == NAMES
 
 
-def test_a_legend_gives_them_too_and_people_with_one_picture_are_left_out(tmp_path):
+def test_a_legend_gives_them_too_and_people_with_one_image_are_left_out(tmp_path):
     root = tmp_path / "listed"
-    write_people(tmp_path / "pictures")
+    write_people(tmp_path / "images")
     (root / "images").mkdir(parents=True)
-    for i, path in enumerate(sorted((tmp_path / "pictures").rglob("*.png"))):
-        if i != 1 and i != 2:  # of the first person one picture is left
+    for i, path in enumerate(sorted((tmp_path / "images").rglob("*.png"))):
+        if i != 1 and i != 2:  # of the first person one image is left
             path.rename(root / "images" / path.name)
     names = sorted(path.name for path in (root / "images").iterdir())
     (root / "legend.csv").write_text("\n".join(["image,emotion", *(f"{name},neutral" for name in names), ""]))
@@ -80,7 +80,7 @@ def test_a_list_of_pairs_names_who_is_held_out(tmp_path):
     lines += ["Person_C\t1\t2", "Person_D\t1\t3", "Person_C\t1\tPerson_D\t1", "Person_C\t2\tPerson_D\t2"]
     pairs = tmp_path / "pairs.txt"
     pairs.write_text("\n".join(lines))
-    source = write_people(tmp_path / "pictures")
+    source = write_people(tmp_path / "images")
     prepared = prepare("identity", source, tmp_path / "data", pairs=str(pairs))
     assert set(prepared.split("validation").subjects) == {"Person_A", "Person_B", "Person_C", "Person_D"}
     data = identity.TrainData(prepared, None, None)
@@ -92,7 +92,7 @@ def test_a_list_of_pairs_names_who_is_held_out(tmp_path):
 
 
 def test_too_few_people_are_one_line(tmp_path):
-    source = write_people(tmp_path / "pictures", NAMES[:3])
+    source = write_people(tmp_path / "images", NAMES[:3])
     with pytest.raises(UserError, match="3 people with 2 images or more; four at least"):
         prepare("identity", source, tmp_path / "data")
 

@@ -13,7 +13,7 @@ from expressnet_jax.data import image_io
 from expressnet_jax.data.decode import decode, validate_and_encode
 from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.images import read_picture
+from expressnet_jax.inference.images import load_image
 
 Y, X = np.mgrid[0:48, 0:64]
 SEEN = np.stack([3 * X, 4 * Y, 255 - 2 * (X + Y)], axis=-1).astype(np.uint8)  # no turn or mirror leaves it as it is
@@ -64,7 +64,7 @@ def both(content: bytes) -> np.ndarray:
     stored, validated = validate_and_encode(content, 3, None)
     trained = decode(stored, None, 3)
     assert np.abs(trained.astype(int) - validated).max() <= 2  # two builds of one JPEG decoder
-    np.testing.assert_array_equal(read_picture(content), validated)
+    np.testing.assert_array_equal(load_image(content), validated)
     return trained.astype(int)
 
 
@@ -223,7 +223,7 @@ def test_what_is_refused_is_refused_in_both_with_one_line(name):
     with pytest.raises(UserError) as trained:
         validate_and_encode(content, 3, None)
     with pytest.raises(UserError) as predicted:
-        read_picture(content, "face.jpg")
+        load_image(content, "face.jpg")
     assert message in str(trained.value) and "\n" not in str(trained.value)
     assert str(predicted.value) == f"face.jpg: {trained.value}"
 
@@ -260,7 +260,7 @@ def test_heic_is_read_where_its_library_is_and_names_it_elsewhere(monkeypatch):
     assert np.abs(both(file.getvalue()) - SEEN).mean() < 4
     monkeypatch.setattr(image_io, "_heic", lambda: False)
     with pytest.raises(UserError, match=r"^a\.jpg: HEIC, which needs a library: pip install 'expressnet-jax\[heic\]'"):
-        read_picture(file.getvalue(), "a.jpg")
+        load_image(file.getvalue(), "a.jpg")
 
 
 def test_heic_without_its_library_needs_no_library_to_be_named(monkeypatch):

@@ -61,7 +61,7 @@ def test_phases_of_a_growing_run_follow_each_other(tmp_path, tiny_config):
     small = {"model__name": "expressnet_tiny", "model__options": {"widths": (4,), "depths": (1,)}}
     small |= {"train__epochs": 1.0, "train__progressive_until": (0.5,)}
     found = {}
-    for size in (32, 16):  # the pictures have 32 pixels: a first phase that leaves them so changes nothing
+    for size in (32, 16):  # the images have 32 pixels: a first phase that leaves them so changes nothing
         config = tiny_config(**{key: value for key, value in small.items() if key != "model__options"})
         config.model.options.update(small["model__options"])
         config.train.progressive_sizes = (size,)

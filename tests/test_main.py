@@ -18,7 +18,7 @@ from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoint_io import load_checkpoint
 from expressnet_jax.training.checkpoint_manager import saved_steps
-from runs import arrays, history, write_pictures
+from runs import arrays, history, write_images
 from weights import shapes_of
 
 pytest_plugins = ["run_fixtures"]
@@ -52,7 +52,7 @@ def test_a_run_reports_what_it_wrote(straight):
 def test_stderr_holds_the_lines_of_this_project_only(straight):
     lines = straight.err.splitlines()
     assert lines[0].startswith("plain_cnn: 363,655 parameters on 1 x cpu")
-    assert re.fullmatch(r"data: tiny@[0-9a-f]{12} \(train 60, validation 21, test 9; from \S+/pictures\)", lines[1])
+    assert re.fullmatch(r"data: tiny@[0-9a-f]{12} \(train 60, validation 21, test 9; from \S+/images\)", lines[1])
     assert lines[2] == "tiny: 60 training images, 21 of validation select"
     assert all(line.startswith("step ") for line in lines[3:] if line)
 
@@ -149,15 +149,15 @@ def test_the_report_is_of_the_best_checkpoint_on_the_selection_split(straight, t
     assert f"{100 * figures['accuracy']:.2f} %" in straight.out
 
 
-def test_the_folder_config_trains_on_anybodys_pictures(tmp_path, environment):
-    pictures = write_pictures(tmp_path / "faces", {"": 30}, classes=("cat", "dog"), size=40)
+def test_the_folder_config_trains_on_anybodys_images(tmp_path, environment):
+    images = write_images(tmp_path / "faces", {"": 30}, classes=("cat", "dog"), size=40)
     smaller = ["model.name=plain_cnn", "train.epochs=1", "data.size=32", f"data.dir={tmp_path / 'data'}"]
     smaller += [f"augment.{name}=0" for name in ("crop", "rotate", "zoom", "random_erasing")]  # quicker to compile
     overrides = [f"--config.{change}" for change in smaller]
     done = command(
         Path(__file__).parents[1],
         environment,
-        *("--config", "configs/folder.py", "--workdir", str(tmp_path / "run"), "--config.data.source", str(pictures)),
+        *("--config", "configs/folder.py", "--workdir", str(tmp_path / "run"), "--config.data.source", str(images)),
         *overrides,
     )
     assert done.returncode == 0, done.stderr

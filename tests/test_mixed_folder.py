@@ -117,7 +117,7 @@ def test_finetuning_uses_or_names_each_of_200_files(mixed, tmp_path):
     with (tmp_path / "faces.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert Counter(row["status"] for row in rows) == {"face": GOOD, "unreadable": 5, "other file": 8}
-    assert len({row["picture"] for row in rows}) == len(rows) and len(rows) + notes["litter"] == 200
+    assert len({row["image"] for row in rows}) == len(rows) and len(rows) + notes["litter"] == 200
     assert all(row["reason"] for row in rows if row["status"] != "face")
     assert Counter(row["reason"] for row in rows if row["status"] == "other file") == REASONS
     assert sum(crop_faces.counts(seen, others, notes["litter"]).values()) == 200

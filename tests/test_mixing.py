@@ -20,12 +20,12 @@ def mixed(mixup, cutmix, count=256):
 def cut_by_box(images, result, targets):
     """bool[B]: every pixel comes from a source as it is, and the share of the first is the target's, exactly."""
     own = (result == images).mean((1, 2, 3))
-    from_either = [np.isin(picture, images[target > 0]).all() for picture, target in zip(result, targets, strict=True)]
+    from_either = [np.isin(image, images[target > 0]).all() for image, target in zip(result, targets, strict=True)]
     return from_either & np.isclose(own, targets.diagonal(), rtol=0, atol=1e-6)
 
 
 def blended(images, result, targets):
-    """bool[B]: the picture is the sources' mean weighted by the target (Zhang et al. 2018, eq. 1)."""
+    """bool[B]: the image is the sources' mean weighted by the target (Zhang et al. 2018, eq. 1)."""
     return np.isclose(result, np.tensordot(targets, images, 1), atol=1e-2).all((1, 2, 3))
 
 

@@ -19,11 +19,11 @@ from weights import SMALLER, drawn_weights, first_of_each_kind, shapes_of
 from weights import logits as logits_of
 
 BUDGETS = {"expressnet_tiny": 0.3e6, "expressnet_small": 2e6, "expressnet_base": 12e6}
-PICTURES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3)).astype(np.float32)
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3)).astype(np.float32)
 
 
-def pictures(size, channels):
-    return PICTURES[:, :size, :size, :channels]
+def random_images(size, channels):
+    return IMAGES[:, :size, :size, :channels]
 
 
 def smaller(name, **options):
@@ -40,7 +40,7 @@ def everything(model, images):
     ("name", "size", "channels"), [(name, 48, 1) for name in MODELS] + [(name, 112, 3) for name in first_of_each_kind()]
 )
 def test_logits_and_features_have_their_shapes(name, size, channels):
-    model, images = create_model(name, 7), pictures(size, channels)
+    model, images = create_model(name, 7), random_images(size, channels)
     variables, features, logits = jax.eval_shape(partial(everything, model), images)
     assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
     assert features.dtype == jnp.float32
@@ -49,7 +49,7 @@ def test_logits_and_features_have_their_shapes(name, size, channels):
 
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_compiled_is_what_was_written(name):
-    model, images = smaller(name), pictures(48, 1)
+    model, images = smaller(name), random_images(48, 1)
     variables = drawn_weights(model, images.shape)
     logits = logits_of(model, variables, images)
     assert np.isfinite(logits).all() and np.ptp(logits, axis=0).min() > 0
@@ -58,7 +58,7 @@ def test_compiled_is_what_was_written(name):
 
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_bfloat16_computes_on_float32_parameters(name):
-    images = pictures(96, 3)
+    images = random_images(96, 3)
     model = smaller(name, dtype="bfloat16")
     variables = drawn_weights(model, images.shape)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
@@ -70,7 +70,7 @@ def test_bfloat16_computes_on_float32_parameters(name):
 
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_gradient_reaches_every_parameter(name):
-    model, images = smaller(name), pictures(48, 1)
+    model, images = smaller(name), random_images(48, 1)
     variables = drawn_weights(model, images.shape)
 
     @jax.jit
@@ -86,15 +86,15 @@ def test_gradient_reaches_every_parameter(name):
     assert [jax.tree_util.keystr(path) for path, g in gradients if not g.any()] == []
 
 
-def test_uint8_and_float_pictures_are_the_same():
-    model, images = create_model("plain_cnn", 7), pictures(48, 1)
+def test_uint8_and_float_images_are_the_same():
+    model, images = create_model("plain_cnn", 7), random_images(48, 1)
     variables = drawn_weights(model, images.shape)
     apply = jax.jit(partial(logits_of, model))
     np.testing.assert_array_equal(apply(variables, images.astype(np.uint8)), apply(variables, images))
 
 
 def test_dropout_acts_in_training_only():
-    model, images = create_model("plain_cnn", 7, dropout=0.5), pictures(48, 1)
+    model, images = create_model("plain_cnn", 7, dropout=0.5), random_images(48, 1)
     variables = drawn_weights(model, images.shape)
     training = lambda seed: logits_of(model, variables, images, True, rngs={"dropout": jax.random.key(seed)})
     assert np.abs(training(0) - training(1)).max() > 0
@@ -103,7 +103,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_training_moves_the_batch_statistics_and_evaluation_leaves_them():
-    model, images = image_classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 7), pictures(48, 1)
+    model, images = image_classifier(ExpressNet(widths=(4,), depths=(1,), stem_width=4), 7), random_images(48, 1)
     variables = drawn_weights(model, images.shape)
     _, kept = jax.jit(lambda v: model.apply(v, images, mutable=["batch_stats"]))(variables)
     jax.tree.map(np.testing.assert_array_equal, kept["batch_stats"], variables["batch_stats"])
@@ -134,7 +134,7 @@ def test_only_layers_reaches_the_cpu_kernels():
 
 def test_expressnet_features_are_the_means_of_the_last_two_stages():
     backbone = ExpressNet(widths=(4, 6, 10), depths=(1, 1, 1), stem_width=4)
-    images = pictures(48, 1)
+    images = random_images(48, 1)
     apply = jax.jit(partial(backbone.apply, capture_intermediates=True, mutable=["intermediates"]))
     _, seen = apply(drawn_weights(backbone, images.shape), images)
     means = [seen["intermediates"][f"stage{i}_block1"]["__call__"][0].mean((1, 2)) for i in (2, 3)]

@@ -124,8 +124,8 @@ def test_the_onnx_file_gives_every_output_and_so_does_prediction(multitask):
 
     model = onnx_predict(folder / "model.onnx")
     assert tuple(model.fields) == OUTPUTS[1:] and model.outputs(images)["landmarks"].shape == (16, 68, 2)
-    picture = generate(3, size=96, channels=3).image
-    (face,) = Predictor(folder / "model.onnx", detector="none")(picture)
+    image = generate(3, size=96, channels=3).image
+    (face,) = Predictor(folder / "model.onnx", detector="none")(image)
     assert face.outputs["valence_arousal"].keys() == {"valence", "arousal"}
     assert len(face.outputs["action_units"]) == len(AU_NAMES) and face.outputs["landmarks"].shape == (68, 2)
 
@@ -137,7 +137,7 @@ def test_a_clip_network_is_a_config(tmp_path):
     job = train(config, tmp_path / "run")
     checkpoint, _ = job.finish(tmp_path / "run")
     assert checkpoint.image_shape == (4, 32, 32, 1) and tuple(checkpoint.model.encoders) == ("clip",)
-    proof = export_onnx(checkpoint, tmp_path / "clip.onnx", images=job.pictures(checkpoint.image_shape))
+    proof = export_onnx(checkpoint, tmp_path / "clip.onnx", images=job.sample_images(checkpoint.image_shape))
     assert proof["largest_difference"] < 1e-5
     config.data.frames, config.model.temporal = 0, "none"
     with pytest.raises(UserError, match=r"data.frames: 0, but subtle_clips holds clips of 4 frames; use"):

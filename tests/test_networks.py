@@ -53,7 +53,7 @@ def test_imagenet_forms_have_the_published_number_of_parameters(name):
 
 
 def test_mini_xception_is_the_released_one_but_for_its_last_convolution():
-    """58,423 with 7 classes and gray pictures, as Keras counts: with the statistics that batch normalisation keeps."""
+    """58,423 with 7 classes and gray images, as Keras counts: with the statistics that batch normalisation keeps."""
     variables = shapes_of(create_model("mini_xception", 7), (1, 64, 64, 1))
     counted = parameter_count(variables["params"]["backbone"]) + parameter_count(variables["batch_stats"])
     assert counted == 58_423 - (3 * 3 * 128 * 7 + 7)

@@ -42,7 +42,7 @@ def test_a_product_adds_no_zero_but_keeps_a_bias():
 
 
 def test_the_layout_is_rewritten_around_nodes_without_a_rule():
-    """A softmax over channels has no rule; vectors, one-pixel pictures and real expansions broadcast as before."""
+    """A softmax over channels has no rule; vectors, one-pixel images and real expansions broadcast as before."""
     first, last = [0, 3, 1, 2], [0, 2, 3, 1]
     nodes = [
         node("Transpose", ["x"], ["x1"], perm=first),

@@ -49,7 +49,7 @@ def path(tmp_path):
     return tmp_path / "model.onnx"
 
 
-def pictures(count):
+def random_images(count):
     return np.random.default_rng(0).integers(1, 256, (count, 4, 5, 3), np.uint8)
 
 
@@ -59,8 +59,8 @@ def test_it_gives_the_probabilities_and_says_what_they_are(path, threads):
     assert (predict.classes, predict.image_shape) == (("red", "green", "blue"), (4, 5, 3))
     assert predict.metadata == METADATA | {"outputs": {}}
     for count in (0, 1, 7):
-        light = pictures(count).sum((1, 2), dtype=np.float64)
-        found = predict(pictures(count))
+        light = random_images(count).sum((1, 2), dtype=np.float64)
+        found = predict(random_images(count))
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, light / light.sum(1, keepdims=True), rtol=1e-5)
 
@@ -68,20 +68,20 @@ def test_it_gives_the_probabilities_and_says_what_they_are(path, threads):
 def test_a_float_model_takes_both_types(path):
     path.write_bytes(model_bytes(METADATA | {"input": "float32"}, TensorProto.FLOAT))
     predict = onnx_predict(path)
-    np.testing.assert_array_equal(predict(pictures(3)), predict(pictures(3).astype(np.float32)))
+    np.testing.assert_array_equal(predict(random_images(3)), predict(random_images(3).astype(np.float32)))
     with pytest.raises(UserError, match="not float64"):
-        predict(pictures(3).astype(np.float64))
+        predict(random_images(3).astype(np.float64))
 
 
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (pictures(2)[..., :1], r"takes images uint8\[B,4,5,3\], not uint8\[2, 4, 5, 1\]"),
-        (pictures(1)[0], r"not uint8\[4, 5, 3\]"),
-        (pictures(2).astype(np.float32), "not float32"),
+        (random_images(2)[..., :1], r"takes images uint8\[B,4,5,3\], not uint8\[2, 4, 5, 1\]"),
+        (random_images(1)[0], r"not uint8\[4, 5, 3\]"),
+        (random_images(2).astype(np.float32), "not float32"),
     ],
 )
-def test_pictures_that_do_not_fit_are_refused(path, images, message):
+def test_images_that_do_not_fit_are_refused(path, images, message):
     with pytest.raises(UserError, match=message):
         onnx_predict(path)(images)
 

@@ -30,7 +30,7 @@ def read_back(rows):
 
 
 def test_names_of_every_kind_come_back_from_the_csv():
-    assert [row["picture"] for row in read_back([(name, [answer()]) for name in NAMES])] == NAMES
+    assert [row["image"] for row in read_back([(name, [answer()]) for name in NAMES])] == NAMES
 
 
 def test_a_row_a_face_with_every_figure():
@@ -42,19 +42,19 @@ def test_a_row_a_face_with_every_figure():
     assert first["flags"].split() == ["small", "turned"] and second["flags"] == ""
 
 
-def test_a_picture_without_a_face_has_its_row():
+def test_an_image_without_a_face_has_its_row():
     rows = read_back([("wall.jpg", []), ("group.jpg", [answer()])])
-    assert [row["picture"] for row in rows] == ["wall.jpg", "group.jpg"]
-    assert rows[0]["face"] == "0" and {rows[0][k] for k in rows[0].keys() - {"picture", "face"}} == {""}
+    assert [row["image"] for row in rows] == ["wall.jpg", "group.jpg"]
+    assert rows[0]["face"] == "0" and {rows[0][k] for k in rows[0].keys() - {"image", "face"}} == {""}
     assert None not in rows[0] and None not in rows[0].values()  # neither too many cells nor too few
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_line_of_json_a_picture(name):
+def test_a_line_of_json_an_image(name):
     line = json_line(name, [answer(), answer(0.8, 0.1, ("dark",), None)])
     assert "\n" not in line
     read = json.loads(line)
-    assert read["picture"] == name and len(read["faces"]) == 2
+    assert read["image"] == name and len(read["faces"]) == 2
     first, second = read["faces"]
     assert first["label"] == "happiness" and tuple(first["probabilities"]) == CLASSES
     assert first["box"] == [1.3, -2.0, 30.0, 42.0] and first["flags"] == [] and second["flags"] == ["dark"]
@@ -63,7 +63,7 @@ def test_a_line_of_json_a_picture(name):
 
 
 def test_no_face_is_an_empty_list():
-    assert json.loads(json_line("wall.jpg", [])) == {"picture": "wall.jpg", "faces": []}
+    assert json.loads(json_line("wall.jpg", [])) == {"image": "wall.jpg", "faces": []}
 
 
 def test_figures_are_as_short_as_they_are_rounded():

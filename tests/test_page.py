@@ -49,7 +49,7 @@ def test_the_page_has_no_inline_code_and_names_no_other_computer(files):
         assert foreign <= {"http://www.w3.org"}, name  # SVG's name
 
 
-def test_classes_have_the_colours_of_drawn_pictures(files):
+def test_classes_have_the_colours_of_drawn_images(files):
     light = files["style.css"].content.decode().split("@media", 1)[0]
     colours = [tuple(bytes.fromhex(text)) for text in re.findall(r"--class-\d: #(\w{6});", light)]
     assert colours[: len(annotate.COLOURS)] == list(annotate.COLOURS)
@@ -63,7 +63,7 @@ def node(tmp_path_factory, files):
     (folder / "package.json").write_text('{"type": "module"}')
     start = (
         'import fs from "node:fs";\n'
-        "const image = ({ bytes, shape: [height, width, channels] }) =>"
+        "const unpack = ({ bytes, shape: [height, width, channels] }) =>"
         ' ({ data: new Uint8ClampedArray(Buffer.from(bytes, "base64")), width, height, channels });\n'
         "const plain = (key, value) => (ArrayBuffer.isView(value) ? Array.from(value) : value);\n"
         "const tell = (value) => console.log(JSON.stringify(value, plain));\n"
@@ -89,15 +89,15 @@ def as_given(value):
 
 @needs_node
 def test_resizing_is_opencvs_to_the_last_bit(node):
-    picture = texture(150, 140)
+    image = texture(150, 140)
     sizes = [(48, 48), (75, 70), (50, 35), (149, 139), (150, 70), (160, 160), (300, 280), (160, 128), (128, 160)]
     script = """import { averaged, interpolated } from "./resize.js";
-        tell(given.sizes.map(([h, w]) => [averaged, interpolated].map((f) => f(image(given.picture), w, h).data)));"""
-    for (height, width), told in zip(sizes, node(script, {"picture": picture, "sizes": sizes}), strict=True):
+        tell(given.sizes.map(([h, w]) => [averaged, interpolated].map((f) => f(unpack(given.image), w, h).data)));"""
+    for (height, width), told in zip(sizes, node(script, {"image": image, "sizes": sizes}), strict=True):
         for method, data in zip((cv2.INTER_AREA, cv2.INTER_LINEAR), told, strict=True):
-            if method == cv2.INTER_LINEAR and height * width < picture.shape[0] * picture.shape[1]:
+            if method == cv2.INTER_LINEAR and height * width < image.shape[0] * image.shape[1]:
                 continue  # is never asked for
-            expected = cv2.resize(picture, (width, height), interpolation=method)
+            expected = cv2.resize(image, (width, height), interpolation=method)
             np.testing.assert_array_equal(np.reshape(data, expected.shape), expected, f"{height}x{width} {method}")
 
 
@@ -105,7 +105,7 @@ def test_resizing_is_opencvs_to_the_last_bit(node):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_cut_faces_are_pythons_to_the_last_bit(node, channels):
     """Small and large ones, upright and turned, and beyond the edges."""
-    picture = texture(700, 800)
+    image = texture(700, 800)
     boxes = [
         (300, 200, 60, 80),
         (100.3, 90.7, 20.2, 24.9),
@@ -119,13 +119,13 @@ def test_cut_faces_are_pythons_to_the_last_bit(node, channels):
     ]
     script = """import { cutSquare, cutWhole, squareOf } from "./cut.js";
         const { size, channels, finest, margin } = given;
-        const cut = (face) => cutSquare(image(given.picture), squareOf(face, margin), size, channels, finest);
-        tell([...given.faces.map(cut), cutWhole(image(given.picture), size, channels)]);"""
-    given = {"picture": picture, "size": 24, "channels": channels, "finest": FINEST, "margin": 1.15}
+        const cut = (face) => cutSquare(unpack(given.image), squareOf(face, margin), size, channels, finest);
+        tell([...given.faces.map(cut), cutWhole(unpack(given.image), size, channels)]);"""
+    given = {"image": image, "size": 24, "channels": channels, "finest": FINEST, "margin": 1.15}
     told = node(script, {**given, "faces": [{"box": face.box, "marks": face.landmarks} for face in faces]})
     options = {"align": True, "equalize": False}
-    expected = [cut_face(picture, face, 1.15, 24, channels, **options) for face in faces]
-    expected.append(cut_face(picture, faces[0], None, 24, channels, **options))
+    expected = [cut_face(image, face, 1.15, 24, channels, **options) for face in faces]
+    expected.append(cut_face(image, faces[0], None, 24, channels, **options))
     np.testing.assert_array_equal(np.reshape(told, np.shape(expected)), expected)
 
 
@@ -153,7 +153,7 @@ def test_maps_are_decoded_as_in_python(node):
 
 
 @needs_node
-def test_smoothing_is_that_of_films(node, files):
+def test_smoothing_is_that_of_videos(node, files):
     rng = np.random.default_rng(2)
     rows, times = rng.dirichlet(np.full(7, 0.3), 40), np.cumsum(rng.uniform(0.02, 0.4, 40))
     script = """import { Smoother } from "./smoothing.js";
@@ -170,7 +170,7 @@ def test_smoothing_is_that_of_films(node, files):
 
 @needs_node
 def test_faces_keep_their_keys_while_they_move(node, files):
-    """Two that cross the picture; one is out of sight for half a second, and a third comes where nobody was."""
+    """Two that cross the image; one is out of sight for half a second, and a third comes where nobody was."""
     row = [1 / 7] * 7
     at = lambda x, y: {"box": [x, y, 50, 60], "probabilities": row}
     frames = [
@@ -226,18 +226,18 @@ def test_the_card_is_taken_apart_into_blocks(node):
 MODEL = """import { openModel } from "./model.js";
     const model = await openModel(read);
     const told = [];
-    for (const { picture, whole } of given) {
-      told.push(await (whole ? model.describeWhole(image(picture)) : model.describe(image(picture))));
+    for (const { image, whole } of given) {
+      told.push(await (whole ? model.describeWhole(unpack(image)) : model.describe(unpack(image))));
     }
     tell(told);"""
 
 
 @needs_node
 def test_the_model_in_webassembly_says_what_it_says_in_python(node, predictor, group):
-    """On gray crops of its own size, and on whole pictures: one shrunk for the detector, one enlarged for it."""
+    """On gray crops of its own size, and on whole images: one shrunk for the detector, one enlarged for it."""
     crops = [np.repeat(generate(i, size=48, channels=1, style="a").image, 3, axis=2) for i in range(12)]
-    pictures = [group, cv2.resize(group[90:330, 310:570], (150, 140), interpolation=cv2.INTER_AREA)]
-    given = [{"picture": np.ascontiguousarray(x), "whole": x.shape[0] == 48} for x in (*crops, *pictures)]
+    images = [group, cv2.resize(group[90:330, 310:570], (150, 140), interpolation=cv2.INTER_AREA)]
+    given = [{"image": np.ascontiguousarray(x), "whole": x.shape[0] == 48} for x in (*crops, *images)]
     told = node(MODEL, given)
     network = predictor.model
     rows = np.array([faces[0]["probabilities"] for faces in told[:12]])
@@ -246,6 +246,6 @@ def test_the_model_in_webassembly_says_what_it_says_in_python(node, predictor, g
     if told[0][0]["attention"]:
         maps = [faces[0]["attention"]["data"] for faces in told[:12]]
         np.testing.assert_allclose(np.ravel(maps), network.attention(grays).ravel(), atol=1e-3)
-    for picture, faces, count in zip(pictures, told[12:], (3, 1), strict=True):
+    for image, faces, count in zip(images, told[12:], (3, 1), strict=True):
         assert len(faces) == count
-        assert_alike(predictor(picture), [(face["box"], face["probabilities"]) for face in faces])
+        assert_alike(predictor(image), [(face["box"], face["probabilities"]) for face in faces])

@@ -1,4 +1,4 @@
-"""The page in a browser: pictures, the camera, and what it is served from."""
+"""The page in a browser: images, the camera, and what it is served from."""
 
 import functools
 import http.client
@@ -14,7 +14,7 @@ from chromium import CHROMIUM, Browser
 from expressnet_jax.data.synthetic import generate
 from expressnet_jax.inference.crop import cut_face
 from expressnet_jax.inference.detection import Detection
-from expressnet_jax.inference.images import read_picture
+from expressnet_jax.inference.images import load_image
 from expressnet_jax.web import page_files as web
 from page_helpers import assert_alike, serving, texture
 
@@ -35,24 +35,24 @@ COLOURS = """(() => {
 def browser(tmp_path_factory):
     """With a camera that shows a drawn face smiling and then sad, for two seconds each."""
     folder = tmp_path_factory.mktemp("chromium")
-    with (folder / "camera.mjpeg").open("wb") as film:
+    with (folder / "camera.mjpeg").open("wb") as stream:
         for index in (6, 0):
             frame = np.full((480, 640, 3), 128, np.uint8)
             frame[100:324, 60:284] = generate(index, size=224, channels=3, style="a").image[..., ::-1]
-            film.write(40 * cv2.imencode(".jpg", frame)[1].tobytes())
+            stream.write(40 * cv2.imencode(".jpg", frame)[1].tobytes())
     browser = Browser(folder / "profile", f"--use-file-for-fake-video-capture={folder / 'camera.mjpeg'}")
     yield browser
     browser.close()
 
 
-def test_pictures_in_chromium(browser, server, predictor, group, tmp_path):
+def test_images_in_chromium(browser, server, predictor, group, tmp_path):
     """The same boxes and probabilities as in Python, of files given to the page, with no step outside its policy."""
     browser.open(f"http://127.0.0.1:{server.server_port}/")
     cv2.imwrite(str(tmp_path / "group.png"), group[..., ::-1])
     photographs = [SHARED / name for name in ("astronaut.png", "solvay_1927.jpg")]
     for path in (tmp_path / "group.png", *filter(Path.is_file, photographs)):
         said = browser.show(path)
-        expected = predictor(read_picture(path))
+        expected = predictor(load_image(path))
         assert said.startswith(f"{len(expected)} face")
         assert_alike(expected, browser.faces())
     assert browser.troubles() == []
@@ -61,9 +61,9 @@ def test_pictures_in_chromium(browser, server, predictor, group, tmp_path):
     }
 
 
-def test_what_is_no_picture_and_what_has_no_face_is_said(browser, server, predictor, tmp_path):
+def test_what_is_no_image_and_what_has_no_face_is_said(browser, server, predictor, tmp_path):
     browser.open(f"http://127.0.0.1:{server.server_port}/")
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "broken.png").write_bytes(b"no image")
     assert browser.show(tmp_path / "broken.png") == "broken.png can't be read as an image. Give a PNG or a JPEG."
     crop = texture(60, 60)
     cv2.imwrite(str(tmp_path / "crop.png"), crop[..., ::-1])
@@ -88,7 +88,7 @@ def test_the_camera_in_chromium(browser, server):
     browser.until("/ frames.s$/.test(document.getElementById('rate').textContent)")
     assert browser.value("document.querySelectorAll('.box').length") == 1
     left = browser.value("parseFloat(document.querySelector('.box').style.left)")
-    assert left > 50  # mirrored: the face is at the left of the camera's picture
+    assert left > 50  # mirrored: the face is at the left of the camera's image
     browser.until(f"{COLOURS} > 5")
     browser.value("document.getElementById('camera').click()")
     assert browser.value("document.querySelector('video').srcObject") is None

@@ -44,7 +44,7 @@ def feed_of(split, mesh_of):
 
 
 def steps_of(feed, first=0):
-    """Every step from `first` on as a batch with its pictures, in NumPy."""
+    """Every step from `first` on as a batch with its images, in NumPy."""
     for dispatch in feed.start(first):
         for s in range(len(dispatch["expression"])):
             step = jax.tree.map(lambda x, s=s: x[s], dispatch)
@@ -144,7 +144,7 @@ def test_without_targets_there_is_the_class_alone(feed_of):
     assert next(feed_of(targets=None).start(0)).keys() == {"image", "index", "expression"}
 
 
-def test_fetch_takes_pictures_out_of_the_table():
+def test_fetch_takes_images_out_of_the_table():
     table = jnp.arange(24, dtype=jnp.uint8).reshape(6, 2, 2, 1)
     batch = gather_inputs(table, {"index": jnp.array([5, 0, 5])})
     np.testing.assert_array_equal(batch["image"], np.asarray(table)[[5, 0, 5]])
@@ -154,8 +154,8 @@ def test_fetch_takes_pictures_out_of_the_table():
 @pytest.mark.parametrize("batch_size", [1, 4, 21, 32])
 @pytest.mark.parametrize("streamed", [True, False])
 def test_ordered_batches_bring_every_example_once_and_pad_the_rest(split, batch_size, streamed):
-    pictures = StreamedImages(split, (12, 12, 3)) if streamed else InMemoryImages(split.images)
-    ordered = EvalLoader(pictures, split.labels, batch_size)
+    images = StreamedImages(split, (12, 12, 3)) if streamed else InMemoryImages(split.images)
+    ordered = EvalLoader(images, split.labels, batch_size)
     batches = list(ordered.batches(threads=2))
     assert len(batches) == len(ordered) == -(-21 // batch_size)
     assert {batch["image"].shape for batch in batches} == {(batch_size, 12, 12, 3)}
@@ -172,7 +172,7 @@ def test_a_split_is_streamed_for_evaluation_where_memory_is_short(split, monkeyp
     in_memory = make_eval_batches(split, 8, shape=(12, 12, 3))
     monkeypatch.setattr(pipeline, "_free_memory", lambda: 100)
     streamed = make_eval_batches(split, 8, shape=(12, 12, 3))
-    assert isinstance(in_memory.pictures, InMemoryImages) and isinstance(streamed.pictures, StreamedImages)
+    assert isinstance(in_memory.read_images, InMemoryImages) and isinstance(streamed.read_images, StreamedImages)
     assert_equal(list(in_memory.batches()), list(streamed.batches()))
 
 

@@ -25,7 +25,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A folder to stand in, with a face, a wall and a text that is called a picture."""
+    """A folder to stand in, with a face, a wall and a text that is called an image."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(generate(0, size=160, channels=3).image).save("face.png")
     Image.new("RGB", (160, 120), "gray").save("wall.jpg")
@@ -88,11 +88,11 @@ def test_a_batch_of_everything_that_is_broken(predict, here):
         assert remedy in line
 
 
-def test_a_line_of_json_a_picture_and_nothing_else(predict):
+def test_a_line_of_json_an_image_and_nothing_else(predict):
     status, lines, _ = predict("face.png", "wall.jpg", "--json")
     face, wall = map(json.loads, lines)
-    assert status == 1 and wall == {"picture": "wall.jpg", "faces": []}
-    assert face["picture"] == "face.png" and tuple(face["faces"][0]["probabilities"]) == CLASSES
+    assert status == 1 and wall == {"image": "wall.jpg", "faces": []}
+    assert face["image"] == "face.png" and tuple(face["faces"][0]["probabilities"]) == CLASSES
 
 
 def test_the_csv_can_be_read_back(predict, here):
@@ -101,7 +101,7 @@ def test_the_csv_can_be_read_back(predict, here):
     status, lines, _ = predict(odd, "wall.jpg", "face.png", "--csv", "faces.csv", "--json")
     with (here / "faces.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert status == 1 and [row["picture"] for row in rows] == [odd, "wall.jpg", "face.png"]
+    assert status == 1 and [row["image"] for row in rows] == [odd, "wall.jpg", "face.png"]
     assert [row["face"] for row in rows] == ["1", "0", "1"]
     for row, line in zip(rows, map(json.loads, lines), strict=True):
         for face in line["faces"]:
@@ -128,7 +128,7 @@ def test_folders_patterns_and_standard_input(predict, here, monkeypatch):
     assert predict("-")[2] == ["error: standard input: an empty file; fetch it again"]
 
 
-def test_pictures_are_saved_with_boxes(predict, here):
+def test_images_are_saved_with_boxes(predict, here):
     original = np.asarray(Image.open("face.png"))
     for where, path in (("drawn.png", "drawn.png"), ("out/drawn.jpg", "out/drawn.jpg")):
         assert predict("face.png", "--save", where)[0] == 0
@@ -141,7 +141,7 @@ def test_pictures_are_saved_with_boxes(predict, here):
     assert (here / "folder" / "face.png").is_file()
 
 
-def test_a_picture_is_never_written_over_itself_or_another_one(predict, here):
+def test_an_image_is_never_written_over_itself_or_another_one(predict, here):
     before = (here / "face.png").read_bytes()
     for where in ("face.png", "."):
         status, lines, errors = predict("face.png", "--save", where)
@@ -156,7 +156,7 @@ def test_a_picture_is_never_written_over_itself_or_another_one(predict, here):
 def test_what_is_not_there_does_not_stop_the_others(predict, here):
     status, lines, errors = predict("missing.jpg", "face.png", "text.jpg", "--json", "--csv", "faces.csv")
     assert status == 2 and len(errors) == 2
-    assert [line["picture"] for line in map(json.loads, lines)] == ["missing.jpg", "face.png", "text.jpg"]
+    assert [line["image"] for line in map(json.loads, lines)] == ["missing.jpg", "face.png", "text.jpg"]
     assert "not an image" in json.loads(lines[2])["error"]
     with (here / "faces.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

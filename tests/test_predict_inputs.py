@@ -81,7 +81,7 @@ def test_one_video_keeps_the_table_that_can_be_continued(predict):
 def test_json_has_a_line_for_each_image_and_frame(predict):
     status, lines, _ = predict("media/same.png", "media/same.mp4", "gone.mp4", "--json")
     found = [json.loads(line) for line in lines]
-    assert status == 2 and found[0]["picture"] == "media/same.png"
+    assert status == 2 and found[0]["image"] == "media/same.png"
     assert [line["frame"] for line in found[1:7]] == list(range(6))
     face = found[6]["faces"][0]
     assert face["track"] == 1 and tuple(face["probabilities"]) == tuple(face["raw_probabilities"]) == CLASSES
@@ -160,15 +160,15 @@ def test_standard_input_may_be_a_video(model, here):
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])
 def test_names_in_another_encoding_pass_through_every_output(model, here, encoding):
-    names = [os.fsdecode(b"media/caf\xe9.png"), os.fsdecode(b"media/film\xd5.mp4")]
+    names = [os.fsdecode(b"media/caf\xe9.png"), os.fsdecode(b"media/video\xd5.mp4")]
     Path("media/same.png").rename(names[0])
     Path("media/same.mp4").rename(names[1])
     words = [*names, "--csv", "out.csv", "--save", "drawn", "--annotate", "drawn"]
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     ran = subprocess.run(command(model, *words), capture_output=True, check=True, env=environment)
-    assert b"media/caf\\xe9.png: 1 face" in ran.stdout and b"media/film\\xd5.mp4: 6 frames" in ran.stdout
+    assert b"media/caf\\xe9.png: 1 face" in ran.stdout and b"media/video\\xd5.mp4: 6 frames" in ran.stdout
     assert {row["file"] for row in rows("out.csv")} == set(names)
-    assert sorted(os.listdir(b"drawn")) == [b"caf\xe9.png", b"film\xd5.mp4"]
+    assert sorted(os.listdir(b"drawn")) == [b"caf\xe9.png", b"video\xd5.mp4"]
     ran = subprocess.run(command(model, names[1], "--csv", "one.csv", "--json"), capture_output=True, check=True)
     assert {json.loads(line)["video"] for line in ran.stdout.splitlines()} == {names[1]}
     assert {row["video"] for row in rows("one.csv")} == {names[1]}

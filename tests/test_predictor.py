@@ -1,4 +1,4 @@
-"""From a picture to labels, mostly with a hand-made model: how the light is shared between top, middle and bottom."""
+"""From an image to labels, mostly with a hand-made model: how the light is shared between top, middle and bottom."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
 
 def light_model(path: Path, kind: str = "uint8", channels: int = 1) -> Path:
-    """A file like those of `expressnet export` for 48x48 pictures."""
+    """A file like those of `expressnet export` for 48x48 images."""
     node = helper.make_node
     nodes = [
         node("Cast", ["images"], ["light"], to=TensorProto.FLOAT),
@@ -82,13 +82,13 @@ def shipped():
 
 
 def test_a_bare_crop_scores_exactly_what_the_model_scores(shipped):
-    """Gray pictures of the model's size reach it untouched, as arrays, as colour and as files."""
+    """Gray images of the model's size reach it untouched, as arrays, as colour and as files."""
     bare = crops(6)
     wanted = onnx_predict(WEIGHTS / SHIPPED["small"], threads=1)
     for crop in bare:
         row = wanted(crop[None])[0]
-        for picture in (crop, crop[..., 0], np.repeat(crop, 3, axis=2), Image.fromarray(crop[..., 0])):
-            [face] = shipped(picture)
+        for image in (crop, crop[..., 0], np.repeat(crop, 3, axis=2), Image.fromarray(crop[..., 0])):
+            [face] = shipped(image)
             assert list(face.probabilities.values()) == row.tolist()
 
 
@@ -137,10 +137,10 @@ def test_a_model_of_float_input_answers_the_same(model, tmp_path):
 
 def test_a_model_of_colours_is_shown_colours(tmp_path):
     predictor = Predictor(light_model(tmp_path / "colour.onnx", channels=3), detector="none", threads=1)
-    picture = np.zeros((48, 48, 3), np.uint8)
-    picture[16:32, :, 2] = 255
-    assert predictor.cut(picture, predictor.detector.find(picture)).shape == (1, 48, 48, 3)
-    assert predictor(picture)[0].label == "middle"
+    image = np.zeros((48, 48, 3), np.uint8)
+    image[16:32, :, 2] = 255
+    assert predictor.cut(image, predictor.detector.find(image)).shape == (1, 48, 48, 3)
+    assert predictor(image)[0].label == "middle"
 
 
 def test_each_face_of_a_crowd_gets_its_own_answer(model):
@@ -166,7 +166,7 @@ def test_forty_faces_and_none(model):
 
 
 @pytest.mark.parametrize("detector", ["centerface", "haar", "none"])
-def test_the_smallest_and_the_thinnest_pictures_pass(model, detector):
+def test_the_smallest_and_the_thinnest_images_pass(model, detector):
     predictor = Predictor(model, detector=detector, threads=1)
     for shape in ((1, 1, 3), (3, 5000, 3), (700, 2), (5, 5, 4)):
         assert len(predictor(np.full(shape, 90, np.uint8))) == (detector == "none")

@@ -36,7 +36,7 @@ POINTS = np.random.default_rng(2).normal(size=(COUNT, 4, 2)).astype(np.float32)
 
 
 class Faces(FaceBuilder, skip_registration=True):
-    """Random pictures with every kind of column."""
+    """Random images with every kind of column."""
 
     name = "faces"
     CLASSES = ("a", "b", "c")
@@ -447,7 +447,7 @@ def flipped(path):
     ("damage", "message"),
     [(Path.unlink, "its files hold 19 images, not 30"), (halved, "files hold 19 images"), (flipped, "is damaged")],
 )
-def test_a_lost_or_damaged_file_of_pictures_is_said(tmp_path, damage, message):
+def test_a_lost_or_damaged_file_of_images_is_said(tmp_path, damage, message):
     prepared = prepare("faces", None, tmp_path)
     damage(prepared.directory / "faces-train.array_record-00001")
     split = pickle.loads(pickle.dumps(prepared.split("train").subset(np.arange(20))))

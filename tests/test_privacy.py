@@ -48,9 +48,9 @@ def draw(folder, count=1, size=96):
 def predicted(tmp_path_factory):
     """An image and a video."""
     folder = tmp_path_factory.mktemp("predicted")
-    image, video = draw(folder / "work" / "in") / "0.png", write_video(folder / "work" / "in" / "film.mp4", 4)
-    words = ("predict", image, "--detector=haar", "then", "predict", video, "--csv", "film.csv")
-    return folder, watch(folder, "-c", EACH, *words, status=1), {"film.csv"}
+    image, video = draw(folder / "work" / "in") / "0.png", write_video(folder / "work" / "in" / "video.mp4", 4)
+    words = ("predict", image, "--detector=haar", "then", "predict", video, "--csv", "video.csv")
+    return folder, watch(folder, "-c", EACH, *words, status=1), {"video.csv"}
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +157,6 @@ def test_preparing_looks_into_no_bucket_and_leaves_nothing(tmp_path, monkeypatch
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     for name in ("happy", "sad"):
-        draw(tmp_path / "pictures" / name, 2, 48)
-    prepare("folder", tmp_path / "pictures", tmp_path / "data")
+        draw(tmp_path / "images" / name, 2, 48)
+    prepare("folder", tmp_path / "images", tmp_path / "data")
     assert list((tmp_path / "tmp").iterdir()) == []

@@ -16,7 +16,7 @@ from expressnet_jax.process import cache_folder, expanded, settle_process, tempo
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     cv2.imwrite(str(tmp_path / "gesicht_ä.png"), generate(1, size=96, channels=3).image)
     return tmp_path / "gesicht_ä.png"
 
@@ -44,18 +44,18 @@ def expressnet(*words, shell="", **environment):
     ],
     ids=lambda environment: next(iter(environment)),
 )
-def test_prediction_needs_no_home_no_temporary_folder_and_no_alphabet(picture, environment):
-    status, out, err = expressnet("predict", picture, "--detector", "none", **environment)
+def test_prediction_needs_no_home_no_temporary_folder_and_no_alphabet(image, environment):
+    status, out, err = expressnet("predict", image, "--detector", "none", **environment)
     assert (status, err) == (0, "") and "1 face" in out
 
 
 @pytest.mark.parametrize("shell", ["<&-", ">&-", "<&- >&- 2>&-"])
-def test_closed_streams_do_not_end_in_the_files_that_are_written(picture, tmp_path, shell):
-    words = ("predict", picture, "--detector", "none", "--csv", tmp_path / "faces.csv", "--save", tmp_path / "out.png")
+def test_closed_streams_do_not_end_in_the_files_that_are_written(image, tmp_path, shell):
+    words = ("predict", image, "--detector", "none", "--csv", tmp_path / "faces.csv", "--save", tmp_path / "out.png")
     status, out, err = expressnet(*words, shell=shell)
     assert status == 0 and "Traceback" not in out + err
     header, *rows = (tmp_path / "faces.csv").read_text().splitlines()
-    assert header.startswith("picture,") and len(rows) == 1 and rows[0].count(",") == header.count(",")
+    assert header.startswith("image,") and len(rows) == 1 and rows[0].count(",") == header.count(",")
     assert cv2.imread(str(tmp_path / "out.png")) is not None
 
 

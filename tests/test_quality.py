@@ -11,7 +11,7 @@ from expressnet_jax.inference.covered import mouth_covered, upright
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
 
-PICTURE = np.zeros((200, 300, 3), np.uint8)
+IMAGE = np.zeros((200, 300, 3), np.uint8)
 BOX = (50.0, 40.0, 80.0, 100.0)
 
 
@@ -20,7 +20,7 @@ def face(side=48, channels=1, index=0):
 
 
 def of(drawn=None, box=BOX, landmarks=None):
-    return flags(PICTURE, Detection(box, 0.9, landmarks), face() if drawn is None else drawn)
+    return flags(IMAGE, Detection(box, 0.9, landmarks), face() if drawn is None else drawn)
 
 
 def test_a_good_face_has_none():
@@ -48,9 +48,9 @@ def test_blur_is_told_at_the_scale_of_the_face_whatever_the_model_s_size(side):
 
 
 def test_blurred_is_a_variance_of_the_second_derivative():
-    """On waves cos(wx) the five-point Laplacian is (2 - 2 cos w) times the picture."""
+    """On waves cos(wx) the five-point Laplacian is (2 - 2 cos w) times the image."""
     x = np.arange(48)
-    for w in (24 * math.pi / 47, 12 * math.pi / 47):  # whole half waves: OpenCV mirrors the picture at its edge
+    for w in (24 * math.pi / 47, 12 * math.pi / 47):  # whole half waves: OpenCV mirrors the image at its edge
         for times, wanted in ((0.8, ("blurred",)), (1.25, ())):
             amplitude = math.sqrt(2 * times * BLURRED) / (2 - 2 * math.cos(w))  # the variance is amplitude**2 / 2
             wave = (127 + amplitude * np.cos(w * x)).round().astype(np.uint8)
@@ -65,7 +65,7 @@ def test_small_is_the_shorter_side_of_the_box(width, height):
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("far", [False, True])
-def test_cut_off_is_the_share_beyond_the_picture(axis, far):
+def test_cut_off_is_the_share_beyond_the_image(axis, far):
     for share, wanted in ((OUTSIDE - 0.02, ()), (OUTSIDE + 0.02, ("cut_off",)), (1.5, ("cut_off",))):
         corner = [50.0, 50.0]
         corner[axis] = (300, 200)[axis] - 100 + 100 * share if far else -100 * share
@@ -151,4 +151,4 @@ def test_the_upright_face_is_the_same_however_it_stands(degrees, scale):
 
 
 def test_landmarks_at_one_place_are_no_obstacle():
-    assert type(mouth_covered(PICTURE, np.full((5, 2), 50, np.float32))) is bool
+    assert type(mouth_covered(IMAGE, np.full((5, 2), 50, np.float32))) is bool

@@ -97,7 +97,7 @@ def test_the_table_says_when_every_example_leaked():
 
 
 @pytest.mark.parametrize("num_classes", [2, 7, 12])
-def test_confusion_matrix_is_a_picture_of_the_expected_size(tmp_path, num_classes):
+def test_confusion_matrix_is_an_image_of_the_expected_size(tmp_path, num_classes):
     classes = [f"class {k}" for k in range(num_classes)]
     path = confusion_png(figures(classes), tmp_path / "plots" / "confusion.png")
     side = max(0.74 * num_classes, 2.6)
@@ -119,7 +119,7 @@ def test_a_right_model_has_a_dark_diagonal(tmp_path):
 
 
 @pytest.mark.parametrize("extra", [{}, {"balanced_accuracy": 0.5}, {"epoch": 3}])
-def test_learning_curves_are_a_picture_with_both_colours(tmp_path, extra):
+def test_learning_curves_are_an_image_with_both_colours(tmp_path, extra):
     path = curves_png(list(history(**extra)), tmp_path / "curves.png", title="a run")
     with Image.open(path) as image:
         assert image.size == (1500, 600)
@@ -148,7 +148,7 @@ def test_worst_errors_are_the_most_confident_wrong_ones():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_page_holds_its_pictures_and_asks_for_nothing_else(tmp_path, channels):
+def test_the_page_holds_its_images_and_asks_for_nothing_else(tmp_path, channels):
     probabilities, labels = predictions()
     images = np.random.default_rng(0).integers(0, 256, (300, 12, 10, channels), np.uint8)
     keys = [f'row <{i}> & "more"' for i in range(300)]
@@ -159,10 +159,10 @@ def test_the_page_holds_its_pictures_and_asks_for_nothing_else(tmp_path, channel
     page = Page(text)
 
     chosen = worst_errors(probabilities, labels, 25)
-    pictures, cards = page.all("img"), page.all("li", **{"class": "card"})
-    assert len(pictures) == len(cards) == 25
-    for i, picture, card in zip(chosen, pictures, cards, strict=True):
-        raw = base64.b64decode(picture["src"].removeprefix("data:image/png;base64,"))
+    shown, cards = page.all("img"), page.all("li", **{"class": "card"})
+    assert len(shown) == len(cards) == 25
+    for i, element, card in zip(chosen, shown, cards, strict=True):
+        raw = base64.b64decode(element["src"].removeprefix("data:image/png;base64,"))
         with Image.open(io.BytesIO(raw)) as image:
             np.testing.assert_array_equal(np.asarray(image.convert("RGB")), np.broadcast_to(images[i], (12, 10, 3)))
         assert card["data-label"] == BASIC[labels[i]]
@@ -191,7 +191,7 @@ def test_a_faultless_model_has_a_page_too(tmp_path):
     assert page.all("img") == [] and "0 of 3 predictions differ" in " ".join(page.text)
 
 
-def test_a_large_picture_is_shrunk():
+def test_a_large_image_is_shrunk():
     raw = base64.b64decode(png_uri(np.zeros((400, 300, 3), np.uint8)).split(",")[1])
     with Image.open(io.BytesIO(raw)) as image:
         assert image.size == (120, 160)

@@ -77,7 +77,7 @@ def test_folds_go_before_an_official_validation_split(official):
     assert chosen.select_name == "holdout of train" and len(chosen.train) + len(chosen.select) == 40
 
 
-def test_held_out_pictures_keep_their_labels_and_keys(whole):
+def test_held_out_images_keep_their_labels_and_keys(whole):
     select = select_splits(whole, folds=3).select
     np.testing.assert_array_equal(select.labels, whole.parts["all"].labels[select.indices])
     assert select.keys[0] == f"row {select.indices[0]}"

@@ -13,7 +13,7 @@ from expressnet_jax.training import classification
 from expressnet_jax.training.program import resolution_schedule
 from expressnet_jax.training.setup import best_divisor, check, count_steps, find_prepared, load_data
 from expressnet_jax.training.targets import soft_targets
-from runs import train, write_pictures
+from runs import train, write_images
 
 pytest_plugins = ["run_fixtures"]
 
@@ -149,14 +149,14 @@ def test_a_missing_package_is_named_before_the_training(tiny_config, monkeypatch
 
 
 def test_a_training_split_of_one_class_is_refused(tmp_path, tiny_config):
-    pictures = write_pictures(tmp_path / "pictures", {"train": 3}, classes=("anger",))
-    write_pictures(tmp_path / "pictures", {"validation": 3}, classes=("fear", "anger"))
-    prepare.prepare("folder", pictures, tmp_path / "data", name="one")
+    images = write_images(tmp_path / "images", {"train": 3}, classes=("anger",))
+    write_images(tmp_path / "images", {"validation": 3}, classes=("fear", "anger"))
+    prepare.prepare("folder", images, tmp_path / "data", name="one")
     with pytest.raises(UserError, match="every training example is 'anger'"):
         load_data(tiny_config(data__name="one", data__dir=str(tmp_path / "data")))
 
 
-def test_a_run_may_begin_with_smaller_pictures(tiny_config):
+def test_a_run_may_begin_with_smaller_images(tiny_config):
     config = tiny_config(
         train__progressive_sizes=(16, 24), train__progressive_until=(0.3, 0.75), model__name="expressnet_tiny"
     )

@@ -1,4 +1,4 @@
-"""The pages that `show` writes: every picture on them is found again, pixel for pixel."""
+"""The pages that `show` writes: every image on them is found again, pixel for pixel."""
 
 import cv2
 import numpy as np
@@ -43,9 +43,9 @@ def colours_on(page):
     return {int(green) // 7: int(count) for green, count in zip(greens, counts, strict=True)}
 
 
-def times_found(page, picture):
-    """How often the enlarged picture uint8[H,W,3] stands on the page exactly."""
-    enlarged = np.asarray(Image.fromarray(picture).resize((ENLARGED, ENLARGED), Image.Resampling.NEAREST))
+def times_found(page, image):
+    """How often the enlarged image uint8[H,W,3] stands on the page exactly."""
+    enlarged = np.asarray(Image.fromarray(image).resize((ENLARGED, ENLARGED), Image.Resampling.NEAREST))
     difference = cv2.matchTemplate(np.asarray(Image.open(page).convert("RGB")), enlarged, cv2.TM_SQDIFF)
     return int((difference < 100).sum())
 
@@ -74,7 +74,7 @@ def test_the_seed_decides_which_examples(tmp_path):
     assert set(colours_on(pages[0])) != set(colours_on(pages[2]))
 
 
-def test_pictures_are_enlarged_without_blur_and_augmented_as_asked(tmp_path, noisy):
+def test_images_are_enlarged_without_blur_and_augmented_as_asked(tmp_path, noisy):
     images, split = noisy
     plain = show(split, tmp_path / "plain.png")
     mirrored = show(split, tmp_path / "mirrored.png", augment_options={"flip": 1.0, "pad": 0})
@@ -84,7 +84,7 @@ def test_pictures_are_enlarged_without_blur_and_augmented_as_asked(tmp_path, noi
         assert (times_found(mirrored, image), times_found(mirrored, flipped)) == (0, 1)
 
 
-def test_each_augmentation_has_a_row_that_starts_with_the_same_picture(tmp_path, noisy, monkeypatch):
+def test_each_augmentation_has_a_row_that_starts_with_the_same_image(tmp_path, noisy, monkeypatch):
     assert set(SHOWN) == set(AUGMENTATIONS)
     # Three stand for all: compiling every one of them takes ten seconds.
     some = {name: AUGMENTATIONS[name] for name in ("pad", "gamma", "cutout")}
@@ -104,7 +104,7 @@ def test_size_and_gray_are_as_asked(tmp_path):
     assert not (gray == (200, 40, 90)).all(-1).any()
 
 
-def test_captions_are_cut_to_the_width_of_their_picture(tmp_path):
+def test_captions_are_cut_to_the_width_of_their_image(tmp_path):
     cell = Cell(np.full((SIDE, SIDE, 1), 255, np.uint8), "a class name that goes on and on\nand a second line")
     page = np.asarray(Image.open(write_grid([("", [cell]), ("", [cell])], "t", tmp_path / "page.png")))
     assert (page[:, -14:] == 255).all() and (page[:, 14 : 14 + ENLARGED] < 255).any()

@@ -155,7 +155,7 @@ def test_a_dispatch_of_three_steps_is_three_dispatches(mesh_of, reference):
     assert int(run.state.step) == STEPS
 
 
-def test_pictures_from_the_table_on_the_device_train_alike(mesh_of):
+def test_images_from_the_table_on_the_device_train_alike(mesh_of):
     mesh = mesh_of(4)
     from_batch, from_table = (Run(LINEAR, mesh, augmentation=MOVING) for _ in range(2))
     table = jax.device_put(BATCHES["image"].reshape(-1, SIDE, SIDE, 1), NamedSharding(mesh, P()))
@@ -277,7 +277,7 @@ def test_draws_are_made_for_the_step_not_for_the_call(mesh_of):
 
 
 def test_alternating_mirrors_follow_the_epoch_of_each_example(mesh_of):
-    """Two epochs of one batch each: every picture once as it is and once mirrored, in whatever order."""
+    """Two epochs of one batch each: every image once as it is and once mirrored, in whatever order."""
     model = LINEAR
     batches = {name: np.stack([values[0]] * 2) for name, values in BATCHES.items()}
     batches["index"] = np.stack([np.arange(B, dtype=np.int32)] * 2)
@@ -312,7 +312,7 @@ def test_the_learning_rate_of_a_plateau_is_the_one_that_was_used(mesh_of):
         assert_close(run.params["head"], {k: before[k] - rate * gradient[k] for k in before})
 
 
-def test_predict_gives_probabilities_of_uint8_pictures(mesh_of):
+def test_predict_gives_probabilities_of_uint8_images(mesh_of):
     run = Run(LINEAR, mesh_of(4))
     images = BATCHES["image"][0]
     head = run.params["head"]

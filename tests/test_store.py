@@ -18,7 +18,7 @@ from expressnet_jax.data.manage import entries, idle, only, remove, size
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.data.readers import hold, let_go
 from expressnet_jax.errors import UserError
-from runs import write_pictures
+from runs import write_images
 
 READ = """
 import sys
@@ -31,13 +31,13 @@ sys.stdin.read()
 """
 
 
-def pictures(folder: Path, count: int = 3) -> Path:
-    return write_pictures(folder, {"train": count}, size=24)
+def images(folder: Path, count: int = 3) -> Path:
+    return write_images(folder, {"train": count}, size=24)
 
 
 @pytest.fixture
 def source(tmp_path):
-    return pictures(tmp_path / "first")
+    return images(tmp_path / "first")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def data_dir(tmp_path):
 
 
 def test_two_sources_under_one_name_are_both_there_and_the_last_prepared_is_the_default(tmp_path, source, data_dir):
-    other = pictures(tmp_path / "second", 5)
+    other = images(tmp_path / "second", 5)
     first, second = (prepare("folder", each, data_dir) for each in (source, other))
     assert first.identity != second.identity and load("folder", data_dir).splits == {"train": 15}
     assert prepare("folder", source, data_dir).directory == first.directory
@@ -56,7 +56,7 @@ def test_two_sources_under_one_name_are_both_there_and_the_last_prepared_is_the_
 
 
 def test_an_identity_that_is_not_there_is_answered_with_those_that_are(tmp_path, source, data_dir):
-    first, second = prepare("folder", source, data_dir), prepare("folder", pictures(tmp_path / "more", 4), data_dir)
+    first, second = prepare("folder", source, data_dir), prepare("folder", images(tmp_path / "more", 4), data_dir)
     with pytest.raises(UserError, match=r"folder@xyz: no such set in .*; one of ") as refused:
         load("folder@xyz", data_dir)
     assert first.label in str(refused.value) and second.label in str(refused.value)
@@ -197,7 +197,7 @@ def test_two_that_prepare_the_same_content_at_once_both_have_it(tmp_path, source
 
 def test_pixel_hashes_do_not_depend_on_labels_names_or_gray_in_three_channels(tmp_path, source, data_dir):
     path = source / "train/anger/0.png"
-    other = pictures(tmp_path / "other", 3)
+    other = images(tmp_path / "other", 3)
     cv2.imwrite(str(other / "train/neutral/0.png"), cv2.imread(str(path)))  # as colour
     one, two = prepare("folder", source, data_dir), prepare("folder", other, data_dir, name="other")
     rows = [

@@ -38,7 +38,7 @@ def test_prepare_stores_what_the_generator_makes(prepared):
         np.testing.assert_array_equal(split.columns["action_units"][i], face.action_units)
 
 
-def test_ground_truth_is_beside_the_pictures(prepared):
+def test_ground_truth_is_beside_the_images(prepared):
     split = prepared.split("train")
     assert split.columns["landmarks"].shape == (32, 68, 2)
     assert split.columns["action_units"].shape == (32, len(AU_NAMES))

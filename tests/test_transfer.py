@@ -41,7 +41,7 @@ def test_the_same_network_for_the_same_classes_is_the_same_function():
     np.testing.assert_array_equal(logits_of(model, new, IMAGES), logits_of(old.model, old.variables, IMAGES))
 
 
-def test_gray_becomes_rgb_and_back_with_the_same_answer_to_gray_pictures():
+def test_gray_becomes_rgb_and_back_with_the_same_answer_to_gray_images():
     gray = checkpoint_of(**OPTIONS)
     rgb_model, rgb = moved(gray, shape=(32, 32, 3))
     expected = logits_of(gray.model, gray.variables, IMAGES)
@@ -70,7 +70,7 @@ def test_another_kind_of_head_begins_anew():
     assert all(jax.tree.leaves(same))
 
 
-def test_other_picture_sizes_where_the_network_averages_over_positions():
+def test_other_image_sizes_where_the_network_averages_over_positions():
     old = checkpoint_of(**OPTIONS)
     model, new = moved(old, shape=(100, 100, 1))
     assert logits_of(model, new, np.zeros((1, 100, 100, 1))).shape == (1, 3)

@@ -16,7 +16,7 @@ def left_half(images):
 
 
 def half_lit(left, right):
-    """One picture uint8[1,20,20,1] of two halves."""
+    """One image uint8[1,20,20,1] of two halves."""
     image = np.empty((1, 20, 20, 1), np.uint8)
     image[:, :, :10], image[:, :, 10:] = left, right
     return image
@@ -28,7 +28,7 @@ def test_flip_is_the_mean_of_both_sides():
 
 
 @pytest.mark.parametrize("name", ["flip", "ten_crop"])
-def test_a_mirrored_picture_gives_the_same_answer(name):
+def test_a_mirrored_image_gives_the_same_answer(name):
     images = np.random.default_rng(0).integers(0, 256, (4, 20, 20, 3), np.uint8)
     predict = with_tta(left_half, name)
     np.testing.assert_allclose(predict(images), predict(images[:, :, ::-1]), rtol=1e-6)

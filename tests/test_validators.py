@@ -38,7 +38,7 @@ def test_the_density_ratio_is_that_of_scikit_learns_logistic_regression():
     np.testing.assert_allclose(density_ratio(source, target), p[:, 1] / p[:, 0], rtol=1e-3)
 
 
-def test_weighted_accuracy_foresees_the_target_where_only_the_pictures_differ():
+def test_weighted_accuracy_foresees_the_target_where_only_the_images_differ():
     """A classifier that is right above zero and wrong below; the target lies above."""
     source, target = RNG.normal(size=(4000, 1)), RNG.normal(size=(4000, 1)) + 1
     labels = np.zeros(4000, int)

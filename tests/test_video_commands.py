@@ -164,11 +164,11 @@ def test_ctrl_c_leaves_whole_rows_and_a_whole_video(tmp_path, capsys, long_video
     annotated.close()
 
 
-class Pictures:
-    """A camera that gives so many pictures, every fifth without its patch."""
+class FakeCamera:
+    """A camera that gives so many images, every fifth without its patch."""
 
-    def __init__(self, pictures, opened=True):
-        self.frames, self.opened = painted_frames(pictures, lambda n: [(50, 200)] if n % 5 else []), opened
+    def __init__(self, images, opened=True):
+        self.frames, self.opened = painted_frames(images, lambda n: [(50, 200)] if n % 5 else []), opened
         self.released = False
 
     def isOpened(self):
@@ -186,11 +186,11 @@ class Pictures:
 
 
 class Screen(io.StringIO):
-    """A terminal, at which Ctrl-C is pressed after so many pictures."""
+    """A terminal, at which Ctrl-C is pressed after so many images."""
 
-    def __init__(self, pictures, terminal):
+    def __init__(self, images, terminal):
         super().__init__()
-        self.left, self.terminal = pictures, terminal
+        self.left, self.terminal = images, terminal
 
     def isatty(self):
         return self.terminal
@@ -203,10 +203,10 @@ class Screen(io.StringIO):
 
 @pytest.fixture
 def painted_camera(monkeypatch):
-    """(pictures) -> the camera that `webcam` will open."""
+    """(images) -> the camera that `webcam` will open."""
 
-    def make(pictures):
-        capture = Pictures(pictures)
+    def make(images):
+        capture = FakeCamera(images)
         monkeypatch.setattr(video_commands, "Camera", lambda number: Camera(number, capture))
         monkeypatch.setattr(
             video_commands, "make_pipeline", lambda *_, **__: VideoPipeline(Painted(), [Detector(patches, None)])
@@ -255,7 +255,7 @@ def test_webcam_that_ends_says_so(capsys, painted_camera):
 
 def test_no_camera_is_one_line():
     with pytest.raises(UserError, match=r"^camera 7: none there"):
-        Camera(7, Pictures(0, opened=False))
+        Camera(7, FakeCamera(0, opened=False))
 
 
 def test_a_video_that_is_cut_short_says_where(tmp_path):

@@ -42,7 +42,7 @@ def first_of_each_kind() -> list[str]:
 
 
 def shapes_of(model: nn.Module, shape: Sequence[int]) -> Any:
-    """The variables' shapes for pictures [N,H,W,C]."""
+    """The variables' shapes for images [N,H,W,C]."""
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(tuple(shape)))
 
 

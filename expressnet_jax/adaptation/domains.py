@@ -20,7 +20,7 @@ from expressnet_jax.training.evaluate_checkpoint import labels_in
 from expressnet_jax.training.setup import find_prepared, load_data
 
 KNOWN_PEOPLE = "of people that the identity pretraining knows"
-SPLIT_SEED = 0  # of the held-out target pictures: the same ones for every seed of a run
+SPLIT_SEED = 0  # of the held-out target images: the same ones for every seed of a run
 
 
 class Domains(NamedTuple):

@@ -138,8 +138,8 @@ def _settling_steps(config: ConfigDict, method: Method, domains: Domains) -> int
     """Steps at the end that only take the target's statistics; a method that never sees the target takes none."""
     if not method.unlabelled:
         return 0
-    pictures = method.settles * len(domains.seen) or min(config.adapt.bn_recalibration_images, len(domains.seen))
-    return round(pictures / config.train.batch_size)
+    images = method.settles * len(domains.seen) or min(config.adapt.bn_recalibration_images, len(domains.seen))
+    return round(images / config.train.batch_size)
 
 
 def _open(

@@ -13,7 +13,7 @@ from expressnet_jax.training.freezing import TrainableMask
 
 
 class ModelOutputs(NamedTuple):
-    """What the network makes of one domain's pictures: features float32[B,D], logits float32[B,K]."""
+    """What the network makes of one domain's images: features float32[B,D], logits float32[B,K]."""
 
     features: Array
     logits: Array

@@ -23,7 +23,7 @@ ROLES = ("transductive", "heldout")
 def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Checkpoint, list[Path]]:
     """Evaluates the checkpoint that the criterion chose on both target lists, and writes what was found.
 
-    evaluation.json has the figures of `transductive` (pictures that were adapted on, without their labels) and
+    evaluation.json has the figures of `transductive` (images that were adapted on, without their labels) and
     `heldout` apart, the criteria, and the digests of the lists in examples.tsv.
     """
     checkpoint = load_checkpoint(workdir)

@@ -1,4 +1,4 @@
-"""Adaptation without source pictures: certain and diverse predictions, labels by clusters (Liang et al. 2020, SHOT).
+"""Adaptation without source images: certain and diverse predictions, labels by clusters (Liang et al. 2020, SHOT).
 
 Shapes: N target images, B batch, D features, K classes.
 """

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.cli_args import data_dir, key_and_value, picture_size
+from expressnet_jax.cli_args import data_dir, image_size, key_and_value
 from expressnet_jax.data.commands import load_named
 from expressnet_jax.errors import UserError
 
@@ -23,7 +23,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--cost", type=_numbers(float), default=(1e-5, 1e-4, 1e-3), help=text)
     text = "of the features, such as hog.cell=6"
     sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="NAME.KEY=VALUE", help=text)
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side of an image; default: 48")
+    sub.add_argument("--size", type=image_size, default=48, help="pixels a side of an image; default: 48")
     sub.add_argument("--seed", type=int, default=0, help="of what is held out; default: 0")
     sub.add_argument("--json", type=Path, help="write the figures here, row by row")
     data_dir(sub)

@@ -1,4 +1,4 @@
-"""Adaptation steps against plain training of the same network, counted in source pictures: an adaptation moves two
+"""Adaptation steps against plain training of the same network, counted in source images: an adaptation moves two
 streams, so half is what the images alone would leave.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from expressnet_jax.bench import prediction_parts, result_tables
 from expressnet_jax.bench.lines import aligned
-from expressnet_jax.cli_args import key_and_value, picture_size
+from expressnet_jax.cli_args import image_size, key_and_value
 
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
@@ -30,9 +30,7 @@ def _input_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     text = "The input pipeline against a bare NumPy gather of the same batches, or against bare decoding."
     sub = part("input", _input, _input_table, text)
     sub.add_argument("--reader", choices=("memory", "stream"), default="memory")
-    sub.add_argument(
-        "--stored", type=picture_size, default=112, help="stream: pixels a side of the JPEGs; default: 112"
-    )
+    sub.add_argument("--stored", type=image_size, default=112, help="stream: pixels a side of the JPEGs; default: 112")
 
     text = "Streaming of sets from thousands to millions of records: time an image, time to start, memory."
     sub = part("scale", _scale, _scale_table, text)
@@ -69,7 +67,7 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     text = "The update of the optimizer Muon, in the form made for a CPU against optax's."
     sub = part("muon", _muon, _muon_table, text)
     sub.add_argument("--model", default="resnet18")
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--size", type=image_size, default=48, help="pixels a side; default: 48")
 
     sub = part("adapt", _adapt, _adapt_table, "Adaptation steps against plain training, in source images a second.")
     _network(sub, batch_size=64)
@@ -78,7 +76,7 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _network(sub: argparse.ArgumentParser, batch_size: int = 128) -> None:
     sub.add_argument("--model", default="expressnet_small")
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--size", type=image_size, default=48, help="pixels a side; default: 48")
     sub.add_argument("--batch_size", type=int, default=batch_size)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.fields import EXPRESSION
-from expressnet_jax.data.pipeline import BatchSource, InMemoryImages, Pictures, StreamedImages, reading_threads
+from expressnet_jax.data.pipeline import BatchSource, ImageReader, InMemoryImages, StreamedImages, reading_threads
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Uniform
@@ -33,12 +33,12 @@ def bench_memory(
 ) -> dict[str, Any]:
     """Images a second of the host-memory source through grain, and of a bare NumPy gather of the same batches."""
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (num_examples, size, size, channels), np.uint8)
+    images = rng.integers(0, 256, (num_examples, size, size, channels), np.uint8)
     sampler = Uniform(num_examples, batch_size)
     steps = max(num_examples // batch_size, 1)
-    bare = (pictures[sampler.indices(step)] for step in range(steps * (ROUNDS + 1)))
-    figures = _race(InMemoryImages(pictures), sampler, bare, steps)
-    return {"reader": "memory", "pictures": [num_examples, size, size, channels], **figures}
+    bare = (images[sampler.indices(step)] for step in range(steps * (ROUNDS + 1)))
+    figures = _race(InMemoryImages(images), sampler, bare, steps)
+    return {"reader": "memory", "images": [num_examples, size, size, channels], **figures}
 
 
 def bench_stream(
@@ -67,14 +67,14 @@ def bench_stream(
             return num_examples / (time.perf_counter() - start)
 
         with ThreadPoolExecutor(cores) as pool:
-            pictures = StreamedImages(split, (size, size, channels))
+            read_images = StreamedImages(split, (size, size, channels))
             also = {"bare, all cores at once": together}
-            figures = _race(pictures, sampler, bare, steps, threads=cores, times=cores, also=also)
-    return {"reader": "stream", "jpeg": stored, "pictures": [num_examples, size, size, channels], **figures}
+            figures = _race(read_images, sampler, bare, steps, threads=cores, times=cores, also=also)
+    return {"reader": "stream", "jpeg": stored, "images": [num_examples, size, size, channels], **figures}
 
 
 def _race(
-    pictures: Pictures,
+    read_images: ImageReader,
     sampler: Uniform,
     bare: Iterable,
     steps: int,
@@ -83,10 +83,10 @@ def _race(
     times: int = 1,
     also: Mapping[str, Callable[[], float]] | None = None,
 ) -> dict[str, Any]:
-    """The pipeline over `pictures` in turns with `bare`, which makes the same batches and counts `times` as fast."""
+    """The pipeline over `read_images` in turns with `bare`, which makes the same batches and counts `times` as fast."""
     labels = np.zeros(sampler.num_examples, np.int32)
-    source = BatchSource(sampler, {EXPRESSION: labels}, pictures, steps * (ROUNDS + 1))
-    threads = reading_threads(pictures, threads)
+    source = BatchSource(sampler, {EXPRESSION: labels}, read_images, steps * (ROUNDS + 1))
+    threads = reading_threads(read_images, threads)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     piped, bare = iter(grain.MapDataset.source(source).to_iter_dataset(options)), iter(bare)
     next(piped), next(bare)
@@ -119,7 +119,7 @@ def _jpegs(folder: Path, count: int, side: int, channels: int) -> Split:
     rng = np.random.default_rng(0)
     for i in range(count):
         noise = rng.integers(0, 256, (side // 4, side // 4, channels), np.uint8)
-        path = folder / "pictures" / ("anger", "fear")[i % 2] / f"{i:06d}.jpg"
+        path = folder / "images" / ("anger", "fear")[i % 2] / f"{i:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC))
-    return prepare("folder", folder / "pictures", folder / "data").split("all")
+    return prepare("folder", folder / "images", folder / "data").split("all")

@@ -68,7 +68,7 @@ def bench_model(
             facts[name][figure.replace("_batch_ms", "_images_per_second")] = batch_size / median * 1000
         else:
             facts[name][figure] = median
-    return {"picture": list(shape), "batch_size": batch_size, "machine": machine(), "networks": facts}
+    return {"image": list(shape), "batch_size": batch_size, "machine": machine(), "networks": facts}
 
 
 def as_onnx(checkpoint: Checkpoint) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from expressnet_jax.bench.lines import aligned
-from expressnet_jax.cli_args import data_dir, picture_size
+from expressnet_jax.cli_args import data_dir, image_size
 
 
 def add_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
@@ -19,7 +19,7 @@ def add_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _networks(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--models", nargs="*", help="default: all")
-    sub.add_argument("--size", type=picture_size, default=48, help="pixels a side; default: 48")
+    sub.add_argument("--size", type=image_size, default=48, help="pixels a side; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--batch_size", type=int, default=64)
     sub.add_argument("--training", action=argparse.BooleanOptionalAction, default=True, help="a minute a network")

@@ -48,7 +48,7 @@ def _input(figures: dict[str, Any]) -> Iterator[Row]:
     if figures["reader"] == "memory":
         yield "host-memory reader", "a NumPy gather of the same batches", _ratio(figures)
         return
-    size, speed = figures["pictures"][1], figures["images_per_second"]
+    size, speed = figures["images"][1], figures["images_per_second"]
     what = f"streaming reader, JPEGs of {figures['jpeg']} pixels to {size}, {speed['pipeline']:,.0f} images/s"
     yield what, "bare decoding in one thread, times the cores", _ratio(figures)
     together = speed["bare, all cores at once"]

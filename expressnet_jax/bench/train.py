@@ -47,7 +47,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     return {
         "network": config.model.name,
         "data": config.data.name,
-        "reader": "device" if feed.table is not None else type(feed.source.pictures).__name__,
+        "reader": "device" if feed.table is not None else type(feed.source.read_images).__name__,
         "batch_size": config.train.batch_size,
         "steps_per_call": plan.per_dispatch,
         "machine": machine(),

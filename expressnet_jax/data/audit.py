@@ -140,7 +140,7 @@ def _near(rows: Scan, present: np.ndarray, comparable: np.ndarray) -> tuple[np.n
         np.logical_or.at(near, b, present[a])
         across = np.flatnonzero(rows.split[rows.first[a]] != rows.split[rows.first[b]])
         for p in across[: LISTED - len(examples)]:
-            found: dict[str, Any] = {"pictures": [_name(rows, rows.first[a[p]]), _name(rows, rows.first[b[p]])]}
+            found: dict[str, Any] = {"images": [_name(rows, rows.first[a[p]]), _name(rows, rows.first[b[p]])]}
             found |= {"correlation": round(float(pairs.correlation[p]), 4), "mirrored": bool(pairs.mirrored[p])}
             examples.append(found)
     return near, sorted(examples, key=lambda found: found["correlation"])
@@ -155,7 +155,7 @@ def _exact_counts(rows: Scan, counts: np.ndarray) -> dict[str, dict[str, int]]:
 
 
 def _near_counts(rows: Scan, near: np.ndarray) -> dict[str, Any]:
-    """Pictures with a near-equal, not byte-equal one: in their own split, and for two splits on either side."""
+    """Images with a near-equal, not byte-equal one: in their own split, and for two splits on either side."""
     table = {
         a: {b: int(near[rows.split == i, j].sum()) for j, b in enumerate(rows.splits)}
         for i, a in enumerate(rows.splits)

@@ -27,7 +27,7 @@ from expressnet_jax.errors import UserError
 
 READERS = ("stream", "memory", "device")
 
-Pictures = Callable[[np.ndarray], np.ndarray]
+ImageReader = Callable[[np.ndarray], np.ndarray]
 
 
 class StreamedImages:
@@ -49,22 +49,22 @@ class StreamedImages:
 class InMemoryImages:
     """indices int64[n] -> uint8[n,H,W,C], decoded once and gathered."""
 
-    def __init__(self, pictures: np.ndarray):
-        self.pictures = pictures
+    def __init__(self, images: np.ndarray):
+        self.images = images
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
-        return self.pictures.take(indices, axis=0)
+        return self.images.take(indices, axis=0)
 
 
 @dataclass(frozen=True)
 class BatchSource:
     """Element i is dispatch i from `first_step` on, a dict of arrays [S,b,...]: this process's share of S batches
-    (of fewer in the last one). `pictures` is None where they already lie on the device: the batch carries `index`.
+    (of fewer in the last one). `read_images` is None where they already lie on the device: the batch carries `index`.
     """
 
     sampler: Sampler
     targets: Mapping[str, np.ndarray]
-    pictures: Pictures | None
+    read_images: ImageReader | None
     num_steps: int
     steps_per_call: int = 1
     first_step: int = 0
@@ -80,9 +80,9 @@ class BatchSource:
         share = partial(process_slice, process_index=self.process_index, process_count=self.process_count)
         index = np.stack([share(self.sampler.indices(step)) for step in steps])
         batch = {"index": index.astype(np.int32)} | {name: values[index] for name, values in self.targets.items()}
-        if self.pictures is not None:
-            pictures = self.pictures(index.ravel())
-            batch[input_name(pictures)] = pictures.reshape(*index.shape, *pictures.shape[1:])
+        if self.read_images is not None:
+            images = self.read_images(index.ravel())
+            batch[input_name(images)] = images.reshape(*index.shape, *images.shape[1:])
         return batch
 
 
@@ -132,7 +132,7 @@ class EvalLoader:
     uint8[b,H,W,C], which is this process's share.
     """
 
-    pictures: Pictures
+    read_images: ImageReader
     labels: np.ndarray
     batch_size: int
     process_index: int = 0
@@ -145,7 +145,7 @@ class EvalLoader:
         index = int(number) * self.batch_size + np.arange(self.batch_size)
         mask = index < len(self.labels)
         own, shown = (process_slice(rows, self.process_index, self.process_count) for rows in (index, mask))
-        image = self.pictures(own[shown])
+        image = self.read_images(own[shown])
         fill = lambda array, size: np.pad(array, ((0, size - len(array)), *[(0, 0)] * (array.ndim - 1)))
         return {
             "image": fill(image, len(own)),
@@ -156,7 +156,7 @@ class EvalLoader:
 
     def batches(self, threads: int = 2) -> Iterator[dict[str, np.ndarray]]:
         """All batches, read ahead by threads where they are decoded."""
-        threads = reading_threads(self.pictures, threads)
+        threads = reading_threads(self.read_images, threads)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
         return iter(grain.MapDataset.source(self).to_iter_dataset(options))
 
@@ -166,13 +166,13 @@ def make_eval_batches(
 ) -> EvalLoader:
     """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
     whole in this one. `shape` is (H,W,C) of images or (T,H,W,C) of clips."""
-    pictures: Pictures
+    read_images: ImageReader
     if choose_reader("auto", len(split) * math.prod(shape)) == "stream":
-        pictures = StreamedImages(split, shape)
+        read_images = StreamedImages(split, shape)
     else:
-        pictures = InMemoryImages(decode_examples(split, shape, threads))
+        read_images = InMemoryImages(decode_examples(split, shape, threads))
     mine = (jax.process_index(), jax.process_count()) if shared else (0, 1)
-    return EvalLoader(pictures, split.labels, batch_size, *mine)
+    return EvalLoader(read_images, split.labels, batch_size, *mine)
 
 
 def choose_reader(reader: str, num_bytes: int) -> str:
@@ -222,31 +222,31 @@ def make_train_loader(
       UserError: an unknown reader.
     """
     reader = choose_reader(reader, len(split) * math.prod(shape))
-    pictures: Pictures | None = None
+    read_images: ImageReader | None = None
     table = None
     if reader == "stream":
-        pictures = StreamedImages(split, shape)
+        read_images = StreamedImages(split, shape)
     else:
         decoded = decode_examples(split, shape, threads)
         if reader == "memory":
-            pictures = InMemoryImages(decoded)
+            read_images = InMemoryImages(decoded)
         else:
             table = jax.device_put(decoded, NamedSharding(mesh, P()))
     source = BatchSource(
         sampler,
         {EXPRESSION: split.labels.astype(np.int32)} if targets is None else targets,
-        pictures,
+        read_images,
         num_steps,
         steps_per_call,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    return TrainLoader(source, mesh, table, reading_threads(pictures, threads))
+    return TrainLoader(source, mesh, table, reading_threads(read_images, threads))
 
 
-def reading_threads(pictures: Pictures | None, threads: int) -> int:
+def reading_threads(read_images: ImageReader | None, threads: int) -> int:
     """`threads` where images are decoded; none where a batch is one copy, which handing it over would cost as much.
 
     The device computes meanwhile all the same: a step is started, not waited for.
     """
-    return thread_count(threads, "data.threads") if isinstance(pictures, StreamedImages) else 0
+    return thread_count(threads, "data.threads") if isinstance(read_images, StreamedImages) else 0

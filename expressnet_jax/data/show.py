@@ -1,4 +1,4 @@
-"""Pictures to look at before training: a split's examples, plain or augmented, and what each augmentation does."""
+"""Images to look at before training: a split's examples, plain or augmented, and what each augmentation does."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -159,18 +159,18 @@ def _effects(name: str, key: jax.Array, image: np.ndarray) -> list[Cell]:
         strengths = tuple(max(1, round(strength * image.shape[0] / 48)) for strength in strengths)
     copies = np.repeat(image[None], TRIES, axis=0).astype(np.float32)
     at_strengths = jax.jit(lambda values: jax.lax.map(lambda value: AUGMENTATIONS[name](key, copies, value), values))  # type: ignore[arg-type]
-    pictures = _bytes(at_strengths(np.asarray(strengths)))
-    draws = range(EFFECTS) if len(strengths) == 1 else _far_apart(pictures[-1], image, EFFECTS // len(strengths))
-    return [Cell(pictures[i][draw], caption.format(s)) for draw in draws for i, s in enumerate(strengths)]
+    images = _bytes(at_strengths(np.asarray(strengths)))
+    draws = range(EFFECTS) if len(strengths) == 1 else _far_apart(images[-1], image, EFFECTS // len(strengths))
+    return [Cell(images[i][draw], caption.format(s)) for draw in draws for i, s in enumerate(strengths)]
 
 
-def _far_apart(pictures: np.ndarray, original: np.ndarray, count: int) -> list[int]:
+def _far_apart(images: np.ndarray, original: np.ndarray, count: int) -> list[int]:
     """`count` of the images [n,H,W,C], each the one least like the original and those chosen before."""
-    distances = lambda other: np.abs(pictures.astype(np.float32) - other).mean((1, 2, 3))
+    distances = lambda other: np.abs(images.astype(np.float32) - other).mean((1, 2, 3))
     nearest, chosen = distances(original), []
     for _ in range(count):
         chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, distances(pictures[chosen[-1]]))
+        nearest = np.minimum(nearest, distances(images[chosen[-1]]))
     return chosen
 
 
@@ -206,15 +206,15 @@ def _add_row(page: Image.Image, cells: Sequence[Cell], left: int, bottom: int, f
     """Puts the cells side by side, enlarged, with their lower edge at `bottom` and their captions above them."""
     draw, font = ImageDraw.Draw(page), _font("DejaVuSans.ttf", 12)
     for cell in cells:
-        picture = _picture(cell.image, factor)
-        top = bottom - picture.height
+        image = _image(cell.image, factor)
+        top = bottom - image.height
         for line, text in enumerate(reversed(cell.caption.split("\n"))):
-            draw.text((left, top - 4 - line * LINE), _fitted(text, font, picture.width), PALE, font, anchor="ls")
-        page.paste(picture, (left, top))
-        left += picture.width + GAP
+            draw.text((left, top - 4 - line * LINE), _fitted(text, font, image.width), PALE, font, anchor="ls")
+        page.paste(image, (left, top))
+        left += image.width + GAP
 
 
-def _picture(image: np.ndarray, factor: int) -> Image.Image:
+def _image(image: np.ndarray, factor: int) -> Image.Image:
     enlarged = image.repeat(factor, axis=0).repeat(factor, axis=1)
     return Image.fromarray(np.broadcast_to(enlarged, (*enlarged.shape[:2], 3)).copy())
 

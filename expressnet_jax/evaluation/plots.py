@@ -207,6 +207,6 @@ def _mark(axes: Axes, best: dict[str, Any], over: str, key: str) -> None:
 
 
 def save_figure(figure: Figure, path: Path | str) -> Path:
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=DPI)
-    return write_bytes(path, picture.getvalue())
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=DPI)
+    return write_bytes(path, image.getvalue())

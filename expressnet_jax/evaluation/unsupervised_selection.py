@@ -11,7 +11,7 @@ from scipy.special import entr, expit
 
 
 class Sample(NamedTuple):
-    """What a network makes of some pictures: features float[N,D], probabilities float[N,K]."""
+    """What a network makes of some images: features float[N,D], probabilities float[N,K]."""
 
     features: np.ndarray
     probabilities: np.ndarray

@@ -43,13 +43,13 @@ def make_pairs(people: np.ndarray, folds: int = 10, per_fold: int = 300, seed: i
 
 def _fold_pairs(person: np.ndarray, members: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
     """int64[P,3]: first, second, same; as many of two people as of one."""
-    pictures = np.flatnonzero(np.isin(person, members))
-    one, other = np.triu_indices(len(pictures), k=1)
-    same = person[pictures[one]] == person[pictures[other]]
+    images = np.flatnonzero(np.isin(person, members))
+    one, other = np.triu_indices(len(images), k=1)
+    same = person[images[one]] == person[images[other]]
     count = min(most, int(same.sum()), int((~same).sum()))
     chosen = [rng.permutation(np.flatnonzero(same == kind))[:count] for kind in (True, False)]
     rows = np.concatenate(chosen)
-    return np.c_[pictures[one[rows]], pictures[other[rows]], same[rows]].astype(np.int64)
+    return np.c_[images[one[rows]], images[other[rows]], same[rows]].astype(np.int64)
 
 
 def listed_pairs(rows: Sequence[Sequence[str]], keys: Iterable[str]) -> Pairs:

@@ -183,7 +183,7 @@ def generated_images(shape: tuple[int, ...], count: int = 32) -> np.ndarray:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (count // 2, *shape), np.uint8)
     coarse = rng.uniform(0, 256, (count - count // 2, 4, 4, channels)).astype(np.float32)
-    smooth = [cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR) for picture in coarse]
+    smooth = [cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in coarse]
     return np.concatenate([noise, np.stack(smooth).reshape(-1, *shape).astype(np.uint8)])
 
 

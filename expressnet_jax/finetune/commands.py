@@ -158,7 +158,7 @@ def learn(
 
     job = train(config, folder, classification.build_experiment)
     tuned, _ = job.finish(folder)
-    proof = export_onnx(tuned, output / "model.onnx", images=job.pictures(tuned.image_shape))
+    proof = export_onnx(tuned, output / "model.onnx", images=job.sample_images(tuned.image_shape))
     has_test = "test" in data.prepared.splits
     judged = data.prepared.split("test") if has_test else data.chosen.select
     heldout = {"split": "test" if has_test else data.chosen.select_name, "chose_the_epoch": not has_test}

@@ -36,7 +36,7 @@ def repeated(train: Split, judged: Split) -> list[int]:
     """Held-out faces, as positions in their split, that have an equal or near-equal one in training: bursts, copies."""
     rows = scan({"train": train, "judged": judged})
     first, second = rows.distinct[: len(train)], rows.distinct[len(train) :]
-    alike = np.zeros(len(rows.first), bool)  # of the distinct pictures: known from training
+    alike = np.zeros(len(rows.first), bool)  # of the distinct images: known from training
     alike[first] = True
     learned = alike.copy()
     comparable = np.flatnonzero(~is_blank(rows.thumbnails))

@@ -34,13 +34,13 @@ from expressnet_jax.errors import UserError, one_line, printable
 from expressnet_jax.inference.crop import cut_face
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import Detector
-from expressnet_jax.inference.images import read_picture
+from expressnet_jax.inference.images import load_image
 from expressnet_jax.io import write_bytes
 
 FACE, NO_FACE, UNREADABLE = "face", "no face", "unreadable"
 LARGER = 2  # times the network's side, to look at and for the next network
 FEWEST = 5  # faces of a class in training: one in five is held out
-HEADER = ("picture", "class", "split", "person", "status", "faces", "left", "top", "width", "height", "score")
+HEADER = ("image", "class", "split", "person", "status", "faces", "left", "top", "width", "height", "score")
 
 
 class Cutting(NamedTuple):
@@ -156,7 +156,7 @@ def read_journal(path: Path) -> dict[tuple[str, str], Seen]:
 def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: Cutting, detector: Detector) -> Seen:
     """Stores the largest face as PNG, named after its photograph; what has none says so, and why."""
     try:
-        image = read_picture(sample.path)
+        image = load_image(sample.path)
         found = detector.find(image)
     except (UserError, cv2.error) as error:
         return Seen(sample.key, sample.word, stamp, UNREADABLE, reason=one_line(error))
@@ -186,13 +186,13 @@ def stored_side(image: np.ndarray, found: Detection, margin: float | None, side:
 def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutting, labels: str = "auto") -> None:
     """Raises UserError for a class without a face, or with too few in training to hold any out."""
     meaning = classes_of(samples, labels)
-    pictures = Counter(meaning[sample.word] for sample in samples)
+    images = Counter(meaning[sample.word] for sample in samples)
     pairs = [(meaning[s.word], s.split) for s, each in zip(samples, seen, strict=True) if each.status == FACE]
     faces, learned = (
         Counter(name for name, _ in pairs),
         Counter(name for name, part in pairs if part in ("train", "all")),
     )
-    for name, count in pictures.items():
+    for name, count in images.items():
         if not faces[name]:
             remedy = "--detector none takes images as faces, a larger --size finds smaller ones"
             remedy = "convert them to JPEG or PNG" if cutting.detector == "none" else remedy

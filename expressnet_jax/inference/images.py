@@ -12,10 +12,10 @@ from expressnet_jax.errors import UserError, one_line, printable
 
 SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm"])
 
-Picture = str | PathLike | bytes | Image.Image | np.ndarray
+ImageSource = str | PathLike | bytes | Image.Image | np.ndarray
 
 
-def read_picture(source: Picture, name: str = "") -> np.ndarray:
+def load_image(source: ImageSource, name: str = "") -> np.ndarray:
     """Return uint8[H,W,3] from a path, encoded bytes, a Pillow image, or uint8[H,W], [H,W,1], [H,W,3] or [H,W,4].
 
     Files are decoded as in training, see `data/image_io.py`. `name` is what errors call it; by default its path.
@@ -49,12 +49,12 @@ def _decoded(encoded: bytes, name: str) -> np.ndarray:
         raise UserError(f"{name}: {error}") from error
 
 
-def _from_pillow(picture: Image.Image, name: str) -> np.ndarray:
-    width, height = picture.size
+def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
+    width, height = image.size
     if not width * height:
         raise UserError(f"{name}: {width}x{height}; give an image with pixels")
     try:
-        return _three_channels(to_pixels(ImageOps.exif_transpose(picture)))
+        return _three_channels(to_pixels(ImageOps.exif_transpose(image)))
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     except Exception as error:  # a truncated file shows only now, in as many kinds of error as there are formats

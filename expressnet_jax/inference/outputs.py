@@ -55,10 +55,10 @@ def _plain(values: Any) -> Any:
 
 def json_line(name: str, faces: Sequence[Face]) -> str:
     """One image as a line of JSON: its name and its faces; none is an empty list."""
-    return json.dumps({"picture": name, "faces": [as_dict(face) for face in faces]})
+    return json.dumps({"image": name, "faces": [as_dict(face) for face in faces]})
 
 
-def json_error(name: str, reason: str, kind: str = "picture") -> str:
+def json_error(name: str, reason: str, kind: str = "image") -> str:
     """The line of an image or a video that can't be read."""
     return json.dumps({kind: name, "error": reason})
 
@@ -99,7 +99,7 @@ class Csv:
         """`file` is a text file, or anything with its `write`."""
         self.classes = classes
         self.writer = csv.writer(file, lineterminator="\n")
-        head = ["picture", "face", "label", "confidence", "left", "top", "width", "height", "score", "flags"]
+        head = ["image", "face", "label", "confidence", "left", "top", "width", "height", "score", "flags"]
         self.writer.writerow([*head, *classes])
 
     def write(self, name: str, faces: Sequence[Face] | None) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from expressnet_jax.errors import UserError, printable
 from expressnet_jax.inference import outputs
-from expressnet_jax.inference.images import read_picture
+from expressnet_jax.inference.images import load_image
 from expressnet_jax.inference.inputs import Inputs, Source, find_inputs
 from expressnet_jax.inference.output_files import (
     OutputError,
@@ -153,7 +153,7 @@ class InputRun:
 
     def _predict_image(self, source: Source) -> int:
         try:
-            image = read_picture(source.name, source.shown)
+            image = load_image(source.name, source.shown)
         except UserError as error:
             return self._unreadable(source, error)
         faces = self.predictor.describe(image, self.predictor.detector.find(image))
@@ -177,7 +177,7 @@ class InputRun:
         self._say(source, error)
         self.counts["unreadable"] += 1
         if self.arguments.json:
-            kind = "video" if source.kind == "video" else "picture"
+            kind = "video" if source.kind == "video" else "image"
             print_result(outputs.json_error(source.shown, str(error), kind))
         if self.table:
             self.table.write(source.shown, None)

@@ -19,7 +19,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.inference.crop import cut_face
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import DEFAULT, make_detector
-from expressnet_jax.inference.images import Picture, read_picture
+from expressnet_jax.inference.images import ImageSource, load_image
 from expressnet_jax.inference.model_files import not_a_model
 from expressnet_jax.inference.quality import flags
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor, onnx_predict
@@ -93,20 +93,20 @@ class Predictor:
     def classes(self) -> tuple[str, ...]:
         return self.model.classes
 
-    def __call__(self, picture: Picture, name: str = "") -> list[Face]:
+    def __call__(self, source: ImageSource, name: str = "") -> list[Face]:
         """A path, encoded bytes, a Pillow image or an array -> its faces, the surest first; empty if there is none.
 
         Raises:
           UserError: what is no image, in one line.
         """
-        image = read_picture(picture, name)
+        image = load_image(source, name)
         return self.describe(image, self.detector.find(image))
 
-    def many(self, pictures: Iterable[Picture]) -> Iterator[list[Face] | UserError]:
+    def many(self, sources: Iterable[ImageSource]) -> Iterator[list[Face] | UserError]:
         """The same for many, one after the other; what can't be read gives its error, and the others go on."""
-        for picture in pictures:
+        for source in sources:
             try:
-                yield self(picture)
+                yield self(source)
             except UserError as error:
                 yield error
 

@@ -75,7 +75,7 @@ class Track:
 
 
 class Tracker:
-    """Gives faces their numbers, a frame at a time. Knows no pictures: boxes and seconds only."""
+    """Gives faces their numbers, a frame at a time. Knows no images: boxes and seconds only."""
 
     def __init__(self) -> None:
         self.tracks: list[Track] = []

@@ -62,7 +62,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         partial(_open, config, mesh, data, plan, model, learned),
         lines(config, data, learned),
         partial(finish, config, data=data),
-        data.pictures,
+        data.sample_images,
         [data.learned],
     )
 

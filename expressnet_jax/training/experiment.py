@@ -27,7 +27,7 @@ class Experiment(NamedTuple):
       open: decodes what has to be in memory -> the training batches, and the figures that the run follows.
       lines: what is logged at the start.
       finish: the run's folder -> its best checkpoint and the files of its report.
-      pictures: image shape (H,W,C) -> some uint8[n,H,W,C] of the kind that the model is for.
+      sample_images: image shape (H,W,C) -> some uint8[n,H,W,C] of the kind that the model is for.
       data: what is learned from; a resumed run has to have the same.
     """
 
@@ -39,5 +39,5 @@ class Experiment(NamedTuple):
     open: Callable[[], tuple[TrainLoader, Evaluate]]
     lines: Sequence[str]
     finish: Callable[[Path], tuple[Checkpoint, list[Path]]]
-    pictures: Callable[[tuple[int, ...]], np.ndarray]
+    sample_images: Callable[[tuple[int, ...]], np.ndarray]
     data: Sequence[Learned] = ()

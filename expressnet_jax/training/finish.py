@@ -19,7 +19,7 @@ from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.writers import read_history
 
 
-class Pictures:
+class DecodedOnDemand:
     """A split's images by position, decoded when asked for: item i is uint8[H,W,C]."""
 
     def __init__(self, split: Split, image_shape: tuple[int, ...]):
@@ -68,13 +68,13 @@ def write_report(
         confusion_png(result.figures, folder / "confusion.png", title),
     ]
     if error_gallery:
-        pictures = Pictures(result.split, checkpoint.image_shape)
+        images = DecodedOnDemand(result.split, checkpoint.image_shape)
         page = folder / "error_gallery.html"
         files.append(
             write_error_gallery(
                 result.probabilities,
                 result.labels,
-                pictures,  # type: ignore[arg-type]
+                images,  # type: ignore[arg-type]
                 checkpoint.classes,
                 page,
                 result.split.keys,

@@ -72,7 +72,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
             f"class centres: {'spread over' if shards_classes(mesh, len(people)) else 'whole on'} {mesh.size} devices",
         ],
         partial(finish, config, data=data, pairs=pairs),
-        data.pictures,
+        data.sample_images,
         [data.learned],
     )
 
@@ -123,7 +123,7 @@ def finish(config: ConfigDict, workdir: Path, *, data: TrainData, pairs: Pairs) 
     figures |= {
         "data": config.data.name,
         "people": len(checkpoint.classes),
-        "pictures": len(data.chosen.train),
+        "images": len(data.chosen.train),
         "seed": config.seed,
         "step": checkpoint.step,
         "seconds": history[-1].get("seconds") if history else None,

@@ -51,7 +51,7 @@ class TrainData(NamedTuple):
     chosen: selection.Splits
     audit: dict[str, Any] | None
 
-    def pictures(self, image_shape: tuple[int, ...], most: int = 256) -> np.ndarray:
+    def sample_images(self, image_shape: tuple[int, ...], most: int = 256) -> np.ndarray:
         """Return the first selection images or clips, uint8[n,*image_shape]."""
         first = self.chosen.select.subset(np.arange(min(most, len(self.chosen.select))))
         return decode_examples(first, image_shape)

@@ -66,11 +66,11 @@ class ExpW(FaceBuilder, skip_registration=True):
         return {"all": InOrder(partial(_record, side=side), faces)}
 
     def _face(self, place: str, words: list[str], images: Path) -> Face:
-        picture, face_id, *corners, confidence, code = words
+        image, face_id, *corners, confidence, code = words
         top, left, right, bottom = (number(text, "the box", -1e5, 1e5, place) for text in corners)
         label = label_of(code, EXPW_CODES, BASIC, place)
         sure = number(confidence, "confidence", -1e3, 1e3, place)
-        return Face(place, f"{picture}#{face_id}", images / picture, (left, top, right, bottom), label, sure)  # type: ignore[arg-type]
+        return Face(place, f"{image}#{face_id}", images / image, (left, top, right, bottom), label, sure)  # type: ignore[arg-type]
 
 
 def _record(row: Face, side: int) -> Record:

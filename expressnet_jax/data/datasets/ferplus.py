@@ -96,11 +96,11 @@ class FerPlus(FaceBuilder, skip_registration=True):
             raise self.missing(f"no {' or '.join(CSV_NAMES)} in {self._root}")
         if not votes.is_file():
             raise self.missing(f"no {VOTES_NAME} in {self._root}")
-        counts, pictures = read_votes(votes), read_csv(table)
-        self.notes |= coverage(pictures)
-        for split, records in pictures.items():
+        counts, images = read_votes(votes), read_csv(table)
+        self.notes |= coverage(images)
+        for split, records in images.items():
             check_rows(split, records, counts[split])
-        return {split: self._voted(split, records, counts[split]) for split, records in pictures.items()}
+        return {split: self._voted(split, records, counts[split]) for split, records in images.items()}
 
     def _generated(self) -> dict[str, list[Record]]:
         splits = {}

@@ -25,7 +25,7 @@ from expressnet_jax.errors import UserError, printable
 
 
 class Folder(FaceBuilder, skip_registration=True):
-    """Pictures of any size and format with labels of the user's own.
+    """Images of any size and format with labels of the user's own.
 
     If every class name means an emotion of the taxonomy (`Happy`, `1_sad`), the classes are the taxonomy's: the seven
     basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted. With the option

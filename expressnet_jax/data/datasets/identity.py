@@ -4,7 +4,7 @@ ROOT/PERSON/*                   LFW (Aaron_Eckhart/), CASIA-WebFace (0000045/), 
 ROOT/train|test/PERSON/*        VGGFace2 (train/n000002/): the people of all splits are put together
 ROOT/legend.csv + images/       image and identity columns, or names like Aaron_Eckhart_0001.jpg
 
-People are divided, not pictures: those of the split "validation" are met in no training batch, and pairs of their
+People are divided, not images: those of the split "validation" are met in no training batch, and pairs of their
 images say how well the features tell people apart.
 """
 
@@ -24,9 +24,9 @@ from expressnet_jax.process import expanded
 
 
 class Identity(FaceBuilder, skip_registration=True):
-    """Pictures labelled with the person shown. The classes are the people, those to train on first.
+    """Images labelled with the person shown. The classes are the people, those to train on first.
 
-    Options: `min_pictures` of a person to take part; `holdout`, the share of people kept for verification; or `pairs`,
+    Options: `min_images` of a person to take part; `holdout`, the share of people kept for verification; or `pairs`,
     a file like LFW's pairs.txt, whose people are kept instead; the name to store it under.
     """
 
@@ -34,7 +34,7 @@ class Identity(FaceBuilder, skip_registration=True):
     LICENSE = "The terms of the images' owner; most sets of faces by person are for research only."
     HOW_TO_GET = "Give a folder with one folder for each person, with --source"
     COLUMNS: ClassVar = {"subject": ((), str)}
-    OPTIONS: ClassVar = {"name": "identity", "min_pictures": 2, "holdout": 0.1, "pairs": "", "seed": 0}
+    OPTIONS: ClassVar = {"name": "identity", "min_images": 2, "holdout": 0.1, "pairs": "", "seed": 0}
 
     def __init__(self, *, options: dict | None = None, **kwargs) -> None:
         self.name = (options or {}).get("name", "identity")
@@ -62,12 +62,12 @@ class Identity(FaceBuilder, skip_registration=True):
     def _people(self) -> dict[str, list[Path]]:
         """Person -> images, for people with enough of them."""
         found = by_legend(self.source) if (self.source / "legend.csv").is_file() else by_folder(self.source, self.notes)
-        least = max(int(self.options["min_pictures"]), 1)
+        least = max(int(self.options["min_images"]), 1)
         enough = {person: sorted(paths) for person, paths in sorted(found.items()) if len(paths) >= least}
         if len(enough) < 4:
             raise UserError(
                 f"identity: {self.source}: {len(enough)} people with {least} images or more; four at least are needed"
-                " to train on some and verify others; lower --option min_pictures or add people"
+                " to train on some and verify others; lower --option min_images or add people"
             )
         return enough
 

@@ -73,10 +73,10 @@ class RafDb(FaceBuilder, skip_registration=True):
         if aligned is None:
             raise self.missing(f"no {ALIGNED[0]} in {root}{contents(root)}")
         files, found = _by_stem(aligned), []
-        for place, (picture, code) in text_rows(_list(root), words=2):  # type: ignore[arg-type]
-            split, stem = picture.partition("_")[0], Path(picture).stem
+        for place, (image, code) in text_rows(_list(root), words=2):  # type: ignore[arg-type]
+            split, stem = image.partition("_")[0], Path(image).stem
             if split not in OFFICIAL_COUNTS:
-                raise UserError(f"{self.name}: {place}: {picture} is neither train_* nor test_*")
+                raise UserError(f"{self.name}: {place}: {image} is neither train_* nor test_*")
             path = files.get(stem.removesuffix("_aligned"), aligned / f"{stem}_aligned.jpg")
             label = label_of(code, RAFDB_CODES, BASIC, f"{self.name}: {place}")
             found.append((f"{self.name}: {place}", split, Record(path.name, path, label)))  # type: ignore[arg-type]

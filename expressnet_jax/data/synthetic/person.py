@@ -1,4 +1,4 @@
-"""Who is in the picture: everything about a face that stays when its expression, pose and light change."""
+"""Who is in the image: everything about a face that stays when its expression, pose and light change."""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,4 +1,4 @@
-// The page's side of worker.js: questions about pictures, answers as promises.
+// The page's side of worker.js: questions about images, answers as promises.
 
 export class Analyst {
   // `ready` resolves to {facts, attentive} once the model can answer.

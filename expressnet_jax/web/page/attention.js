@@ -4,7 +4,7 @@ const FOR = [255, 176, 40];
 const AGAINST = [64, 120, 255];
 const OPAQUE = 0.7; // where a face's map is furthest from 0
 
-// Draws the maps of `faces` at their places on a canvas of the picture's proportions, `scale` times its size.
+// Draws the maps of `faces` at their places on a canvas of the image's proportions, `scale` times its size.
 export function drawAttention(canvas, faces, scale) {
   const pen = canvas.getContext("2d");
   pen.resetTransform();

@@ -1,4 +1,4 @@
-// The camera as a stream of pictures.
+// The camera as a stream of images.
 
 const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user", frameRate: { ideal: 30 } };
 
@@ -28,7 +28,7 @@ export class Camera {
     this.video.srcObject = null;
   }
 
-  // The next picture, once there is one -> the canvas that it is drawn on.
+  // The next image, once there is one -> the canvas that it is drawn on.
   async next() {
     await nextFrame(this.video);
     const { videoWidth, videoHeight } = this.video;

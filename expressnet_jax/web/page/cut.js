@@ -1,16 +1,16 @@
-// From a found face to the picture that the network was trained on: upright, square, gray or colour. What crop.py does.
+// From a found face to the image that the network was trained on: upright, square, gray or colour. What crop.py does.
 
 import { averaged, resized, roundEven } from "./resize.js";
 
 // The square `margin` times as wide as the box's area, turned until the eyes are level: {x, y, width, height, angle},
-// its centre and sides in pixels of the picture, and by how many degrees it is turned clockwise as seen.
+// its centre and sides in pixels of the image, and by how many degrees it is turned clockwise as seen.
 export function squareOf(found, margin) {
   const [left, top, width, height] = found.box;
   const side = margin * Math.sqrt(Math.max(width * height, 1));
   return { x: left + width / 2, y: top + height / 2, width: side, height: side, angle: tilt(found.marks) };
 }
 
-// The whole picture, which the network then sees squeezed into a square.
+// The whole image, which the network then sees squeezed into a square.
 export function wholeOf(image) {
   return { x: image.width / 2, y: image.height / 2, width: image.width, height: image.height, angle: 0 };
 }
@@ -22,8 +22,8 @@ export function tilt(marks) {
   return (Math.atan2(Math.fround(lower - upper), Math.fround(right - left)) * 180) / Math.PI;
 }
 
-// A picture and a place of squareOf -> bytes[size * size * channels]. `finest` is how many times the final size a face
-// is first cut at, at most: it is cut at about the picture's own scale, then averaged, for a warp would skip pixels.
+// An image and a place of squareOf -> bytes[size * size * channels]. `finest` is how many times the final size a face
+// is first cut at, at most: it is cut at about the image's own scale, then averaged, for a warp would skip pixels.
 export function cutSquare(image, place, size, channels, finest) {
   const first = Math.min(Math.max(roundEven(place.width), size), finest * size);
   const times = roundEven(place.width / first);
@@ -32,7 +32,7 @@ export function cutSquare(image, place, size, channels, finest) {
   return inChannels(resized(cut, size, size), channels);
 }
 
-// What a turned square needs of a picture, made `times` smaller by averaging, and the square's place there.
+// What a turned square needs of an image, made `times` smaller by averaging, and the square's place there.
 function nearby(image, place, times) {
   const reach = place.width / Math.SQRT2 + 2 * times;
   const [left, right] = span(place.x, reach, image.width);
@@ -62,7 +62,7 @@ export function cutWhole(image, size, channels) {
   return inChannels(resized(image, size, size), channels);
 }
 
-// Where a point of the picture comes to lie in the cut one: rows [a, b, c], x' = a x + b y + c.
+// Where a point of the image comes to lie in the cut one: rows [a, b, c], x' = a x + b y + c.
 function placing({ x, y, width, angle }, first) {
   const scale = first / width;
   const turn = (angle * Math.PI) / 180;

@@ -3,8 +3,8 @@
 
 import { averaged, interpolated, roundEven } from "./resize.js";
 
-// A picture and `run` (float32 planes [3,h,w], width, height -> [heat, size, offset, marks]) -> the faces, the surest
-// first: {box: [left, top, width, height], score, marks: five [x, y]}, in pixels of the picture.
+// An image and `run` (float32 planes [3,h,w], width, height -> [heat, size, offset, marks]) -> the faces, the surest
+// first: {box: [left, top, width, height], score, marks: five [x, y]}, in pixels of the image.
 export async function findFaces(image, rule, run) {
   const small = seen(image, rule);
   const [width, height] = [small.width, small.height].map((side) => Math.ceil(side / rule.multiple) * rule.multiple);
@@ -14,7 +14,7 @@ export async function findFaces(image, rule, run) {
   return found.map((face) => scaled(face, across, down));
 }
 
-// The picture as the detector sees it: at most `size` pixels long and at least `least`.
+// The image as the detector sees it: at most `size` pixels long and at least `least`.
 export function seen(image, { size, least }) {
   const longest = Math.max(image.width, image.height);
   const scale = Math.min(size, Math.max(longest, least)) / longest;

@@ -1,11 +1,11 @@
-// Joins the parts of the page: a picture or the camera goes in, its faces come out.
+// Joins the parts of the page: an image or the camera goes in, its faces come out.
 
 import { Analyst } from "./analyst.js";
 import { Camera } from "./camera.js";
 import { elementsOf } from "./card.js";
 import { percent } from "./colours.js";
 import { Panel } from "./panel.js";
-import { pixelsOf, readPicture } from "./picture.js";
+import { pixelsOf, readImage } from "./image.js";
 import { likeliest } from "./smoothing.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
@@ -13,7 +13,7 @@ import { Tracks } from "./tracks.js";
 
 const CAMERA_SIZE = 256; // pixels that the detector looks at: before a camera people are near, and more takes longer
 const HEARD = 3; // seconds between two messages to those who listen to the page
-const RATE = 2; // seconds over which pictures are counted, or the time of two of them
+const RATE = 2; // seconds over which images are counted, or the time of two of them
 
 const find = (id) => document.getElementById(id);
 const analyst = new Analyst();
@@ -21,7 +21,7 @@ const stage = new Stage(find("view"), choose);
 const panel = new Panel(find("panel"), step);
 const timeline = new Timeline(find("timeline"));
 const still = matchMedia("(prefers-reduced-motion: reduce)");
-const shown = { facts: null, faces: [], chosen: null, picture: null, camera: null };
+const shown = { facts: null, faces: [], chosen: null, image: null, camera: null };
 
 analyst.ready.then(begin, ({ message }) => say(`The model can't be loaded: ${message}. Reload the page.`, true));
 
@@ -42,30 +42,30 @@ function say(text, wrong = false) {
   find("status").classList.toggle("wrong", wrong);
 }
 
-// Pictures
+// Images
 
-async function openPicture(file) {
+async function openImage(file) {
   const job = stopAll();
   say("Looking for faces …");
   try {
     await analyst.ready;
-    const canvas = await readPicture(file);
-    if (shown.picture !== job) return;
+    const canvas = await readImage(file);
+    if (shown.image !== job) return;
     Object.assign(job, { canvas, name: file.name });
-    stage.showPicture(canvas);
+    stage.showImage(canvas);
     await lookAt(job, {});
   } catch ({ message }) {
-    if (shown.picture !== job) return;
+    if (shown.image !== job) return;
     if (!job.canvas) stage.empty();
     say(message, true);
   }
 }
 
-// Asks for the faces of a picture; whatever else was opened meanwhile wins.
+// Asks for the faces of an image; whatever else was opened meanwhile wins.
 async function lookAt(job, options) {
   const started = performance.now();
   const faces = await analyst.describe(pixelsOf(job.canvas), options);
-  if (shown.picture !== job) return;
+  if (shown.image !== job) return;
   const seconds = (performance.now() - started) / 1000;
   show(faces.map((face, key) => ({ ...face, key, best: likeliest(face.probabilities) })));
   find("whole").hidden = faces.length > 0;
@@ -119,7 +119,7 @@ async function watch(camera) {
   }
 }
 
-// Pictures a second, of the times at which they were done.
+// Images a second, of the times at which they were done.
 function rate(times, now) {
   times.push(now);
   while (times.length > 2 && times[0] < now - RATE) times.shift();
@@ -154,7 +154,7 @@ function closeCamera(message = "") {
 function stopAll() {
   shown.camera?.stop();
   const job = {};
-  Object.assign(shown, { camera: null, picture: job });
+  Object.assign(shown, { camera: null, image: job });
   timeline.clear();
   show([]);
   for (const name of ["history", "whole"]) find(name).hidden = true;
@@ -201,11 +201,11 @@ function step(by) {
 find("camera").addEventListener("click", () => (shown.camera ? closeCamera() : openCamera()));
 find("choose").addEventListener("click", () => find("file").click());
 find("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) openPicture(target.files[0]);
+  if (target.files.length) openImage(target.files[0]);
   target.value = ""; // so that the same file can be chosen again
 });
 find("whole").addEventListener("click", () => {
-  lookAt(shown.picture, { whole: true }).catch(({ message }) => say(message, true));
+  lookAt(shown.image, { whole: true }).catch(({ message }) => say(message, true));
 });
 find("attention").addEventListener("change", redraw);
 
@@ -215,10 +215,10 @@ addEventListener("dragleave", ({ relatedTarget }) => relatedTarget || dropping(f
 addEventListener("drop", (event) => {
   event.preventDefault();
   dropping(false);
-  if (event.dataTransfer.files.length) openPicture(event.dataTransfer.files[0]);
+  if (event.dataTransfer.files.length) openImage(event.dataTransfer.files[0]);
 });
 addEventListener("paste", ({ clipboardData }) => {
-  if (clipboardData?.files.length) openPicture(clipboardData.files[0]);
+  if (clipboardData?.files.length) openImage(clipboardData.files[0]);
 });
 
 find("card-open").addEventListener("click", async () => {

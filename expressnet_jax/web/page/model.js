@@ -1,4 +1,4 @@
-// The detector and the network in ONNX Runtime: a picture -> its faces with the probability of each label.
+// The detector and the network in ONNX Runtime: an image -> its faces with the probability of each label.
 
 import { cutSquare, cutWhole, squareOf, wholeOf } from "./cut.js";
 import { findFaces } from "./detect.js";
@@ -26,7 +26,7 @@ export class Model {
     this.attentive = network.outputNames.includes(ATTENTION);
   }
 
-  // A picture -> the faces found in it, the surest first. `size` is how long, in pixels, the detector sees it.
+  // An image -> the faces found in it, the surest first. `size` is how long, in pixels, the detector sees it.
   async describe(image, size = this.facts.detector.size) {
     const found = await findFaces(image, { ...this.facts.detector, size }, (...seen) => this.detect(...seen));
     const places = found.map((face) => squareOf(face, this.facts.detector.margin));
@@ -35,7 +35,7 @@ export class Model {
     return this.labelled(found, places, cuts);
   }
 
-  // The picture taken as one face, like a cut-out one of a data set.
+  // The image taken as one face, like a cut-out one of a data set.
   async describeWhole(image) {
     const [side, , channels] = this.facts.image_shape;
     const found = { box: [0, 0, image.width, image.height], score: 1, marks: null };
@@ -71,7 +71,7 @@ export class Model {
   }
 }
 
-// Picture i of a float32[B,h,w].
+// Image i of a float32[B,h,w].
 function mapOf({ data, dims }, i) {
   const [height, width] = dims.slice(-2).map(Number);
   return { data: data.slice(i * width * height, (i + 1) * width * height), width, height };

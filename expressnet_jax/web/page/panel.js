@@ -58,7 +58,7 @@ export class Panel {
     this.shares[k].textContent = this.panel.classList.contains("none") ? "" : percent(share);
   }
 
-  // The network's own picture of the face, bytes[S * S * C].
+  // The network's own image of the face, bytes[S * S * C].
   drawSeen(seen) {
     const [size, , channels] = this.shape;
     const canvas = this.find(".seen");

@@ -1,5 +1,5 @@
-// Resizing 8-bit pictures as OpenCV does, to the last bit: cv2.resize with INTER_AREA and with INTER_LINEAR.
-// A picture is {data, width, height, channels}: bytes, row by row from the top, the channels of a pixel side by side.
+// Resizing 8-bit images as OpenCV does, to the last bit: cv2.resize with INTER_AREA and with INTER_LINEAR.
+// An image is {data, width, height, channels}: bytes, row by row from the top, the channels of a pixel side by side.
 
 // Shrinks by averaging over areas, so that no detail aliases; enlarges by linear interpolation.
 export function resized(image, width, height) {
@@ -114,7 +114,7 @@ function alongRows(image, columns) {
   return sums;
 }
 
-// For each of `to` pixels the two of `from` between which it lies, and their weights. Beyond the picture its edge counts:
+// For each of `to` pixels the two of `from` between which it lies, and their weights. Beyond the image its edge counts:
 // along a row OpenCV weighs one pixel fully there, down a column the same pixel twice, which rounds differently.
 function neighbours(from, to, areas, alongRow) {
   return Array.from({ length: to }, (_, i) => {

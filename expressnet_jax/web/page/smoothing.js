@@ -7,7 +7,7 @@ export class Smoother {
     Object.assign(this, { rule, level: null, shown: 0, time: 0 });
   }
 
-  // The probabilities of a picture at `time` seconds -> the smoothed ones; `shown` is the class to show.
+  // The probabilities of an image at `time` seconds -> the smoothed ones; `shown` is the class to show.
   update(probabilities, time) {
     const logs = Array.from(probabilities, (p) => Math.log(Math.max(p, this.rule.least)));
     if (this.level) {

@@ -1,4 +1,4 @@
-// The picture or the camera's stream with a button over each face.
+// The image or the camera's stream with a button over each face.
 
 import { drawAttention } from "./attention.js";
 import { colourName, percent } from "./colours.js";
@@ -11,7 +11,7 @@ export class Stage {
   // `choose` is called with the key of the face that a person chooses.
   constructor(view, choose) {
     const find = (name) => view.querySelector(name);
-    Object.assign(this, { view, choose, frame: find(".frame"), picture: find(".picture"), video: find("video") });
+    Object.assign(this, { view, choose, frame: find(".frame"), image: find(".image"), video: find("video") });
     Object.assign(this, { veil: find(".veil"), boxes: find(".boxes"), buttons: new Map() });
   }
 
@@ -21,12 +21,12 @@ export class Stage {
     this.clear();
   }
 
-  // A canvas with a picture.
-  showPicture(canvas) {
+  // A canvas with an image.
+  showImage(canvas) {
     this.size(canvas.width, canvas.height, false);
-    Object.assign(this.picture, { width: canvas.width, height: canvas.height });
-    this.picture.getContext("2d").drawImage(canvas, 0, 0);
-    this.view.dataset.shows = "picture";
+    Object.assign(this.image, { width: canvas.width, height: canvas.height });
+    this.image.getContext("2d").drawImage(canvas, 0, 0);
+    this.view.dataset.shows = "image";
   }
 
   showCamera(width, height, mirrored) {

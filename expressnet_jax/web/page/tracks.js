@@ -1,11 +1,11 @@
-// Faces from picture to picture: which is which. Distances are counted in sizes of a face, as in tracking.py; here the
+// Faces from image to image: which is which. Distances are counted in sizes of a face, as in tracking.py; here the
 // nearest pair goes first, which for the few faces before a camera is the same.
 
 import { Smoother } from "./smoothing.js";
 
 const REACH = 1; // sizes of a face that it may be from where it was
 const PATIENCE = 1; // seconds that a face may be out of sight
-const PAUSE = 5; // seconds between two pictures, on a slow computer, over which a face is still the same
+const PAUSE = 5; // seconds between two images, on a slow computer, over which a face is still the same
 
 export class Tracks {
   // `rule` is that of Smoother.

@@ -1,4 +1,4 @@
-"""Pictures as people have them: every kind gives the same upright pixels, and what is none gives one line."""
+"""Images as people have them: every kind gives the same upright pixels, and what is none gives one line."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 from expressnet_jax.data.image_io import MOST_PIXELS
 from expressnet_jax.errors import UserError, printable
-from expressnet_jax.inference.images import read_picture
+from expressnet_jax.inference.images import load_image
 
 
 def smooth(height=40, width=56):
@@ -17,10 +17,10 @@ def smooth(height=40, width=56):
     return np.stack([4 * x, 5 * y, 2 * (x + y)], axis=-1).astype(np.uint8)
 
 
-def encoded(picture, kind, **options):
-    picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
+def encoded(image, kind, **options):
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -45,44 +45,44 @@ STORED = {  # EXIF 2.3, table 6: where row 0 and column 0 of what is stored lie 
 @pytest.mark.parametrize("number", STORED)
 def test_each_orientation_of_exif_gives_the_same_upright_pixels(number):
     stored, exif = np.ascontiguousarray(STORED[number](smooth())), with_orientation(number)
-    np.testing.assert_array_equal(read_picture(encoded(stored, "png", exif=exif)), smooth())
-    near = read_picture(encoded(stored, "jpeg", exif=exif, quality=95, subsampling=0))
+    np.testing.assert_array_equal(load_image(encoded(stored, "png", exif=exif)), smooth())
+    near = load_image(encoded(stored, "jpeg", exif=exif, quality=95, subsampling=0))
     assert near.shape == smooth().shape and np.abs(near.astype(int) - smooth()).max() < 12
 
 
 @pytest.mark.parametrize("kind", ["png", "bmp", "tiff", "ppm"])
 def test_formats_without_loss_give_the_pixels(kind, tmp_path):
     content = encoded(smooth(), kind)
-    path = tmp_path / f"picture.{kind}"
+    path = tmp_path / f"image.{kind}"
     path.write_bytes(content)
     for source in (content, path, str(path), Image.open(io.BytesIO(content)), smooth()):
-        pixels = read_picture(source)
+        pixels = load_image(source)
         assert pixels.dtype == np.uint8
         np.testing.assert_array_equal(pixels, smooth())
 
 
 def test_webp_without_loss_gives_the_pixels():
-    np.testing.assert_array_equal(read_picture(encoded(smooth(), "webp", lossless=True)), smooth())
+    np.testing.assert_array_equal(load_image(encoded(smooth(), "webp", lossless=True)), smooth())
 
 
 def test_printers_colours_come_out_as_seen():
     cmyk = Image.fromarray(smooth()).convert("CMYK")
-    seen = read_picture(encoded(cmyk, "jpeg", quality=95)).astype(int)
+    seen = load_image(encoded(cmyk, "jpeg", quality=95)).astype(int)
     assert np.abs(seen - smooth()).mean() < 3  # read as they are, inverted, they would be off by half the range
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff"])
 def test_of_16_bits_the_upper_8_are_taken(kind):
     gray = smooth()[..., 0].astype(np.uint16) * 256 + 77
-    np.testing.assert_array_equal(read_picture(encoded(gray, kind)), np.repeat(smooth()[..., :1], 3, axis=2))
+    np.testing.assert_array_equal(load_image(encoded(gray, kind)), np.repeat(smooth()[..., :1], 3, axis=2))
 
 
 def test_one_bit_and_gray_become_three_equal_channels():
     black_and_white = Image.fromarray(smooth()[..., 0] > 100)
-    pixels = read_picture(encoded(black_and_white, "png"))
+    pixels = load_image(encoded(black_and_white, "png"))
     np.testing.assert_array_equal(pixels, np.repeat(np.where(smooth()[..., :1] > 100, 255, 0), 3, axis=2))
     for gray in (smooth()[..., 1], smooth()[..., 1:2]):
-        np.testing.assert_array_equal(read_picture(gray), np.repeat(smooth()[..., 1:2], 3, axis=2))
+        np.testing.assert_array_equal(load_image(gray), np.repeat(smooth()[..., 1:2], 3, axis=2))
 
 
 def test_transparency_lies_on_white():
@@ -90,45 +90,45 @@ def test_transparency_lies_on_white():
     rgba = np.concatenate([smooth(), np.broadcast_to(alpha, (*smooth().shape[:2], 1))], axis=2).astype(np.uint8)
     wanted = smooth() * (alpha / 255) + 255 * (1 - alpha / 255)
     for source in (rgba, encoded(rgba, "png"), encoded(rgba, "webp", lossless=True, exact=True)):
-        np.testing.assert_allclose(read_picture(source), wanted, atol=1.01)
+        np.testing.assert_allclose(load_image(source), wanted, atol=1.01)
 
 
 def test_the_transparent_colour_of_a_palette_is_white():
     palette = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "L").convert("P")
     palette.putpalette([200, 0, 0, 0, 200, 0, 0, 0, 200])
-    pixels = read_picture(encoded(palette, "png", transparency=1))
+    pixels = load_image(encoded(palette, "png", transparency=1))
     assert pixels[0].tolist() == [[200, 0, 0], [255, 255, 255], [0, 0, 200]]
 
 
 @pytest.mark.parametrize("kind", ["gif", "png", "webp"])
-def test_of_an_animation_the_first_picture_is_taken(kind):
+def test_of_an_animation_the_first_image_is_taken(kind):
     red, blue = (Image.new("RGB", (9, 7), colour) for colour in ("red", "blue"))
     animation = encoded(red, kind, save_all=True, append_images=[blue], duration=100, **{"lossless": True})
-    pixels = read_picture(animation)
+    pixels = load_image(animation)
     assert pixels.shape == (7, 9, 3) and (pixels == (255, 0, 0)).all()
 
 
 def test_views_of_arrays_are_taken_as_they_are_seen():
-    np.testing.assert_array_equal(read_picture(smooth()[::-1, ::2, ::-1]), smooth()[::-1, ::2, ::-1])
+    np.testing.assert_array_equal(load_image(smooth()[::-1, ::2, ::-1]), smooth()[::-1, ::2, ::-1])
 
 
 def test_broken_metadata_beside_good_pixels_does_no_harm():
     directory = b"II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0\x01\0\0\0\xff\0\0\0"  # 65535 entries, of which there is one
     for exif in (b"Exif\0\0" + directory, b"Exif\0\0garbage", b"Exif\0\0"):
-        assert read_picture(encoded(smooth(), "jpeg", exif=exif)).shape == smooth().shape
+        assert load_image(encoded(smooth(), "jpeg", exif=exif)).shape == smooth().shape
 
 
 def test_the_smallest_and_the_longest_are_read():
-    assert read_picture(encoded(smooth(1, 1), "png")).shape == (1, 1, 3)
-    assert read_picture(encoded(np.zeros((3, 5000, 3), np.uint8), "png")).shape == (3, 5000, 3)
+    assert load_image(encoded(smooth(1, 1), "png")).shape == (1, 1, 3)
+    assert load_image(encoded(np.zeros((3, 5000, 3), np.uint8), "png")).shape == (3, 5000, 3)
 
 
 def cut_short(content):
     return content[: len(content) // 2]
 
 
-NO_PICTURE = {
-    "text": (b"I am no picture\n", "text, not an image; give a JPEG or PNG"),
+NO_IMAGE = {
+    "text": (b"I am no image\n", "text, not an image; give a JPEG or PNG"),
     "empty": (b"", "an empty file; fetch it again"),
     "only_a_head": (encoded(smooth(), "png")[:40], "truncated or damaged"),
     "half_a_png": (cut_short(encoded(smooth(), "png", compress_level=0)), "truncated or damaged"),
@@ -140,14 +140,14 @@ NO_PICTURE = {
 }
 
 
-@pytest.mark.parametrize("name", NO_PICTURE)
-def test_what_is_no_picture_gives_one_line_with_its_name(name, tmp_path):
-    content, message = NO_PICTURE[name]
+@pytest.mark.parametrize("name", NO_IMAGE)
+def test_what_is_no_image_gives_one_line_with_its_name(name, tmp_path):
+    content, message = NO_IMAGE[name]
     path = tmp_path / f"{name}.jpg"
     path.write_bytes(content)
     for source in (path, str(path), content):
         with pytest.raises(UserError, match=message) as caught:
-            read_picture(source)
+            load_image(source)
         assert "\n" not in str(caught.value)
         assert str(caught.value).startswith(f"{path}: " if source is not content else "the bytes: ")
 
@@ -158,7 +158,7 @@ def test_a_small_file_that_claims_400_million_pixels_is_refused_undecoded(tmp_pa
     for name in ("bomb.png", "smaller_bomb.png"):
         assert (tmp_path / name).stat().st_size < 100_000
         with pytest.raises(UserError, match=rf"{name}: .*more than 100,000,000 pixels; make it smaller"):
-            read_picture(tmp_path / name)
+            load_image(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -176,24 +176,24 @@ def test_a_small_file_that_claims_400_million_pixels_is_refused_undecoded(tmp_pa
 )
 def test_arrays_of_another_type_or_shape_are_refused(pixels):
     with pytest.raises(UserError, match=r"^frame 7: .*give (uint8\[H,W\]|1, 3 or 4)"):
-        read_picture(pixels, "frame 7")
+        load_image(pixels, "frame 7")
 
 
 @pytest.mark.parametrize("source", [None, 3, [[1, 2], [3, 4]], io.BytesIO(b"")])
 def test_other_objects_are_refused(source):
     """None is what cv2.imread gives for a file that is not there."""
     with pytest.raises(UserError, match=f"the image: {type(source).__name__}; give a path, bytes"):
-        read_picture(source)
+        load_image(source)
 
 
 @pytest.mark.parametrize("name", ["missing.jpg", "", "a\0b.jpg", "x" * 5000, "https://example.org/face.jpg"])
 def test_files_that_are_not_there_are_named(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"can't be read|no such file|an address, not a file") as caught:
-        read_picture(name)
+        load_image(name)
     assert printable(name) in str(caught.value)
 
 
-def test_pictures_of_pillow_without_pixels_are_refused():
+def test_images_of_pillow_without_pixels_are_refused():
     with pytest.raises(UserError, match="the image: 0x3; give an image with pixels"):
-        read_picture(Image.new("RGB", (0, 3)))
+        load_image(Image.new("RGB", (0, 3)))

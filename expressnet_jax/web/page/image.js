@@ -1,9 +1,9 @@
-// Picture files -> pixels, as inference/images.py reads them: upright, on white, their colours as they are stored.
+// Image files -> pixels, as inference/images.py reads them: upright, on white, their colours as they are stored.
 
 const MOST_PIXELS = 64e6; // 256 MB decoded
 
 // A File or Blob -> a canvas; an Error says in a sentence why not.
-export async function readPicture(file) {
+export async function readImage(file) {
   const bitmap = await decoded(file);
   const { width, height } = bitmap;
   if (width * height > MOST_PIXELS) {
