@@ -51,7 +51,7 @@ def join_cluster(mode: str = "auto") -> None:
             f"--distributed={mode}: {one_line(error)}; set {ADDRESS}, {COUNT} and {NUMBER}, or start it through SLURM,"
             " Open MPI or on a Cloud TPU"
         ) from error
-    if not alone() and not os.environ.get("PYTHONFAULTHANDLER"):
+    if not is_single_process() and not os.environ.get("PYTHONFAULTHANDLER"):
         faulthandler.disable()  # JAX's runtime ends this process when another is gone: pages would hide its line
 
 
@@ -90,7 +90,7 @@ class CollectiveError(UserError):
     """An error that ends every process of the run, each by itself."""
 
 
-def alone() -> bool:
+def is_single_process() -> bool:
     """Whether this process is the whole run."""
     import jax
 
@@ -99,7 +99,7 @@ def alone() -> bool:
 
 def exit_process(status: int) -> int:
     """The exit status, unless others might wait for this process: then it ends here, and JAX's runtime ends them."""
-    if alone():
+    if is_single_process():
         return status
     sys.stdout.flush()
     sys.stderr.flush()
@@ -110,7 +110,7 @@ def peer_failure(error: Exception) -> str:
     """One line where an error of JAX says that another process of the run is gone; else nothing."""
     import jax
 
-    if not isinstance(error, jax.errors.JaxRuntimeError) or alone():
+    if not isinstance(error, jax.errors.JaxRuntimeError) or is_single_process():
         return ""
     text = one_line(error)
     signs = ("Gloo", "NCCL", "Connection", "connection", "DEADLINE_EXCEEDED", "UNAVAILABLE", "heartbeat")
@@ -131,7 +131,7 @@ def all_gather(value: Any) -> np.ndarray:
     from jax.experimental.multihost_utils import process_allgather
 
     array = np.asarray(value)
-    return array[None] if alone() else np.asarray(process_allgather(array))
+    return array[None] if is_single_process() else np.asarray(process_allgather(array))
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def raise_on_all() -> Iterator[None]:
         own = error
     failed = np.flatnonzero(all_gather(own is not None))
     if own is not None:
-        raise own if alone() else CollectiveError(str(own)) from own
+        raise own if is_single_process() else CollectiveError(str(own)) from own
     if failed.size:
         raise CollectiveError(f"process {failed[0]} ended with an error, which its own output explains")
 

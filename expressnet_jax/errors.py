@@ -31,7 +31,7 @@ def system_line(error: OSError) -> str:
     return one_line(f"{names}: {error.strerror}" if names and error.strerror else error, 400)
 
 
-def hush_libraries() -> None:
+def quiet_logging() -> None:
     """Leaves stderr to this project's lines: Orbax and asyncio log every error that they also raise, as pages;
     Matplotlib speaks of its temporary folder."""
     from absl import logging as absl_logging

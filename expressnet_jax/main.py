@@ -10,7 +10,7 @@ from absl import app, flags
 from expressnet_jax import run_flags
 from expressnet_jax.cluster import CollectiveError, exit_process, is_main_process, join_cluster, peer_failure
 from expressnet_jax.cpu import tune_cpu
-from expressnet_jax.errors import Interrupted, UserError, hush_libraries, system_line
+from expressnet_jax.errors import Interrupted, UserError, quiet_logging, system_line
 from expressnet_jax.process import expanded, settle_process
 
 
@@ -32,7 +32,7 @@ def main(_) -> int:
     Of several processes, one that ends alone ends at once: JAX's runtime then ends the others.
     """
     if not flags.FLAGS["verbosity"].present:
-        hush_libraries()
+        quiet_logging()
     config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir or ".")
     try:
         workdir = expanded(workdir)
@@ -71,7 +71,7 @@ TASKS = {
 
 
 def experiment_builder(config):
-    """What makes the job of a config's task."""
+    """What makes the experiment of a config's task."""
     if config.task not in TASKS:
         raise UserError(f"task: no {config.task!r}; one of {', '.join(TASKS)}")
     return import_module(TASKS[config.task]).build_experiment
@@ -93,15 +93,15 @@ def run(config, workdir: Path) -> list[Path]:
     from expressnet_jax.training.loop import train
 
     enable_compilation_cache()
-    job = train(config, workdir, experiment_builder(config))
+    experiment = train(config, workdir, experiment_builder(config))
     if not is_main_process():
         return []
-    checkpoint, files = job.finish(workdir)
+    checkpoint, files = experiment.finish(workdir)
     if config.export:
         from expressnet_jax.export.onnx_export import export_onnx
 
         output = workdir / config.export
-        export_onnx(checkpoint, output, images=job.sample_images(checkpoint.image_shape))
+        export_onnx(checkpoint, output, images=experiment.sample_images(checkpoint.image_shape))
         files.append(output)
     return files
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expressnet_jax.errors import UserError, hush_libraries, one_line
+from expressnet_jax.errors import UserError, one_line, quiet_logging
 
 CACHE = "expressnet_jax"
 
@@ -22,7 +22,7 @@ def settle_process(quiet: bool = True) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     if quiet:
-        hush_libraries()
+        quiet_logging()
     # Matplotlib writes a list of fonts into the home folder when it is imported; without a folder of caches it takes
     # a temporary one. What else is in the user's folder for it would change the charts.
     if "MPLCONFIGDIR" not in os.environ and (folder := cache_folder("matplotlib")):

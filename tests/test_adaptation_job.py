@@ -67,10 +67,10 @@ def make_config(places):
 def test_domains_share_their_classes_and_say_what_is_left_out(make_config, places):
     domains = load_domains(make_config(), load_checkpoint(places[1]))
     assert domains.classes == ("happiness", "neutral")
-    assert (len(domains.train), len(domains.seen), len(domains.heldout)) == (40, 40, 16)
+    assert (len(domains.train), len(domains.adapt_split), len(domains.test_split)) == (40, 40, 16)
     assert domains.left_out == {"surprise": 28}
-    names = [key.split("/")[1] for key in domains.seen.keys]
-    assert names == [{0: "happy", 1: "neutral"}[label] for label in domains.seen.labels]
+    names = [key.split("/")[1] for key in domains.adapt_split.keys]
+    assert names == [{0: "happy", 1: "neutral"}[label] for label in domains.adapt_split.labels]
     assert set(domains.train.keys) < set(load("tiny", places[0]).split("train").keys)
 
 
@@ -90,17 +90,17 @@ def test_people_of_the_identity_pretraining_take_no_part_in_the_target(make_conf
     monkeypatch.setattr(experiment.load_domains.__globals__["selection"], "select_splits", with_subjects)
     domains = load_domains(make_config(), origin)
     assert domains.left_out[KNOWN_PEOPLE] == 28
-    assert set(domains.heldout.subjects) == set(domains.seen.subjects) == {"Al", "Di"}
+    assert set(domains.test_split.subjects) == set(domains.adapt_split.subjects) == {"Al", "Di"}
 
 
 def test_held_out_images_are_the_same_for_every_seed_and_people_are_on_one_side(make_config, places):
     origin = load_checkpoint(places[1])
-    lists = [load_domains(make_config(seed=seed), origin).heldout.keys.tolist() for seed in (0, 5)]
+    lists = [load_domains(make_config(seed=seed), origin).test_split.keys.tolist() for seed in (0, 5)]
     assert lists[0] == lists[1]
 
 
 def test_k_labels_a_class(make_config, places):
-    seen = load_domains(make_config(), load_checkpoint(places[1])).seen
+    seen = load_domains(make_config(), load_checkpoint(places[1])).adapt_split
     few = labelled_examples(seen, 3, seed=0)
     assert np.bincount(few.labels).tolist() == [3, 3] and len(set(few.keys)) == 6
     assert labelled_examples(seen, 3, seed=1).keys.tolist() != few.keys.tolist()
@@ -189,7 +189,13 @@ def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_co
     assert "dann, tiny to other, held-out images" in out.out
     figures = json.loads((tmp_path / "evaluation.json").read_text())
     assert figures["transductive"]["count"] == 40 and figures["heldout"]["count"] == 16
-    assert set(figures["criteria"]) >= {"last", "information", "certainty", "weighted_accuracy", "source_accuracy"}
+    assert set(figures["criteria"]) >= {
+        "last",
+        "mutual_information",
+        "negative_entropy",
+        "weighted_accuracy",
+        "source_accuracy",
+    }
     lines = (tmp_path / "examples.tsv").read_text().splitlines()
     assert len(lines) == 57 and lines[0] == "role\tkey\tclass\tsha256"
     checkpoint = load_checkpoint(tmp_path)
@@ -222,7 +228,7 @@ def test_the_harness_compares_chooses_and_goes_on_where_it_was_killed(places, tm
     figures = json.loads((tmp_path / "other/results.json").read_text())
     assert list(figures["methods"]) == ["checkpoint", "source_only", "mcc", "oracle"] and figures["best"] == "mcc"
     row = figures["methods"]["mcc"]
-    tried = {float(weight): criteria["information"] for weight, criteria in row["tried"].items()}
+    tried = {float(weight): criteria["mutual_information"] for weight, criteria in row["tried"].items()}
     assert row["weight"] == max(tried, key=tried.get) and len(mcc) == 4
     base = figures["methods"]["source_only"]
     gains = [row["per_seed"][seed] - base["per_seed"][seed] for seed in ("0", "1")]
@@ -270,7 +276,7 @@ def test_four_devices_adapt_as_one(make_config, mesh_of):
         state = loop.init_state(
             prepared.program.init_fn, prepared.program.optimizer, mesh, pretrained=prepared.program.pretrained, ema=True
         )
-        feed, _ = prepared.open()
+        feed, _ = prepared.make_loaders()
         step = loop.make_multi_step(prepared.program.phases[0][1])
         state, _ = step(state, feed.table, next(iter(feed.start(0))))
         results.append(jax.device_get((state.params, state.loss_params, state.batch_stats)))

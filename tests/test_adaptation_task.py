@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from expressnet_jax.adaptation.adabn import recalibrate_batch_norm
-from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
+from expressnet_jax.adaptation.loss_program import adaptation, make_adaptation_init_fn
 from expressnet_jax.adaptation.method import Size
 from expressnet_jax.adaptation.registry import METHODS, make_method
 from expressnet_jax.config import default
@@ -63,27 +63,27 @@ def two_domains(count=2000):
 
 
 @cache
-def program(name, model, shape, count, total, rate, schedule, weight, statistics):
+def program(name, model, shape, count, total, rate, schedule, weight, bn_domains):
     """The method, its compiled step, and the state to begin with, which no step changes."""
     method = make_method(name)
     ema = 0.9 if method.teacher else 0.0
     kernel = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))["params"]["head"]["kernel"]
     size = Size(count, kernel.shape[0], model.num_classes)
     losses = class_losses(model.num_classes)
-    options = {"total": total, "weight": weight, "statistics": statistics, "size": size}
+    options = {"total": total, "weight": weight, "bn_domains": bn_domains, "size": size}
     schedule = make_schedule(schedule, rate, total)
     optimizer = make_optimizer("sgd", schedule, momentum=0.9)
     task = adaptation(model, method, losses, STILL, **options)
-    step = make_train_step(task, optimizer, schedule, ema=ema, learns=method.learns)
+    step = make_train_step(task, optimizer, schedule, ema=ema, trainable=method.trainable)
     step = jax.jit(step if method.trains else recalibrate_batch_norm(model, 0))
     mesh = jax.make_mesh((1, 1), ("data", "model"), devices=jax.devices()[:1])
-    return method, step, init_state(begin_adaptation(model, shape, method, size), optimizer, mesh, ema=ema > 0)
+    return method, step, init_state(make_adaptation_init_fn(model, shape, method, size), optimizer, mesh, ema=ema > 0)
 
 
-def trained(name, model, images, labels, *, steps, rate, schedule="constant", weight=1.0, statistics="joint"):
+def trained(name, model, images, labels, *, steps, rate, schedule="constant", weight=1.0, bn_domains="joint"):
     """The state after some steps, and the metrics of the last."""
     shape, count = images.shape[2:], images.shape[1]
-    method, step, state = program(name, model, shape, count, max(steps, 2), rate, schedule, weight, statistics)
+    method, step, state = program(name, model, shape, count, max(steps, 2), rate, schedule, weight, bn_domains)
     metrics, rng = {}, np.random.default_rng(2)
     for _ in range(steps):
         batch = {}
@@ -154,8 +154,8 @@ def test_every_method_moves_what_it_is_meant_to_and_sees_no_target_label(name):
 
 
 def test_statistics_of_a_domain_by_itself_are_kept_of_the_target():
-    state, _ = adapted("mmd", statistics="separate", steps=1)
-    joint, _ = adapted("mmd", statistics="joint", steps=1)
+    state, _ = adapted("mmd", bn_domains="separate", steps=1)
+    joint, _ = adapted("mmd", bn_domains="joint", steps=1)
     only, _ = adapted("tent", steps=1)  # sees the target alone, unchanged, as the others do here
     first = lambda state: np.asarray(state.batch_stats["backbone"]["stem_norm"]["mean"])
     assert np.abs(first(joint) - first(only)).max() > 1e-4

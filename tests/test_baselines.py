@@ -217,7 +217,7 @@ def test_the_command_judges_every_pair_with_and_without_near_duplicates(call, da
 
 def test_every_image_of_train_is_its_own_nearest(data_dir):
     prepared = load("tiny", data_dir)
-    (row,) = baselines.run(baselines.Plan(("hog",), ("knn",), ks=(1,), size=32), prepared, "test")
+    (row,) = baselines.run(baselines.Settings(("hog",), ("knn",), ks=(1,), size=32), prepared, "test")
     train = prepared.split("train")
     found = row.predict(decode_all(train, 32, channels=1))
     np.testing.assert_array_equal(found, np.eye(len(train.classes), dtype=np.float32)[train.labels])

@@ -151,7 +151,7 @@ DAMAGES += ["half a list", "half a sharding", "half its own facts", "no index"]
 def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(copied, mesh, kind, capfd):
     said = []
     damage_of(kind)(copied / LATEST / "20")
-    with Checkpoints(copied, {}, say=said.append) as checkpoints:
+    with Checkpoints(copied, {}, log=said.append) as checkpoints:
         restored = checkpoints.restore(state_of(0, mesh))
         assert checkpoints.last_good() == str(copied / LATEST / "10")
         checkpoints.save(state_of(20, mesh))  # its successor takes the place
@@ -169,7 +169,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_used(copied,
 def test_a_second_damaged_checkpoint_of_the_same_step_does_not_overwrite_the_first(copied, mesh):
     for _ in range(2):
         damage_of("no array")(copied / LATEST / "20")
-        with Checkpoints(copied, {}, say=lambda line: None) as checkpoints:
+        with Checkpoints(copied, {}, log=lambda line: None) as checkpoints:
             checkpoints.restore(state_of(0, mesh))
             checkpoints.save(state_of(20, mesh))
     assert sorted(path.name for path in (copied / DAMAGED / LATEST).iterdir()) == ["20", "20.1"]
@@ -230,7 +230,7 @@ def test_the_latest_waits_for_the_best_of_its_step(tmp_path, mesh, monkeypatch):
 def test_a_best_checkpoint_without_its_figures_is_set_aside(copied, mesh, text):
     said = []
     (copied / BEST / "10" / text).write_text('{"accur')
-    with Checkpoints(copied, {}, say=said.append) as checkpoints:
+    with Checkpoints(copied, {}, log=said.append) as checkpoints:
         checkpoints.save_best(state_of(30, mesh), {"accuracy": 0.1})
     assert best_of(copied) == [30] and (copied / DAMAGED / BEST / "10").is_dir()
     assert len(said) == 1 and "best/10 is damaged" in said[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from expressnet_jax.inference.crop import cut_face, tilt
+from expressnet_jax.inference.crop import cut_face, roll_degrees
 from expressnet_jax.inference.detection import Detection
 
 PLAIN = {"align": False, "equalize": False}
@@ -83,7 +83,7 @@ def test_place_and_scale_are_right_to_a_tenth_of_a_pixel(side):
 def test_a_turned_face_comes_out_level(degrees):
     centre = np.array([160.0, 150.0])
     found = found_at(centre, 150, 150, degrees)
-    assert tilt(found.landmarks) == pytest.approx(degrees, abs=1e-3)
+    assert roll_degrees(found.landmarks) == pytest.approx(degrees, abs=1e-3)
     y, x = np.mgrid[0:300, 0:320] + 0.5
     spots = [np.exp(-((x - u) ** 2 + (y - v) ** 2) / (2 * 5**2)) for u, v in found.landmarks]
     for spot, (u, v) in zip(spots, EYES, strict=True):
@@ -100,7 +100,7 @@ def test_without_landmarks_or_when_told_so_it_is_not_turned():
     plain = cut_face(image, turned, 1.0, 48, 3, **PLAIN)
     np.testing.assert_array_equal(plain, cut_face(image, turned._replace(landmarks=None), 1.0, 48, 3, **ALIGNED))
     assert np.abs(plain.astype(int) - cut_face(image, turned, 1.0, 48, 3, **ALIGNED)).mean() > 5
-    assert tilt(None) == 0
+    assert roll_degrees(None) == 0
 
 
 @pytest.mark.parametrize("channels", [1, 3])

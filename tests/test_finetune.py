@@ -26,7 +26,7 @@ from expressnet_jax.finetune import commands as command
 from expressnet_jax.finetune import comparison, crop_faces
 from expressnet_jax.finetune.commands import Request, add_command
 from expressnet_jax.finetune.comparison import repeated, sign_test
-from expressnet_jax.finetune.crop_faces import Cutting, store_faces
+from expressnet_jax.finetune.crop_faces import CropSettings, store_faces
 from expressnet_jax.finetune.recipe import make_config, scale
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import Detector, make_detector
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.usefixtures("compile_once")
 
 GREEN = (40, 220, 40)
 SIDE = 32
-CUTTING = Cutting("marker", 960, True, SIDE, 1)
+CUTTING = CropSettings("marker", 960, True, SIDE, 1)
 
 
 class Marker:
@@ -121,7 +121,7 @@ def test_images_that_are_faces_stay_as_they_are_in_the_networks_channels(tmp_pat
         cv2.imwrite(str(tmp_path / "in" / name / "0.png"), gray)
     for channels, shape in ((1, (SIDE, SIDE)), (3, (SIDE, SIDE, 3))):
         samples = crop_faces.list_photographs(tmp_path / "in")
-        cutting = Cutting("none", 960, True, SIDE, channels)
+        cutting = CropSettings("none", 960, True, SIDE, channels)
         seen = store_faces(samples, tmp_path / f"out{channels}", cutting, make_detector)
         stored = cv2.imread(str(tmp_path / f"out{channels}" / seen[0].crop), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(stored, np.broadcast_to(gray[..., None], shape) if channels == 3 else gray)

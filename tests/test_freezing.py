@@ -61,8 +61,8 @@ def test_frozen_layers_stay_bit_for_bit_and_cost_no_gradient():
         "expression": np.arange(8) % 3,
     }
     flops = {}
-    for name, learns in (("all", None), ("some", trainable_except(frozen))):
-        step = jax.jit(make_train_step(task, optimizer, schedule, learns=learns)).lower(state, batch).compile()
+    for name, trainable in (("all", None), ("some", trainable_except(frozen))):
+        step = jax.jit(make_train_step(task, optimizer, schedule, trainable=trainable)).lower(state, batch).compile()
         flops[name] = step.cost_analysis()["flops"]
     after, _ = step(state, batch)
     same = lambda name: jax.tree.map(

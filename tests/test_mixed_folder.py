@@ -12,7 +12,7 @@ from PIL import Image
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.finetune import crop_faces
-from expressnet_jax.finetune.crop_faces import Cutting
+from expressnet_jax.finetune.crop_faces import CropSettings
 from expressnet_jax.inference.detector import make_detector
 
 KINDS = {  # suffix -> Pillow's format, mode, options
@@ -110,7 +110,7 @@ def test_preparing_uses_or_names_each_of_200_files(mixed, tmp_path):
 def test_finetuning_uses_or_names_each_of_200_files(mixed, tmp_path):
     notes = {}
     samples = crop_faces.list_photographs(mixed, notes=notes)
-    cutting = Cutting("none", 960, False, 32, 1)
+    cutting = CropSettings("none", 960, False, 32, 1)
     seen = crop_faces.store_faces(samples, tmp_path / "faces", cutting, make_detector)
     others = notes["left out"]
     crop_faces.write_lists(samples, seen, others, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from expressnet_jax.data.synthetic.generator import generate
 from expressnet_jax.inference.covered import mouth_covered, upright
 from expressnet_jax.inference.detection import Detection
-from expressnet_jax.inference.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, turn
+from expressnet_jax.inference.quality import BLURRED, BRIGHT, DARK, OUTSIDE, SMALL, TURNED, flags, yaw_ratio
 
 IMAGE = np.zeros((200, 300, 3), np.uint8)
 BOX = (50.0, 40.0, 80.0, 100.0)
@@ -85,18 +85,18 @@ def head(yaw, roll=0.0, scale=30.0):
 def test_turn_is_that_of_a_head_in_space_however_it_is_tilted(roll):
     for yaw in (0.0, 0.2, -0.4, 0.7, 1.0):
         wanted = 0.9 * abs(math.sin(yaw)) / (2 * math.cos(yaw))  # the nose stands out by 0.9 half distances of the eyes
-        assert turn(head(yaw, roll)) == pytest.approx(wanted, abs=1e-4)
+        assert yaw_ratio(head(yaw, roll)) == pytest.approx(wanted, abs=1e-4)
         assert ("turned" in of(landmarks=head(yaw, roll))) == (wanted > TURNED)
 
 
 def test_turn_is_half_where_the_nose_lies_over_an_eye():
     over = np.array([[10, 20], [50, 20], [50, 40], [15, 60], [45, 60]], np.float32)
-    assert turn(over) == pytest.approx(0.5)
+    assert yaw_ratio(over) == pytest.approx(0.5)
 
 
 def test_without_landmarks_or_with_eyes_in_one_place_it_does_not_fail():
-    assert turn(None) == 0
-    assert math.isfinite(turn(np.array([[5, 5], [5, 5], [9, 9], [4, 9], [6, 9]], np.float32)))
+    assert yaw_ratio(None) == 0
+    assert math.isfinite(yaw_ratio(np.array([[5, 5], [5, 5], [9, 9], [4, 9], [6, 9]], np.float32)))
 
 
 def drawn_with_landmarks(index, side=192):
@@ -121,7 +121,7 @@ def test_a_mask_is_flagged_and_a_bare_mouth_is_not():
     bare = masked = count = 0
     for index in range(40):
         drawn, marks = drawn_with_landmarks(index)
-        if drawn.occluder != "none" or turn(marks) > TURNED / 2:
+        if drawn.occluder != "none" or yaw_ratio(marks) > TURNED / 2:
             continue
         count += 1
         bare += mouth_covered(drawn.image, marks)

@@ -144,7 +144,7 @@ def test_a_class_that_only_selects_is_known(array_split):
 
 def test_a_run_warns_of_a_class_that_it_can_not_learn(array_split):
     train, select = array_split(30), array_split(20, seed=1)
-    lines = lambda train: classification.lines(
+    lines = lambda train: classification.run_summary(
         default(), TrainData(None, Splits(train, select, "train", "validation", 0), None), {}
     )
     assert not any("warning" in line for line in lines(train))

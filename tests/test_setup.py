@@ -161,9 +161,9 @@ def test_a_run_may_begin_with_smaller_images(tiny_config):
         train__progressive_sizes=(16, 24), train__progressive_until=(0.3, 0.75), model__name="expressnet_tiny"
     )
     check(config)
-    plan = count_steps(config, 60)._replace(total=45, per_dispatch=1)
+    plan = count_steps(config, 60)._replace(total=45, steps_per_call=1)
     assert resolution_schedule(config, plan) == [(0, 16), (14, 24), (34, 0)]
-    assert resolution_schedule(config, plan._replace(per_dispatch=8)) == [(0, 16), (16, 24), (32, 0)]
+    assert resolution_schedule(config, plan._replace(steps_per_call=8)) == [(0, 16), (16, 24), (32, 0)]
     with pytest.raises(
         UserError, match=r"this model takes images of one size only; leave out train.progressive_sizes=24"
     ):

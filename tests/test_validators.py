@@ -49,7 +49,7 @@ def test_weighted_accuracy_foresees_the_target_where_only_the_images_differ():
     assert abs(weighted_accuracy(on_source, labels, on_target) - truth) < 0.04
     assert set(validate(on_source, labels, on_target)) == {
         "source_accuracy",
-        "certainty",
-        "information",
+        "negative_entropy",
+        "mutual_information",
         "weighted_accuracy",
     }

@@ -11,7 +11,7 @@ import pytest
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference import video_commands
 from expressnet_jax.inference.smoothing import LEAST, TIME_CONSTANT
-from expressnet_jax.inference.video_pipeline import BATCH, TrackState, batch_size, batches, overlapped
+from expressnet_jax.inference.video_pipeline import BATCH, TrackState, batch_size, batches, threaded_pipeline
 from expressnet_jax.inference.video_reader import Video
 from expressnet_jax.inference.video_table import rows
 from painted_videos import CLASSES, painted_frames, run_pipeline
@@ -21,7 +21,7 @@ MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
 def test_items_go_through_all_stages_in_order():
     slow = lambda x: (time.sleep(0.002 * (x % 3)), x + 1)[1]
-    assert list(overlapped(range(50), slow, lambda x: x * 2, slow)) == [(x + 1) * 2 + 1 for x in range(50)]
+    assert list(threaded_pipeline(range(50), slow, lambda x: x * 2, slow)) == [(x + 1) * 2 + 1 for x in range(50)]
 
 
 def test_stages_overlap():
@@ -29,13 +29,13 @@ def test_stages_overlap():
     meeting = threading.Barrier(2, timeout=30)
     first = lambda x: (x > 0 and meeting.wait(), x)[1]
     second = lambda x: (x < 9 and meeting.wait(), x)[1]
-    assert list(overlapped(range(10), first, second)) == list(range(10))
+    assert list(threaded_pipeline(range(10), first, second)) == list(range(10))
 
 
 def test_little_is_read_ahead_of_an_endless_source():
     read = itertools.count()
     counted = map(lambda _: next(read), itertools.repeat(None))
-    stream = overlapped(counted, lambda x: x, lambda x: x)
+    stream = threaded_pipeline(counted, lambda x: x, lambda x: x)
     assert [next(stream) for _ in range(5)] == [0, 1, 2, 3, 4]
     time.sleep(0.2)
     stream.close()
@@ -52,7 +52,7 @@ def test_an_error_in_a_thread_comes_after_what_was_before_it(where):
     source, stage = (map(broken, range(20)), abs) if where == "source" else (range(20), broken)
     seen = []
     with pytest.raises(UserError, match=r"^stopped by ValueError: seven is broken$"):
-        seen.extend(overlapped(source, stage, abs))
+        seen.extend(threaded_pipeline(source, stage, abs))
     assert seen == list(range(7))
 
 
@@ -61,12 +61,12 @@ def test_an_error_for_users_stays_as_it_is():
         raise UserError("video.mp4: bad luck")
 
     with pytest.raises(UserError, match=r"^video.mp4: bad luck$"):
-        list(overlapped([1], broken))
+        list(threaded_pipeline([1], broken))
 
 
 def test_no_thread_is_left_when_the_caller_stops_early():
     before = threading.active_count()
-    stream = overlapped(itertools.count(), lambda x: x, lambda x: x)
+    stream = threaded_pipeline(itertools.count(), lambda x: x, lambda x: x)
     next(stream)
     assert threading.active_count() == before + 3
     stream.close()

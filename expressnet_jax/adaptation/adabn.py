@@ -61,7 +61,7 @@ def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
     a batch's own statistics normalised, as in training.
     """
 
-    def settle(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
+    def recalibration_steps(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
         del seed  # nothing is drawn
         variables = state.variables
         found = batch_statistics(model, variables, batch["target"]["image"])
@@ -69,9 +69,9 @@ def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
         after = {"ema": {**state.ema, "batch_stats": stats}} if state.ema else {"batch_stats": stats}
         return dataclasses.replace(state, step=state.step + 1, **after), {"settling": jnp.ones(())}
 
-    return settle
+    return recalibration_steps
 
 
 def method() -> Method:
     """No step but settling, once through the target."""
-    return Method(labelled="", settles=1.0, trains=False)
+    return Method(labelled="", bn_recalibration_share=1.0, trains=False)

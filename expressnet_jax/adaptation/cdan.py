@@ -38,15 +38,15 @@ def entropy_weights(probabilities: Array) -> Array:
 def method(entropy: bool = True, gamma: float = 10.0) -> Method:
     """A discriminator on features and predictions together; `entropy` makes it CDAN+E."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        weight = reversal_weight(glance.progress, gamma)
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        weight = reversal_weight(inputs.progress, gamma)
 
         def judge(seen: ModelOutputs) -> tuple[Array, Array | float]:
             p = jax.nn.softmax(seen.logits)
             joint = reverse_gradient(multilinear_map(seen.features, p), weight)
-            return glance.auxiliary("discriminator", joint), entropy_weights(p) if entropy else 1.0
+            return inputs.apply_aux("discriminator", joint), entropy_weights(p) if entropy else 1.0
 
-        (source, source_weights), (target, target_weights) = judge(glance.source), judge(glance.target)
-        return MethodOutput(domain_loss(source, target, source_weights, target_weights), glance.loss_state)
+        (source, source_weights), (target, target_weights) = judge(inputs.source), judge(inputs.target)
+        return MethodOutput(domain_loss(source, target, source_weights, target_weights), inputs.loss_state)
 
     return Method(transfer, loss_params=lambda size: {"discriminator": (Discriminator(), size.features * size.classes)})

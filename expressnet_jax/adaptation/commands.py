@@ -18,7 +18,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--methods", type=_words, default=("all",), help="default: all; or names, with commas between")
     sub.add_argument("--seeds", type=int, default=3, help="default: 3")
     sub.add_argument("--weights", type=_numbers, default=(1.0,), help="multiples of a method's weight to try")
-    sub.add_argument("--criterion", default="information", help="chooses the weight, without a target label")
+    sub.add_argument("--criterion", default="mutual_information", help="chooses the weight, without a target label")
     sub.add_argument(
         "--set", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help="of every run's config"
     )
@@ -45,7 +45,7 @@ def adapt_bench(arguments: argparse.Namespace) -> None:
         arguments.weights,
         arguments.criterion,
     )
-    for path in compare_methods.adapt_bench(plan, arguments.workdir, say=functools.partial(print, flush=True)):
+    for path in compare_methods.adapt_bench(plan, arguments.workdir, log=functools.partial(print, flush=True)):
         print(f"wrote {path}")
 
 

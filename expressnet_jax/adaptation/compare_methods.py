@@ -35,7 +35,7 @@ UNTOUCHED, ORACLE = (
 )  # rows in addition to the methods: without any step, and with the target's labels
 
 
-def adapt_bench(plan: Comparison, workdir: Path, say: Callable[[str], None] = print) -> list[Path]:
+def adapt_bench(plan: Comparison, workdir: Path, log: Callable[[str], None] = print) -> list[Path]:
     """Runs what is missing and writes each target's results. -> the files.
 
     Raises:
@@ -49,13 +49,13 @@ def adapt_bench(plan: Comparison, workdir: Path, say: Callable[[str], None] = pr
         config = make_config(plan, origin, target, "source_only", 0)
         domains = load_domains(config, origin)
         judged, untouched = describe_target(target, domains), _restricted(config, origin, domains)
-        rows = {UNTOUCHED: {"runs": [_untouched(untouched, domains)]}}
+        rows = {UNTOUCHED: {"runs": [_without_adaptation(untouched, domains)]}}
         for method in (*plan.methods, ORACLE):
-            rows[method] = _row(plan, origin, target, method, folder / method, say)
+            rows[method] = _row(plan, origin, target, method, folder / method, log)
             figures = gather(rows, plan, judged)
             write_json(folder / "results.json", figures)
         files += [folder / "results.json", write_bytes(folder / "table.md", format_table(figures).encode())]
-        say(f"\n{format_table(figures)}")
+        log(f"\n{format_table(figures)}")
         if figures["best"]:
             adapted = load_checkpoint(folder / figures["best"] / "seed0")
             title = f"{plan.source} and {target} before and after {figures['best']}"
@@ -85,13 +85,13 @@ def _check(plan: Comparison) -> None:
         raise UserError(f"--seeds {plan.seeds}, --weights {plan.weights}: give one seed at least, and positive weights")
 
 
-def _row(plan: Comparison, origin: Checkpoint, target: str, method: str, folder: Path, say) -> dict[str, Any]:
+def _row(plan: Comparison, origin: Checkpoint, target: str, method: str, folder: Path, log) -> dict[str, Any]:
     """The runs of a method; or the line that says why there are none."""
 
     def run(seed: int, weight: float, name: str) -> dict[str, Any]:
         config = make_config(plan, origin, target, method, seed)
         config.adapt.weight = config.adapt.weight * weight
-        return _run(config, folder / name, f"{target} {method} {name}", say)
+        return _run(config, folder / name, f"{target} {method} {name}", log)
 
     try:
         tried = {1.0: run(0, 1.0, "seed0")}
@@ -103,12 +103,12 @@ def _row(plan: Comparison, origin: Checkpoint, target: str, method: str, folder:
         names = {seed: "seed" if chosen == 1.0 else f"weight{chosen:g}-seed" for seed in range(1, plan.seeds)}
         runs = [tried[chosen], *(run(seed, chosen, f"{name}{seed}") for seed, name in names.items())]
     except UserError as error:
-        say(f"{target} {method}: {error}")
+        log(f"{target} {method}: {error}")
         return {"error": str(error)}
     return {"runs": runs, "weight": chosen, "tried": {f"{w:g}": found["criteria"] for w, found in tried.items()}}
 
 
-def _run(config: ConfigDict, folder: Path, name: str, say) -> dict[str, Any]:
+def _run(config: ConfigDict, folder: Path, name: str, log) -> dict[str, Any]:
     """One run's evaluation.json, made now if it is not there. Its output goes to log.txt.
 
     Raises:
@@ -123,7 +123,7 @@ def _run(config: ConfigDict, folder: Path, name: str, say) -> dict[str, Any]:
         with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             train(config, folder, experiment.build_experiment).finish(folder)
     figures = json.loads(stored.read_text())
-    say(f"{name}: held-out balanced accuracy {figures['heldout']['balanced_accuracy']:.2%}")
+    log(f"{name}: held-out balanced accuracy {figures['heldout']['balanced_accuracy']:.2%}")
     return figures
 
 
@@ -138,6 +138,6 @@ def _restricted(config: ConfigDict, origin: Checkpoint, domains: Domains) -> Che
     )
 
 
-def _untouched(checkpoint: Checkpoint, domains: Domains) -> dict[str, Any]:
-    splits = zip(ROLES, (domains.seen, domains.heldout), strict=True)
+def _without_adaptation(checkpoint: Checkpoint, domains: Domains) -> dict[str, Any]:
+    splits = zip(ROLES, (domains.adapt_split, domains.test_split), strict=True)
     return {"seed": None} | {role: evaluate_checkpoint(checkpoint, split).figures for role, split in splits}

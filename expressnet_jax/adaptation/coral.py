@@ -30,9 +30,9 @@ def method() -> Method:
     """Covariances of features in units of their own size: else shrinking them all would be the shortest way to agree,
     and a loss of the fourth order in them leaves the bounds of any learning rate."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        source, target = glance.source.features, glance.target.features
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        source, target = inputs.source.features, inputs.target.features
         scale = jax.lax.rsqrt(jnp.square(jnp.concatenate([source, target])).mean() + 1e-12)
-        return MethodOutput(coral(scale * source, scale * target), glance.loss_state)
+        return MethodOutput(coral(scale * source, scale * target), inputs.loss_state)
 
     return Method(transfer, weight=10.0)

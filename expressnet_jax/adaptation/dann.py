@@ -76,9 +76,9 @@ def domain_loss(
 def method(gamma: float = 10.0) -> Method:
     """A discriminator on the features, behind a gradient reversal that grows over the run."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        weight = reversal_weight(glance.progress, gamma)
-        judge = lambda seen: glance.auxiliary("discriminator", reverse_gradient(seen.features, weight))
-        return MethodOutput(domain_loss(judge(glance.source), judge(glance.target)), glance.loss_state)
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        weight = reversal_weight(inputs.progress, gamma)
+        judge = lambda seen: inputs.apply_aux("discriminator", reverse_gradient(seen.features, weight))
+        return MethodOutput(domain_loss(judge(inputs.source), judge(inputs.target)), inputs.loss_state)
 
     return Method(transfer, loss_params=lambda size: {"discriminator": (Discriminator(), size.features)})

@@ -28,8 +28,8 @@ class Domains(NamedTuple):
 
     Attributes:
       train, select: the source's images to learn from and to validate on.
-      seen: the target images that a method adapts on (transductive figures are of these).
-      heldout: the target images that it never sees.
+      adapt_split: the target images that a method adapts on (transductive figures are of these).
+      test_split: the target images that it never sees.
       left_out: how many target images take no part, by their class, or because an identity run knows who it is.
       source_data, target_data: the prepared sets that they are of, for the run's record.
     """
@@ -37,8 +37,8 @@ class Domains(NamedTuple):
     classes: tuple[str, ...]
     train: Split
     select: Split
-    seen: Split
-    heldout: Split
+    adapt_split: Split
+    test_split: Split
     left_out: dict[str, int]
     source_data: Learned
     target_data: Learned
@@ -61,17 +61,19 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     classes = common_classes(source, target, config.adapt.classes, origin)
     aimed = selection.select_splits(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
     people = {person for run in origin.lineage for person in run.get("people", ())}
-    (seen, seen_out), (heldout, heldout_out) = (_restrict(s, classes, people) for s in (aimed.train, aimed.select))
-    left_out = dict(seen_out + heldout_out)
-    if min(len(seen), len(heldout)) < 2:
+    (adapt_split, adapt_out), (test_split, test_out) = (
+        _restrict(s, classes, people) for s in (aimed.train, aimed.select)
+    )
+    left_out = dict(adapt_out + test_out)
+    if min(len(adapt_split), len(test_split)) < 2:
         raise UserError(
-            f"adapt.target: {target.name} has {len(seen)} images of {', '.join(classes)} to adapt on and"
-            f" {len(heldout)} to hold out; prepare more"
+            f"adapt.target: {target.name} has {len(adapt_split)} images of {', '.join(classes)} to adapt on and"
+            f" {len(test_split)} to hold out; prepare more"
         )
     train, select = (_restrict(s, classes, ())[0] for s in (chosen.train, chosen.select))
     learned = data.learned._replace(examples=train, select=select)
-    adapted = Learned(target, aimed.train_name, seen, heldout, labelled=False)
-    return Domains(classes, train, select, seen, heldout, left_out, learned, adapted)
+    adapted = Learned(target, aimed.train_name, adapt_split, test_split, labelled=False)
+    return Domains(classes, train, select, adapt_split, test_split, left_out, learned, adapted)
 
 
 def common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], origin: Checkpoint) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""An adaptation as a job of the training loop: two feeds, the method's task, figures that need no target label."""
+"""An adaptation as a run of the training loop: two loaders, the method's loss, figures that need no target label."""
 
 from functools import partial
 
@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.adaptation.adabn import recalibrate_batch_norm
 from expressnet_jax.adaptation.domains import Domains, labelled_examples, load_domains
-from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
+from expressnet_jax.adaptation.loss_program import adaptation, make_adaptation_init_fn
 from expressnet_jax.adaptation.method import Method, Size
 from expressnet_jax.adaptation.registry import make_method
 from expressnet_jax.adaptation.report import finish
@@ -31,7 +31,7 @@ from expressnet_jax.training.setup import StepCounts, check, count_steps, make_e
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
 
-METRICS = ("last", "source_accuracy", "certainty", "information", "weighted_accuracy")
+METRICS = ("last", "source_accuracy", "negative_entropy", "mutual_information", "weighted_accuracy")
 SAMPLE = 1024  # images of each domain that the criteria are computed on
 
 
@@ -48,7 +48,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     domains = load_domains(config, origin)  # type: ignore[arg-type]
     labelled = _labelled(config, method, domains)
     plan = _plan(config, method, domains)
-    plan = plan._replace(total=-(-plan.total // plan.per_dispatch) * plan.per_dispatch)  # settling begins a dispatch
+    plan = plan._replace(total=-(-plan.total // plan.steps_per_call) * plan.steps_per_call)
     fields = split_fields(labelled)
     learned = learned_fields(config, fields)
     model = make_model(config, make_heads(config, learned))
@@ -56,16 +56,16 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     if not method.trains and not pretrained["batch_stats"]:  # type: ignore[index]
         raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
     features = pretrained["params"]["head"]["kernel"].shape[0]  # type: ignore[index]
-    size = Size(len(domains.seen), features, len(domains.classes))
-    options = {"total": plan.total, "weight": config.adapt.weight, "statistics": config.adapt.bn_domains, "size": size}
+    size = Size(len(domains.adapt_split), features, len(domains.classes))
+    options = {"total": plan.total, "weight": config.adapt.weight, "bn_domains": config.adapt.bn_domains, "size": size}
     losses = build_losses(config, fields, labelled.labels, features)
     loss_program = lambda augmentation: adaptation(model, method, losses, augmentation, **options)
-    beginning = begin_adaptation(model, image_shape(config), method, size)
-    program = build_program(config, plan, model, beginning, pretrained, loss_program, learns=method.learns)
-    if settle := _settling_steps(config, method, domains) if pretrained["batch_stats"] else 0:  # type: ignore[index]
+    init_fn = make_adaptation_init_fn(model, image_shape(config), method, size)
+    program = build_program(config, plan, model, init_fn, pretrained, loss_program, trainable=method.trainable)
+    if recalibration_steps := _recalibration_steps(config, method, domains) if pretrained["batch_stats"] else 0:  # type: ignore[index]
         trained = program.phases if method.trains else ()
         program = program._replace(phases=(*trained, (plan.total, recalibrate_batch_norm(model, plan.total))))
-        plan = plan._replace(total=plan.total + settle)
+        plan = plan._replace(total=plan.total + recalibration_steps)
     return Experiment(
         plan,
         program,
@@ -73,16 +73,16 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         learned,
         origin.lineage,  # type: ignore[union-attr]
         partial(_open, config, mesh, domains, labelled, method, plan, model),  # type: ignore[arg-type]
-        _lines(config, domains, labelled, method),
+        _run_summary(config, domains, labelled, method),
         partial(finish, config, domains=domains),
-        lambda shape: decode_examples(domains.seen.subset(np.arange(min(256, len(domains.seen)))), shape),
+        lambda shape: decode_examples(domains.adapt_split.subset(np.arange(min(256, len(domains.adapt_split)))), shape),
         _learned(domains, labelled, method),
     )
 
 
 def _labelled(config: ConfigDict, method: Method, domains: Domains) -> Split:
     if method.labelled == "target":
-        return labelled_examples(domains.seen, config.adapt.labels_per_class, config.seed)
+        return labelled_examples(domains.adapt_split, config.adapt.labels_per_class, config.seed)
     return domains.train
 
 
@@ -120,25 +120,27 @@ def _check(config: ConfigDict, method: Method) -> None:
 def _plan(config: ConfigDict, method: Method, domains: Domains) -> StepCounts:
     """Epochs are of the source for every method, so that all take equally many steps; unless one goes so often through
     the target and no more."""
-    batch, seen = config.train.batch_size, len(domains.seen)
-    if method.unlabelled and seen < batch:
+    batch, count = config.train.batch_size, len(domains.adapt_split)
+    if method.unlabelled and count < batch:
         raise UserError(
-            f"adapt.target: {seen} images to adapt on are fewer than a batch; use --config.train.batch_size={seen}"
+            f"adapt.target: {count} images to adapt on are fewer than a batch; use --config.train.batch_size={count}"
             " or less"
         )
     plan = count_steps(config, len(domains.train))
     if not method.trains:
         return plan._replace(total=0)
-    if not method.passes:
+    if not method.target_epochs:
         return plan
-    return plan._replace(total=max(round(method.passes * seen / batch), 1))
+    return plan._replace(total=max(round(method.target_epochs * count / batch), 1))
 
 
-def _settling_steps(config: ConfigDict, method: Method, domains: Domains) -> int:
+def _recalibration_steps(config: ConfigDict, method: Method, domains: Domains) -> int:
     """Steps at the end that only take the target's statistics; a method that never sees the target takes none."""
     if not method.unlabelled:
         return 0
-    images = method.settles * len(domains.seen) or min(config.adapt.bn_recalibration_images, len(domains.seen))
+    images = method.bn_recalibration_share * len(domains.adapt_split) or min(
+        config.adapt.bn_recalibration_images, len(domains.adapt_split)
+    )
     return round(images / config.train.batch_size)
 
 
@@ -152,7 +154,7 @@ def _open(
     model: Network,
 ) -> tuple[ZippedLoaders, Evaluate]:
     images = {"shape": image_shape(config), "threads": config.data.threads}
-    options = {"num_steps": plan.total, "steps_per_call": plan.per_dispatch, "reader": config.data.reader}
+    options = {"num_steps": plan.total, "steps_per_call": plan.steps_per_call, "reader": config.data.reader}
 
     def feed(split: Split, seed: int):
         sampler = sampling.Uniform(len(split), config.train.batch_size, seed)
@@ -162,7 +164,7 @@ def _open(
     if method.labelled:
         feeds["source"] = feed(labelled, config.seed)
     if method.unlabelled:
-        feeds["target"] = feed(domains.seen, config.seed + 1)  # another order, should both be the same data set
+        feeds["target"] = feed(domains.adapt_split, config.seed + 1)  # another order, should both be the same data set
     return ZippedLoaders(feeds), make_evaluate(model, domains, config, mesh)
 
 
@@ -170,7 +172,7 @@ def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Me
     """The criteria on up to SAMPLE images of either domain, drawn once; "last" is the step, so the last one wins."""
     rng = np.random.default_rng(0)
     draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
-    source, target = draw(domains.select), draw(domains.seen)
+    source, target = draw(domains.select), draw(domains.adapt_split)
     batches = [make_eval_loader(config, split, mesh) for split in (source, target)]
 
     @partial(jax.jit, out_shardings=replicated(mesh))
@@ -186,10 +188,10 @@ def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Me
     return evaluate
 
 
-def _lines(config: ConfigDict, domains: Domains, labelled: Split, method: Method) -> list[str]:
+def _run_summary(config: ConfigDict, domains: Domains, labelled: Split, method: Method) -> list[str]:
     lines = [
         f"{config.adapt.method}, {config.data.name} -> {config.adapt.target}, classes {', '.join(domains.classes)}",
-        f"target: {len(domains.seen):,} images to adapt on, {len(domains.heldout):,} held out",
+        f"target: {len(domains.adapt_split):,} images to adapt on, {len(domains.test_split):,} held out",
     ]
     if method.labelled:
         lines.append(f"labels: {len(labelled):,} of the {method.labelled}'s images")

@@ -27,49 +27,54 @@ def adaptation(
     *,
     total: int,
     weight: float = 1.0,
-    statistics: str = "separate",
+    bn_domains: str = "separate",
     size: Size,
 ) -> LossProgram:
     """The task of a method. A batch holds "source" and "target" as the method needs them, each with image
     uint8[B,H,W,C], label int32[B] and index int32[B]; nothing reads the target's label.
 
     `total` are the steps of the run. Batch normalisation takes the statistics of both domains together, or, with
-    `statistics` "separate", of each by itself, of which the target's are kept for evaluation.
+    `bn_domains` "separate", of each by itself, of which the target's are kept for evaluation.
     """
     networks = method.loss_params(size)
 
-    def loss(params, model_state: ModelState, views: dict[str, Any], key: Array, state: TrainState):
+    def loss(params, model_state: ModelState, augmented: dict[str, Any], key: Array, state: TrainState):
         own = {name: params[name] for name in state.params}
         head_key, method_key = jax.random.split(key)
-        look = partial(_look, model, own, key=head_key)
-        (source, target), stats = _both(look, views, model_state.batch_stats, statistics)
+        forward = partial(_forward, model, own, key=head_key)
+        (source, target), stats = _forward_domains(forward, augmented, model_state.batch_stats, bn_domains)
         # What a method does not ask for is None: the types are what one that does ask for it gets.
-        given: Any = {"source": source, "target": target, "index": views.get("index"), "targets": views.get("targets")}
-        given["teacher"] = _teacher(model, state, views["plain"], method_key) if method.teacher else None
-        glance = MethodInputs(
+        given: Any = {
+            "source": source,
+            "target": target,
+            "index": augmented.get("index"),
+            "targets": augmented.get("targets"),
+        }
+        given["teacher"] = _teacher(model, state, augmented["plain"], method_key) if method.teacher else None
+        inputs = MethodInputs(
             **given,
-            classify=lambda features: model.apply({"params": own}, features, method="head_logits"),  # type: ignore[arg-type, return-value]
-            auxiliary=lambda name, x: networks[name][0].apply({"params": params[name]}, x),  # type: ignore[arg-type, return-value]
+            head_logits=lambda features: model.apply({"params": own}, features, method="head_logits"),  # type: ignore[arg-type, return-value]
+            apply_aux=lambda name, x: networks[name][0].apply({"params": params[name]}, x),  # type: ignore[arg-type, return-value]
             loss_state=model_state.loss_state,
             progress=state.step.astype(jnp.float32) / total,
             key=method_key,
         )
-        outcome = method.transfer(glance) if method.transfer else MethodOutput(jnp.zeros(()), model_state.loss_state)
-        whole, metrics = weight * method.weight * outcome.loss, {"transfer": jnp.asarray(outcome.loss, jnp.float32)}
+        output = method.transfer(inputs) if method.transfer else MethodOutput(jnp.zeros(()), model_state.loss_state)
+        whole, metrics = weight * method.weight * output.loss, {"transfer": jnp.asarray(output.loss, jnp.float32)}
         if source is not None:
             outputs = Outputs(source.features, {model.main: source.logits})
-            labelled = total_loss(losses, outputs, {model.main: views["targets"]}, own, {})
+            labelled = total_loss(losses, outputs, {model.main: augmented["targets"]}, own, {})
             whole += labelled.value
             metrics |= labelled.metrics
-        return whole, (ModelState(stats, outcome.loss_state), metrics)
+        return whole, (ModelState(stats, output.loss_state), metrics)
 
-    return LossProgram(make_views(method, augmentation, model.num_classes), loss)
+    return LossProgram(make_augment_fn(method, augmentation, model.num_classes), loss)
 
 
-def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int) -> Callable[..., dict[str, Any]]:
+def make_augment_fn(method: Method, augmentation: Mapping[str, Any], num_classes: int) -> Callable[..., dict[str, Any]]:
     """(keys, batch, step) -> what the network is shown of a batch: augmented images, and the source's labels."""
 
-    def views(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:
+    def augmented(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:
         del step
         source_key, target_key = jax.random.split(keys[0])
         seen: dict[str, Any] = {}
@@ -80,17 +85,17 @@ def make_views(method: Method, augmentation: Mapping[str, Any], num_classes: int
                 keys[1], images, targets, augmentation["mixup"], augmentation["cutmix"]
             )
         if "target" in batch:
-            changes = {} if method.still else {**augmentation, **(method.strong or {})}
+            changes = {} if method.no_augmentation else {**augmentation, **(method.strong_augmentation or {})}
             seen["target"] = augment(target_key, batch["target"]["image"], changes)
             seen["index"] = batch["target"]["index"]
         if method.teacher:
             seen["plain"] = batch["target"]["image"].astype(jnp.float32)
         return seen
 
-    return views
+    return augmented
 
 
-def begin_adaptation(model: Network, image_shape: tuple[int, ...], method: Method, size: Size):
+def make_adaptation_init_fn(model: Network, image_shape: tuple[int, ...], method: Method, size: Size):
     """key -> the network's parameters, the method's auxiliary ones, and its empty memory."""
 
     def create(key: Array) -> InitialVariables:
@@ -105,7 +110,7 @@ def begin_adaptation(model: Network, image_shape: tuple[int, ...], method: Metho
     return create
 
 
-def _look(model: Network, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[ModelOutputs, Any]:
+def _forward(model: Network, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[ModelOutputs, Any]:
     seen, updated = model.apply(
         {"params": params, "batch_stats": stats},
         images,
@@ -116,21 +121,21 @@ def _look(model: Network, params: Any, images: Array, stats: Any, *, key: Array)
     return ModelOutputs(seen.features, seen.heads[model.main]), updated.get("batch_stats", {})
 
 
-def _both(
-    look, views: Mapping[str, Any], stats: Any, statistics: str
+def _forward_domains(
+    forward, augmented: Mapping[str, Any], stats: Any, bn_domains: str
 ) -> tuple[tuple[ModelOutputs | None, ModelOutputs | None], Any]:
     """What the network makes of the domains that there are, and the running statistics afterwards."""
-    source, target = views.get("source"), views.get("target")
+    source, target = augmented.get("source"), augmented.get("target")
     if source is None or target is None:
-        seen, stats = look(target if source is None else source, stats)
+        seen, stats = forward(target if source is None else source, stats)
         return ((None, seen) if source is None else (seen, None)), stats
-    if statistics == "separate":
-        seen_source, _ = look(source, stats)
-        seen_target, stats = look(target, stats)
+    if bn_domains == "separate":
+        seen_source, _ = forward(source, stats)
+        seen_target, stats = forward(target, stats)
         return (seen_source, seen_target), stats
     # Side by side, not one after the other: each device goes on with its own images of both.
     pairs = jnp.stack([source, target], axis=1)
-    seen, stats = look(pairs.reshape(-1, *source.shape[1:]), stats)
+    seen, stats = forward(pairs.reshape(-1, *source.shape[1:]), stats)
     part = lambda i: jax.tree.map(lambda x: x.reshape(len(source), 2, -1)[:, i], seen)
     return (part(0), part(1)), stats
 

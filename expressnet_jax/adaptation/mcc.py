@@ -27,4 +27,4 @@ def mcc(logits: Array, temperature: float = 2.5) -> Array:
 
 def method(temperature: float = 2.5) -> Method:
     """Target predictions that do not confuse classes."""
-    return Method(lambda glance: MethodOutput(mcc(glance.target.logits, temperature), glance.loss_state))
+    return Method(lambda inputs: MethodOutput(mcc(inputs.target.logits, temperature), inputs.loss_state))

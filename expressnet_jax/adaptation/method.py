@@ -28,8 +28,8 @@ class MethodInputs(NamedTuple):
       teacher: logits float32[B,K] of the averaged network on unchanged target images, for methods with a teacher.
       index: int32[B], the place of every target image.
       targets: float32[B,K], the source's labels.
-      classify: features float[B,D] -> logits float32[B,K], by the network's own head.
-      auxiliary: (name, float[B,...]) -> what the auxiliary network of that name gives.
+      head_logits: features float[B,D] -> logits float32[B,K], by the network's own head.
+      apply_aux: (name, float[B,...]) -> what the auxiliary network of that name gives.
       loss_state: what the method remembers.
       progress: float32[], the part of the run that is over.
       key: for what is drawn.
@@ -40,8 +40,8 @@ class MethodInputs(NamedTuple):
     teacher: Array
     index: Array  # type: ignore[assignment]  # shadows tuple.index
     targets: Array
-    classify: Callable[[Array], Array]
-    auxiliary: Callable[[str, Array], Array]
+    head_logits: Callable[[Array], Array]
+    apply_aux: Callable[[str, Array], Array]
     loss_state: Any
     progress: Array
     key: Array
@@ -71,13 +71,14 @@ class Method(NamedTuple):
       unlabelled: whether it sees target images without their labels.
       loss_params: size -> auxiliary networks, each with the width of its input.
       loss_state: size -> a pytree of arrays.
-      learns: which parameters learn; None is all.
-      strong: augmentation of target images on top of the config's.
-      still: target images are not augmented at all.
+      trainable: which parameters learn; None is all.
+      strong_augmentation: augmentation of target images on top of the config's.
+      no_augmentation: target images are not augmented at all.
       teacher: needs the averaged network.
       trains: takes training steps at all.
-      passes: its steps go so often through the target, whatever the config's epochs; 0 is by the config.
-      settles: share of the target that the statistics of normalisation are taken from at the end; 0 is by the config.
+      target_epochs: its steps go so often through the target, whatever the config's epochs; 0 is by the config.
+      bn_recalibration_share: share of the target that the statistics of batch normalisation are taken from at the
+        end; 0 is by the config.
     """
 
     transfer: Callable[[MethodInputs], MethodOutput] | None = None
@@ -86,10 +87,10 @@ class Method(NamedTuple):
     unlabelled: bool = True
     loss_params: Callable[[Size], Mapping[str, tuple[nn.Module, int]]] = lambda size: {}
     loss_state: Callable[[Size], Any] = lambda size: {}
-    learns: TrainableMask | None = None
-    strong: Mapping[str, float] | None = None
-    still: bool = False
+    trainable: TrainableMask | None = None
+    strong_augmentation: Mapping[str, float] | None = None
+    no_augmentation: bool = False
     teacher: bool = False
     trains: bool = True
-    passes: float = 0.0
-    settles: float = 0.0
+    target_epochs: float = 0.0
+    bn_recalibration_share: float = 0.0

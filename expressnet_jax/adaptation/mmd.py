@@ -49,7 +49,7 @@ def _bandwidth(distances: Array, features: Array) -> Array:
 def method(octaves: Sequence[int] = (-2, -1, 0, 1, 2)) -> Method:
     """Features of the two domains under one kernel."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        return MethodOutput(mmd(glance.source.features, glance.target.features, octaves), glance.loss_state)
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        return MethodOutput(mmd(inputs.source.features, inputs.target.features, octaves), inputs.loss_state)
 
     return Method(transfer)

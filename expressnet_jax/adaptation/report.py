@@ -24,7 +24,7 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
     """Evaluates the checkpoint that the criterion chose on both target lists, and writes what was found.
 
     evaluation.json has the figures of `transductive` (images that were adapted on, without their labels) and
-    `heldout` apart, the criteria, and the digests of the lists in examples.tsv.
+    `test_split` apart, the criteria, and the digests of the lists in examples.tsv.
     """
     checkpoint = load_checkpoint(workdir)
     history = read_history(workdir / "metrics.jsonl")
@@ -44,7 +44,7 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
     }
     examples = list_examples(domains)
     files = [write_examples(workdir / "examples.tsv", examples)]
-    for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True):
+    for role, split in zip(ROLES, (domains.adapt_split, domains.test_split), strict=True):
         result = evaluate_checkpoint(checkpoint, split, tta=config.eval.tta, batch_size=config.eval.batch_size)
         figures[role] = result.figures | {"sha256": digest(examples[role])}
     title = f"{config.adapt.method}, {config.data.name} to {config.adapt.target}"
@@ -64,7 +64,7 @@ def list_examples(domains: Domains) -> dict[str, list[str]]:
             for i, (key, label) in enumerate(zip(split.keys, split.labels, strict=True))
         ]
 
-    return {role: lines(split) for role, split in zip(ROLES, (domains.seen, domains.heldout), strict=True)}
+    return {role: lines(split) for role, split in zip(ROLES, (domains.adapt_split, domains.test_split), strict=True)}
 
 
 def digest(lines: Sequence[str]) -> str:

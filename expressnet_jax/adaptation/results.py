@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
     seeds: int
     overrides: Mapping[str, Any]
     weights: Sequence[float] = (1.0,)
-    criterion: str = "information"
+    criterion: str = "mutual_information"
 
 
 def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,8 +27,8 @@ def _norm(x: Array) -> Array:
 def method(step: float = 1.0) -> Method:
     """Longer features in both domains."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        both = jnp.concatenate([glance.source.features, glance.target.features])
-        return MethodOutput(stepwise_feature_norm(both, step), glance.loss_state)
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        both = jnp.concatenate([inputs.source.features, inputs.target.features])
+        return MethodOutput(stepwise_feature_norm(both, step), inputs.loss_state)
 
     return Method(transfer, weight=0.05)

@@ -71,15 +71,15 @@ def method(threshold: float = 0.95, flexible: bool = True, rate: float = 0.05) -
     """The averaged network labels target images; `flexible` lowers the threshold of classes that it seldom labels,
     by shares that follow the last 1 / `rate` batches."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        shares = update_shares(glance.loss_state["shares"], glance.teacher, rate, threshold)
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        shares = update_shares(inputs.loss_state["shares"], inputs.teacher, rate, threshold)
         thresholds = flexible_thresholds(shares, threshold) if flexible else threshold
-        loss = self_training_loss(glance.target.logits, glance.teacher, thresholds)
+        loss = self_training_loss(inputs.target.logits, inputs.teacher, thresholds)
         return MethodOutput(loss, {"shares": shares})
 
     return Method(
         transfer,
         loss_state=lambda size: {"shares": jnp.full(size.classes, 1 / size.classes)},
-        strong={"random_erasing": 0.5, "brightness": 0.2, "contrast": 0.4, "rotate": 15.0},
+        strong_augmentation={"random_erasing": 0.5, "brightness": 0.2, "contrast": 0.4, "rotate": 15.0},
         teacher=True,
     )

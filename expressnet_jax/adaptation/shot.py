@@ -10,6 +10,7 @@ from jax.typing import ArrayLike
 
 from expressnet_jax.adaptation.entropy import entropy
 from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
+from expressnet_jax.models.network import unit
 from expressnet_jax.training.losses.classification import cross_entropy
 
 
@@ -44,24 +45,20 @@ def centroid_labels(features: Array, logits: Array, known: ArrayLike = True) -> 
 def _nearest(features: Array, weights: Array, members: Array) -> Array:
     """The centre nearest to each image, of centres weighted by float32[N,K], of classes that have `members` [N,K]."""
     centres = jnp.matmul(weights.T, features, precision="highest")  # the cosine does not see the divisor
-    cosines = jnp.matmul(_unit(features), _unit(centres).T, precision="highest")
+    cosines = jnp.matmul(unit(features), unit(centres).T, precision="highest")
     taken = (members > 0).any(0)
     return jnp.where(taken, cosines, -jnp.inf).argmax(-1).astype(jnp.int32)
-
-
-def _unit(x: Array) -> Array:
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
 def method(labels: float = 0.3) -> Method:
     """Source-free: the head stays, the features learn certain and diverse predictions and, `labels` times as much, the
     labels of the nearest centre. The features of the whole target are remembered from when each image last came."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        features, logits = glance.target
-        known = glance.loss_state["features"].at[glance.index].set(jax.lax.stop_gradient(features))
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        features, logits = inputs.target
+        known = inputs.loss_state["features"].at[inputs.index].set(jax.lax.stop_gradient(features))
         come = known.any(-1)  # the others have not been in a batch yet
-        nearest = centroid_labels(known, jax.lax.stop_gradient(glance.classify(known)), come)[glance.index]
+        nearest = centroid_labels(known, jax.lax.stop_gradient(inputs.head_logits(known)), come)[inputs.index]
         taught = cross_entropy(logits, jax.nn.one_hot(nearest, logits.shape[-1])).mean()
         return MethodOutput(information_maximisation(logits) + labels * taught, {"features": known})
 
@@ -69,5 +66,5 @@ def method(labels: float = 0.3) -> Method:
         transfer,
         labelled="",
         loss_state=lambda size: {"features": jnp.zeros((size.examples, size.features))},
-        learns=lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[0].key != "head", params),
+        trainable=lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[0].key != "head", params),
     )

@@ -44,12 +44,12 @@ def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable
     take turns.
     """
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        second = lambda features: glance.auxiliary("second_head", features)
-        on_source = cross_entropy(second(glance.source.features), glance.targets).mean()
-        features = reverse_gradient(glance.target.features, 1.0)
-        apart = discrepancy(jax.nn.softmax(glance.classify(features)), jax.nn.softmax(second(features)), glance.key)
-        return MethodOutput(on_source - apart, glance.loss_state)
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        second = lambda features: inputs.apply_aux("second_head", features)
+        on_source = cross_entropy(second(inputs.source.features), inputs.targets).mean()
+        features = reverse_gradient(inputs.target.features, 1.0)
+        apart = discrepancy(jax.nn.softmax(inputs.head_logits(features)), jax.nn.softmax(second(features)), inputs.key)
+        return MethodOutput(on_source - apart, inputs.loss_state)
 
     return transfer
 

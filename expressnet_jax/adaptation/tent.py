@@ -31,7 +31,7 @@ def affine_mask(params: Any) -> Any:
 def method() -> Method:
     """Once through the target, without any label or source image."""
 
-    def transfer(glance: MethodInputs) -> MethodOutput:
-        return MethodOutput(mean_entropy(glance.target.logits), glance.loss_state)
+    def transfer(inputs: MethodInputs) -> MethodOutput:
+        return MethodOutput(mean_entropy(inputs.target.logits), inputs.loss_state)
 
-    return Method(transfer, labelled="", learns=affine_mask, still=True, passes=1.0)
+    return Method(transfer, labelled="", trainable=affine_mask, no_augmentation=True, target_epochs=1.0)

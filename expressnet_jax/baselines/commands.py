@@ -37,7 +37,7 @@ def baseline(arguments: argparse.Namespace) -> None:
     from expressnet_jax.io import write_json
 
     prepared = load_named(arguments, arguments.name)
-    plan = room.Plan(
+    plan = room.Settings(
         arguments.features,
         arguments.classifier,
         _by_features(arguments.option),

@@ -22,7 +22,7 @@ HELD_OUT = 0.2  # of the training images, to choose an SVM's cost on
 SUMMARY = ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1")
 
 
-class Plan(NamedTuple):
+class Settings(NamedTuple):
     """What is compared. `options` are of the features, by their name; every k of `ks` is a row of its own, and of
     `costs` the best on a part held out of the training images is taken."""
 
@@ -51,7 +51,7 @@ class Row(NamedTuple):
         return self.facts | found
 
 
-def check(plan: Plan, prepared: Prepared, split: str) -> None:
+def check(plan: Settings, prepared: Prepared, split: str) -> None:
     """Raises UserError for what is wrong with the plan, before an image is read."""
     if not (plan.features and plan.classifiers and plan.costs and plan.ks):
         raise UserError("nothing to compare: features, classifiers, k and costs need one value each at least")
@@ -72,7 +72,7 @@ def check(plan: Plan, prepared: Prepared, split: str) -> None:
     prepared.split(split)
 
 
-def run(plan: Plan, prepared: Prepared, split: str) -> Iterator[Row]:
+def run(plan: Settings, prepared: Prepared, split: str) -> Iterator[Row]:
     """A row for each kind of features with each classifier; nothing of `split` is seen before it is judged.
 
     Raises:
@@ -120,7 +120,7 @@ def choose_cost(
 
 
 def _fits(
-    plan: Plan, x: np.ndarray, labels: np.ndarray, num_classes: int
+    plan: Settings, x: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> Iterator[tuple[dict[str, Any], Callable[..., Classify]]]:
     """What each classifier is, and its function that fits."""
     if "svm" in plan.classifiers:

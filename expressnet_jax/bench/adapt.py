@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from expressnet_jax.adaptation.default_config import adaptation_config
-from expressnet_jax.adaptation.loss_program import adaptation, begin_adaptation
+from expressnet_jax.adaptation.loss_program import adaptation, make_adaptation_init_fn
 from expressnet_jax.adaptation.method import Size
 from expressnet_jax.adaptation.registry import make_method
 from expressnet_jax.bench.interleaved import compare, interleave
@@ -42,8 +42,8 @@ class AdaptationStep:
         loss_program = adaptation(model, method, losses, config.augment.to_dict(), total=1000, size=domains)
         schedule = make_schedule("constant", 1e-3, 1)
         optimizer = make_optimizer("sgd", schedule, weight_decay=5e-4)
-        step = make_train_step(loss_program, optimizer, schedule, ema=config.optimizer.ema, learns=method.learns)
-        self.state = init_state(begin_adaptation(model, shape, method, domains), optimizer, mesh, ema=True)
+        step = make_train_step(loss_program, optimizer, schedule, ema=config.optimizer.ema, trainable=method.trainable)
+        self.state = init_state(make_adaptation_init_fn(model, shape, method, domains), optimizer, mesh, ema=True)
         rng = np.random.default_rng(0)
         sharding = jax.NamedSharding(mesh, jax.P(None, "data"))
         batch = {

@@ -6,6 +6,7 @@ Shapes: B batch, H height, W width, C channels.
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
@@ -50,7 +51,7 @@ class Step:
         mesh: jax.sharding.Mesh | None = None,
     ):
         dtype = compute_dtype(dtype)
-        self.dtype, self.batch_size, self.per_dispatch = dtype, batch_size, steps_per_call
+        self.dtype, self.batch_size, self.steps_per_call = dtype, batch_size, steps_per_call
         self.model = create_model(name, CLASSES, dtype=jnp.dtype(dtype), **(model_options or {}))
         mesh = mesh or make_mesh()
         check_batch(batch_size, 1, mesh)
@@ -117,10 +118,11 @@ def bench_step(
         for rival in rivals.values():
             rival.check_loss(loss)
         per_block = max(round(block_seconds / (step(2)[0] / 2)), 1)
-        images = per_block * step.per_dispatch * step.batch_size
-        blocks: dict[str, Callable[[], float]] = {"jax": lambda: images / step(per_block)[0]}
-        blocks |= {title: lambda r=rival: images / r(per_block * step.per_dispatch) for title, rival in rivals.items()}  # type: ignore[misc]
-        speeds = interleave(blocks, rounds)
+        images = per_block * step.steps_per_call * step.batch_size
+        rates: dict[str, Callable[[], float]] = {"jax": lambda: images / step(per_block)[0]}
+        for title, rival in rivals.items():
+            rates[title] = partial(lambda rival: images / rival(per_block * step.steps_per_call), rival)
+        speeds = interleave(rates, rounds)
     medians = {title: float(np.median(values)) for title, values in speeds.items()}
     figures = {
         "network": name,

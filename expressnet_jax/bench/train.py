@@ -30,14 +30,14 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     device, prefetched behind the computation), computing, and what a checkpoint takes: how long it holds the loop up,
     when it is written, and which share of a minute the concurrent steps and itself need more than steps alone.
     """
-    mesh, job = set_up(config, build_experiment)
-    plan, program = job.plan, job.program
-    feed, _ = job.open()
+    mesh, experiment = set_up(config, build_experiment)
+    plan, program = experiment.plan, experiment.program
+    feed, _ = experiment.make_loaders()
     state = init_state(
         program.init_fn, program.optimizer, mesh, ema=config.optimizer.ema > 0, pretrained=program.pretrained
     )
     loop = _Loop(make_multi_step(program.phases[-1][1]), state, feed)
-    images = plan.per_dispatch * config.train.batch_size
+    images = plan.steps_per_call * config.train.batch_size
     count = max(round(block_seconds / (loop.bare(2) / 2)), 1)
     blocks: dict[str, Callable[[], float]] = {
         "loop": lambda: count * images / loop.fed(count),
@@ -49,14 +49,14 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
         "data": config.data.name,
         "reader": "device" if feed.table is not None else type(feed.source.read_images).__name__,
         "batch_size": config.train.batch_size,
-        "steps_per_call": plan.per_dispatch,
+        "steps_per_call": plan.steps_per_call,
         "machine": machine(),
         "images_per_second": {name: float(np.median(values)) for name, values in speeds.items()},
         "loop_to_bare": compare(speeds["loop"], speeds["bare step"]),
         **loop.parts(count),
         "to_device_ms": loop.to_device_ms(count),
         "peak_memory_mib": peak_memory() / 2**20,
-        **loop.saving(describe(config.to_dict(), job.classes, image_shape(config)), count, rounds),
+        **loop.saving(describe(config.to_dict(), experiment.classes, image_shape(config)), count, rounds),
     }
 
 

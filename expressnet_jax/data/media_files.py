@@ -38,7 +38,7 @@ class MediaFile(NamedTuple):
     kind: str
 
 
-class Found(NamedTuple):
+class MediaListing(NamedTuple):
     """What lies below a folder. len(files) + len(left_out) + litter is the number of its files.
 
     Attributes:
@@ -51,11 +51,11 @@ class Found(NamedTuple):
     left_out: dict[Path, str]
     litter: int
 
-    def only(self, *kinds: str) -> "Found":
+    def only(self, *kinds: str) -> "MediaListing":
         """Keep these kinds; the others are left out as "a video", "an image" or "sound"."""
         others = {file.path: KIND_NAMES[file.kind] for file in self.files if file.kind not in kinds}
         left_out = dict(sorted((self.left_out | others).items()))
-        return Found([file for file in self.files if file.kind in kinds], left_out, self.litter)
+        return MediaListing([file for file in self.files if file.kind in kinds], left_out, self.litter)
 
 
 KIND_NAMES = {"image": "an image", "video": "a video", "audio": "sound"}
@@ -120,7 +120,7 @@ def read_head(path: str | PathLike) -> bytes:
         return file.read(HEAD_BYTES) or b""
 
 
-def find_media(root: str | PathLike) -> Found:
+def find_media(root: str | PathLike) -> MediaListing:
     """Find every file below `root`, through links too; a file given as `root` is looked at whatever its name.
 
     Nothing is opened that is no file or is litter, and nothing that can't be read stops the search.
@@ -136,7 +136,7 @@ def find_media(root: str | PathLike) -> Found:
             left_out[path] = reason
         else:
             files.append(MediaFile(path, kind))
-    return Found(files, left_out, litter)
+    return MediaListing(files, left_out, litter)
 
 
 def _look(path: Path) -> tuple[str, str | None]:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.data.media_files import Found, describe_left_out, name_some
+from expressnet_jax.data.media_files import MediaListing, describe_left_out, name_some
 from expressnet_jax.errors import printable
 
 LEFT_OUT, LITTER, MERGED, KEPT_APART = "left out", "litter", "merged labels", "labels kept apart"  # keys of the notes
 CHOOSE = "--option labels=own (in training: --config.data.options.labels=own)"
 
 
-def note_found(notes: dict[str, Any], found: Found, root: Path) -> None:
+def note_found(notes: dict[str, Any], found: MediaListing, root: Path) -> None:
     """Add to the notes what was found below `root` and takes no part."""
     if found.left_out:
         named = {printable(path.relative_to(root)): reason for path, reason in found.left_out.items()}

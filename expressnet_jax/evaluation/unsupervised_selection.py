@@ -69,7 +69,7 @@ def validate(source: Sample, labels: np.ndarray, target: Sample) -> dict[str, fl
     """All of them, by the names that `eval.metric` takes in a run of adaptation."""
     return {
         "source_accuracy": source_accuracy(source, labels),
-        "certainty": negative_entropy(target.probabilities),
-        "information": mutual_information(target.probabilities),
+        "negative_entropy": negative_entropy(target.probabilities),
+        "mutual_information": mutual_information(target.probabilities),
         "weighted_accuracy": weighted_accuracy(source, labels, target),
     }

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from expressnet_jax.data.datasets.folder import Sample
-    from expressnet_jax.finetune.crop_faces import Cutting
+    from expressnet_jax.finetune.crop_faces import CropSettings
     from expressnet_jax.inference.detector import Detector
     from expressnet_jax.training.checkpoint_io import Checkpoint
     from expressnet_jax.training.setup import TrainData
@@ -122,7 +122,7 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
     labels = request.overrides.get("data.options.labels", "auto")
     notes: dict[str, Any] = {}
     samples = crop_faces.list_photographs(request.data, labels, notes)
-    origin = find_origin(request.init_from)
+    origin = find_init_checkpoint(request.init_from)
     cutting = check(request, samples, origin, make_detector)
     with claimed(request, cutting) as output:
         others, litter = notes.pop(LEFT_OUT, {}), notes.pop(LITTER, 0)
@@ -156,9 +156,9 @@ def learn(
     from expressnet_jax.training import classification
     from expressnet_jax.training.loop import train
 
-    job = train(config, folder, classification.build_experiment)
-    tuned, _ = job.finish(folder)
-    proof = export_onnx(tuned, output / "model.onnx", images=job.sample_images(tuned.image_shape))
+    experiment = train(config, folder, classification.build_experiment)
+    tuned, _ = experiment.finish(folder)
+    proof = export_onnx(tuned, output / "model.onnx", images=experiment.sample_images(tuned.image_shape))
     has_test = "test" in data.prepared.splits
     judged = data.prepared.split("test") if has_test else data.chosen.select
     heldout = {"split": "test" if has_test else data.chosen.select_name, "chose_the_epoch": not has_test}
@@ -171,9 +171,9 @@ def learn(
 
 def check(
     request: Request, samples: "Sequence[Sample]", origin: "Checkpoint", make_detector: "Callable[..., Detector]"
-) -> "Cutting":
+) -> "CropSettings":
     """Raises UserError for anything wrong that needs no face to see. -> how faces are cut."""
-    from expressnet_jax.finetune.crop_faces import Cutting
+    from expressnet_jax.finetune.crop_faces import CropSettings
     from expressnet_jax.finetune.recipe import make_config
     from expressnet_jax.training import setup
     from expressnet_jax.training.network import image_shape
@@ -193,10 +193,10 @@ def check(
         )
     side, _, channels = image_shape(config)
     make_detector(request.detector, size=request.size, threads=1)
-    return Cutting(request.detector, request.size, request.align, side, channels)
+    return CropSettings(request.detector, request.size, request.align, side, channels)
 
 
-def find_origin(init_from: str | None) -> "Checkpoint":
+def find_init_checkpoint(init_from: str | None) -> "Checkpoint":
     """The checkpoint to begin with.
 
     Raises:
@@ -213,7 +213,7 @@ def find_origin(init_from: str | None) -> "Checkpoint":
 
 
 @contextmanager
-def claimed(request: Request, cutting: "Cutting") -> Iterator[Path]:
+def claimed(request: Request, cutting: "CropSettings") -> Iterator[Path]:
     """The output folder, made, marked and held for one process.
 
     Raises:

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from expressnet_jax.data.datasets.class_folders import class_tree
 from expressnet_jax.data.datasets.folder import Sample, class_names, list_samples, shared_meanings
-from expressnet_jax.data.datasets.trees import class_tree
 from expressnet_jax.data.decode import encode_png
 from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.media_files import missing, read_head
@@ -43,7 +43,7 @@ FEWEST = 5  # faces of a class in training: one in five is held out
 HEADER = ("image", "class", "split", "person", "status", "faces", "left", "top", "width", "height", "score")
 
 
-class Cutting(NamedTuple):
+class CropSettings(NamedTuple):
     """How faces are found and cut: `size` pixels are what the detector looks at, `side` and `channels` are S and C."""
 
     detector: str
@@ -53,11 +53,11 @@ class Cutting(NamedTuple):
     channels: int
 
 
-class Seen(NamedTuple):
+class CropRecord(NamedTuple):
     """What became of a photograph. `stamp` changes with the file and with how it is cut, `sha256` with the cut face."""
 
     key: str
-    word: str
+    label_text: str
     stamp: str
     status: str
     crop: str = ""
@@ -96,7 +96,7 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
     if not {"train", "all"} & {sample.split for sample in samples}:
         raise UserError(f"--data {source}: nothing to learn from: there is no train/ next to {samples[0].split}/")
     names = set(classes_of(samples, labels).values())
-    notes.update(shared_meanings((sample.word for sample in samples), names))  # type: ignore[arg-type]
+    notes.update(shared_meanings((sample.label_text for sample in samples), names))  # type: ignore[arg-type]
     if len(names) < 2:
         raise UserError(f"--data {source}: every image is of one class, {names.pop()}; a classifier needs two")
     return samples
@@ -104,14 +104,14 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
 
 def classes_of(samples: Iterable[Sample], labels: str = "auto") -> dict[str, str]:
     """Every label as people write it -> the class it stands for, as the data set `folder` will have it."""
-    words = {sample.word for sample in samples}
+    words = {sample.label_text for sample in samples}
     classes = class_names(words, labels)
     return {word: word if word in classes else canonical(word) for word in sorted(words)}  # type: ignore[misc]
 
 
 def store_faces(
-    samples: Sequence[Sample], folder: Path, cutting: Cutting, make_detector: Callable[..., Detector]
-) -> list[Seen]:
+    samples: Sequence[Sample], folder: Path, cutting: CropSettings, make_detector: Callable[..., Detector]
+) -> list[CropRecord]:
     """Cuts the largest face of each photograph into `folder`, on all cores; only of what is new or has changed.
 
     A run that was stopped goes on where it was. Faces of photographs that are gone are removed.
@@ -119,8 +119,8 @@ def store_faces(
     known = read_journal(folder / "read.jsonl")
     detector = make_detector(cutting.detector, size=cutting.size, threads=1)
 
-    def look(sample: Sample) -> Seen:
-        stamp, old = _stamp(sample.path, cutting), known.get((sample.key, sample.word))
+    def look(sample: Sample) -> CropRecord:
+        stamp, old = _stamp(sample.path, cutting), known.get((sample.key, sample.label_text))
         if old and old.stamp == stamp and (not old.crop or (folder / old.crop).is_file()):
             return old
         return cut_photograph(sample, stamp, folder, cutting, detector)
@@ -131,7 +131,7 @@ def store_faces(
         shown = tqdm(parallel_map(look, samples), "finding faces", len(samples), unit="", disable=None, leave=False)
         for each in shown:
             seen.append(each)
-            if each is not known.get((each.key, each.word)):
+            if each is not known.get((each.key, each.label_text)):
                 journal.write(json.dumps(each._asdict()) + "\n")
                 journal.flush()
     for gone in {old.crop for old in known.values()} - {each.crop for each in seen} - {""}:
@@ -141,39 +141,39 @@ def store_faces(
     return seen
 
 
-def read_journal(path: Path) -> dict[tuple[str, str], Seen]:
+def read_journal(path: Path) -> dict[tuple[str, str], CropRecord]:
     """By key and label, the latest line of each; a torn one is as if it were not there."""
     known = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
-            seen = Seen(**json.loads(line))
+            seen = CropRecord(**json.loads(line))
         except (ValueError, TypeError):
             continue
-        known[seen.key, seen.word] = seen
+        known[seen.key, seen.label_text] = seen
     return known
 
 
-def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: Cutting, detector: Detector) -> Seen:
+def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: CropSettings, detector: Detector) -> CropRecord:
     """Stores the largest face as PNG, named after its photograph; what has none says so, and why."""
     try:
         image = load_image(sample.path)
         found = detector.find(image)
     except (UserError, cv2.error) as error:
-        return Seen(sample.key, sample.word, stamp, UNREADABLE, reason=one_line(error))
+        return CropRecord(sample.key, sample.label_text, stamp, UNREADABLE, reason=one_line(error))
     if not found:
-        return Seen(sample.key, sample.word, stamp, NO_FACE, reason=f"{cutting.detector} finds none")
+        return CropRecord(sample.key, sample.label_text, stamp, NO_FACE, reason=f"{cutting.detector} finds none")
     largest = max(found, key=lambda face: face.box[2] * face.box[3])
     side = stored_side(image, largest, detector.margin, cutting.side)
     face = cut_face(image, largest, detector.margin, side, cutting.channels, align=cutting.align, equalize=False)
     content = encode_png(face)
     # Two photographs may have one name in different folders, and a label may hold what no folder's name can.
     name = f"{_word(Path(sample.key).stem)}-{hashlib.sha256(sample.key.encode(errors='replace')).hexdigest()[:8]}.png"
-    crop = f"{_word(sample.word)}/{name}"
+    crop = f"{_word(sample.label_text)}/{name}"
     write_bytes(folder / crop, content)
     box = [round(float(x), 1) for x in largest.box]
     digest = hashlib.sha256(content).hexdigest()
     score = round(float(largest.score), 4)
-    return Seen(sample.key, sample.word, stamp, FACE, crop, digest, len(found), box, score)
+    return CropRecord(sample.key, sample.label_text, stamp, FACE, crop, digest, len(found), box, score)
 
 
 def stored_side(image: np.ndarray, found: Detection, margin: float | None, side: int) -> int:
@@ -183,11 +183,13 @@ def stored_side(image: np.ndarray, found: Detection, margin: float | None, side:
     return LARGER * side if given >= LARGER * side else side
 
 
-def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutting, labels: str = "auto") -> None:
+def check_classes(
+    samples: Sequence[Sample], seen: Sequence[CropRecord], cutting: CropSettings, labels: str = "auto"
+) -> None:
     """Raises UserError for a class without a face, or with too few in training to hold any out."""
     meaning = classes_of(samples, labels)
-    images = Counter(meaning[sample.word] for sample in samples)
-    pairs = [(meaning[s.word], s.split) for s, each in zip(samples, seen, strict=True) if each.status == FACE]
+    images = Counter(meaning[sample.label_text] for sample in samples)
+    pairs = [(meaning[s.label_text], s.split) for s, each in zip(samples, seen, strict=True) if each.status == FACE]
     faces, learned = (
         Counter(name for name, _ in pairs),
         Counter(name for name, part in pairs if part in ("train", "all")),
@@ -206,7 +208,7 @@ def check_classes(samples: Sequence[Sample], seen: Sequence[Seen], cutting: Cutt
 
 
 def write_lists(
-    samples: Sequence[Sample], seen: Sequence[Seen], others: Mapping[str, str], output: Path, labels: str = "auto"
+    samples: Sequence[Sample], seen: Sequence[CropRecord], others: Mapping[str, str], output: Path, labels: str = "auto"
 ) -> Path:
     """OUTPUT/faces.csv for people, OUTPUT/faces/list.csv for `prepare`, which is returned.
 
@@ -216,10 +218,10 @@ def write_lists(
     rows, listed = [], []
     for sample, each in zip(samples, seen, strict=True):
         where = [*each.box, each.score] if each.status == FACE else [""] * 5  # type: ignore[misc]
-        who = [sample.key, meaning[sample.word], sample.split, sample.subject]
+        who = [sample.key, meaning[sample.label_text], sample.split, sample.subject]
         rows.append([*who, each.status, each.faces, *where, each.crop, each.reason])
         if each.status == FACE:
-            listed.append([each.crop, sample.word, sample.split, sample.subject, each.sha256])
+            listed.append([each.crop, sample.label_text, sample.split, sample.subject, each.sha256])
     rows += [[name, "", "", "", "other file", *[""] * 7, why] for name, why in others.items()]
     write_bytes(output / "faces.csv", _table([(*HEADER, "crop", "reason"), *rows]))
     # A column that says nothing would make persons or splits of nothing.
@@ -231,7 +233,7 @@ def write_lists(
     return write_bytes(output / "faces" / "list.csv", _table(table))
 
 
-def summary(seen: Sequence[Seen], others: Mapping[str, str]) -> str:
+def summary(seen: Sequence[CropRecord], others: Mapping[str, str]) -> str:
     """One line: how many faces there are, and what takes no part."""
     by_status = {status: [each.key for each in seen if each.status == status] for status in (NO_FACE, UNREADABLE)}
     left_out = {"without a face": by_status[NO_FACE], "that can't be read": by_status[UNREADABLE]}
@@ -243,7 +245,7 @@ def summary(seen: Sequence[Seen], others: Mapping[str, str]) -> str:
     return f"{found}; left out: {', '.join(parts)}; faces.csv names all" if parts else found
 
 
-def counts(seen: Sequence[Seen], others: Mapping[str, str], litter: int) -> dict[str, int]:
+def counts(seen: Sequence[CropRecord], others: Mapping[str, str], litter: int) -> dict[str, int]:
     """Files by what became of them, for a report."""
     tally: Mapping[str, int] = Counter(each.status for each in seen)
     return {status: tally[status] for status in (FACE, NO_FACE, UNREADABLE)} | {
@@ -252,7 +254,7 @@ def counts(seen: Sequence[Seen], others: Mapping[str, str], litter: int) -> dict
     }
 
 
-def _stamp(path: Path, cutting: Cutting) -> str:
+def _stamp(path: Path, cutting: CropSettings) -> str:
     try:
         found = path.stat()
     except OSError:

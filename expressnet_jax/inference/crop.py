@@ -28,14 +28,14 @@ def cut_face(
     else:
         left, top, width, height = found.box
         centre, side = (left + width / 2, top + height / 2), margin * math.sqrt(max(width * height, 1.0))
-        face = square(image, centre, side, tilt(found.landmarks) if align else 0.0, size)
+        face = square(image, centre, side, roll_degrees(found.landmarks) if align else 0.0, size)
     if channels == 1:
         face = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
         face = cv2.equalizeHist(face) if equalize else face
     return face.reshape(size, size, channels)
 
 
-def tilt(landmarks: np.ndarray | None) -> float:
+def roll_degrees(landmarks: np.ndarray | None) -> float:
     """By how many degrees the line through the eyes falls to the right, as seen; 0 without landmarks."""
     if landmarks is None:
         return 0.0

@@ -35,7 +35,7 @@ def flags(image: np.ndarray, found: Detection, face: np.ndarray) -> tuple[str, .
         "dark": gray.mean() < DARK,
         "bright": gray.mean() > BRIGHT,
         "blurred": cv2.Laplacian(at_scale, cv2.CV_64F).var() < BLURRED,
-        "turned": turn(found.landmarks) > TURNED,
+        "turned": yaw_ratio(found.landmarks) > TURNED,
     }
     # From the side the landmarks of a mouth lie close together, and say nothing of what is over it.
     checks["mouth_covered"] = (
@@ -44,7 +44,7 @@ def flags(image: np.ndarray, found: Detection, face: np.ndarray) -> tuple[str, .
     return tuple(name for name, holds in checks.items() if holds)
 
 
-def turn(landmarks: np.ndarray | None) -> float:
+def yaw_ratio(landmarks: np.ndarray | None) -> float:
     """0 for a face from the front, 0.5 where the nose lies over an eye; 0 without landmarks."""
     if landmarks is None:
         return 0.0

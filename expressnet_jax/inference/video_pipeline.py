@@ -125,7 +125,7 @@ class VideoPipeline:
         with ThreadPoolExecutor(self.workers) as pool:
             find = lambda some: list(pool.map(lambda frame: self.find(frame, keep_images), some))
             predict = lambda some: self.predict(some, pool)
-            with contextlib.closing(overlapped(batches(frames, batch), find, predict)) as stream:  # type: ignore[type-var]
+            with contextlib.closing(threaded_pipeline(batches(frames, batch), find, predict)) as stream:  # type: ignore[type-var]
                 for seen in stream:
                     yield [tracks.update(each) for each in seen]
 
@@ -173,7 +173,7 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def overlapped(items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = DEPTH) -> Iterator[Any]:
+def threaded_pipeline(items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = DEPTH) -> Iterator[Any]:
     """Every item through all stages, in order; reading the items and each stage is a thread's work.
 
     At most `depth` wait between two threads. When the caller stops, so do they; what one raises is raised here, after

@@ -27,7 +27,7 @@ TEXTS = ("*/_METADATA", "*/_sharding", "*/array_metadatas/*", "metadata/metadata
 class Checkpoints:
     """The checkpoints of one run: `save` returns at once and writes behind the training; `close` waits.
 
-    `say` gets what was found damaged. Such a checkpoint is moved to WORKDIR/damaged, out of the way of its
+    `log` gets what was found damaged. Such a checkpoint is moved to WORKDIR/damaged, out of the way of its
     successor; nothing is deleted.
     """
 
@@ -38,9 +38,9 @@ class Checkpoints:
         *,
         keep: int = 2,
         metric: str = "accuracy",
-        say: Callable[[str], None] = print,
+        log: Callable[[str], None] = print,
     ):
-        self.root, self.metadata, self.metric, self.say = workdir.absolute(), metadata, metric, say
+        self.root, self.metadata, self.metric, self.log = workdir.absolute(), metadata, metric, log
         self.latest = ocp.CheckpointManager(self.root / LATEST, options=manager_options(LATEST, max_to_keep=keep))
         self.best, self.best_value = self._open_best()
 
@@ -131,7 +131,7 @@ class Checkpoints:
         number = sum(1 for _ in target.parent.glob(f"{folder.name}*"))
         target.parent.mkdir(parents=True, exist_ok=True)
         target = folder.rename(target.with_name(f"{folder.name}.{number}") if number else target)
-        self.say(f"{folder} is damaged ({one_line(error)}); it is now {target}, and the one before is used")
+        self.log(f"{folder} is damaged ({one_line(error)}); it is now {target}, and the one before is used")
 
     def last_good(self) -> str:
         """The newest whole checkpoint, for a message."""

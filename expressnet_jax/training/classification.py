@@ -60,7 +60,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         learned,
         origin.lineage if origin else [],
         partial(_open, config, mesh, data, plan, model, learned),
-        lines(config, data, learned),
+        run_summary(config, data, learned),
         partial(finish, config, data=data),
         data.sample_images,
         [data.learned],
@@ -83,7 +83,7 @@ def _open(
     return feed, evaluate_all
 
 
-def lines(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> list[str]:
+def run_summary(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> list[str]:
     """Return what a run learns from, in a few lines."""
     train, select = data.chosen.train, data.chosen.select
     report = [

@@ -16,20 +16,20 @@ from expressnet_jax.training.step import make_multi_step, num_steps
 TIMED = 3  # dispatches, after a first one that is not
 
 
-def dry_run(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Experiment]) -> list[str]:
+def dry_run(config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], Experiment]) -> list[str]:
     """Compiles the first phase's step for the configured mesh, takes a few, and says what that comes to; the process
     that leads does. Writes nothing.
 
     Raises:
       UserError: anything that would end the run at its beginning, but for its workdir.
     """
-    mesh, job = set_up(config, prepare)
-    feed, _ = job.open()
-    state = new_state(config, job, mesh)
+    mesh, experiment = set_up(config, build_experiment)
+    feed, _ = experiment.make_loaders()
+    state = new_state(config, experiment, mesh)
     stream = feed.start(0)
     batches = next(stream)
     start = time.perf_counter()
-    lowered = make_multi_step(job.program.phases[0][1]).lower(state, feed.table, batches, config.seed)
+    lowered = make_multi_step(experiment.program.phases[0][1]).lower(state, feed.table, batches, config.seed)
     compiled = lowered.compile()
     compiling = time.perf_counter() - start
     steps = num_steps(batches)
@@ -40,15 +40,21 @@ def dry_run(config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Experiment
         state, _ = compiled(state, feed.table, each, config.seed)
     jax.block_until_ready(state)
     seconds = (time.perf_counter() - start) / (steps * len(more)) if more else None
-    return describe(config, job, mesh, compiled, steps, compiling, seconds) if is_main_process() else []
+    return describe(config, experiment, mesh, compiled, steps, compiling, seconds) if is_main_process() else []
 
 
 def describe(
-    config: ConfigDict, job: Experiment, mesh: Mesh, compiled, steps: int, compiling: float, seconds: float | None
+    config: ConfigDict,
+    experiment: Experiment,
+    mesh: Mesh,
+    compiled,
+    steps: int,
+    compiling: float,
+    seconds: float | None,
 ) -> list[str]:
     """Lines for a person. `compiled` takes `steps` steps; `seconds` of one of them, or None where the run is too short
     to time it."""
-    total = job.plan.total
+    total = experiment.plan.total
     lines = [f"a step of {config.train.batch_size} images on {mesh.size} devices, compiled in {compiling:.0f} s"]
     memory = compiled.memory_analysis()
     if memory is not None:
@@ -70,8 +76,8 @@ def describe(
             f"{1000 * seconds:,.0f} ms a step: {total:,} steps take about {_time(total * seconds)}, evaluations and"
             " checkpoints not counted"
         )
-    if len(job.program.phases) > 1:
-        lines.append(f"this is the first of {len(job.program.phases)} phases, which compile one by one")
+    if len(experiment.program.phases) > 1:
+        lines.append(f"this is the first of {len(experiment.program.phases)} phases, which compile one by one")
     return lines
 
 

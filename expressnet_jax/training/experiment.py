@@ -24,8 +24,8 @@ class Experiment(NamedTuple):
       classes: the names of the model's classes.
       outputs: what each head gives, the main one first.
       lineage: what the checkpoint that it begins with came from.
-      open: decodes what has to be in memory -> the training batches, and the figures that the run follows.
-      lines: what is logged at the start.
+      make_loaders: decodes what has to be in memory -> the training batches, and the figures that the run follows.
+      summary: what is logged at the start.
       finish: the run's folder -> its best checkpoint and the files of its report.
       sample_images: image shape (H,W,C) -> some uint8[n,H,W,C] of the kind that the model is for.
       data: what is learned from; a resumed run has to have the same.
@@ -36,8 +36,8 @@ class Experiment(NamedTuple):
     classes: tuple[str, ...]
     outputs: Mapping[str, Field]
     lineage: Sequence[Mapping[str, Any]]
-    open: Callable[[], tuple[TrainLoader, Evaluate]]
-    lines: Sequence[str]
+    make_loaders: Callable[[], tuple[TrainLoader, Evaluate]]
+    summary: Sequence[str]
     finish: Callable[[Path], tuple[Checkpoint, list[Path]]]
     sample_images: Callable[[tuple[int, ...]], np.ndarray]
     data: Sequence[Learned] = ()

@@ -28,11 +28,11 @@ def trainable_except(frozen: Collection[str]) -> TrainableMask | None:
     if not frozen:
         return None
 
-    def learns(params: Any) -> Any:
+    def trainable(params: Any) -> Any:
         held = lambda names: names[0] == "backbone" and names[1] in frozen
         return jax.tree_util.tree_map_with_path(lambda path, _: not held([key.key for key in path[:2]]), params)
 
-    return learns
+    return trainable
 
 
 def intersect(first: TrainableMask | None, second: TrainableMask | None) -> TrainableMask | None:

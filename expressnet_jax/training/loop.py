@@ -37,30 +37,37 @@ from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, dis
 from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, log_line
 
 
-def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh], Experiment]) -> Experiment:
+def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigDict, Mesh], Experiment]) -> Experiment:
     """Trains to the end of the plan, or goes on with what `workdir` holds. The result is in its checkpoints.
 
-    `prepare` makes the job, whatever is learned: `classification.prepare` is the common one.
+    `build_experiment` makes the experiment, whatever is learned: `classification.prepare` is the common one.
 
     Raises:
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
-    mesh, job = set_up(config, prepare, workdir)
-    plan, program = job.plan, job.program
+    mesh, experiment = set_up(config, build_experiment, workdir)
+    plan, program = experiment.plan, experiment.program
 
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
-        records = [each.record for each in job.data]
-        folder = open_workdir(stack, config, workdir, job, records)
-        feed, evaluate = job.open()
+        records = [each.record for each in experiment.data]
+        folder = open_workdir(stack, config, workdir, experiment, records)
+        feed, evaluate = experiment.make_loaders()
 
-        state = new_state(config, job, mesh)
-        metadata = describe(config.to_dict(), job.classes, image_shape(config), job.lineage, program.model, job.outputs)
+        state = new_state(config, experiment, mesh)
+        metadata = describe(
+            config.to_dict(),
+            experiment.classes,
+            image_shape(config),
+            experiment.lineage,
+            program.model,
+            experiment.outputs,
+        )
         metadata["trained_on"] = records
         kept = {"keep": config.checkpoint.keep, "metric": selecting_metric(config)}
-        tell = log_line if is_main_process() else lambda line: None
-        checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, say=tell, **kept))
+        log = log_line if is_main_process() else lambda line: None
+        checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, log=log, **kept))
         state = checkpoints.restore(state)
         step = int(state.step)
         if step > plan.total:  # of a run that is older than the records of its data
@@ -71,17 +78,17 @@ def train(config: ConfigDict, workdir: Path, prepare: Callable[[ConfigDict, Mesh
 
         console = Console(plan.total, step, config.train.batch_size, hidden=not is_main_process())
         writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
-        log_run_summary(config, job, state, tell)
+        log_run_summary(config, experiment, state, log)
         if folder.before == []:
-            tell("its earlier checkpoints don't say what they were trained on; from now on they do")
+            log("its earlier checkpoints don't say what they were trained on; from now on they do")
 
-        run_steps(config, job, state, feed, evaluate, checkpoints, writers, console)
-    return job
+        run_steps(config, experiment, state, feed, evaluate, checkpoints, writers, console)
+    return experiment
 
 
 def run_steps(
     config: ConfigDict,
-    job: Experiment,
+    experiment: Experiment,
     state: TrainState,
     feed: TrainLoader,
     evaluate: Evaluate,
@@ -94,8 +101,8 @@ def run_steps(
     Raises:
       Interrupted: after SIGINT or SIGTERM, once a checkpoint of this step is on disk.
     """
-    plan, step = job.plan, int(state.step)
-    calls = [(first, make_multi_step(phase)) for first, phase in job.program.phases]
+    plan, step = experiment.plan, int(state.step)
+    calls = [(first, make_multi_step(phase)) for first, phase in experiment.program.phases]
     meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
     with StopSignal() as stop:
         for batches in feed.start(step):
@@ -121,21 +128,23 @@ def run_steps(
 
 
 def open_workdir(
-    stack: ExitStack, config: ConfigDict, workdir: Path, job: Experiment, records: Sequence[Mapping[str, Any]]
+    stack: ExitStack, config: ConfigDict, workdir: Path, experiment: Experiment, records: Sequence[Mapping[str, Any]]
 ) -> Workdir:
     """The run's folder until `stack` ends, on every process once the leading one has written what is learned from."""
     with raise_on_all():
         folder = stack.enter_context(closing(Workdir(workdir, config.to_dict(), is_main_process(), records)))
         if is_main_process() and not folder.before:
-            write_trained_on(folder.path, job.data, find_checkpoint(config.init_from) if config.init_from else None)
+            write_trained_on(
+                folder.path, experiment.data, find_checkpoint(config.init_from) if config.init_from else None
+            )
     folder.seen_by_all()
     return folder
 
 
 def set_up(
-    config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Experiment], workdir: Path | None = None
+    config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], Experiment], workdir: Path | None = None
 ) -> tuple[Mesh, Experiment]:
-    """The mesh and the job of a config, checked on all processes before anything is compiled or written.
+    """The mesh and the experiment of a config, checked on all processes before anything is compiled or written.
 
     That a run in `workdir` began with another data set is said before what that set may not be good enough for.
 
@@ -150,9 +159,9 @@ def set_up(
         if workdir and (before := recorded(workdir)):
             prepared = find_prepared(config, config.data.name, config.data.source, key="data.name")
             check_same_set(workdir, before[0], record_of(prepared))
-        job = prepare(config, mesh)
-    check_same_config({"data": [f"{each.prepared.label}:{each.rows}" for each in job.data]}, other_data)
-    return mesh, job
+        experiment = build_experiment(config, mesh)
+    check_same_config({"data": [f"{each.prepared.label}:{each.rows}" for each in experiment.data]}, other_data)
+    return mesh, experiment
 
 
 def other_data(first: Mapping[str, list[str]], own: Mapping[str, list[str]]) -> list[str]:
@@ -161,9 +170,9 @@ def other_data(first: Mapping[str, list[str]], own: Mapping[str, list[str]]) -> 
     return [f"data was {one}, now {another}" for one, another in pairs if one != another]
 
 
-def new_state(config: ConfigDict, job: Experiment, mesh: Mesh) -> TrainState:
+def new_state(config: ConfigDict, experiment: Experiment, mesh: Mesh) -> TrainState:
     """The state that a run begins with."""
-    program, averaged = job.program, config.optimizer.ema > 0
+    program, averaged = experiment.program, config.optimizer.ema > 0
     return init_state(
         program.init_fn, program.optimizer, mesh, seed=config.seed, ema=averaged, pretrained=program.pretrained
     )
@@ -181,24 +190,24 @@ def open_writers(config: ConfigDict, folder: Workdir, console: Console, step: in
     return Writers(writers, metrics_file.seconds)
 
 
-def log_run_summary(config: ConfigDict, job: Experiment, state: TrainState, tell: Callable[[str], None]) -> None:
+def log_run_summary(config: ConfigDict, experiment: Experiment, state: TrainState, log: Callable[[str], None]) -> None:
     """What a run is, in a few lines."""
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    tell(
+    log(
         f"{config.model.name}: {parameter_count(state.params):,} parameters"
         f" on {jax.device_count()} x {jax.devices()[0].device_kind}{processes}"
     )
     if use_matmul_conv():
-        tell("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
-    for each in job.data:
-        tell(f"data: {in_words(each.record)}")
-    for line in job.lines:
-        tell(line)
+        log("tuned for the CPU: convolutions as products, settings of cpu.py (EXPRESSNET_TUNE=0 does without)")
+    for each in experiment.data:
+        log(f"data: {in_words(each.record)}")
+    for line in experiment.summary:
+        log(line)
     if config.init_from:
-        tell(f"begins with {config.init_from}")
+        log(f"begins with {config.init_from}")
     if step := int(state.step):
-        total = job.plan.total
-        tell(f"resuming from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
+        total = experiment.plan.total
+        log(f"resuming from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
 
 
 @jax.jit

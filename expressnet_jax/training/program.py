@@ -78,10 +78,10 @@ def build_program(
     init_fn: Callable[[jax.Array], InitialVariables],
     pretrained: dict[str, Any] | None,
     loss_program: Callable[[dict[str, Any]], LossProgram],
-    learns: TrainableMask | None = None,
+    trainable: TrainableMask | None = None,
 ) -> TrainProgram:
-    """Return optimizer and phases around a loss program, which is made for each phase's augmentation. `learns` limits
-    what learns at all; the config's freezing comes on top."""
+    """Return optimizer and phases around a loss program, which is made for each phase's augmentation. `trainable`
+    limits what learns at all; the config's freezing comes on top."""
     opt, layers = config.optimizer, layer_order(model, image_shape(config))
     steps = lambda epochs: round(epochs * plan.per_epoch)
     boundaries = [steps(epochs) for epochs in opt.step_epochs]
@@ -109,8 +109,8 @@ def build_program(
     phases = []
     for first in sorted({start for start, _ in (*sizes, *frozen) if start < plan.total}):
         size, held = (active_at(schedule, first) for schedule in (sizes, frozen))
-        free = intersect(learns, trainable_except(held))
-        step = make_train_step(loss_program(augment | {"resize": size}), optimizer, schedule, learns=free, **options)
+        free = intersect(trainable, trainable_except(held))
+        step = make_train_step(loss_program(augment | {"resize": size}), optimizer, schedule, trainable=free, **options)
         phases.append((first, step))
     return TrainProgram(model, optimizer, init_fn, pretrained, tuple(phases))
 
@@ -123,6 +123,7 @@ def active_at(starts: Sequence[tuple[int, Any]], step: int) -> Any:
 def resolution_schedule(config: ConfigDict, plan: StepCounts) -> list[tuple[int, int]]:
     """(first step, image size or 0) of each phase of a run that begins with smaller images; whole dispatches."""
     starts = [
-        round(share * plan.total / plan.per_dispatch) * plan.per_dispatch for share in config.train.progressive_until
+        round(share * plan.total / plan.steps_per_call) * plan.steps_per_call
+        for share in config.train.progressive_until
     ]
     return list(zip([0, *starts], [*config.train.progressive_sizes, config.augment.resize], strict=True))

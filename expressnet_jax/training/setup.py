@@ -41,7 +41,7 @@ class StepCounts(NamedTuple):
     evaluate_every: int
     save_every: int
     log_every: int
-    per_dispatch: int
+    steps_per_call: int
 
 
 class TrainData(NamedTuple):
@@ -182,14 +182,14 @@ def count_steps(config: ConfigDict, num_examples: int) -> StepCounts:
     per_epoch = num_examples / batch
     steps = lambda epochs: max(round(epochs * per_epoch), 1)
     total = steps(config.train.epochs)
-    per_dispatch = config.train.steps_per_call or (1 if jax.default_backend() == "cpu" else best_divisor(total))
+    steps_per_call = config.train.steps_per_call or (1 if jax.default_backend() == "cpu" else best_divisor(total))
     return StepCounts(
         total,
         per_epoch,
         steps(config.eval.every_epochs),
         steps(config.checkpoint.every_epochs),
         config.log.every_steps,
-        per_dispatch,
+        steps_per_call,
     )
 
 
@@ -212,7 +212,7 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
         sampler,
         mesh,
         num_steps=plan.total,
-        steps_per_call=plan.per_dispatch,
+        steps_per_call=plan.steps_per_call,
         reader=config.data.reader,
         targets=target_arrays(config, train, data.stored_size),
         **images,

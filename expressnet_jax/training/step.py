@@ -29,29 +29,29 @@ def make_train_step(
     accumulate: int = 1,
     sam: float = 0.0,
     ema: float = 0.0,
-    learns: Callable[[Any], Any] | None = None,
+    trainable: Callable[[Any], Any] | None = None,
 ) -> TrainStep:
     """(state, batch, seed) -> (state, metrics): the program's augmented batch, gradient, update, average.
 
     Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint, and all seeds are one program.
-    Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `learns` gives a bool for every parameter;
-    what does not learn costs no gradient and stays as it is, while its running statistics follow the images.
+    Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `trainable` gives a bool for every
+    parameter; what does not learn costs no gradient and stays as it is, while its running statistics follow the images.
     """
-    gradient = _gradient(program, accumulate, learns)
+    gradient = _gradient(program, accumulate, trainable)
 
     def step(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
         *view_keys, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
-        views = program.augmented(tuple(view_keys), batch, state.step)
+        augmented = program.augmented(tuple(view_keys), batch, state.step)
         trained, model_state = {**state.params, **state.loss_params}, ModelState(state.batch_stats, state.loss_state)
 
-        (loss, (after, metrics)), grads = gradient(trained, model_state, views, key, state)
+        (loss, (after, metrics)), grads = gradient(trained, model_state, augmented, key, state)
         norm = optax.tree.norm(grads)
         if sam:
             climbed = jax.tree.map(lambda p, g: p + sam * g / (norm + 1e-12), trained, grads)
-            _, grads = gradient(climbed, model_state, views, key, state)
+            _, grads = gradient(climbed, model_state, augmented, key, state)
         updates, opt_state = optimizer.update(grads, state.opt_state, trained, value=loss)
-        if learns is not None:  # weight decay and momentum would move it all the same
-            updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, learns(trained))
+        if trainable is not None:  # weight decay and momentum would move it all the same
+            updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, trainable(trained))
         trained = optax.apply_updates(trained, updates)
         metrics = metrics | {
             "loss": loss,
@@ -66,19 +66,19 @@ def make_train_step(
     return step
 
 
-def _gradient(program: LossProgram, accumulate: int, learns: Callable[[Any], Any] | None):
+def _gradient(program: LossProgram, accumulate: int, trainable: Callable[[Any], Any] | None):
     """The loss, its auxiliary output, and the gradient with respect to what learns."""
 
-    def loss_fn(params, model_state, views, key, state):
-        if learns is not None:
-            params = jax.tree.map(lambda p, free: p if free else jax.lax.stop_gradient(p), params, learns(params))
-        return program.loss(params, model_state, views, key, state)
+    def loss_fn(params, model_state, augmented, key, state):
+        if trainable is not None:
+            params = jax.tree.map(lambda p, free: p if free else jax.lax.stop_gradient(p), params, trainable(params))
+        return program.loss(params, model_state, augmented, key, state)
 
     gradient = jax.value_and_grad(loss_fn, has_aux=True)
     return partial(_sliced_gradient, gradient, accumulate) if accumulate > 1 else gradient
 
 
-def _sliced_gradient(gradient, count, params, model_state, views, key, state):
+def _sliced_gradient(gradient, count, params, model_state, augmented, key, state):
     """The mean gradient over `count` slices of the batch, one after the other; the statistics follow each slice.
 
     A slice is every count-th example, so that each device works on its own examples of every slice.
@@ -94,7 +94,7 @@ def _sliced_gradient(gradient, count, params, model_state, views, key, state):
         return (model_state, jax.tree.map(jnp.add, total, grads)), (loss, metrics)
 
     start = (model_state, jax.tree.map(jnp.zeros_like, params))
-    (model_state, total), scores = jax.lax.scan(one, start, (jax.tree.map(cut, views), jnp.arange(count)))
+    (model_state, total), scores = jax.lax.scan(one, start, (jax.tree.map(cut, augmented), jnp.arange(count)))
     loss, metrics = jax.tree.map(lambda x: x.mean(0), scores)
     return (loss, (model_state, metrics)), jax.tree.map(lambda g: g / count, total)
 

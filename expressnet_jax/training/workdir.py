@@ -29,7 +29,7 @@ OF_A_HOST = ("data.dir", "data.source", "data.threads")  # what the processes of
 
 class Workdir:
     """Holds `workdir` for one run at a time and refuses to mix two different runs in it. Of a run's processes the one
-    that `leads` does so for all.
+    that `is_main` does so for all.
 
     `data` are the records of what the run learns from. `before` is what the newest checkpoint says of that: None
     without a checkpoint, an empty list where it says nothing.
@@ -39,11 +39,11 @@ class Workdir:
     """
 
     def __init__(
-        self, workdir: Path, config: Mapping[str, Any], leads: bool = True, data: Sequence[Mapping[str, Any]] = ()
+        self, workdir: Path, config: Mapping[str, Any], is_main: bool = True, data: Sequence[Mapping[str, Any]] = ()
     ):
         self.path, self._lock = Path(workdir), None
         self.before: list[dict[str, Any]] | None = None
-        if not leads:
+        if not is_main:
             return
         try:
             str(workdir).encode()

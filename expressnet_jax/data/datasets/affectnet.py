@@ -16,10 +16,17 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from expressnet_jax.data.datasets.affectnet_folders import class_images, cut, yolo_faces, yolo_file
+from expressnet_jax.data.datasets.annotation_files import (
+    csv_rows,
+    first_dir,
+    first_file,
+    label_of,
+    number,
+    require_files,
+)
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.class_folders import Filed, positions
+from expressnet_jax.data.datasets.coded_folders import Filed, positions
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
-from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, number, require_files
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.labels import AFFECTNET_CODES, BASIC, WITH_CONTEMPT
 from expressnet_jax.data.media_files import no_litter

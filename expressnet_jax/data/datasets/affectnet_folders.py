@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import yaml
 from PIL import Image
 
+from expressnet_jax.data.datasets.annotation_files import first_file, number
 from expressnet_jax.data.datasets.base import Record
-from expressnet_jax.data.datasets.class_folders import Filed, filed_images, note_used
+from expressnet_jax.data.datasets.class_folders import split_folders
+from expressnet_jax.data.datasets.coded_folders import Filed, filed_images, note_used
 from expressnet_jax.data.datasets.face_box import as_jpeg, face
-from expressnet_jax.data.datasets.listed import first_file, number
 from expressnet_jax.data.datasets.sample_list import listed_samples
-from expressnet_jax.data.datasets.trees import split_folders
 from expressnet_jax.data.labels import AFFECTNET_CODES, canonical, shorten
 from expressnet_jax.errors import UserError, one_line
 
@@ -40,7 +40,7 @@ def class_images(root: Path, notes: dict[str, Any]) -> dict[str, list[Filed]]:
     if table is None:
         return filed
     note_used(notes, root, table)
-    listed = {sample.path.resolve(): _expression(sample.word, table) for sample in listed_samples(table, notes)}
+    listed = {sample.path.resolve(): _expression(sample.label_text, table) for sample in listed_samples(table, notes)}
     differing, absent = 0, 0
     for split, images in filed.items():
         words = [listed.get(image.path.resolve()) for image in images]

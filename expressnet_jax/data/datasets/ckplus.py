@@ -14,10 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from expressnet_jax.data.datasets.annotation_files import first_dir, label_of
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.class_folders import Filed, filed_images
+from expressnet_jax.data.datasets.coded_folders import Filed, filed_images
 from expressnet_jax.data.datasets.face_box import face
-from expressnet_jax.data.datasets.listed import first_dir, label_of
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.pixel_table import is_pixel_table, parse_pixels, pixel_rows
 from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE

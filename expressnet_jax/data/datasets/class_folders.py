@@ -1,62 +1,68 @@
-"""Class folders of a data set with codes: train/happy, train/3_happy or train/4, with or without splits."""
+"""Class folders on disk: ROOT/CLASS/image, or ROOT/SPLIT/CLASS/image."""
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from expressnet_jax.data.datasets.trees import class_tree
-from expressnet_jax.data.labels import canonical, shorten
-from expressnet_jax.data.remarks import LEFT_OUT
-from expressnet_jax.errors import UserError, printable
+from expressnet_jax.data.media_files import find_media, is_litter_name, name_some
+from expressnet_jax.data.remarks import note_found
+from expressnet_jax.errors import UserError
+
+SPLIT_WORDS = {
+    "train": ("train", "training", "train_set", "trainset"),
+    "validation": ("validation", "val", "valid", "publictest", "dev", "val_set", "valset", "valid_set"),
+    "test": ("test", "testing", "privatetest", "test_set", "testset"),
+}
+
+Tree = dict[str, dict[str, list[Path]]]
 
 
-class Filed(NamedTuple):
-    """An image in a class folder: where it is below the root, and the class that the folder stands for."""
-
-    key: str
-    path: Path
-    expression: str
+def split_of(word: str) -> str | None:
+    """The canonical split for a word as people write it (`Training`, `val`), or None."""
+    return next((split for split, words in SPLIT_WORDS.items() if word.strip().lower() in words), None)
 
 
-def filed_images(
-    name: str, root: Path, notes: dict[str, Any], codes: Mapping[int, str] | None = None
-) -> dict[str, list[Filed]]:
-    """Return the images of each split in the order of class folders and names; "all" where there are no splits.
+def split_folders(root: Path) -> dict[str, Path]:
+    """Canonical split -> its folder, in the order train, validation, test; empty if `root` has none."""
+    found: dict[str, Path] = {}
+    for folder in _folders(root):
+        split = split_of(folder.name)
+        if split in found:
+            raise UserError(f"{root}: {found[split].name}/ and {folder.name}/ are both the {split} split; keep one")
+        if split:
+            found[split] = folder
+    return {split: found[split] for split in SPLIT_WORDS if split in found}
 
-    notes: gets what else is in the folders.
-    codes: what folders named by a number alone stand for, None if the data set has no numbers.
 
-    Raises:
-      UserError: a class folder with images that is no expression.
+def class_tree(root: Path, notes: dict[str, Any] | None = None) -> Tree:
+    """Split -> class folder -> its images, all in the order of their names; one split, "all", without split folders.
+
+    Images are what is one by its content. What else is there, and is no litter, goes into the notes with its reason.
     """
-    return {split: list(_filed(name, root, classes, codes or {})) for split, classes in class_tree(root, notes).items()}
-
-
-def _filed(name: str, root: Path, classes: Mapping[str, Sequence[Path]], codes: Mapping[int, str]) -> Iterator[Filed]:
-    for word, paths in classes.items():
-        expression = codes.get(int(word)) if word.isdecimal() else canonical(word)
-        if expression is None and paths:
-            known = [*dict.fromkeys(codes.values())] or ["anger", "disgust", "fear", "happiness", "sadness", "surprise"]
-            numbers = f", or the numbers {min(codes)} to {max(codes)}" if codes else ""
-            folder = paths[0].relative_to(root).parent.as_posix()
-            raise UserError(f"{name}: unknown class folder {folder}; the classes are: {shorten(known)}{numbers}")
-        for path in paths:
-            yield Filed(path.relative_to(root).as_posix(), path, expression or "")
-
-
-def note_used(notes: dict[str, Any], root: Path, table: Path) -> None:
-    """Take a list that is read out of what the notes say is left out below `root`."""
-    if LEFT_OUT in notes and table.is_relative_to(root):
-        notes[LEFT_OUT].pop(printable(table.relative_to(root)), None)
-        if not notes[LEFT_OUT]:
-            del notes[LEFT_OUT]
-
-
-def positions(filed: Sequence[Filed], classes: Sequence[str], left_out: Counter) -> Iterator[tuple[Filed, int]]:
-    """Yield (image, position of its class) of those that are in `classes`, and count the others by their class."""
-    for image in filed:
-        if image.expression in classes:
-            yield image, classes.index(image.expression)
+    notes = {} if notes is None else notes
+    splits = split_folders(root)
+    if splits and (others := {folder.name for folder in _folders(root)} - {path.name for path in splits.values()}):
+        raise UserError(f"{root}: {min(others)}/ is next to {min(splits)}/ but is no split; move it away")
+    found = find_media(root).only("image")
+    tree: dict[str, dict[str, list[Path]]] = {
+        split: {child.name: [] for child in _folders(path)} for split, path in (splits or {"all": root}).items()
+    }
+    outside = {}
+    for path, _ in found.files:
+        *folders, _ = path.relative_to(root).parts
+        word = folders[len(splits) > 0 :][:1]
+        if word:
+            tree[split_of(folders[0]) if splits else "all"][word[0]].append(path)  # type: ignore[index]
         else:
-            left_out[image.expression] += 1
+            outside[path] = "an image in no class folder"
+    left_out = dict(sorted((found.left_out | outside).items()))
+    note_found(notes, found._replace(left_out=left_out), root)
+    for split, classes in tree.items():
+        if not any(classes.values()):
+            folder = splits.get(split, root)
+            there = f"; there are: {name_some(left_out, root)}" if left_out else ""
+            raise UserError(f"{folder}: no class folders with images; put them into {folder.name}/CLASS/{there}")
+    return tree
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not is_litter_name(path.name))

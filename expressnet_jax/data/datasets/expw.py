@@ -11,9 +11,16 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from expressnet_jax.data.datasets.annotation_files import (
+    first_dir,
+    first_file,
+    label_of,
+    number,
+    require_files,
+    text_rows,
+)
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
-from expressnet_jax.data.datasets.listed import first_dir, first_file, label_of, number, require_files, text_rows
 from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import BASIC, EXPW_CODES
 from expressnet_jax.data.parallel import InOrder

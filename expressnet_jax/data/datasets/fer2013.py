@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.class_folders import filed_images
+from expressnet_jax.data.datasets.coded_folders import filed_images
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.pixel_table import SIDE, is_pixel_table, parse_pixels, pixel_rows
 from expressnet_jax.data.datasets.tables import header_of

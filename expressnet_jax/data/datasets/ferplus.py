@@ -15,11 +15,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from expressnet_jax.data.datasets.annotation_files import first_file
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.class_folders import filed_images
+from expressnet_jax.data.datasets.coded_folders import filed_images
 from expressnet_jax.data.datasets.fer2013 import CSV_NAMES, Fer2013, coverage, find_csv, read_csv
 from expressnet_jax.data.datasets.folder_votes import folder_votes, vote_folders
-from expressnet_jax.data.datasets.listed import first_file
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.votes import VOTES_NAME, check_rows, read_votes
 from expressnet_jax.data.labels import FERPLUS_COLUMNS, WITH_CONTEMPT

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, class_tree
 from expressnet_jax.data.datasets.folder_layout import class_root, list_files
 from expressnet_jax.data.datasets.locate import has_class_folders, refuse_wrong_file
 from expressnet_jax.data.datasets.numbered import name_numbers
 from expressnet_jax.data.datasets.parquet import ParquetFaces, parquet_files
 from expressnet_jax.data.datasets.sample_list import Sample, listed_samples
-from expressnet_jax.data.datasets.trees import SPLIT_WORDS, class_tree
 from expressnet_jax.data.labels import BASIC, LABELS, WITH_CONTEMPT, canonical
 from expressnet_jax.data.remarks import KEPT_APART, MERGED
 from expressnet_jax.errors import UserError, printable
@@ -79,7 +79,7 @@ class Folder(FaceBuilder, skip_registration=True):
     @cached_property
     def _named(self) -> dict[str, str]:
         """Label as it is written -> class name as people write it."""
-        words = self._tables.words if self._tables else {sample.word for sample in self._samples}
+        words = self._tables.words if self._tables else {sample.label_text for sample in self._samples}
         return name_numbers(words, str(self.options["label_names"]), self.notes)
 
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
@@ -92,7 +92,9 @@ class Folder(FaceBuilder, skip_registration=True):
             return {split: self._tables.records(split, labels) for split in self._tables.files}
         splits: dict[str, list[Record]] = {split: [] for split in (*SPLIT_WORDS, "all")}
         for sample in self._samples:
-            splits[sample.split].append(Record(sample.key, sample.path, labels[sample.word], subject=sample.subject))
+            splits[sample.split].append(
+                Record(sample.key, sample.path, labels[sample.label_text], subject=sample.subject)
+            )
         return {split: records for split, records in splits.items() if records}
 
 

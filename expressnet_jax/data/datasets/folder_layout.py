@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, split_folders, split_of
 from expressnet_jax.data.datasets.locate import class_words, contents
 from expressnet_jax.data.datasets.sample_list import COLUMNS, KNOWN
 from expressnet_jax.data.datasets.tables import header_of
-from expressnet_jax.data.datasets.trees import SPLIT_WORDS, split_folders, split_of
 from expressnet_jax.data.labels import shorten
 from expressnet_jax.data.media_files import is_litter_name, media_kind
 from expressnet_jax.errors import UserError

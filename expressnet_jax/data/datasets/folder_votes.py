@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from expressnet_jax.data.datasets.listed import require_files
+from expressnet_jax.data.datasets.annotation_files import require_files
 from expressnet_jax.data.datasets.tables import Table
 from expressnet_jax.data.labels import FERPLUS_COLUMNS
 from expressnet_jax.errors import UserError

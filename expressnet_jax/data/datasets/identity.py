@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from expressnet_jax.data.datasets.annotation_files import csv_rows, require_files
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.class_folders import class_tree
 from expressnet_jax.data.datasets.lfw_expression import identity
-from expressnet_jax.data.datasets.listed import csv_rows, require_files
-from expressnet_jax.data.datasets.trees import class_tree
 from expressnet_jax.errors import UserError, printable
 from expressnet_jax.process import expanded
 

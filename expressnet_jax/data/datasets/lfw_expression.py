@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
+from expressnet_jax.data.datasets.annotation_files import csv_rows, first_file, require_files
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.listed import csv_rows, first_file, require_files
 from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import WITH_CONTEMPT, canonical
 from expressnet_jax.errors import UserError

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from expressnet_jax.data.datasets.base import Record
+from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, split_of
 from expressnet_jax.data.datasets.sample_list import COLUMNS
-from expressnet_jax.data.datasets.trees import SPLIT_WORDS, split_of
 from expressnet_jax.data.labels import shorten
 from expressnet_jax.data.media_files import is_litter_name
 from expressnet_jax.errors import UserError, one_line

@@ -8,11 +8,18 @@ others call the official test part valid/. Files may be JPEG or PNG, with or wit
 from functools import cached_property
 from pathlib import Path
 
+from expressnet_jax.data.datasets.annotation_files import (
+    csv_rows,
+    first_dir,
+    first_file,
+    label_of,
+    require_files,
+    text_rows,
+)
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.class_folders import Filed, filed_images, note_used
-from expressnet_jax.data.datasets.listed import csv_rows, first_dir, first_file, label_of, require_files, text_rows
+from expressnet_jax.data.datasets.class_folders import split_folders
+from expressnet_jax.data.datasets.coded_folders import Filed, filed_images, note_used
 from expressnet_jax.data.datasets.locate import class_words, contents, has_class_folders, locate
-from expressnet_jax.data.datasets.trees import split_folders
 from expressnet_jax.data.labels import BASIC, RAFDB_CODES
 from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError

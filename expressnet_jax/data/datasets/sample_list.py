@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.data.datasets.listed import require_files
+from expressnet_jax.data.datasets.annotation_files import require_files
+from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, split_of
 from expressnet_jax.data.datasets.listed_files import ListedFiles
 from expressnet_jax.data.datasets.pixel_table import PIXELS
 from expressnet_jax.data.datasets.tables import Table
-from expressnet_jax.data.datasets.trees import SPLIT_WORDS, split_of
 from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.errors import UserError
 
@@ -43,7 +43,7 @@ class Sample:
 
     key: str
     path: Path
-    word: str
+    label_text: str
     split: str = "all"
     subject: str = ""
 

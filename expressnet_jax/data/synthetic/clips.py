@@ -72,7 +72,7 @@ class Clip(NamedTuple):
     occluder: str
 
 
-class Plan(NamedTuple):
+class ClipPlan(NamedTuple):
     """A clip before it is drawn: one shot per frame; pose is float[T,3]."""
 
     label: int
@@ -148,7 +148,7 @@ def plan_clip(
     identity: int | None,
     frames: int,
     intensity: tuple[float, float],
-) -> Plan:
+) -> ClipPlan:
     """Draw who does what and from where it is seen; arguments as of `generate_clip`."""
     rng = stream(seed, CLIP, index)
     identity, emotion = draw_who(rng, identity, emotion)
@@ -171,7 +171,7 @@ def plan_clip(
     ]
     cameras = zip(scenes, (turn * tilts).tolist(), (shift + places * turn).tolist(), strict=True)
     shots = [Shot(now, occluder, turned, shifted) for now, turned, shifted in cameras]
-    return Plan(emotion, identity, resting, movement, shots, poses)
+    return ClipPlan(emotion, identity, resting, movement, shots, poses)
 
 
 @lru_cache(maxsize=4096)

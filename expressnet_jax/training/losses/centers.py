@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.models.attention import max_first_argmax
-from expressnet_jax.models.network import Outputs
+from expressnet_jax.models.network import Outputs, unit
 from expressnet_jax.training.losses.base import Batch, Loss, LossContext, LossOutput, select_output
 
 product = partial(jnp.matmul, precision="highest")  # accelerators would take shorter numbers
@@ -33,7 +33,7 @@ def island(features: Array, targets: Array, centers: Array, weight: float = 10.0
 
     The pairs hold no feature: they act through the centers, which `repel_centers` turns away from each other.
     """
-    directions = _unit(centers)
+    directions = unit(centers)
     cosines = product(directions, directions.T)
     others = 1 - jnp.eye(len(centers))
     return center(features, targets, centers) + weight * (others * (cosines + 1)).sum()
@@ -47,7 +47,7 @@ def triplet_center(features: Array, targets: Array, centers: Array, margin: floa
     paper's d is half the squared distance; angles need no margin for each network's length of features, and a center
     that has not been seen yet, which is zero, is at a right angle to everything.
     """
-    cosines = product(_unit(features), _unit(centers).T)
+    cosines = product(unit(features), unit(centers).T)
     own = jnp.eye(len(centers), dtype=bool)
     others = max_first_argmax(jnp.where(own, -jnp.inf, cosines[:, None]), (2,))  # [B,K]: but the class of the column
     return (targets * jnp.maximum(margin - cosines + others, 0)).sum(-1).mean()
@@ -66,7 +66,7 @@ def repel_centers(features: Array, targets: Array, centers: Array, rate: float =
 
     A class without examples keeps its center here, too: nothing would hold it while the others push.
     """
-    directions = _unit(centers)
+    directions = unit(centers)
     others = directions.sum(0) - directions
     across = others - (others * directions).sum(-1, keepdims=True) * directions
     length = jnp.linalg.norm(centers, axis=-1, keepdims=True)
@@ -74,12 +74,6 @@ def repel_centers(features: Array, targets: Array, centers: Array, rate: float =
     present = targets.sum(0)[:, None] > 0
     push = rate * weight / max(len(centers) - 1, 1) * gradient
     return update_centers(features, targets, centers, rate) - jnp.where(present, push, 0)
-
-
-def _unit(x: Array) -> Array:
-    """Rows of length one; zero stays zero, and the gradient there is finite."""
-    squared = jnp.square(x).sum(-1, keepdims=True)
-    return x * jax.lax.rsqrt(jnp.where(squared > 0, squared, 1))
 
 
 Distance = Callable[[Array, Array, Array], Array]
