@@ -192,15 +192,15 @@ def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> P
 def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.report import format_table
     from expressnet_jax.io import write_json
-    from expressnet_jax.training.checkpoint_io import load_checkpoint
-    from expressnet_jax.training.data_identity import seen_in_training, was_trained_on
+    from expressnet_jax.training.checkpoints.data_identity import seen_in_training, was_trained_on
+    from expressnet_jax.training.checkpoints.reading import load_checkpoint
     from expressnet_jax.training.evaluate_checkpoint import (
         evaluate_checkpoint,
         leaked_examples,
         trained_on_figures,
         trained_on_lines,
+        write_report,
     )
-    from expressnet_jax.training.finish import write_report
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     with _data(arguments) as prepared:

@@ -7,6 +7,7 @@ finds wrong ends all of them, for otherwise the others would wait for it in the 
 import faulthandler
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -169,3 +170,38 @@ def check_same_config(config: Mapping[str, Any], differences) -> None:
                 f"process {number} has another config than process 0 ({'; '.join(changed[:3])});"
                 " start all of them with the same command"
             )
+
+
+class StopSignal:
+    """Turns SIGINT and SIGTERM into a wish to stop after the step at hand; a second one ends the process at once.
+
+    Of several processes all stop after the same step, whichever was asked: JAX's preemption service takes SIGTERM for
+    all of them, and SIGINT is handed on to it.
+    """
+
+    signum = 0
+
+    def __enter__(self) -> "StopSignal":
+        self.alone = is_single_process()
+        caught = (signal.SIGINT, signal.SIGTERM) if self.alone else (signal.SIGINT,)
+        self.previous = {s: signal.signal(s, self._note) for s in caught}
+        return self
+
+    def at(self, step: int) -> int:
+        """The signal to stop for after this step, the same on all processes; 0 without one."""
+        if self.alone:
+            return self.signum
+        from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+        return signal.SIGTERM if reached_preemption_sync_point(step) else 0
+
+    def _note(self, signum: int, frame) -> None:
+        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
+        self.signum = signum
+        signal.signal(signum, self.previous[signal.Signals(signum)])
+        if not self.alone:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def __exit__(self, *exception) -> None:
+        for signum, handler in self.previous.items():
+            signal.signal(signum, handler)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # as a program, not as a plugin 
 
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.environment import machine
-from expressnet_jax.training.checkpoint_manager import saved_steps
+from expressnet_jax.training.checkpoints.manager import saved_steps
 from runs import CONFIG, SETTINGS, Run, arrays, history, one_device, write_images
 
 TORN = 0.2  # of the kills also leave a file of the newest checkpoint half as long

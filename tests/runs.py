@@ -13,9 +13,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from expressnet_jax import cluster
+from expressnet_jax.metric_writers import read_history
 from expressnet_jax.training import classification, loop
-from expressnet_jax.training.checkpoint_manager import saved_steps
-from expressnet_jax.training.writers import read_history
+from expressnet_jax.training.checkpoints.manager import saved_steps
 
 CLASSES = ("anger", "happiness", "neutral")
 CONFIG = """

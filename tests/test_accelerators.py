@@ -10,8 +10,7 @@ from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training.network import compute_dtype
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
-from expressnet_jax.training.step import make_multi_step, make_train_step
-from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.step import make_multi_step, make_train_step, supervised
 from expressnet_jax.training.targets import class_fields, class_losses
 
 STEPS, BATCH, SIDE = 2, 8, 16

@@ -13,7 +13,7 @@ from expressnet_jax.adaptation.domains import KNOWN_PEOPLE, labelled_examples, l
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.training import loop
-from expressnet_jax.training.checkpoint_io import load_checkpoint
+from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from runs import arrays, history, train, write_images
 
 pytest_plugins = ["run_fixtures"]

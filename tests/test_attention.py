@@ -33,7 +33,7 @@ from expressnet_jax.models.coordinate_attention import CoordinateAttention
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 from weights import drawn_weights, shapes_of
 
 X = np.random.default_rng(0).normal(size=(2, 5, 7, 16)).astype(np.float32)

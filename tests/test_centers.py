@@ -19,17 +19,16 @@ from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.models.network import Outputs, image_classifier
-from expressnet_jax.training.checkpoint_io import load_checkpoint
+from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.loop import MetricAccumulator
 from expressnet_jax.training.losses import make_loss
 from expressnet_jax.training.losses.base import LossContext, init_losses, total_loss
 from expressnet_jax.training.losses.centers import kernel_l2
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import check
 from expressnet_jax.training.state import init_state, make_init_fn
-from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step
-from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step, supervised
 from expressnet_jax.training.targets import class_fields, class_losses
+from expressnet_jax.training.validate import check_config
 from runs import arrays, history, train
 from weights import drawn_weights
 
@@ -379,5 +378,5 @@ def test_what_makes_no_sense_is_refused_in_a_line(line):
     for key, value in REFUSED[line].items():
         set_key(config, key, value)
     with pytest.raises(UserError) as refused:
-        check(config)
+        check_config(config)
     assert str(refused.value).startswith(line) and "\n" not in str(refused.value)

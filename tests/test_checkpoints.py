@@ -13,8 +13,8 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint_io import BEST, LATEST
-from expressnet_jax.training.checkpoint_manager import DAMAGED, Checkpoints, saved_steps
+from expressnet_jax.training.checkpoints.manager import DAMAGED, Checkpoints, saved_steps
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST
 from expressnet_jax.training.state import TrainState
 
 

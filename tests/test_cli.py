@@ -13,7 +13,7 @@ import pytest
 
 from expressnet_jax import __version__, cli
 from expressnet_jax.cli_args import key_and_value
-from expressnet_jax.training.checkpoint_manager import saved_steps
+from expressnet_jax.training.checkpoints.manager import saved_steps
 from runs import write_images
 
 pytest_plugins = ["run_fixtures"]

@@ -7,7 +7,7 @@ import pytest
 
 from expressnet_jax import cluster
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint_manager import saved_steps
+from expressnet_jax.training.checkpoints.manager import saved_steps
 from runs import arrays, as_one_run, history
 
 pytest_plugins = ["run_fixtures"]

@@ -18,11 +18,11 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.main import TASKS
 from expressnet_jax.training.mesh import make_mesh
 from expressnet_jax.training.network import image_shape, make_model
-from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import check, count_steps
+from expressnet_jax.training.program import count_steps, make_program
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_multi_step
 from expressnet_jax.training.targets import learned_fields, main_target, make_heads
+from expressnet_jax.training.validate import check_config
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -53,9 +53,9 @@ def test_it_says_with_which_command_it_is_run(path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_its_values_are_valid(path, monkeypatch):
-    monkeypatch.setattr("expressnet_jax.training.setup.find_spec", lambda name: True)
+    monkeypatch.setattr("expressnet_jax.training.validate.find_spec", lambda name: True)
     config = load(path).get_config()
-    check(config, import_module(TASKS[config.task]).METRICS)
+    check_config(config, import_module(TASKS[config.task]).METRICS)
     assert config.data.name in DATASETS or "--name " + config.data.name in load(path).__doc__
     assert load(path).get_config().to_dict() == config.to_dict()
     with pytest.raises(AttributeError):
@@ -117,7 +117,7 @@ def test_the_face_augmentation_fits_its_size(size):
     config.data.size = size
     augment_faces(config)
     assert config.augment.crop + 2 * config.augment.pad == size and config.augment.crop % 4 == 0
-    check(config)
+    check_config(config)
 
 
 def test_flatten():

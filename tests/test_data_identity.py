@@ -11,10 +11,16 @@ import pytest
 from expressnet_jax import cli
 from expressnet_jax.data.prepare import load, prepare
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint_io import BEST, LATEST, load_checkpoint
-from expressnet_jax.training.checkpoint_manager import saved_steps
-from expressnet_jax.training.data_identity import Learned, check_same, in_words, read_trained_on, seen_in_training
-from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
+from expressnet_jax.training.checkpoints.data_identity import (
+    Learned,
+    check_same,
+    in_words,
+    read_trained_on,
+    seen_in_training,
+)
+from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
+from expressnet_jax.training.checkpoints.manager import saved_steps
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST, load_checkpoint
 from expressnet_jax.training.loop import other_data
 from runs import train, write_images
 

@@ -24,8 +24,8 @@ from expressnet_jax.export.quantize import quantize
 from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor, onnx_predict
-from expressnet_jax.training.checkpoint_io import Checkpoint, describe, load_checkpoint
-from expressnet_jax.training.checkpoint_manager import Checkpoints
+from expressnet_jax.training.checkpoints.manager import Checkpoints
+from expressnet_jax.training.checkpoints.reading import Checkpoint, describe, load_checkpoint
 from expressnet_jax.training.state import TrainState
 from weights import SMALLER, first_of_each_kind
 from weights import logits as logits_of

@@ -33,8 +33,8 @@ from expressnet_jax.inference.detector import Detector, make_detector
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.runtime.onnx_predict import onnx_predict
-from expressnet_jax.training.checkpoint_io import describe, load_checkpoint
-from expressnet_jax.training.checkpoint_manager import Checkpoints, saved_steps
+from expressnet_jax.training.checkpoints.manager import Checkpoints, saved_steps
+from expressnet_jax.training.checkpoints.reading import describe, load_checkpoint
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
 from weights import drawn_weights

@@ -7,11 +7,10 @@ import pytest
 
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.network import image_classifier
-from expressnet_jax.training.freezing import gradual_unfreezing, intersect, trainable_except
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
+from expressnet_jax.training.optimizers.freezing import gradual_unfreezing, intersect, trainable_except
 from expressnet_jax.training.state import init_state, make_init_fn
-from expressnet_jax.training.step import make_train_step
-from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.step import make_train_step, supervised
 from expressnet_jax.training.targets import class_fields, class_losses
 from weights import drawn_weights
 

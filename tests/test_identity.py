@@ -13,11 +13,10 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training import classification, identity, loop, mesh
-from expressnet_jax.training.checkpoint_io import load_checkpoint
+from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
-from expressnet_jax.training.step import make_train_step
-from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.step import make_train_step, supervised
 from expressnet_jax.training.targets import build_losses, class_fields
 from weights import drawn_weights
 

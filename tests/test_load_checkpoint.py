@@ -16,9 +16,9 @@ from jax.sharding import PartitionSpec as P
 from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint_io import BEST, LATEST, describe, find_checkpoint, load_checkpoint
-from expressnet_jax.training.checkpoint_manager import Checkpoints
-from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
+from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
+from expressnet_jax.training.checkpoints.manager import Checkpoints
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST, describe, find_checkpoint, load_checkpoint
 from expressnet_jax.training.state import TrainState
 from weights import drawn_weights
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.metric_writers import MetricsFile
 from expressnet_jax.training import classification
-from expressnet_jax.training.checkpoint_io import BEST, LATEST
-from expressnet_jax.training.checkpoint_manager import Checkpoints, saved_steps
+from expressnet_jax.training.checkpoints.manager import Checkpoints, saved_steps
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST
 from expressnet_jax.training.loop import MetricAccumulator, StopSignal, all_finite
-from expressnet_jax.training.writers import MetricsFile
 from runs import arrays, history, train
 
 pytest_plugins = ["run_fixtures"]

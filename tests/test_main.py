@@ -16,8 +16,8 @@ from expressnet_jax.config import default
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint_io import load_checkpoint
-from expressnet_jax.training.checkpoint_manager import saved_steps
+from expressnet_jax.training.checkpoints.manager import saved_steps
+from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from runs import arrays, history, write_images
 from weights import shapes_of
 

@@ -25,7 +25,7 @@ from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.network import Outputs
 from expressnet_jax.runtime.onnx_predict import onnx_predict
 from expressnet_jax.training import losses
-from expressnet_jax.training.checkpoint_io import load_checkpoint
+from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.losses import make_loss
 from expressnet_jax.training.losses.base import Loss, LossContext, LossOutput
 from expressnet_jax.training.losses.regression import concordance

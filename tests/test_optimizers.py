@@ -9,7 +9,6 @@ from optax.contrib import MuonDimensionNumbers
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.cpu.conv_backend import conv_backend
-from expressnet_jax.training.muon import orthogonalise
 from expressnet_jax.training.optimizers import (
     current_rate,
     decayed,
@@ -17,6 +16,7 @@ from expressnet_jax.training.optimizers import (
     make_optimizer,
     make_schedule,
 )
+from expressnet_jax.training.optimizers.muon import orthogonalise
 
 RNG = np.random.default_rng(0)
 PARAMS = {

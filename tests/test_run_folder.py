@@ -12,7 +12,7 @@ import pytest
 
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint_io import BEST, LATEST
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST
 from expressnet_jax.training.workdir import FREE_TO_CHANGE, Workdir, differences, disk_errors
 
 HOLD = """

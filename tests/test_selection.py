@@ -10,7 +10,7 @@ from expressnet_jax.data import selection
 from expressnet_jax.data.selection import Splits, select_splits
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
-from expressnet_jax.training.setup import TrainData
+from expressnet_jax.training.train_data import TrainData
 
 
 @dataclass

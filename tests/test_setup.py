@@ -10,9 +10,10 @@ from expressnet_jax.config import default
 from expressnet_jax.data import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.training import classification
-from expressnet_jax.training.program import resolution_schedule
-from expressnet_jax.training.setup import best_divisor, check, count_steps, find_prepared, load_data
+from expressnet_jax.training.program import best_divisor, count_steps, resolution_schedule
 from expressnet_jax.training.targets import soft_targets
+from expressnet_jax.training.train_data import find_prepared, load_data
+from expressnet_jax.training.validate import check_config
 from runs import train, write_images
 
 pytest_plugins = ["run_fixtures"]
@@ -110,30 +111,30 @@ def test_a_run_skips_bad_images_if_its_config_says_so(tmp_path, capsys):
 
 def test_a_config_of_another_kind_is_refused():
     with pytest.raises(UserError, match="get_config\\(\\) must return"):
-        check({"model": "plain_cnn"})
+        check_config({"model": "plain_cnn"})
     config = default().unlock()
     del config.train["accumulate"]
     with pytest.raises(UserError, match=r"train\.accumulate is missing"):
-        check(config)
+        check_config(config)
     config = default().unlock()
     config.train.warmup = 3
     with pytest.raises(UserError, match=r"no run reads train\.warmup"):
-        check(config)
+        check_config(config)
 
 
 def test_options_of_a_model_are_free_in_a_config_but_checked():
     config = default()
     config.model.options.reduction = 4
-    check(config)
+    check_config(config)
     config.model.options.reductoin = 4
     with pytest.raises(UserError, match=r"expressnet_small has no 'reductoin'; it has .*reduction"):
-        check(config)
+        check_config(config)
 
 
 def test_a_crop_that_would_change_the_network_is_refused(tiny_config):
     with pytest.raises(UserError, match=r"augment\.crop: this model takes images of one size only"):
-        check(tiny_config(data__size=48, augment__crop=40))
-    check(tiny_config(data__size=48, augment__crop=40, model__name="expressnet_tiny"))
+        check_config(tiny_config(data__size=48, augment__crop=40))
+    check_config(tiny_config(data__size=48, augment__crop=40, model__name="expressnet_tiny"))
 
 
 @pytest.mark.parametrize(
@@ -143,9 +144,9 @@ def test_a_crop_that_would_change_the_network_is_refused(tiny_config):
     ],
 )
 def test_a_missing_package_is_named_before_the_training(tiny_config, monkeypatch, key, value, package, install):
-    monkeypatch.setattr("expressnet_jax.training.setup.find_spec", lambda name: None)
+    monkeypatch.setattr("expressnet_jax.training.validate.find_spec", lambda name: None)
     with pytest.raises(UserError, match=rf"needs {package}; pip install {install}"):
-        check(tiny_config(**{key: value}))
+        check_config(tiny_config(**{key: value}))
 
 
 def test_a_training_split_of_one_class_is_refused(tmp_path, tiny_config):
@@ -160,14 +161,14 @@ def test_a_run_may_begin_with_smaller_images(tiny_config):
     config = tiny_config(
         train__progressive_sizes=(16, 24), train__progressive_until=(0.3, 0.75), model__name="expressnet_tiny"
     )
-    check(config)
+    check_config(config)
     plan = count_steps(config, 60)._replace(total=45, steps_per_call=1)
     assert resolution_schedule(config, plan) == [(0, 16), (14, 24), (34, 0)]
     assert resolution_schedule(config, plan._replace(steps_per_call=8)) == [(0, 16), (16, 24), (32, 0)]
     with pytest.raises(
         UserError, match=r"this model takes images of one size only; leave out train.progressive_sizes=24"
     ):
-        check(tiny_config(train__progressive_sizes=(24,), train__progressive_until=(0.5,)))
+        check_config(tiny_config(train__progressive_sizes=(24,), train__progressive_until=(0.5,)))
 
 
 def test_a_plan_counts_steps(tiny_config):

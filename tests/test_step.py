@@ -17,8 +17,7 @@ from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.training import mesh as mesh_module
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
-from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step
-from expressnet_jax.training.supervised import supervised
+from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step, supervised
 from expressnet_jax.training.targets import class_fields, class_losses
 from weights import drawn_weights
 

@@ -10,8 +10,8 @@ import pytest
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Head
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint_io import Checkpoint
-from expressnet_jax.training.transfer import transfer_weights
+from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.checkpoints.transfer import transfer_weights
 from weights import drawn_weights
 from weights import logits as logits_of
 

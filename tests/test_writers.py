@@ -10,7 +10,7 @@ import pytest
 
 from expressnet_jax.environment import process_seconds
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, read_history
+from expressnet_jax.metric_writers import Console, MetricsFile, TensorBoard, Writers, read_history
 
 TRAIN = {"step": 50, "split": "train", "epoch": 0.5, "loss": 1.25, "learning_rate": 0.1, "images_per_second": 400.0}
 VALIDATION = {"step": 100, "split": "validation", "epoch": 1.0, "loss": 1.5, "accuracy": 0.625}

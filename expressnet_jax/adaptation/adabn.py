@@ -16,8 +16,7 @@ from jax.typing import ArrayLike
 
 from expressnet_jax.adaptation.method import Method
 from expressnet_jax.training.state import TrainState
-from expressnet_jax.training.step import TrainStep
-from expressnet_jax.training.supervised import Batch, Metrics
+from expressnet_jax.training.step import Batch, Metrics, TrainStep
 
 
 def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: Array) -> Any:

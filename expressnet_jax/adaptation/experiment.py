@@ -22,14 +22,15 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.unsupervised_selection import Sample, validate
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.data_identity import Learned
+from expressnet_jax.training.checkpoints.data_identity import Learned
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
 from expressnet_jax.training.network import image_shape, load_pretrained, make_model, pretrained_variables
-from expressnet_jax.training.program import build_program
-from expressnet_jax.training.setup import StepCounts, check, count_steps, make_eval_loader
+from expressnet_jax.training.program import StepCounts, build_program, count_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
+from expressnet_jax.training.train_data import make_eval_loader
+from expressnet_jax.training.validate import check_config
 
 METRICS = ("last", "source_accuracy", "negative_entropy", "mutual_information", "weighted_accuracy")
 SAMPLE = 1024  # images of each domain that the criteria are computed on
@@ -41,7 +42,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     Raises:
       UserError: anything that a user can mend.
     """
-    check(config, METRICS)
+    check_config(config, METRICS)
     method = make_method(config.adapt.method, **config.adapt.options.to_dict())
     _check(config, method)
     origin = load_pretrained(config)

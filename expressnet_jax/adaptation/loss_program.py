@@ -16,7 +16,7 @@ from expressnet_jax.data.augment import augment, mix
 from expressnet_jax.models.network import Network, Outputs
 from expressnet_jax.training.losses.base import Loss, total_loss
 from expressnet_jax.training.state import InitialVariables, TrainState, make_init_fn
-from expressnet_jax.training.supervised import Batch, LossProgram, ModelState
+from expressnet_jax.training.step import Batch, LossProgram, ModelState
 
 
 def adaptation(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 from jax import Array
 
-from expressnet_jax.training.freezing import TrainableMask
+from expressnet_jax.training.optimizers.freezing import TrainableMask
 
 
 class ModelOutputs(NamedTuple):

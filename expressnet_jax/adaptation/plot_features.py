@@ -10,7 +10,7 @@ from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
-from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
 
 MOST, BATCH = 600, 200  # images of each domain, and at once

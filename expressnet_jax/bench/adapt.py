@@ -18,10 +18,10 @@ from expressnet_jax.environment import machine
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import make_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import check_model
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_multi_step, make_train_step
 from expressnet_jax.training.targets import class_losses
+from expressnet_jax.training.validate import check_model
 
 CLASSES, EXAMPLES = 7, 8192
 PLAIN = "source_only"

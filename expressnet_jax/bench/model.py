@@ -20,7 +20,7 @@ from expressnet_jax.export.onnx_export import describe as describe_file
 from expressnet_jax.models.inspect import forward_flops, parameter_count
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
-from expressnet_jax.training.checkpoint_io import Checkpoint, describe
+from expressnet_jax.training.checkpoints.reading import Checkpoint, describe
 from expressnet_jax.training.step import make_predict_fn
 
 

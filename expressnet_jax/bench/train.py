@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.environment import machine, peak_memory
-from expressnet_jax.training.checkpoint_io import describe
-from expressnet_jax.training.checkpoint_manager import Checkpoints
+from expressnet_jax.training.checkpoints.manager import Checkpoints
+from expressnet_jax.training.checkpoints.reading import describe
 from expressnet_jax.training.classification import build_experiment
 from expressnet_jax.training.loop import set_up
 from expressnet_jax.training.network import image_shape

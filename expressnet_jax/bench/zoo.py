@@ -16,7 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.seeds import read_run, recipe, seed_figures
 from expressnet_jax.models.inspect import forward_flops, parameter_count
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
-from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 
 OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; its row says so
 

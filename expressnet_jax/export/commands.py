@@ -31,9 +31,9 @@ def export(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data.decode import decode_all
     from expressnet_jax.export.onnx_export import export_onnx
     from expressnet_jax.export.quantize import CALIBRATION, quantize
-    from expressnet_jax.training.checkpoint_io import load_checkpoint
+    from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
+    from expressnet_jax.training.checkpoints.reading import load_checkpoint
     from expressnet_jax.training.evaluate_checkpoint import find_temperature
-    from expressnet_jax.training.inference_checkpoint import write_inference_checkpoint
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}

@@ -26,7 +26,7 @@ from expressnet_jax.io import write_bytes
 from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
-from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 OPSET = 18
 TOLERANCE = 1e-4  # of a probability

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from expressnet_jax.data.datasets.folder import Sample
     from expressnet_jax.finetune.crop_faces import CropSettings
     from expressnet_jax.inference.detector import Detector
-    from expressnet_jax.training.checkpoint_io import Checkpoint
-    from expressnet_jax.training.setup import TrainData
+    from expressnet_jax.training.checkpoints.reading import Checkpoint
+    from expressnet_jax.training.train_data import TrainData
 
 SHIPPED = Path(__file__).parents[1] / "inference" / "weights" / "checkpoint"
 DEFAULT_DETECTOR = "centerface"  # as in detector.py, which costs a start of OpenCV
@@ -115,8 +115,8 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
     from expressnet_jax.finetune import crop_faces
     from expressnet_jax.finetune.recipe import NAME, make_config
     from expressnet_jax.inference import detector
-    from expressnet_jax.training.setup import load_data
-    from expressnet_jax.training.writers import log_line
+    from expressnet_jax.metric_writers import log_line
+    from expressnet_jax.training.train_data import load_data
 
     make_detector = make_detector or detector.make_detector
     labels = request.overrides.get("data.options.labels", "auto")
@@ -175,13 +175,13 @@ def check(
     """Raises UserError for anything wrong that needs no face to see. -> how faces are cut."""
     from expressnet_jax.finetune.crop_faces import CropSettings
     from expressnet_jax.finetune.recipe import make_config
-    from expressnet_jax.training import setup
     from expressnet_jax.training.network import image_shape
+    from expressnet_jax.training.validate import check_config
 
     if ours := [key for key in request.overrides if key in OURS]:
         raise UserError(f"--set: {ours[0]} follows from the other options; leave it out")
     config = make_config(origin, request.overrides)
-    setup.check(config)
+    check_config(config)
     share = config.data.holdout
     if not 0 < share < 1:
         raise UserError(f"--holdout: {share} is not a share between 0 and 1")
@@ -202,7 +202,7 @@ def find_init_checkpoint(init_from: str | None) -> "Checkpoint":
     Raises:
       UserError: there is none.
     """
-    from expressnet_jax.training.checkpoint_io import load_checkpoint
+    from expressnet_jax.training.checkpoints.reading import load_checkpoint
 
     if init_from is None and not SHIPPED.is_dir():
         raise UserError(

@@ -10,7 +10,7 @@ from expressnet_jax.data.duplicates import is_blank, near_pairs
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.scan import scan
 from expressnet_jax.evaluation.metrics import classification_metrics
-from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint, labels_in
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")

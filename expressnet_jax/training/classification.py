@@ -1,7 +1,9 @@
 """The common run: labelled images, classes and further targets, metrics on a split that selects."""
 
+import sys
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,29 +14,29 @@ from expressnet_jax.data.audit import one_line
 from expressnet_jax.data.fields import Field, target_column
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
 from expressnet_jax.data.selection import unlearned
+from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.evaluate import collect_arrays, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output
+from expressnet_jax.evaluation.plots import curves_png
+from expressnet_jax.evaluation.report import format_outputs, format_table
+from expressnet_jax.metric_writers import read_history
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.evaluate_checkpoint import match_labels
+from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
+from expressnet_jax.training.evaluate_checkpoint import (
+    evaluate_checkpoint,
+    evaluate_outputs,
+    match_labels,
+    write_report,
+)
 from expressnet_jax.training.experiment import Evaluate, Experiment
-from expressnet_jax.training.finish import finish
 from expressnet_jax.training.mesh import replicated, shard_batch
 from expressnet_jax.training.network import load_pretrained, make_model
-from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import (
-    METRICS,
-    StepCounts,
-    TrainData,
-    check,
-    count_steps,
-    find_prepared,
-    load_data,
-    make_eval_loader,
-    make_loaders,
-)
+from expressnet_jax.training.program import StepCounts, count_steps, make_program
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
-from expressnet_jax.training.targets import learned_fields, main_target, make_heads, target_arrays
+from expressnet_jax.training.targets import learned_fields, main_target, make_heads, selecting_metric, target_arrays
+from expressnet_jax.training.train_data import TrainData, find_prepared, load_data, make_eval_loader, make_loaders
+from expressnet_jax.training.validate import METRICS, check_config
 
 FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
@@ -45,7 +47,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     Raises:
       UserError: anything that a user can mend.
     """
-    check(config, METRICS)
+    check_config(config, METRICS)
     data, origin = load_data(config), load_pretrained(config)
     fields = data.fields(main_target(config))
     learned = learned_fields(config, fields)
@@ -161,3 +163,29 @@ def make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Tra
         return {f"{name}/{key.replace('log_loss', 'loss')}": float(figures[key]) for key in FOLLOWED}
 
     return evaluate
+
+
+def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Checkpoint, list[Path]]:
+    """Evaluates the best checkpoint on the split that selected it, prints the table and writes the report's files."""
+    checkpoint = load_checkpoint(workdir)
+    result = evaluate_checkpoint(
+        checkpoint, data.chosen.select, tta=config.eval.tta, batch_size=config.eval.batch_size, leaked=data.leaked
+    )
+    history = read_history(workdir / "metrics.jsonl")
+    result.figures.update(
+        data=config.data.name,
+        split=data.chosen.select_name,
+        seed=config.seed,
+        seconds=history[-1].get("seconds") if history else None,
+        machine=machine(),
+    )
+    title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
+    print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
+    print(format_table(result.figures))
+    if outputs := evaluate_outputs(checkpoint, data.chosen.select, data.stored_size, config.eval.batch_size):
+        result.figures["outputs"] = outputs
+        print("\n".join(["", *format_outputs(outputs)]))
+    sys.stdout.flush()
+    files = write_report(result, checkpoint, workdir, title, error_gallery=config.eval.error_gallery)
+    files.append(curves_png(history, workdir / "curves.png", title, selecting_metric(config)))
+    return checkpoint, files

@@ -5,22 +5,27 @@ Shapes: N examples, H height, W width, C channels, K classes of the model.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from expressnet_jax.data.audit import load_audit
+from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.fields import target_column, target_fields
 from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
+from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.evaluation.evaluate import Predict, collect, collect_arrays, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
 from expressnet_jax.evaluation.evaluators import known as known_metrics
+from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.tta import with_tta
-from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.io import write_json
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
 
 
@@ -138,3 +143,42 @@ def trained_on_lines(figures: Mapping[str, Any] | None) -> list[str]:
         text = "have the very pixels of training images, so the figures above are too good"
         return [f"warning: {figures['images']:,} {of} {text}{rest}"]
     return [f"note: {figures['without_labels']:,} {of} were adapted on, without their labels{rest}"]
+
+
+class DecodedOnDemand:
+    """A split's images by position, decoded when asked for: item i is uint8[H,W,C]."""
+
+    def __init__(self, split: Split, image_shape: tuple[int, ...]):
+        self.split, self.image_shape = split, image_shape
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, i: int):
+        return decode_example(self.split.encoded(i), self.image_shape)
+
+
+def write_report(
+    result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, error_gallery: bool = True
+) -> list[Path]:
+    """evaluation.json, confusion.png and, for looking at on one's own machine, error_gallery.html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [
+        write_json(folder / "evaluation.json", result.figures),
+        confusion_png(result.figures, folder / "confusion.png", title),
+    ]
+    if error_gallery:
+        images = DecodedOnDemand(result.split, checkpoint.image_shape)
+        page = folder / "error_gallery.html"
+        files.append(
+            write_error_gallery(
+                result.probabilities,
+                result.labels,
+                images,  # type: ignore[arg-type]
+                checkpoint.classes,
+                page,
+                result.split.keys,
+                title=title,
+            )
+        )
+    return files

@@ -8,10 +8,9 @@ import numpy as np
 
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.pipeline import TrainLoader
-from expressnet_jax.training.checkpoint_io import Checkpoint
-from expressnet_jax.training.data_identity import Learned
-from expressnet_jax.training.program import TrainProgram
-from expressnet_jax.training.setup import StepCounts
+from expressnet_jax.training.checkpoints.data_identity import Learned
+from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.program import StepCounts, TrainProgram
 from expressnet_jax.training.state import TrainState
 
 Evaluate = Callable[[TrainState], dict[str, float]]

@@ -22,17 +22,18 @@ from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pairs, similarities, verification
 from expressnet_jax.io import write_json
+from expressnet_jax.metric_writers import read_history
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch, shards_classes
 from expressnet_jax.training.network import load_pretrained, make_model
-from expressnet_jax.training.program import make_program
-from expressnet_jax.training.setup import StepCounts, TrainData, check, count_steps, load_data, make_loaders
+from expressnet_jax.training.program import StepCounts, count_steps, make_program
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
 from expressnet_jax.training.targets import learned_fields, main_target, make_heads, split_fields
-from expressnet_jax.training.writers import read_history
+from expressnet_jax.training.train_data import TrainData, load_data, make_loaders
+from expressnet_jax.training.validate import check_config
 
 METRICS = ("verification",)
 
@@ -43,7 +44,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     Raises:
       UserError: anything that a user can mend.
     """
-    check(config, METRICS)
+    check_config(config, METRICS)
     data, origin = load_data(config), load_pretrained(config)
     train, select = data.chosen.train, data.chosen.select
     if not set(train.labels).isdisjoint(select.labels) or train.subjects is None:

@@ -1,7 +1,5 @@
 """The training loop, read from top to bottom: mesh, data, program, state, restore, then step by step, then finish."""
 
-import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -12,29 +10,34 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.multihost_utils import reached_preemption_sync_point
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.cluster import CollectiveError, check_same_config, is_main_process, raise_on_all
+from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
 from expressnet_jax.data.pipeline import TrainLoader
 from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.metric_writers import Console, MetricsFile, TensorBoard, Writers, log_line
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
-from expressnet_jax.training.checkpoint_io import describe, find_checkpoint
-from expressnet_jax.training.checkpoint_manager import Checkpoints
-from expressnet_jax.training.data_identity import check_same_set, in_words, record_of, recorded, write_trained_on
+from expressnet_jax.training.checkpoints.data_identity import (
+    check_same_set,
+    in_words,
+    record_of,
+    recorded,
+    write_trained_on,
+)
+from expressnet_jax.training.checkpoints.manager import Checkpoints
+from expressnet_jax.training.checkpoints.reading import describe, find_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import image_shape
 from expressnet_jax.training.program import active_at
-from expressnet_jax.training.setup import find_prepared
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_multi_step, num_steps
 from expressnet_jax.training.targets import selecting_metric
+from expressnet_jax.training.train_data import find_prepared
 from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, disk_errors
-from expressnet_jax.training.writers import Console, MetricsFile, TensorBoard, Writers, log_line
 
 
 def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigDict, Mesh], Experiment]) -> Experiment:
@@ -267,36 +270,3 @@ class MetricAccumulator:
             f"step {step}: the loss, its gradient or a weight is not finite; last good checkpoint:"
             f" {self.checkpoints.last_good()}; lower optimizer.learning_rate or set optimizer.clip, in a new --workdir"
         )
-
-
-class StopSignal:
-    """Turns SIGINT and SIGTERM into a wish to stop after the step at hand; a second one ends the process at once.
-
-    Of several processes all stop after the same step, whichever was asked: JAX's preemption service takes SIGTERM for
-    all of them, and SIGINT is handed on to it.
-    """
-
-    signum = 0
-
-    def __enter__(self) -> "StopSignal":
-        self.alone = jax.process_count() == 1
-        caught = (signal.SIGINT, signal.SIGTERM) if self.alone else (signal.SIGINT,)
-        self.previous = {s: signal.signal(s, self._note) for s in caught}
-        return self
-
-    def at(self, step: int) -> int:
-        """The signal to stop for after this step, the same on all processes; 0 without one."""
-        if self.alone:
-            return self.signum
-        return signal.SIGTERM if reached_preemption_sync_point(step) else 0
-
-    def _note(self, signum: int, frame) -> None:
-        os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler
-        self.signum = signum
-        signal.signal(signum, self.previous[signal.Signals(signum)])
-        if not self.alone:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def __exit__(self, *exception) -> None:
-        for signum, handler in self.previous.items():
-            signal.signal(signum, handler)

@@ -10,8 +10,8 @@ from expressnet_jax.config import LARGEST, SMALLEST
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Head, Network
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
-from expressnet_jax.training.transfer import transfer_weights
+from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoints.transfer import transfer_weights
 
 
 def image_shape(config: ConfigDict) -> tuple[int, ...]:

@@ -16,16 +16,25 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.inspect import layer_order
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.checkpoint_io import Checkpoint
-from expressnet_jax.training.freezing import TrainableMask, gradual_unfreezing, intersect, trainable_except
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.losses.base import init_losses
 from expressnet_jax.training.network import image_shape, pretrained_variables
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
-from expressnet_jax.training.setup import StepCounts
+from expressnet_jax.training.optimizers.freezing import TrainableMask, gradual_unfreezing, intersect, trainable_except
 from expressnet_jax.training.state import InitialVariables, make_init_fn
-from expressnet_jax.training.step import TrainStep, make_train_step
-from expressnet_jax.training.supervised import LossProgram, supervised
+from expressnet_jax.training.step import LossProgram, TrainStep, make_train_step, supervised
 from expressnet_jax.training.targets import build_losses
+
+
+class StepCounts(NamedTuple):
+    """A run in steps."""
+
+    total: int
+    per_epoch: float
+    evaluate_every: int
+    save_every: int
+    log_every: int
+    steps_per_call: int
 
 
 class TrainProgram(NamedTuple):
@@ -113,6 +122,30 @@ def build_program(
         step = make_train_step(loss_program(augment | {"resize": size}), optimizer, schedule, trainable=free, **options)
         phases.append((first, step))
     return TrainProgram(model, optimizer, init_fn, pretrained, tuple(phases))
+
+
+def count_steps(config: ConfigDict, num_examples: int) -> StepCounts:
+    """Epochs to steps. Several steps a dispatch only where the device is faster than Python, that is not on a CPU."""
+    batch = config.train.batch_size
+    if batch > num_examples:
+        raise UserError(f"train.batch_size: {batch} is more than the {num_examples} training examples")
+    per_epoch = num_examples / batch
+    steps = lambda epochs: max(round(epochs * per_epoch), 1)
+    total = steps(config.train.epochs)
+    steps_per_call = config.train.steps_per_call or (1 if jax.default_backend() == "cpu" else best_divisor(total))
+    return StepCounts(
+        total,
+        per_epoch,
+        steps(config.eval.every_epochs),
+        steps(config.checkpoint.every_epochs),
+        config.log.every_steps,
+        steps_per_call,
+    )
+
+
+def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
+    """The largest number of steps a dispatch that divides the run, so that its last dispatch needs no compiling."""
+    return next((n for n in range(most, least - 1, -1) if total % n == 0), most // 2)
 
 
 def active_at(starts: Sequence[tuple[int, Any]], step: int) -> Any:

@@ -1,24 +1,78 @@
-"""The training step and the prediction: pure functions, compiled once, over whatever mesh the arrays lie on.
+"""The training step, what it learns from a batch, and the prediction: pure functions, compiled once, over whatever mesh
+the arrays lie on.
 
 Shapes: S steps of a dispatch, B batch, H height, W width, C channels, D features, K classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
 
-from expressnet_jax.data.fields import input_name
+from expressnet_jax.data.augment import augment_batch
+from expressnet_jax.data.fields import Field, input_name
 from expressnet_jax.models.network import Network
+from expressnet_jax.training.losses.base import Loss, total_loss
 from expressnet_jax.training.optimizers import Schedule, current_rate
 from expressnet_jax.training.state import TrainState
-from expressnet_jax.training.supervised import Batch, LossProgram, Metrics, ModelState
 
+Batch = dict[str, Any]
+Metrics = dict[str, Array]
 TrainStep = Callable[[TrainState, Batch, Array | int], tuple[TrainState, Metrics]]
+
+
+class ModelState(NamedTuple):
+    """What one pass through the network hands on to the next: running statistics and the states of the losses."""
+
+    batch_stats: Any
+    loss_state: Any
+
+
+class LossProgram(NamedTuple):
+    """What a step learns from a batch.
+
+    Attributes:
+      augmented: ((key, key), batch, step int32[]) -> a pytree of arrays [B,...]: the batch as the network sees it.
+      loss: (params, model_state, augmented, key, state) -> (float32[], (model_state, metrics)). `params` are the
+        network's and the losses' together; the state is that before the step, constant to the gradient.
+    """
+
+    augmented: Callable[[tuple[Array, Array], Batch, Array], Any]
+    loss: Callable[[Any, ModelState, Any, Array, TrainState], tuple[Array, tuple[ModelState, Metrics]]]
+
+
+def supervised(
+    model: Network,
+    losses: Mapping[str, Loss],
+    augmentation: Mapping[str, Any],
+    fields: Mapping[str, Field],
+    num_examples: int = 1,
+) -> LossProgram:
+    """Return augmented inputs, and the weighted losses of what the network gives for them.
+
+    `fields` are the targets in the batch; classes come as int32[B] and are compared as float32[B,K]. `num_examples` of
+    an epoch tell alternating mirroring which one it is.
+    """
+
+    def augmented(keys: tuple[Array, Array], batch: Batch, step: Array) -> Batch:
+        return augment_batch(keys, batch, fields, augmentation, step, num_examples)
+
+    def loss(params, model_state: ModelState, batch: Batch, key: Array, state: TrainState):
+        outputs, updated = model.apply(
+            {"params": params, "batch_stats": model_state.batch_stats},
+            {name: batch[name] for name in model.encoders},
+            True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        total = total_loss(losses, outputs, batch, params, model_state.loss_state)
+        return total.value, (ModelState(updated.get("batch_stats", {}), total.state), total.metrics)
+
+    return LossProgram(augmented, loss)
 
 
 def make_train_step(

@@ -15,9 +15,9 @@ from expressnet_jax.cluster import CollectiveError, all_gather
 from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes
-from expressnet_jax.training.checkpoint_io import BEST, LATEST
-from expressnet_jax.training.checkpoint_manager import saved_steps
-from expressnet_jax.training.data_identity import check_same, recorded
+from expressnet_jax.training.checkpoints.data_identity import check_same, recorded
+from expressnet_jax.training.checkpoints.manager import saved_steps
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST
 
 # What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
 FREE_TO_CHANGE = (

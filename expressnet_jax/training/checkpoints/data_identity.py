@@ -22,8 +22,8 @@ from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.store import read_json
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes
-from expressnet_jax.training.checkpoint_io import BEST, LATEST, Checkpoint
-from expressnet_jax.training.checkpoint_manager import saved_steps
+from expressnet_jax.training.checkpoints.manager import saved_steps
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST, Checkpoint
 
 TRAINED_ON = "trained_on.npz"
 LABELLED, UNLABELLED = "labelled", "unlabelled"

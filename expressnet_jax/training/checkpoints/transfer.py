@@ -13,7 +13,7 @@ import numpy as np
 
 from expressnet_jax.data.labels import canonical
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 
 def transfer_weights(

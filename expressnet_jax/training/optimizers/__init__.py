@@ -9,7 +9,7 @@ import optax
 from optax.contrib import reduce_on_plateau
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.muon import muon_direction
+from expressnet_jax.training.optimizers.muon import muon_direction
 
 Schedule = Callable[[Any], Any]
 

@@ -17,7 +17,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from expressnet_jax.errors import UserError, one_line
-from expressnet_jax.training.checkpoint_io import BEST, LATEST, silent
+from expressnet_jax.training.checkpoints.reading import BEST, LATEST, silent
 from expressnet_jax.training.state import TrainState
 
 DAMAGED = "damaged"

@@ -7,7 +7,7 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoint_io import Checkpoint
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 
 def write_inference_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:

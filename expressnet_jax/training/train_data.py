@@ -1,0 +1,123 @@
+"""The data of a run: the prepared set, its splits, and the batches that train and select."""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from expressnet_jax.data import audit, prepare, sampling, selection
+from expressnet_jax.data.datasets import DATASETS
+from expressnet_jax.data.decode import decode_examples
+from expressnet_jax.data.fields import Field
+from expressnet_jax.data.pipeline import EvalLoader, TrainLoader, make_eval_batches, make_train_loader
+from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.readers import hold
+from expressnet_jax.data.remarks import remarks
+from expressnet_jax.errors import UserError
+from expressnet_jax.process import expanded
+from expressnet_jax.training.checkpoints.data_identity import Learned
+from expressnet_jax.training.network import image_shape
+from expressnet_jax.training.program import StepCounts
+from expressnet_jax.training.targets import split_fields, target_arrays
+
+
+class TrainData(NamedTuple):
+    """What a run learns from and what selects its best checkpoint."""
+
+    prepared: Prepared
+    chosen: selection.Splits
+    audit: dict[str, Any] | None
+
+    def sample_images(self, image_shape: tuple[int, ...], most: int = 256) -> np.ndarray:
+        """Return the first selection images or clips, uint8[n,*image_shape]."""
+        first = self.chosen.select.subset(np.arange(min(most, len(self.chosen.select))))
+        return decode_examples(first, image_shape)
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(height, width) of the stored images, the largest where they differ."""
+        facts = self.prepared.facts["splits"][self.chosen.train_name]
+        return facts["height"][1], facts["width"][1]
+
+    def fields(self, main: str) -> dict[str, Field]:
+        """Every target of the training split by name; its class is called `main`."""
+        return split_fields(self.chosen.train, self.prepared.facts.get("notes"), main)
+
+    @property
+    def learned(self) -> Learned:
+        """What is recorded of the data in every checkpoint."""
+        return Learned(self.prepared, self.chosen.train_name, self.chosen.train, self.chosen.select)
+
+    @property
+    def leaked(self) -> list[int] | None:
+        """Selection examples with a near-duplicate in train; None without an audit or an official selection split."""
+        known = self.audit is not None and self.chosen.select_name in self.audit["leaked"]
+        return self.audit["leaked"][self.chosen.select_name] if known else None  # type: ignore[index]
+
+
+def load_data(config: ConfigDict) -> TrainData:
+    """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
+    data = config.data
+    prepared = find_prepared(config, data.name, data.source, key="data.name")
+    stored = prepared.facts["notes"].get("frames", 0)
+    if stored != data.frames:
+        holds = f"clips of {stored} frames" if stored else "images, no clips"
+        raise UserError(
+            f"data.frames: {data.frames}, but {prepared.name} holds {holds}; use --config.data.frames={stored}"
+        )
+    names = ("train_split", "validation_split", "holdout", "folds", "fold", "drop_leaks")
+    chosen = selection.select_splits(prepared, **{name: data[name] for name in names}, seed=config.seed)
+    return TrainData(prepared, chosen, audit.load_audit(prepared))
+
+
+def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) -> Prepared:
+    """The data set of that name in the config's data folder; prepared now from `source`, or if its faces are generated.
+
+    Raises:
+      UserError: there is none; the line begins with `key`.
+    """
+    folder = expanded(config.data.dir) if config.data.dir else prepare.default_data_dir()
+    plain = name.partition("@")[0]
+    if plain not in DATASETS and not (folder / plain).is_dir():
+        own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
+        raise UserError(f"{key}: no data set {name!r} in {folder}; one of {', '.join(DATASETS)}, {own}")
+    if name == "synthetic" or (source and plain == name):
+        options = {"skip_bad": config.data.skip_bad} | config.data.options.to_dict()
+        prepared = hold(prepare.prepare(name, Path(source) if source else None, folder, **options))
+        for line in remarks(prepared.name, prepared.facts["notes"]):
+            print(line, file=sys.stderr)
+        return prepared
+    return hold(prepare.load(name, folder))
+
+
+def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Mesh) -> tuple[TrainLoader, EvalLoader]:
+    """The training batches and the selection batches."""
+    train, batch = data.chosen.train, config.train.batch_size
+    sampler = (
+        sampling.Balanced(train.labels, batch, config.seed, config.data.balance)
+        if config.data.balance
+        else sampling.Uniform(len(train), batch, config.seed)
+    )
+    images = {"shape": image_shape(config), "threads": config.data.threads}
+    feed = make_train_loader(
+        train,
+        sampler,
+        mesh,
+        num_steps=plan.total,
+        steps_per_call=plan.steps_per_call,
+        reader=config.data.reader,
+        targets=target_arrays(config, train, data.stored_size),
+        **images,
+    )
+    return feed, make_eval_loader(config, data.chosen.select, mesh)
+
+
+def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh) -> EvalLoader:
+    """A split in batches of about eval.batch_size that the mesh divides evenly."""
+    parts = mesh.shape["data"]
+    rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
+    images = {"shape": image_shape(config), "threads": config.data.threads}
+    return make_eval_batches(split, rounded, shared=True, **images)
