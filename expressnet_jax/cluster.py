@@ -37,7 +37,7 @@ def join_cluster(mode: str = "auto") -> None:
     """
     if mode not in MODES:
         raise UserError(f"--distributed: no {mode!r}; one of {', '.join(MODES)}")
-    given = own_variables()
+    given = _own_variables()
     if mode == "off" or (mode == "auto" and not given and not launched()):
         return
     silence = os.environ.get(HEARTBEAT, "100")
@@ -56,7 +56,7 @@ def join_cluster(mode: str = "auto") -> None:
         faulthandler.disable()  # JAX's runtime ends this process when another is gone: pages would hide its line
 
 
-def own_variables() -> dict[str, Any]:
+def _own_variables() -> dict[str, Any]:
     """jax.distributed.initialize's arguments, where the environment tells them; nothing where it tells none.
 
     Raises:

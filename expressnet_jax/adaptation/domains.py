@@ -58,7 +58,7 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     data = load_data(config)
     source, chosen = data.prepared, data.chosen
     target = find_prepared(config, config.adapt.target, key="adapt.target")
-    classes = common_classes(source, target, config.adapt.classes, origin)
+    classes = _common_classes(source, target, config.adapt.classes, origin)
     aimed = selection.select_splits(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
     people = {person for run in origin.lineage for person in run.get("people", ())}
     (adapt_split, adapt_out), (test_split, test_out) = (
@@ -76,7 +76,7 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     return Domains(classes, train, select, adapt_split, test_split, left_out, learned, adapted)
 
 
-def common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], origin: Checkpoint) -> tuple[str, ...]:
+def _common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], origin: Checkpoint) -> tuple[str, ...]:
     """The classes of a run in the source's order. Of a folder's own words, only equal ones are the same."""
     present = [_present(prepared) for prepared in (source, target)]
     shared = shared_classes(*present)

@@ -68,10 +68,12 @@ def adaptation(
             metrics |= labelled.metrics
         return whole, (ModelState(stats, output.loss_state), metrics)
 
-    return LossProgram(make_augment_fn(method, augmentation, model.num_classes), loss)
+    return LossProgram(_make_augment_fn(method, augmentation, model.num_classes), loss)
 
 
-def make_augment_fn(method: Method, augmentation: Mapping[str, Any], num_classes: int) -> Callable[..., dict[str, Any]]:
+def _make_augment_fn(
+    method: Method, augmentation: Mapping[str, Any], num_classes: int
+) -> Callable[..., dict[str, Any]]:
     """(keys, batch, step) -> what the network is shown of a batch: augmented images, and the source's labels."""
 
     def augmented(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:

@@ -27,14 +27,14 @@ def features_png(before: Checkpoint, after: Checkpoint, domains: Domains, path: 
     figure = new_figure(10, 9)
     axes = figure.subplots(2, 2)
     for column, (name, checkpoint) in enumerate((("before", before), ("after", after))):
-        points = principal(np.concatenate([_features(checkpoint, split) for split in splits]))
+        points = _principal(np.concatenate([_features(checkpoint, split) for split in splits]))
         _scatter(axes[0, column], points, domain, DOMAINS, f"{name}, by domain")
         _scatter(axes[1, column], points, labels, domains.classes, f"{name}, by class")
     figure.suptitle(title, x=0.012, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     return save_figure(figure, path)
 
 
-def principal(features: np.ndarray) -> np.ndarray:
+def _principal(features: np.ndarray) -> np.ndarray:
     """float[N,D] -> float64[N,2]: what varies most, in units of its standard deviation."""
     x = features.astype(np.float64)
     x = x - x.mean(0)

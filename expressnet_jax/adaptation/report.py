@@ -43,7 +43,7 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
         "machine": machine(),
     }
     examples = list_examples(domains)
-    files = [write_examples(workdir / "examples.tsv", examples)]
+    files = [_write_examples(workdir / "examples.tsv", examples)]
     for role, split in zip(ROLES, (domains.adapt_split, domains.test_split), strict=True):
         result = evaluate_checkpoint(checkpoint, split, tta=config.eval.tta, batch_size=config.eval.batch_size)
         figures[role] = result.figures | {"sha256": digest(examples[role])}
@@ -72,7 +72,7 @@ def digest(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def write_examples(path: Path, examples: Mapping[str, Sequence[str]]) -> Path:
+def _write_examples(path: Path, examples: Mapping[str, Sequence[str]]) -> Path:
     """Which target images played which role: role, key, class, SHA-256."""
     lines = [f"{role}\t{line}" for role in ROLES for line in examples[role]]
     return write_bytes(path, "\n".join(["role\tkey\tclass\tsha256", *lines, ""]).encode())

@@ -130,11 +130,11 @@ def create_features(name: str, **options: int) -> Features:
             raise UserError(f"{name} has no {key!r}; it has {', '.join(known)}")
         if type(value) is not int or value < 1:
             raise UserError(f"{name}: {key}={value!r} is no whole number from 1 on")
-    require_libraries()
+    _require_libraries()
     return FEATURES[name](**options)
 
 
-def require_libraries() -> None:
+def _require_libraries() -> None:
     """Raises UserError where scikit-image or scikit-learn is missing: before a data set is read, not after."""
     for module, package in (("skimage", "scikit-image"), ("sklearn", "scikit-learn")):
         try:

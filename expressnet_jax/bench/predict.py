@@ -52,7 +52,7 @@ def bench_predict(
         size = Path(predictor.model.origin).stat().st_size
         figures["models"][name] = {"onnx_bytes": size, "on": {}}
         for data, split in splits.items():
-            found = on_bare_faces(predictor, split)
+            found = _on_bare_faces(predictor, split)
             figures["models"][name]["on"][data] = found
             figures["examples"][data] = found["count"]
     name, size = reference
@@ -69,7 +69,7 @@ def bench_predict(
     return figures
 
 
-def on_bare_faces(predictor: Predictor, split: Split) -> dict[str, Any]:
+def _on_bare_faces(predictor: Predictor, split: Split) -> dict[str, Any]:
     """Return the metrics of a predictor on cut faces, among the classes that the split shows and the model knows."""
     known, labels = match_labels(split, predictor.classes)
     faces = np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in decode_all(known, None, 3)])

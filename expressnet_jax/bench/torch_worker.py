@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     network = Classifier(NETWORKS[spec["backbone"]](**spec["options"]), spec["num_classes"])
     network.load_state_dict(carried_over(arrays, network))
     network = network.to(device, memory_format=torch.channels_last)
-    step = make_step(network, spec, device)
+    step = _make_step(network, spec, device)
 
     images = torch.from_numpy(arrays["images"]).to(device).permute(0, 3, 1, 2)  # channels_last memory already
     labels = torch.from_numpy(arrays["labels"]).to(device).long()
@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
     serve({"loss": loss, "torch": torch.__version__, "device": device}, work)
 
 
-def make_step(network, spec, device):
+def _make_step(network, spec, device):
     """One step of SGD with Nesterov momentum, weight decay on matrices and kernels only."""
     params = list(network.parameters())
     groups = [

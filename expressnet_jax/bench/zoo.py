@@ -36,16 +36,16 @@ def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) ->
         run = read_run(path)
         keys = {key: value for key, value in flatten(recipe(run["config"])).items() if not key.startswith("model.")}
         figures["recipe"] = figures["recipe"] or keys
-        own = own_keys(figures["recipe"], keys, path) | options(run["config"])
+        own = _own_keys(figures["recipe"], keys, path) | options(run["config"])
         checkpoint, name = load_checkpoint(path), run["config"]["model"]["name"]
         content[name] = as_onnx(checkpoint)
         figures["networks"][name] = {"own": own, **facts(checkpoint, content[name]), **published(run)}
-    for name, milliseconds in latencies(content, rounds).items():
+    for name, milliseconds in _latencies(content, rounds).items():
         figures["networks"][name]["onnx_latency_ms"] = milliseconds
     return figures
 
 
-def own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Where a run's recipe differs from the common one.
 
     Raises:
@@ -81,7 +81,7 @@ def published(run: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"machine": run["machine"]}
 
 
-def latencies(content: Mapping[str, bytes], rounds: int) -> dict[str, float]:
+def _latencies(content: Mapping[str, bytes], rounds: int) -> dict[str, float]:
     """Median milliseconds of one image on one thread, for ONNX files by name."""
     blocks = {}
     for name, model in content.items():

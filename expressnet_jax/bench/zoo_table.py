@@ -33,9 +33,9 @@ CLAIMS = (
 
 def tables(figures: Mapping[str, Any], folder: Path) -> str:
     """All three as Markdown. `folder` holds the figures of old methods and longer runs; none there, none here."""
-    parts = [networks(figures["networks"]), claims(figures["networks"], folder)]
+    parts = [networks(figures["networks"]), _claims(figures["networks"], folder)]
     if (folder / BASELINES).exists():
-        parts.insert(1, old_methods(read(folder / BASELINES)))
+        parts.insert(1, _old_methods(read(folder / BASELINES)))
     return "\n\n".join(parts)
 
 
@@ -48,7 +48,7 @@ def networks(rows: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def old_methods(figures: Mapping[str, Any]) -> str:
+def _old_methods(figures: Mapping[str, Any]) -> str:
     """A line for each pair of features and classifier."""
     lines = [OLD]
     for row in figures["rows"]:
@@ -60,7 +60,7 @@ def old_methods(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def claims(rows: Mapping[str, Any], folder: Path) -> str:
+def _claims(rows: Mapping[str, Any], folder: Path) -> str:
     """What papers say, and what the same kind of network does here."""
     lines = [SAID]
     for system, claimed, name, longer in CLAIMS:

@@ -50,7 +50,7 @@ def augment_batch(
         moved.append(affine(horizontal=jnp.where(mirrored, -1.0, 1.0)))
     targets = {name: batch[name] for name in fields if name in batch}
     if points := [name for name in targets if fields[name].kind == "points"]:
-        matrices = draw_matrices(_keys(keys[0], options), (shape[0], *shape[-3:]), options)
+        matrices = _draw_matrices(_keys(keys[0], options), (shape[0], *shape[-3:]), options)
         for each in moved if matrices is None else [*moved, matrices]:
             targets |= {name: move_points(targets[name], each, fields[name].mirror, shape[-3:-1]) for name in points}
     images = augment(keys[0], images, options)
@@ -81,7 +81,7 @@ def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
     _check(options, images.shape)
     keys = _keys(key, options)
     images = _move(keys, images, {name: options[name] for name in GEOMETRIES if name in keys})
-    images = resize(centre_crop(images, options.get("crop", 0)), options.get("resize", 0))  # type: ignore[arg-type]
+    images = resize(_centre_crop(images, options.get("crop", 0)), options.get("resize", 0))  # type: ignore[arg-type]
     for name, change in (PHOTOMETRICS | OCCLUSIONS).items():
         if name in keys:
             images = change(keys[name], images, options[name])
@@ -93,14 +93,14 @@ def _keys(key: Array, options: Mapping[str, Any]) -> dict[str, Array]:
     return {name: jax.random.fold_in(key, i) for i, name in enumerate(AUGMENTATIONS) if options.get(name)}
 
 
-def draw_matrices(keys: Mapping[str, Array], shape: tuple[int, ...], options: Mapping[str, Any]) -> Array | None:
+def _draw_matrices(keys: Mapping[str, Array], shape: tuple[int, ...], options: Mapping[str, Any]) -> Array | None:
     """Return float32[B,3,3], all geometries that have a key composed, for images of `shape` [B,H,W,C]; None if none
     has."""
     drawn = [GEOMETRIES[name](keys[name], shape, options[name]) for name in GEOMETRIES if name in keys]
     return compose(drawn) if drawn else None
 
 
-def centre_crop(images: Array, size: int) -> Array:
+def _centre_crop(images: Array, size: int) -> Array:
     """[B,H,W,C] -> [B,size,size,C], or the images as they are for size 0."""
     if not size:
         return images
@@ -131,7 +131,7 @@ def _move(keys: Mapping[str, Array], images: Array, strengths: Mapping[str, floa
     """All geometries of `strengths` in one reading of the pixels. -> float32[B,H,W,C]."""
     if not strengths:
         return images.astype(jnp.float32)
-    matrices = draw_matrices(keys, images.shape, strengths)
+    matrices = _draw_matrices(keys, images.shape, strengths)
     return warp_whole_pixels(images, matrices) if WHOLE_PIXEL.issuperset(strengths) else warp(images, matrices)  # type: ignore[arg-type]
 
 

@@ -60,7 +60,7 @@ def is_blank(thumbnails: np.ndarray) -> np.ndarray:
     return np.array([thumb.std() < BLANK for thumb in thumbnails], bool)
 
 
-def standardise(thumbnails: np.ndarray) -> np.ndarray:
+def _standardise(thumbnails: np.ndarray) -> np.ndarray:
     """uint8[N,T,T] -> float32[N,T*T] of zero mean and unit length, so that a dot product is Pearson's correlation."""
     pixels = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)
     pixels -= pixels.mean(1, keepdims=True)
@@ -78,7 +78,7 @@ def signatures(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     plain = np.empty((len(thumbnails), len(basis) + 1), np.float32)
     for start in range(0, len(thumbnails), CHUNK):
         rows = slice(start, start + CHUNK)
-        pixels = standardise(thumbnails[rows])
+        pixels = _standardise(thumbnails[rows])
         plain[rows, :-1] = pixels @ basis.T
         left_out = (pixels**2).sum(1) - (plain[rows, :-1] ** 2).sum(1)
         plain[rows, -1] = np.sqrt(np.maximum(0, left_out))
@@ -132,9 +132,9 @@ def _search(
 def _confirm(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray, threshold: float) -> Iterator[Pairs]:
     for start in range(0, len(first), CHUNK):
         i, j = first[start : start + CHUNK], second[start : start + CHUNK]
-        a, b = standardise(thumbnails[i]), standardise(thumbnails[j])
+        a, b = _standardise(thumbnails[i]), _standardise(thumbnails[j])
         plain = np.einsum("np,np->n", a, b)
-        mirror = np.einsum("np,np->n", a, standardise(thumbnails[j][:, :, ::-1]))
+        mirror = np.einsum("np,np->n", a, _standardise(thumbnails[j][:, :, ::-1]))
         correlation = np.maximum(plain, mirror)
         near = correlation >= threshold
         yield Pairs(i[near], j[near], correlation[near], mirror[near] > plain[near])

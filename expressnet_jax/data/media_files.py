@@ -89,10 +89,10 @@ def media_kind(source: str | PathLike | bytes) -> str:
     Raises:
       OSError: the file can't be read.
     """
-    return (identify(source) if isinstance(source, bytes) else identify_file(Path(source))).kind
+    return (identify(source) if isinstance(source, bytes) else _identify_file(Path(source))).kind
 
 
-def identify_file(path: Path) -> MediaType:
+def _identify_file(path: Path) -> MediaType:
     """Return the type of a file by its content; the suffix tells images that follow one another from a single one.
 
     Raises:
@@ -144,7 +144,7 @@ def _look(path: Path) -> tuple[str, str | None]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait until somebody writes
             return "", "not a file"
-        found = identify_file(path)
+        found = _identify_file(path)
     except (OSError, ValueError) as error:
         return "", _unreadable(path, error)
     return (found.kind, None) if found.kind in KIND_NAMES else ("", found.name)

@@ -63,10 +63,10 @@ def export_onnx(
     images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
     metadata = describe(checkpoint, DTYPES[input], temperature) | ({"mirror": "true"} if mirror else {})
     content = convert(checkpoint, metadata, attention=attention)
-    expected = jax_probabilities(checkpoint, images, temperature, mirror)
+    expected = _jax_probabilities(checkpoint, images, temperature, mirror)
     predictor = OnnxPredictor(content, str(output))
     proof = compare(predictor, expected, images)
-    apart = further_difference(checkpoint, predictor, images[:LARGEST_BATCH])
+    apart = _further_difference(checkpoint, predictor, images[:LARGEST_BATCH])
     proof["largest_difference"] = max(proof["largest_difference"], apart)
     if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
         raise UserError(
@@ -101,7 +101,7 @@ def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> di
         "output": WORDING,
         "model": checkpoint.metadata["model"]["name"],
         "model_options": checkpoint.metadata["model"]["options"],
-        "outputs": {name: field.to_json() for name, field in further_outputs(checkpoint).items()},
+        "outputs": {name: field.to_json() for name, field in _further_outputs(checkpoint).items()},
         "parameters": parameter_count(checkpoint.variables["params"]),
         "step": checkpoint.step,
         "temperature": temperature,
@@ -147,7 +147,7 @@ def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) ->
     }
 
 
-def jax_probabilities(
+def _jax_probabilities(
     checkpoint: Checkpoint, images: np.ndarray, temperature: float = 1.0, mirror: bool = False
 ) -> np.ndarray:
     """uint8[N,H,W,C] -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for products."""
@@ -160,14 +160,14 @@ def jax_probabilities(
     return np.concatenate(parts)[: len(images)]
 
 
-def further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
+def _further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
     """Return the outputs of a checkpoint's network that are not the main one."""
     return {name: field for name, field in checkpoint.outputs.items() if name != checkpoint.model.main}
 
 
-def further_difference(checkpoint: Checkpoint, predictor: OnnxPredictor, images: np.ndarray) -> float:
+def _further_difference(checkpoint: Checkpoint, predictor: OnnxPredictor, images: np.ndarray) -> float:
     """Return the largest difference between ONNX Runtime and JAX in any further output, 0 without one."""
-    names = list(further_outputs(checkpoint))
+    names = list(_further_outputs(checkpoint))
     if not names:
         return 0.0
     with jax.default_matmul_precision("highest"):
@@ -201,7 +201,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
     from expressnet_jax.export import onnx_graph, onnx_layout
 
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
-    names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
+    names = [OUTPUT, *([ATTENTION] if attention else []), *_further_outputs(checkpoint)]
     settings: dict[str, Any] = {
         "temperature": float(metadata.get("temperature", 1)),
         "mirror": metadata.get("mirror") == "true",

@@ -122,7 +122,7 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
     labels = request.overrides.get("data.options.labels", "auto")
     notes: dict[str, Any] = {}
     samples = crop_faces.list_photographs(request.data, labels, notes)
-    origin = find_init_checkpoint(request.init_from)
+    origin = _find_init_checkpoint(request.init_from)
     cutting = check(request, samples, origin, make_detector)
     with claimed(request, cutting) as output:
         others, litter = notes.pop(LEFT_OUT, {}), notes.pop(LITTER, 0)
@@ -196,7 +196,7 @@ def check(
     return CropSettings(request.detector, request.size, request.align, side, channels)
 
 
-def find_init_checkpoint(init_from: str | None) -> "Checkpoint":
+def _find_init_checkpoint(init_from: str | None) -> "Checkpoint":
     """The checkpoint to begin with.
 
     Raises:

@@ -116,14 +116,14 @@ def store_faces(
 
     A run that was stopped goes on where it was. Faces of photographs that are gone are removed.
     """
-    known = read_journal(folder / "read.jsonl")
+    known = _read_journal(folder / "read.jsonl")
     detector = make_detector(cutting.detector, size=cutting.size, threads=1)
 
     def look(sample: Sample) -> CropRecord:
         stamp, old = _stamp(sample.path, cutting), known.get((sample.key, sample.label_text))
         if old and old.stamp == stamp and (not old.crop or (folder / old.crop).is_file()):
             return old
-        return cut_photograph(sample, stamp, folder, cutting, detector)
+        return _cut_photograph(sample, stamp, folder, cutting, detector)
 
     folder.mkdir(parents=True, exist_ok=True)
     seen = []
@@ -141,7 +141,7 @@ def store_faces(
     return seen
 
 
-def read_journal(path: Path) -> dict[tuple[str, str], CropRecord]:
+def _read_journal(path: Path) -> dict[tuple[str, str], CropRecord]:
     """By key and label, the latest line of each; a torn one is as if it were not there."""
     known = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
@@ -153,7 +153,7 @@ def read_journal(path: Path) -> dict[tuple[str, str], CropRecord]:
     return known
 
 
-def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: CropSettings, detector: Detector) -> CropRecord:
+def _cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: CropSettings, detector: Detector) -> CropRecord:
     """Stores the largest face as PNG, named after its photograph; what has none says so, and why."""
     try:
         image = load_image(sample.path)
@@ -163,7 +163,7 @@ def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: CropSettin
     if not found:
         return CropRecord(sample.key, sample.label_text, stamp, NO_FACE, reason=f"{cutting.detector} finds none")
     largest = max(found, key=lambda face: face.box[2] * face.box[3])
-    side = stored_side(image, largest, detector.margin, cutting.side)
+    side = _stored_side(image, largest, detector.margin, cutting.side)
     face = cut_face(image, largest, detector.margin, side, cutting.channels, align=cutting.align, equalize=False)
     content = encode_png(face)
     # Two photographs may have one name in different folders, and a label may hold what no folder's name can.
@@ -176,7 +176,7 @@ def cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: CropSettin
     return CropRecord(sample.key, sample.label_text, stamp, FACE, crop, digest, len(found), box, score)
 
 
-def stored_side(image: np.ndarray, found: Detection, margin: float | None, side: int) -> int:
+def _stored_side(image: np.ndarray, found: Detection, margin: float | None, side: int) -> int:
     """S, or LARGER times S where the photograph has that many pixels: an enlarged face would come back blurred, and
     the network would learn from other images than prediction shows it."""
     given = min(image.shape[:2]) if margin is None else margin * math.sqrt(found.box[2] * found.box[3])

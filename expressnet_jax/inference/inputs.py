@@ -108,7 +108,7 @@ def _guessed(source: Source) -> Source:
 def _add(inputs: Inputs, word: str, streams: Path) -> Inputs:
     path = Path(word)
     if path.is_file() and word != STANDARD_INPUT:
-        return _with(inputs, Source(word, source_kind(path), word))
+        return _with(inputs, Source(word, _source_kind(path), word))
     if path.is_dir():
         found = find_media(path).only("image", "video")
         files = [Source(str(file.path), file.kind, str(file.path)) for file in found.files]
@@ -138,7 +138,7 @@ def _with(inputs: Inputs, source: Source) -> Inputs:
     return inputs._replace(sources=[*inputs.sources, source])
 
 
-def source_kind(path: Path) -> str:
+def _source_kind(path: Path) -> str:
     """Return "image" or "video" of a file that somebody names, by its content; by its suffix only if that says nothing.
 
     What is neither goes to the reader of its suffix, which says what it is instead.
@@ -183,4 +183,4 @@ def _stored(word: str, path: Path) -> Source:
             copyfileobj(stream, file)
     except OSError as error:
         raise UserError(f"{shown}: can't be read into {path.parent} ({error.strerror})") from error
-    return Source(str(path), source_kind(path), shown)
+    return Source(str(path), _source_kind(path), shown)

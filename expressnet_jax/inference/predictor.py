@@ -137,7 +137,7 @@ class Predictor:
         for i in range(0, len(faces), MOST_FACES):
             part = self.model.outputs(faces[i : i + MOST_FACES])
             for row in range(len(faces[i : i + MOST_FACES])):
-                rows.append({name: name_values(values[row], self.model.fields[name]) for name, values in part.items()})
+                rows.append({name: _name_values(values[row], self.model.fields[name]) for name, values in part.items()})
         return rows
 
     def named(self, row: np.ndarray) -> dict[str, float]:
@@ -145,7 +145,7 @@ class Predictor:
         return dict(zip(self.classes, row.tolist(), strict=True))
 
 
-def name_values(values: np.ndarray, described: Field) -> Any:
+def _name_values(values: np.ndarray, described: Field) -> Any:
     """Return the values by their names where they have some, else as they are."""
     return dict(zip(described.names, values.tolist(), strict=True)) if described.names else values
 

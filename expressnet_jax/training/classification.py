@@ -74,7 +74,7 @@ def _open(
 ) -> tuple[TrainLoader, Evaluate]:
     feed, select = make_loaders(config, data, plan, mesh)
     evaluate = make_evaluate(model, select, data, learned, mesh)
-    others = [make_other_evaluate(name, config, model, data, mesh) for name in config.evals]
+    others = [_make_other_evaluate(name, config, model, data, mesh) for name in config.evals]
 
     def evaluate_all(state: TrainState) -> dict[str, float]:
         figures = evaluate(state)
@@ -116,7 +116,7 @@ def make_evaluate(
     split = data.chosen.select
     others = {name: field for name, field in learned.items() if field.kind != "class"}
     targets = {name: target_column(name, split.columns, data.stored_size) for name in others}
-    predict = head_outputs(model, select, mesh)
+    predict = _head_outputs(model, select, mesh)
 
     def evaluate(state: TrainState) -> dict[str, float]:
         outputs = predict(state)
@@ -134,7 +134,7 @@ def make_evaluate(
     return evaluate
 
 
-def head_outputs(model: Network, batches: EvalLoader, mesh: Mesh) -> Any:
+def _head_outputs(model: Network, batches: EvalLoader, mesh: Mesh) -> Any:
     """Return state -> every head's output over a split, {name: [N,...]}; the main head's are probabilities."""
     predict = make_predict_fn(model, replicated(mesh), "all")  # compiled once for all evaluations of the run
     names = sorted(model.heads)
@@ -146,7 +146,7 @@ def head_outputs(model: Network, batches: EvalLoader, mesh: Mesh) -> Any:
     return outputs
 
 
-def make_other_evaluate(name: str, config: ConfigDict, model: Network, data: TrainData, mesh: Mesh) -> Evaluate:
+def _make_other_evaluate(name: str, config: ConfigDict, model: Network, data: TrainData, mesh: Mesh) -> Evaluate:
     """Return the metrics of the class on a further data set, `config.evals.NAME`, as NAME/METRIC.
 
     Classes are matched by name; examples of classes that the network does not know are left out.
@@ -155,7 +155,7 @@ def make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Tra
     prepared = find_prepared(config, wanted.get("data", name), key=f"evals.{name}.data")
     splits = [split for split in ("validation", "all", "train") if split in prepared.splits]
     known, labels = match_labels(prepared.split(wanted.get("split", splits[0])), data.prepared.classes)
-    predict = head_outputs(model, make_eval_loader(config, known, mesh), mesh)
+    predict = _head_outputs(model, make_eval_loader(config, known, mesh), mesh)
 
     def evaluate(state: TrainState) -> dict[str, float]:
         probabilities = predict(state)[model.main]

@@ -50,7 +50,7 @@ def evaluate_checkpoint(
     predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
     known, labels = match_labels(split, checkpoint.classes)
     batches = make_eval_batches(known, min(batch_size, max(len(known), 1)), shape=checkpoint.image_shape)
-    probabilities, _, index = collect(np_predict(predict), batches.batches())
+    probabilities, _, index = collect(_np_predict(predict), batches.batches())
     figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
     figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
     return CheckpointEvaluation(figures, probabilities, labels, known)
@@ -82,7 +82,7 @@ def find_temperature(checkpoint: Checkpoint, split: Split, tta: str = "none") ->
     return fit_temperature(np.log(np.maximum(found.probabilities, np.finfo(np.float32).tiny)), found.labels)
 
 
-def np_predict(predict: Predict) -> Predict:
+def _np_predict(predict: Predict) -> Predict:
     """`predict` with its result in host memory."""
     return lambda images: np.asarray(predict(images))
 

@@ -55,7 +55,7 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
         records = [each.record for each in experiment.data]
-        folder = open_workdir(stack, config, workdir, experiment, records)
+        folder = _open_workdir(stack, config, workdir, experiment, records)
         feed, evaluate = experiment.make_loaders()
 
         state = new_state(config, experiment, mesh)
@@ -80,16 +80,16 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
             )
 
         console = Console(plan.total, step, config.train.batch_size, hidden=not is_main_process())
-        writers = stack.enter_context(closing(open_writers(config, folder, console, step)))
-        log_run_summary(config, experiment, state, log)
+        writers = stack.enter_context(closing(_open_writers(config, folder, console, step)))
+        _log_run_summary(config, experiment, state, log)
         if folder.before == []:
             log("its earlier checkpoints don't say what they were trained on; from now on they do")
 
-        run_steps(config, experiment, state, feed, evaluate, checkpoints, writers, console)
+        _run_steps(config, experiment, state, feed, evaluate, checkpoints, writers, console)
     return experiment
 
 
-def run_steps(
+def _run_steps(
     config: ConfigDict,
     experiment: Experiment,
     state: TrainState,
@@ -130,7 +130,7 @@ def run_steps(
                 raise Interrupted(stopping, step)
 
 
-def open_workdir(
+def _open_workdir(
     stack: ExitStack, config: ConfigDict, workdir: Path, experiment: Experiment, records: Sequence[Mapping[str, Any]]
 ) -> Workdir:
     """The run's folder until `stack` ends, on every process once the leading one has written what is learned from."""
@@ -181,7 +181,7 @@ def new_state(config: ConfigDict, experiment: Experiment, mesh: Mesh) -> TrainSt
     )
 
 
-def open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int) -> Writers:
+def _open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int) -> Writers:
     """The console, metrics.jsonl and, where wanted, TensorBoard; the run's clock goes on from where the file ends. Only
     the process that leads has any."""
     if not is_main_process():
@@ -193,7 +193,7 @@ def open_writers(config: ConfigDict, folder: Workdir, console: Console, step: in
     return Writers(writers, metrics_file.seconds)
 
 
-def log_run_summary(config: ConfigDict, experiment: Experiment, state: TrainState, log: Callable[[str], None]) -> None:
+def _log_run_summary(config: ConfigDict, experiment: Experiment, state: TrainState, log: Callable[[str], None]) -> None:
     """What a run is, in a few lines."""
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     log(

@@ -67,14 +67,14 @@ def make_program(
     if config.augment.alternating_flip and plan.total * config.train.batch_size >= 2**31:
         raise UserError("augment.alternating_flip: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
     shape = image_shape(config)
-    losses = build_losses(config, fields, train.labels, feature_size(model, shape), constrain)
+    losses = build_losses(config, fields, train.labels, _feature_size(model, shape), constrain)
     loss_program = lambda augmentation: supervised(model, losses, augmentation, fields, len(train))
     init_fn = make_init_fn(model, shape, partial(init_losses, losses))
     pretrained = pretrained_variables(config, model, train.classes, origin)
     return build_program(config, plan, model, init_fn, pretrained, loss_program)
 
 
-def feature_size(model: Network, shape: tuple[int, ...]) -> int:
+def _feature_size(model: Network, shape: tuple[int, ...]) -> int:
     """Return D of a network."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
     return shapes["params"]["head"]["kernel"].shape[0]

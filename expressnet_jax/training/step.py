@@ -199,19 +199,19 @@ def make_predict_fn(model: Network, sharding: Any = None, apply: str = "main") -
     """
 
     def main(variables, inputs):
-        return jax.nn.softmax(model.apply(variables, as_float(inputs)).heads[model.main])
+        return jax.nn.softmax(model.apply(variables, _as_float(inputs)).heads[model.main])
 
     def every(variables, inputs):
-        heads = model.apply(variables, as_float(inputs)).heads
+        heads = model.apply(variables, _as_float(inputs)).heads
         return heads | {model.main: jax.nn.softmax(heads[model.main])}
 
     def features(variables, inputs):
-        return model.apply(variables, as_float(inputs), method="features")
+        return model.apply(variables, _as_float(inputs), method="features")
 
     chosen = {"main": main, "all": every, "features": features}[apply]
     return jax.jit(chosen, out_shardings=sharding)
 
 
-def as_float(inputs: Any) -> Any:
+def _as_float(inputs: Any) -> Any:
     """Return every array of the inputs as float32."""
     return jax.tree.map(lambda x: x.astype(jnp.float32), inputs)

@@ -22,7 +22,7 @@ from expressnet_jax.training.losses.classification import MARGINS
 SOFT_TARGETS = ("label", "votes", "both")
 
 
-def loss_options(config: ConfigDict) -> dict[str, dict[str, Any]]:
+def _loss_options(config: ConfigDict) -> dict[str, dict[str, Any]]:
     """Return the options of every loss of a config by its name, with its output and its target; that of the main target
     comes first.
 
@@ -62,7 +62,7 @@ def learned_fields(config: ConfigDict, fields: Mapping[str, Field]) -> dict[str,
       UserError: the data set has no such target, or two losses learn different targets by one output.
     """
     learned: dict[str, Field] = {}
-    for name, options in loss_options(config).items():
+    for name, options in _loss_options(config).items():
         if not options["target"]:
             continue
         field = check_target(options["target"], fields, f"losses.{name}.target")
@@ -93,7 +93,7 @@ def build_losses(
       UserError: an unknown option, or a target of another kind than the loss compares with.
     """
     losses = {}
-    for name, options in loss_options(config).items():
+    for name, options in _loss_options(config).items():
         field = fields.get(options["target"])
         counts, partial = None, False
         if field is not None and field.kind == "class":
@@ -115,7 +115,7 @@ def target_arrays(config: ConfigDict, split: Split, size: tuple[int, int] | None
       UserError: votes of a split that has none.
     """
     arrays: dict[str, np.ndarray] = {}
-    for options in loss_options(config).values():
+    for options in _loss_options(config).values():
         name = options["target"]
         if name == main_target(config):
             if name not in arrays or "soft_targets" in options:
@@ -148,7 +148,7 @@ def selecting_metric(config: ConfigDict) -> str:
 def further_metrics(config: ConfigDict, metrics: Sequence[str]) -> list[str]:
     """Return what else can select the best checkpoint: metrics of further outputs, and of further data sets."""
     found: dict[str, Any] = {}
-    for options in loss_options(config).values():
+    for options in _loss_options(config).values():
         for kind in LOSSES[options["loss"]].targets:
             if kind in SELECTING and options["output"] != "features":
                 found |= dict.fromkeys(f"{options['output']}/{metric}" for metric in SELECTING[kind])
@@ -170,7 +170,7 @@ def class_fields(num_classes: int) -> dict[str, Field]:
 def check_losses(config: ConfigDict) -> None:
     """Raise UserError for anything wrong with the losses of a config that needs no data to see."""
     main = main_target(config)
-    for name, options in loss_options(config).items():
+    for name, options in _loss_options(config).items():
         key, kinds = f"losses.{name}", LOSSES[options["loss"]].targets
         shape = (2, 2) if kinds == ("points",) else (2,)
         field = Field(kinds[0], shape) if kinds else None

@@ -45,13 +45,13 @@ def page_files(model: str | Path = "small") -> dict[str, File]:
     paths |= {f"models/{path.name}": path for path in (WEIGHTS / "centerface.onnx", WEIGHTS / "LICENSE-centerface.txt")}
     if shipped and (WEIGHTS / CARD).is_file():
         paths[f"models/{CARD}"] = WEIGHTS / CARD
-    facts = facts_of(load_model(model).metadata, CARD if f"models/{CARD}" in paths else None)
+    facts = _facts_of(load_model(model).metadata, CARD if f"models/{CARD}" in paths else None)
     files = {name: File(path.read_bytes(), TYPES[Path(name).suffix]) for name, path in paths.items()}
     files["models/model.json"] = File(json.dumps(facts, indent=2).encode(), TYPES[".json"])
     return files
 
 
-def facts_of(metadata: Mapping[str, Any], card: str | None) -> dict[str, Any]:
+def _facts_of(metadata: Mapping[str, Any], card: str | None) -> dict[str, Any]:
     """What the page must know of the models: ONNX Runtime does not tell metadata in browsers."""
     from expressnet_jax.inference import centerface, smoothing
     from expressnet_jax.inference.crop import FINEST

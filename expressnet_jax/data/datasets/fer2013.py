@@ -68,7 +68,7 @@ class Fer2013(FaceBuilder, skip_registration=True):
         elif is_pixel_table(source / SPLIT_TABLES["train"]):
             splits = self._split_tables(source)
         else:
-            splits = read_folders(source, self.notes)
+            splits = _read_folders(source, self.notes)
         self.notes |= coverage(splits)
         return self._with_votes(table, splits) if self.options["votes"] else splits
 
@@ -125,7 +125,7 @@ def read_csv(path: Path, usage: str = "") -> dict[str, list[Record]]:
     return present
 
 
-def read_folders(root: Path, notes: dict[str, Any] | None = None) -> dict[str, list[Record]]:
+def _read_folders(root: Path, notes: dict[str, Any] | None = None) -> dict[str, list[Record]]:
     """train/, validation/ and test/ with class folders -> the records of each split, in the order of their names."""
     return {
         split: [Record(image.key, image.path, BASIC.index(image.expression)) for image in images]

@@ -48,7 +48,7 @@ class Identity(FaceBuilder, skip_registration=True):
         """Training people, then the held-out ones, each person's images in the order of their names."""
         self.notes["people"] = {split: len(people) for split, people in self._divided.items()}
         if self.options["pairs"]:
-            self.notes["pairs"] = read_pairs(expanded(self.options["pairs"]))
+            self.notes["pairs"] = _read_pairs(expanded(self.options["pairs"]))
         numbers = {person: i for i, person in enumerate(self.CLASSES)}
         return {split: list(self._records(people, numbers)) for split, people in self._divided.items()}
 
@@ -61,7 +61,8 @@ class Identity(FaceBuilder, skip_registration=True):
     @cached_property
     def _people(self) -> dict[str, list[Path]]:
         """Person -> images, for people with enough of them."""
-        found = by_legend(self.source) if (self.source / "legend.csv").is_file() else by_folder(self.source, self.notes)
+        has_legend = (self.source / "legend.csv").is_file()
+        found = _by_legend(self.source) if has_legend else _by_folder(self.source, self.notes)
         least = max(int(self.options["min_images"]), 1)
         enough = {person: sorted(paths) for person, paths in sorted(found.items()) if len(paths) >= least}
         if len(enough) < 4:
@@ -75,7 +76,7 @@ class Identity(FaceBuilder, skip_registration=True):
     def _divided(self) -> dict[str, tuple[str, ...]]:
         people = list(self._people)
         if self.options["pairs"]:
-            named = {row[i] for row in read_pairs(expanded(self.options["pairs"])) for i in (0, 2)}
+            named = {row[i] for row in _read_pairs(expanded(self.options["pairs"])) for i in (0, 2)}
             held = {person for person in people if person in named}
             if not held or len(held) == len(people):
                 raise UserError(
@@ -90,7 +91,7 @@ class Identity(FaceBuilder, skip_registration=True):
         return {"train": tuple(train), "validation": tuple(validation)}
 
 
-def by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
+def _by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
     """Person -> images of a tree of folders, whatever splits it is divided into."""
     found: dict[str, list[Path]] = {}
     for people in class_tree(root, notes).values():
@@ -99,7 +100,7 @@ def by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
     return found
 
 
-def by_legend(root: Path) -> dict[str, list[Path]]:
+def _by_legend(root: Path) -> dict[str, list[Path]]:
     """Person -> images as legend.csv lists them."""
     found: dict[str, list[Path]] = {}
     wanted = []
@@ -111,7 +112,7 @@ def by_legend(root: Path) -> dict[str, list[Path]]:
     return found
 
 
-def read_pairs(path: Path) -> list[list[str]]:
+def _read_pairs(path: Path) -> list[list[str]]:
     """LFW's pairs.txt -> [person, number, person, number, fold], all as text; its first line says folds and pairs a
     fold, then each fold has so many of one person (name, two numbers) and so many of two (name, number, twice).
 

@@ -75,7 +75,7 @@ def refuse_wrong_file(name: str, source: Path, accepted: tuple[str, ...], how_to
 
     accepted: "table" for text, and names of `media_types.identify`.
     """
-    kind = file_kind(source)
+    kind = _file_kind(source)
     if kind in accepted or (kind == "text" and "table" in accepted):
         return
     remedy = REMEDIES.get(ARCHIVE if "archive" in kind else kind, "")
@@ -86,7 +86,7 @@ def refuse_wrong_file(name: str, source: Path, accepted: tuple[str, ...], how_to
     raise UserError(f"{name}: {source} is {kind}; {remedy or how_to_get}")
 
 
-def file_kind(path: Path) -> str:
+def _file_kind(path: Path) -> str:
     """Return what a file is by its first bytes, in words: "text", "a zip archive", "an image (PNG)"."""
     head = read_head(path)
     found = identify(head)

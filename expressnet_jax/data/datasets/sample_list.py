@@ -85,7 +85,7 @@ def listed_samples(path: Path, notes: dict[str, Any], split: str = "all") -> lis
 def _table_rows(table: Table) -> Iterator[Row]:
     rows = table.rows()
     line, header = next(rows, (1, []))
-    columns, choices = columns_of(header), one_hot(header)
+    columns, choices = _columns_of(header), one_hot(header)
     if "path" in columns and "label" not in columns and choices:
         yield from _one_hot_rows(table.path.name, rows, columns, choices)
         return
@@ -121,7 +121,7 @@ def _one_hot_rows(
         yield line, {name: values[at] for name, at in columns.items()} | {"label": chosen[0]}
 
 
-def columns_of(header: Sequence[str]) -> dict[str, int]:
+def _columns_of(header: Sequence[str]) -> dict[str, int]:
     """Return our name -> position, for every column of the header that is known."""
     words = [word.lower().replace(" ", "_").replace("-", "_") for word in header]
     found = {name: [words.index(alias) for alias in aliases if alias in words] for name, aliases in COLUMNS.items()}
@@ -146,7 +146,7 @@ def _json_rows(path: Path) -> Iterator[Row]:
     except ValueError as error:
         raise UserError(f"{path.name}: not JSON ({error}); save the list as CSV with path and label") from error
     for number, value in values:
-        columns = columns_of(list(value)) if isinstance(value, dict) else {}
+        columns = _columns_of(list(value)) if isinstance(value, dict) else {}
         if not {"path", "label"} <= columns.keys():
             raise UserError(f"{path.name} row {number}: not an object with path and label; save the list as CSV")
         texts = ["" if item is None else str(item).strip() for item in value.values()]

@@ -37,7 +37,7 @@ class Table:
         with self._opened() as file:
             lines = list(islice((line for line in file if line.strip()), LOOKED_AT))
         self._declared = bool(lines) and lines[0].strip().lower() in {f"sep={d}" for d in DELIMITERS}
-        self.delimiter = lines[0].strip()[-1] if self._declared else delimiter_of(lines, known)
+        self.delimiter = lines[0].strip()[-1] if self._declared else _delimiter_of(lines, known)
 
     @property
     def guessed(self) -> str:
@@ -76,7 +76,7 @@ def header_of(path: Path, known: Collection[str]) -> set[str]:
         return set()
     encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
     lines = start.decode(encoding, "replace").splitlines()[:1]
-    fields = next(csv.reader(lines, delimiter=delimiter_of(lines, known), skipinitialspace=True), [])
+    fields = next(csv.reader(lines, delimiter=_delimiter_of(lines, known), skipinitialspace=True), [])
     return {field.strip().lower() for field in fields}
 
 
@@ -113,7 +113,7 @@ def _legacy_encoding(path: Path) -> str:
     return "gb18030" if pairs > len(runs) / 2 else "cp1252"
 
 
-def delimiter_of(lines: list[str], known: Collection[str]) -> str:
+def _delimiter_of(lines: list[str], known: Collection[str]) -> str:
     """Return what separates the fields of these lines: most known column names, then most lines of equal width."""
 
     def score(delimiter: str) -> tuple[bool, int, int]:

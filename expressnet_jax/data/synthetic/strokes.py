@@ -13,12 +13,12 @@ from expressnet_jax.data.synthetic.geometry import STROKE_SAMPLES, ribbon
 from expressnet_jax.data.synthetic.hair import HAIR
 
 
-def taper(samples: int, blunt: float = 0.12) -> np.ndarray:
+def _taper(samples: int, blunt: float = 0.12) -> np.ndarray:
     """The profile of a stroke that is thick in the middle and thin at its ends, float32[S]."""
     return np.sin(np.linspace(blunt, np.pi - blunt, samples)).astype(np.float32)
 
 
-TAPER, TAPER25 = taper(STROKE_SAMPLES), taper(25)
+TAPER, TAPER25 = _taper(STROKE_SAMPLES), _taper(25)
 
 
 class Pen(NamedTuple):
@@ -54,8 +54,8 @@ def _profiles() -> np.ndarray:
     """float32[16,S]: the thickness along each stroke on both sides, relative to what a pen gives it."""
     along = np.linspace(0, 1, STROKE_SAMPLES)
     brow = np.minimum(1, (along + 0.06) / 0.2) ** 0.6 * (0.8 + 0.5 * along - 1.15 * along**2.2)
-    lash = np.linspace(0.55, 1.15, STROKE_SAMPLES) * taper(STROKE_SAMPLES, 0.35)
-    nostril = taper(STROKE_SAMPLES, 0.2)
+    lash = np.linspace(0.55, 1.15, STROKE_SAMPLES) * _taper(STROKE_SAMPLES, 0.35)
+    nostril = _taper(STROKE_SAMPLES, 0.2)
     sided = [brow, lash, TAPER, TAPER, TAPER, nostril, TAPER, TAPER]
     return np.repeat(np.stack(sided), 2, axis=0).astype(np.float32)
 

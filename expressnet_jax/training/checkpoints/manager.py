@@ -41,7 +41,7 @@ class Checkpoints:
         log: Callable[[str], None] = print,
     ):
         self.root, self.metadata, self.metric, self.log = workdir.absolute(), metadata, metric, log
-        self.latest = ocp.CheckpointManager(self.root / LATEST, options=manager_options(LATEST, max_to_keep=keep))
+        self.latest = ocp.CheckpointManager(self.root / LATEST, options=_manager_options(LATEST, max_to_keep=keep))
         self.best, self.best_value = self._open_best()
 
     def _open_best(self) -> tuple[ocp.CheckpointManager, float]:
@@ -49,12 +49,12 @@ class Checkpoints:
         values = {}
         for folder in saved_steps(self.root / BEST):
             try:
-                check_texts(folder)
+                _check_texts(folder)
                 values[int(folder.name)] = float(json.loads((folder / "metrics/metrics").read_text())[self.metric])
             except (OSError, ValueError, KeyError) as error:
                 self._set_aside(folder, error)
         by_metric = {"best_fn": lambda metrics: metrics[self.metric], "best_mode": "max"}
-        options = manager_options(BEST, max_to_keep=1, **by_metric)
+        options = _manager_options(BEST, max_to_keep=1, **by_metric)
         return ocp.CheckpointManager(self.root / BEST, options=options), max(values.values(), default=-math.inf)
 
     def save(self, state: TrainState) -> None:
@@ -97,7 +97,7 @@ class Checkpoints:
         for step in sorted(self.latest.all_steps(), reverse=True):
             try:
                 with silent():
-                    check_texts(self.root / LATEST / str(step))
+                    _check_texts(self.root / LATEST / str(step))
                     restored = self._read(step, state)
             except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
                 damaged[step] = error
@@ -156,7 +156,7 @@ class Checkpoints:
             self.close()
 
 
-def manager_options(name: str, **options: Any) -> ocp.CheckpointManagerOptions:
+def _manager_options(name: str, **options: Any) -> ocp.CheckpointManagerOptions:
     """Writes behind the training. Half-written checkpoints of a killed run go: the run folder belongs to one run.
 
     Barriers bear the manager's name: without it, the one whose writing ends and the other whose writing begins meet at
@@ -167,7 +167,7 @@ def manager_options(name: str, **options: Any) -> ocp.CheckpointManagerOptions:
     return ocp.CheckpointManagerOptions(multiprocessing_options=barriers, **behind, **options)
 
 
-def check_texts(folder: Path) -> None:
+def _check_texts(folder: Path) -> None:
     """Raises an error unless every JSON text of a checkpoint is whole: a run reads arrays without some of them, others
     then can't."""
     for pattern in TEXTS:

@@ -121,7 +121,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
             options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
             averaged = metadata.get("averaged", averaged)
-            heads = heads_of(metadata)
+            heads = _heads_of(metadata)
         except Exception as error:  # Orbax and TensorStore raise many kinds, plain Exception among them
             raise UserError(
                 f"{folder}: not a checkpoint of this project, or damaged ({one_line(error)}){way_out}"
@@ -141,7 +141,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(folder, int(folder.name) if folder.name.isdigit() else 0, model, variables, metadata)
 
 
-def heads_of(metadata: Mapping[str, Any]) -> dict[str, Head]:
+def _heads_of(metadata: Mapping[str, Any]) -> dict[str, Head]:
     """Return the heads of a checkpoint's model; those of before there were several have one, for `classes`."""
     if heads := metadata.get("heads"):
         return {name: Head(tuple(head["shape"]), head["kind"], head["scale"]) for name, head in heads.items()}
