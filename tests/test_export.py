@@ -38,14 +38,6 @@ HEAD = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Most of the time here is XLA's, for programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def drawn(path, leaf):
     """No zeros, no ones: a weight or a statistic that the file leaves out shows."""
     rng = np.random.default_rng(list(jax.tree_util.keystr(path).encode()))

@@ -8,8 +8,6 @@ elsewhere only the first steps are compared, loosely.
 import importlib.util
 import io
 import json
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -116,14 +114,6 @@ def losses(name: str, folder: Path) -> list[float]:
     return [line["loss"] for line in lines if line["split"] == "train"]
 
 
-def apart(name: str, folder: Path) -> list[float]:
-    """`losses` in a process of its own: what earlier tests left in this one changes the last digits."""
-    program = f"import conftest, json, pathlib, test_golden as t; r = t.losses({name!r}, pathlib.Path({str(folder)!r}))"
-    program += f"; pathlib.Path({str(folder / 'losses.json')!r}).write_text(json.dumps(r))"
-    subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parent, check=True)
-    return json.loads((folder / "losses.json").read_text())
-
-
 def machine() -> dict:
     facts = host(("jaxlib", "numpy"))
     return {"processor": facts["processor"], "packages": facts["packages"]}
@@ -134,7 +124,7 @@ def test_the_first_steps_are_those_recorded(name, tmp_path):
     if name == "fer2013" and not FER2013.is_file():
         pytest.skip("needs FER2013 in ../shared/data, which is not part of the repository")
     recorded = json.loads(RECORDED.read_text())
-    found = np.array(apart(name, tmp_path))
+    found = np.array(losses(name, tmp_path))
     assert len(found) == STEPS
     if recorded["machine"] == machine():
         np.testing.assert_allclose(found, recorded[name], rtol=1e-6)
