@@ -45,7 +45,7 @@ def pool(first: Any, second: Any, share: ArrayLike) -> Any:
 def _pool_layer(share: ArrayLike, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, Array]:
     apart = second["mean"] - first["mean"]
     variance = (1 - share) * first["var"] + share * second["var"] + share * (1 - share) * apart**2
-    return {"mean": first["mean"] + share * apart, "var": variance}  # type: ignore[dict-item]
+    return {"mean": first["mean"] + share * apart, "var": jnp.asarray(variance)}
 
 
 def _is_layer(node: Any) -> bool:

@@ -1,6 +1,7 @@
 """An adaptation as a run of the training loop: two loaders, the method's loss, figures that need no target label."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,9 +24,10 @@ from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.unsupervised_selection import Sample, validate
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.checkpoints.data_identity import Learned
+from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
-from expressnet_jax.training.network import image_shape, load_pretrained, make_model, pretrained_variables
+from expressnet_jax.training.network import image_shape, make_model, pretrained_variables
 from expressnet_jax.training.program import StepCounts, build_program, count_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
@@ -45,25 +47,25 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     check_config(config, METRICS)
     method = make_method(config.adapt.method, **config.adapt.options.to_dict())
     _check(config, method)
-    origin = load_pretrained(config)
-    domains = load_domains(config, origin)  # type: ignore[arg-type]
+    origin = load_checkpoint(config.init_from)
+    domains = load_domains(config, origin)
     labelled = _labelled(config, method, domains)
     plan = _plan(config, method, domains)
     plan = plan._replace(total=-(-plan.total // plan.steps_per_call) * plan.steps_per_call)
     fields = split_fields(labelled)
     learned = learned_fields(config, fields)
     model = make_model(config, make_heads(config, learned))
-    pretrained = pretrained_variables(config, model, domains.classes, origin)
-    if not method.trains and not pretrained["batch_stats"]:  # type: ignore[index]
+    pretrained: Any = pretrained_variables(config, model, domains.classes, origin)
+    if not method.trains and not pretrained["batch_stats"]:
         raise UserError(f"adapt.method: {config.model.name} has no batch normalisation; {config.adapt.method} needs it")
-    features = pretrained["params"]["head"]["kernel"].shape[0]  # type: ignore[index]
+    features = pretrained["params"]["head"]["kernel"].shape[0]
     size = Size(len(domains.adapt_split), features, len(domains.classes))
     options = {"total": plan.total, "weight": config.adapt.weight, "bn_domains": config.adapt.bn_domains, "size": size}
     losses = build_losses(config, fields, labelled.labels, features)
     loss_program = lambda augmentation: adaptation(model, method, losses, augmentation, **options)
     init_fn = make_adaptation_init_fn(model, image_shape(config), method, size)
     program = build_program(config, plan, model, init_fn, pretrained, loss_program, trainable=method.trainable)
-    if recalibration_steps := _recalibration_steps(config, method, domains) if pretrained["batch_stats"] else 0:  # type: ignore[index]
+    if recalibration_steps := _recalibration_steps(config, method, domains) if pretrained["batch_stats"] else 0:
         trained = program.phases if method.trains else ()
         program = program._replace(phases=(*trained, (plan.total, recalibrate_batch_norm(model, plan.total))))
         plan = plan._replace(total=plan.total + recalibration_steps)
@@ -72,8 +74,8 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         program,
         domains.classes,
         learned,
-        origin.lineage,  # type: ignore[union-attr]
-        partial(_open, config, mesh, domains, labelled, method, plan, model),  # type: ignore[arg-type]
+        origin.lineage,
+        partial(_open, config, mesh, domains, labelled, method, plan, model),
         _run_summary(config, domains, labelled, method),
         partial(finish, config, domains=domains),
         lambda shape: decode_examples(domains.adapt_split.subset(np.arange(min(256, len(domains.adapt_split)))), shape),

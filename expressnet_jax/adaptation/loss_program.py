@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -53,8 +54,8 @@ def adaptation(
         given["teacher"] = _teacher(model, state, augmented["plain"], method_key) if method.teacher else None
         inputs = MethodInputs(
             **given,
-            head_logits=lambda features: model.apply({"params": own}, features, method="head_logits"),  # type: ignore[arg-type, return-value]
-            apply_aux=lambda name, x: networks[name][0].apply({"params": params[name]}, x),  # type: ignore[arg-type, return-value]
+            head_logits=partial(_apply, model, own, method="head_logits"),
+            apply_aux=lambda name, x: _apply(networks[name][0], params[name], x),
             loss_state=model_state.loss_state,
             progress=state.step.astype(jnp.float32) / total,
             key=method_key,
@@ -112,6 +113,12 @@ def make_adaptation_init_fn(model: Network, image_shape: tuple[int, ...], method
     return create
 
 
+def _apply(module: nn.Module, params: Any, *inputs: Array, method: str | None = None) -> Array:
+    """The output of a module that keeps no state."""
+    output: Any = module.apply({"params": params}, *inputs, method=method)
+    return output
+
+
 def _forward(model: Network, params: Any, images: Array, stats: Any, *, key: Array) -> tuple[ModelOutputs, Any]:
     seen, updated = model.apply(
         {"params": params, "batch_stats": stats},
@@ -146,4 +153,5 @@ def _teacher(model: Network, state: TrainState, images: Array, key: Array) -> Ar
     """Logits of the averaged network, normalised by the batch itself: running statistics are of changed images."""
     seen: dict[str, Any] = {"mutable": ["batch_stats"], "rngs": {"dropout": key}, "method": "features"}
     features, _ = model.apply(state.ema, images, True, **seen)
-    return jax.lax.stop_gradient(model.apply(state.ema, features, method="head_logits"))  # type: ignore[return-value]
+    logits: Any = model.apply(state.ema, features, method="head_logits")
+    return jax.lax.stop_gradient(logits)

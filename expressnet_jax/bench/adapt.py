@@ -4,6 +4,7 @@ streams, so half is what the images alone would leave.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -81,8 +82,7 @@ def bench_adapt(
     steps = {name: AdaptationStep(name, network, size, batch_size) for name in dict.fromkeys((PLAIN, *methods))}
     counts = {name: max(round(block_seconds / (step(2) / 2)), 1) for name, step in steps.items()}
     blocks: dict[str, Callable[[], float]] = {
-        name: lambda name=name: counts[name] * batch_size / steps[name](counts[name])  # type: ignore[misc]
-        for name in steps
+        name: partial(lambda name: counts[name] * batch_size / steps[name](counts[name]), name) for name in steps
     }
     speeds = interleave(blocks, rounds)
     return {

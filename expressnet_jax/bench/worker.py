@@ -25,19 +25,21 @@ class Peer:
             text=True,
             env=environment,
         )
+        self.input: Any = self.process.stdin
+        self.output: Any = self.process.stdout
         self.facts = json.loads(self._answer())
 
     def __call__(self, steps: int) -> float:
-        print(steps, file=self.process.stdin, flush=True)
+        print(steps, file=self.input, flush=True)
         return float(self._answer())
 
     def close(self) -> None:
-        self.process.stdin.close()  # type: ignore[union-attr]
+        self.input.close()
         self.process.wait()
-        self.process.stdout.close()  # type: ignore[union-attr]
+        self.output.close()
 
     def _answer(self) -> str:
-        line = self.process.stdout.readline()  # type: ignore[union-attr]
+        line = self.output.readline()
         if not line:
             raise UserError(f"{self.module} ended with status {self.process.wait()}; its message is above")
         return line

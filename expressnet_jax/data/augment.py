@@ -64,7 +64,7 @@ def one_hot(values: Array, field: Field) -> Array:
     return jax.nn.one_hot(values, field.shape[0]) if field.kind == "class" and values.ndim == 1 else values
 
 
-def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
+def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
     """Apply geometry, then light, then occlusion, each as strong as its option says; 0 or absent leaves it out.
 
     images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255; a clip uint8[B,T,H,W,C] has one draw for all its frames.
@@ -81,7 +81,7 @@ def augment(key: Array, images: Array, options: Mapping[str, float]) -> Array:
     _check(options, images.shape)
     keys = _keys(key, options)
     images = _move(keys, images, {name: options[name] for name in GEOMETRIES if name in keys})
-    images = resize(_centre_crop(images, options.get("crop", 0)), options.get("resize", 0))  # type: ignore[arg-type]
+    images = resize(_centre_crop(images, options.get("crop", 0)), options.get("resize", 0))
     for name, change in (PHOTOMETRICS | OCCLUSIONS).items():
         if name in keys:
             images = change(keys[name], images, options[name])
@@ -129,10 +129,10 @@ def mirrored_in(index: Array, epoch: Array) -> Array:
 
 def _move(keys: Mapping[str, Array], images: Array, strengths: Mapping[str, float]) -> Array:
     """All geometries of `strengths` in one reading of the pixels. -> float32[B,H,W,C]."""
-    if not strengths:
-        return images.astype(jnp.float32)
     matrices = _draw_matrices(keys, images.shape, strengths)
-    return warp_whole_pixels(images, matrices) if WHOLE_PIXEL.issuperset(strengths) else warp(images, matrices)  # type: ignore[arg-type]
+    if matrices is None:
+        return images.astype(jnp.float32)
+    return warp_whole_pixels(images, matrices) if WHOLE_PIXEL.issuperset(strengths) else warp(images, matrices)
 
 
 def _moving(name: str) -> Callable[[Array, Array, float], Array]:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import grain.python as grain
 import jax
@@ -90,13 +91,13 @@ class TrainLoader:
     """Batches on devices, from any step on.
 
     `table` is the uint8[N,H,W,C] of all images where the reader is `device`, otherwise None; it is an argument of the
-    compiled program, which takes a batch's images out of it with `fetch`.
+    compiled program, which takes a batch's images out of it with `gather_inputs`.
     """
 
     def __init__(self, source: BatchSource, mesh: Mesh, table: Array | None, threads: int):
         self.source, self.mesh, self.table, self.threads = source, mesh, table, threads
 
-    def start(self, step: int) -> Iterator[dict[str, Array]]:
+    def start(self, step: int) -> Iterator[dict[str, Any]]:
         """Dispatches from `step` on, each a dict of arrays [S,B,...] sharded over the mesh's data axis."""
         dispatches = grain.MapDataset.source(replace(self.source, first_step=step))
         options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=2 * self.threads)
@@ -118,7 +119,7 @@ class ZippedLoaders:
     def __init__(self, feeds: Mapping[str, TrainLoader]):
         self.feeds, self.table = feeds, {name: feed.table for name, feed in feeds.items()}
 
-    def start(self, step: int) -> Iterator[dict[str, dict[str, Array]]]:
+    def start(self, step: int) -> Iterator[dict[str, Any]]:
         """Dispatches from `step` on; all feeds have equally many steps."""
         streams = [feed.start(step) for feed in self.feeds.values()]
         return (dict(zip(self.feeds, batches, strict=True)) for batches in zip(*streams, strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detection import Detection, as_box
 from expressnet_jax.runtime.ort_session import Session
 
 WEIGHTS = Path(__file__).parent / "weights" / "centerface.onnx"
@@ -31,10 +31,7 @@ class CenterFace:
         heat, size, offset, marks = self.session.run(None, {self.session.inputs[0]: planes})
         boxes, scores, landmarks = decode(heat[0, 0], size[0], offset[0], marks[0], self.threshold)
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), self.threshold, OVERLAP) if len(boxes) else ()
-        return [
-            Detection(tuple(float(x) for x in boxes[i] * np.tile(scale, 2)), float(scores[i]), landmarks[i] * scale)  # type: ignore[arg-type]
-            for i in kept
-        ]
+        return [Detection(as_box(boxes[i] * np.tile(scale, 2)), float(scores[i]), landmarks[i] * scale) for i in kept]
 
     def _planes(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8[H,W,3] -> what the network sees, float32[1,3,4h,4w], and float32[2]: its pixels' width and height in

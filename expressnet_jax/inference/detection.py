@@ -1,8 +1,11 @@
 """A detected face."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+
+Box = tuple[float, float, float, float]  # left, top, width, height in pixels
 
 
 class Detection(NamedTuple):
@@ -15,6 +18,12 @@ class Detection(NamedTuple):
         seen; or None.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     score: float
     landmarks: np.ndarray | None = None
+
+
+def as_box(values: Iterable[float], scale: float = 1.0) -> Box:
+    """Return four numbers of any kind as a box of Python floats, divided by `scale`."""
+    left, top, width, height = (float(value) / scale for value in values)
+    return left, top, width, height

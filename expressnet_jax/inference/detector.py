@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.errors import UserError, one_line
-from expressnet_jax.inference.detection import Detection
+from expressnet_jax.inference.detection import Detection, as_box
 
 SMALLEST = 32  # pixels that a detector can look at
 
@@ -126,10 +126,7 @@ class Haar:
             gray, 1.1, self.neighbours, minSize=(least, least), outputRejectLevels=True
         )
         order = np.argsort(-np.asarray(weights)).tolist()
-        return [
-            Detection(tuple(float(x) / scale for x in boxes[i]), float(1 / (1 + np.exp(-weights[i]))))  # type: ignore[arg-type]
-            for i in order
-        ]
+        return [Detection(as_box(boxes[i], scale), float(1 / (1 + np.exp(-weights[i])))) for i in order]
 
 
 class YuNet:
@@ -173,7 +170,7 @@ class Mtcnn:
         small, scale = _shrunk(image, self.size)
         return [
             Detection(
-                tuple(float(x) / scale for x in face["box"]),  # type: ignore[arg-type]
+                as_box(face["box"], scale),
                 float(face["confidence"]),
                 np.array([face["keypoints"][name] for name in self.marks], np.float32) / scale,
             )

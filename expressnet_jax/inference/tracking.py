@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from expressnet_jax.inference.detection import as_box
+
 Box = Sequence[float]
 
 REACH = 1.0  # sizes of a face that it may be from where it is expected
@@ -100,7 +102,7 @@ class Tracker:
         self.tracks = [track for track in self.tracks if not track.lost]
         for column in range(len(boxes)):
             if column not in owners:
-                owners[column] = Track(0, *(float(x) for x in boxes[column]))  # type: ignore[arg-type]
+                owners[column] = Track(0, *as_box(boxes[column]))
                 self.tracks.append(owners[column])
             self._confirm(owners[column])
         return [owners[column].number for column in range(len(boxes))]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from expressnet_jax.data.fields import Field
-from expressnet_jax.data.pipeline import TrainLoader
+from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
 from expressnet_jax.training.checkpoints.data_identity import Learned
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.program import StepCounts, TrainProgram
@@ -35,7 +35,7 @@ class Experiment(NamedTuple):
     classes: tuple[str, ...]
     outputs: Mapping[str, Field]
     lineage: Sequence[Mapping[str, Any]]
-    make_loaders: Callable[[], tuple[TrainLoader, Evaluate]]
+    make_loaders: Callable[[], tuple[TrainLoader | ZippedLoaders, Evaluate]]
     summary: Sequence[str]
     finish: Callable[[Path], tuple[Checkpoint, list[Path]]]
     sample_images: Callable[[tuple[int, ...]], np.ndarray]

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
-from expressnet_jax.data.pipeline import TrainLoader
+from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.metric_writers import Console, MetricsFile, TensorBoard, Writers, log_line
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
@@ -93,7 +93,7 @@ def _run_steps(
     config: ConfigDict,
     experiment: Experiment,
     state: TrainState,
-    feed: TrainLoader,
+    feed: TrainLoader | ZippedLoaders,
     evaluate: Evaluate,
     checkpoints: Checkpoints,
     writers: Writers,
