@@ -125,8 +125,8 @@ def test_evaluate_by_name_and_by_folder(call, straight, tmp_path):
     assert f"{100 * figures['accuracy']:.2f} %" in out
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
         "confusion.png",
-        "evaluation.json",
         "error_gallery.html",
+        "evaluation.json",
     ]
 
     images = write_images(tmp_path / "faces", {"": 5}, classes=("Happy", "angry", "contempt"), size=64)
