@@ -136,16 +136,16 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 def prepare(arguments: argparse.Namespace) -> None:
     import shlex
 
-    from expressnet_jax.data import prepare as room
+    from expressnet_jax.data import prepare as preparation
     from expressnet_jax.data.labels import shorten
     from expressnet_jax.data.remarks import remarks
 
     options = dict(arguments.option)
     if arguments.stored_as:
         options["name"] = arguments.stored_as
-    folder = arguments.data_dir or room.default_data_dir()
+    folder = arguments.data_dir or preparation.default_data_dir()
     beam = None if arguments.beam is None else shlex.split(arguments.beam)
-    prepared = room.prepare(
+    prepared = preparation.prepare(
         arguments.name, arguments.source, folder, arguments.overwrite, beam, skip_bad=arguments.skip_bad, **options
     )
     for line in remarks(prepared.name, prepared.facts["notes"]):
@@ -156,28 +156,28 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def audit(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.data import audit as room
+    from expressnet_jax.data import audit as auditing
 
     prepared = load_named(arguments, arguments.name)
-    print(room.table(room.audit(prepared)))
+    print(auditing.table(auditing.audit(prepared)))
     print(f"wrote {prepared.directory / 'audit.json'} and audit.txt next to it")
 
 
 def show(arguments: argparse.Namespace) -> None:
     from expressnet_jax.config import augment_faces, default
-    from expressnet_jax.data import show as room
+    from expressnet_jax.data import show as display
 
     prepared = load_named(arguments, arguments.name)
     split = prepared.split(arguments.split or ("train" if "train" in prepared.splits else "all"))
     if frames := prepared.facts["notes"].get("frames"):
         path = _show_clips(arguments, split, frames)
     elif arguments.effects:
-        path = room.show_augmentations(split, arguments.output)
+        path = display.show_augmentations(split, arguments.output)
     else:
         config = default()
         augment_faces(config)
         options = config.augment.to_dict() if arguments.augment else None
-        path = room.show(split, arguments.output, augment_options=options, size=config.data.size)
+        path = display.show(split, arguments.output, augment_options=options, size=config.data.size)
     print(f"wrote {path}")
 
 

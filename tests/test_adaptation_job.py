@@ -159,10 +159,10 @@ def test_a_network_without_batch_normalisation_has_no_statistics_to_adapt(make_c
         loop.train(config, tmp_path / "run", experiment.build_experiment)
 
 
-@pytest.mark.parametrize(("method", "settle"), [("cdan", 32), ("self_training", 0)])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monkeypatch, method, settle):
+@pytest.mark.parametrize(("method", "recalibration"), [("cdan", 32), ("self_training", 0)])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monkeypatch, method, recalibration):
     """A discriminator, a teacher's shares and half-pooled statistics come back with the rest."""
-    straight, config = tmp_path / "straight", lambda: make_config(method, adapt__bn_recalibration_images=settle)
+    straight, config = tmp_path / "straight", lambda: make_config(method, adapt__bn_recalibration_images=recalibration)
     loop.train(config(), straight, experiment.build_experiment).finish(straight)
 
     class Stops(loop.StopSignal):
@@ -276,8 +276,8 @@ def test_four_devices_adapt_as_one(make_config, mesh_of):
         state = loop.init_state(
             prepared.program.init_fn, prepared.program.optimizer, mesh, pretrained=prepared.program.pretrained, ema=True
         )
-        feed, _ = prepared.make_loaders()
+        loader, _ = prepared.make_loaders()
         step = loop.make_multi_step(prepared.program.phases[0][1])
-        state, _ = step(state, feed.table, next(iter(feed.start(0))))
+        state, _ = step(state, loader.table, next(iter(loader.start(0))))
         results.append(jax.device_get((state.params, state.loss_params, state.batch_stats)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *results)

@@ -29,7 +29,7 @@ LAYERS = ("stem", "middle", "top")
         ((3, 5, 3), [(0, "stem middle top"), (5, "stem middle top")]),
     ],
 )
-def test_layers_thaw_from_the_head_down(schedule, expected):
+def test_layers_unfreeze_from_the_head_down(schedule, expected):
     assert gradual_unfreezing(LAYERS, *schedule) == [(first, frozenset(names.split())) for first, names in expected]
 
 

@@ -143,7 +143,7 @@ def test_a_run_learns_who_it_is_and_an_expression_run_begins_with_it(people, tmp
 def test_expressions_have_no_people_to_verify_and_margins_need_their_head(people, tmp_path, tiny_config):
     config = make_config(people)
     config.data.update(name="tiny", dir=tiny_config().data.dir)
-    with pytest.raises(UserError, match="tiny has no people of its own to verify; prepare the images with"):
+    with pytest.raises(UserError, match="tiny has no people to verify; prepare the images with"):
         loop.train(config, tmp_path, identity.build_experiment)
     with pytest.raises(
         UserError, match=r"losses.identity.loss: cosface with model.head linear; arcface and cosface go with"

@@ -66,11 +66,11 @@ def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
         found = batch_statistics(model, variables, batch["target"]["image"])
         stats = pool(variables["batch_stats"], found, 1 / (state.step - first + 1))
         after = {"ema": {**state.ema, "batch_stats": stats}} if state.ema else {"batch_stats": stats}
-        return dataclasses.replace(state, step=state.step + 1, **after), {"settling": jnp.ones(())}
+        return dataclasses.replace(state, step=state.step + 1, **after), {"recalibration": jnp.ones(())}
 
     return recalibration_steps
 
 
 def method() -> Method:
-    """No step but settling, once through the target."""
+    """No step but recalibration, once through the target."""
     return Method(labelled="", bn_recalibration_share=1.0, trains=False)

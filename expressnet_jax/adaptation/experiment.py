@@ -159,16 +159,18 @@ def _open(
     images = {"shape": image_shape(config), "threads": config.data.threads}
     options = {"num_steps": plan.total, "steps_per_call": plan.steps_per_call, "reader": config.data.reader}
 
-    def feed(split: Split, seed: int):
+    def loader(split: Split, seed: int):
         sampler = sampling.Uniform(len(split), config.train.batch_size, seed)
         return make_train_loader(split, sampler, mesh, **options, **images)
 
-    feeds = {}
+    loaders = {}
     if method.labelled:
-        feeds["source"] = feed(labelled, config.seed)
+        loaders["source"] = loader(labelled, config.seed)
     if method.unlabelled:
-        feeds["target"] = feed(domains.adapt_split, config.seed + 1)  # another order, should both be the same data set
-    return ZippedLoaders(feeds), make_evaluate(model, domains, config, mesh)
+        loaders["target"] = loader(
+            domains.adapt_split, config.seed + 1
+        )  # another order, should both be the same data set
+    return ZippedLoaders(loaders), make_evaluate(model, domains, config, mesh)
 
 
 def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:

@@ -30,14 +30,14 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def baseline(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.baselines import run as room
+    from expressnet_jax.baselines import run as baselines
     from expressnet_jax.baselines.features import LIBRARIES
     from expressnet_jax.environment import host
     from expressnet_jax.evaluation.report import format_table
     from expressnet_jax.io import write_json
 
     prepared = load_named(arguments, arguments.name)
-    plan = room.Settings(
+    plan = baselines.Settings(
         arguments.features,
         arguments.classifier,
         _by_features(arguments.option),
@@ -48,7 +48,7 @@ def baseline(arguments: argparse.Namespace) -> None:
     )
     figures: dict[str, Any] = {"data": prepared.name, "split": arguments.split, "examples": dict(prepared.splits)}
     figures |= {"size": plan.size, "seed": plan.seed, "machine": host(LIBRARIES), "rows": []}
-    for row in room.run(plan, prepared, arguments.split):
+    for row in baselines.run(plan, prepared, arguments.split):
         print(format_table(row.figures, f"{title(row.facts)} on {prepared.name}, {arguments.split}"), flush=True)
         print()
         figures["rows"].append(row.summary())

@@ -23,7 +23,7 @@ SUMMARY = ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1")
 
 
 class Settings(NamedTuple):
-    """What is compared. `options` are of the features, by their name; every k of `ks` is a row of its own, and of
+    """What is compared. `options` are of the features, by their name; every k of `ks` is its own row, and of
     `costs` the best on a part held out of the training images is taken."""
 
     features: Sequence[str]

@@ -94,7 +94,7 @@ def stream(data_dir: Path, batch_size: int, images: int) -> Callable[[], float]:
 
 
 def _alone(data_dir: Path, batch_size: int, images: int) -> dict[str, float]:
-    """`report` in a process of its own."""
+    """`report` in its own process."""
     arguments = [str(data_dir), str(batch_size), str(images)]
     command = [sys.executable, "-m", "expressnet_jax.bench.scale", *arguments]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)

@@ -1,4 +1,4 @@
-"""PyTorch as a rival in turns: the same weights and batch, in a process of its own."""
+"""PyTorch as a rival in turns: the same weights and batch, in its own process."""
 
 import inspect
 import json

@@ -32,11 +32,11 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     """
     mesh, experiment = set_up(config, build_experiment)
     plan, program = experiment.plan, experiment.program
-    feed, _ = experiment.make_loaders()
+    loader, _ = experiment.make_loaders()
     state = init_state(
         program.init_fn, program.optimizer, mesh, ema=config.optimizer.ema > 0, pretrained=program.pretrained
     )
-    loop = _Loop(make_multi_step(program.phases[-1][1]), state, feed)
+    loop = _Loop(make_multi_step(program.phases[-1][1]), state, loader)
     images = plan.steps_per_call * config.train.batch_size
     count = max(round(block_seconds / (loop.bare(2) / 2)), 1)
     blocks: dict[str, Callable[[], float]] = {
@@ -47,7 +47,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     return {
         "network": config.model.name,
         "data": config.data.name,
-        "reader": "device" if feed.table is not None else type(feed.source.read_images).__name__,
+        "reader": "device" if loader.table is not None else type(loader.source.read_images).__name__,
         "batch_size": config.train.batch_size,
         "steps_per_call": plan.steps_per_call,
         "machine": machine(),
@@ -63,11 +63,11 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
 class _Loop:
     """A training that is run in blocks, fed or on the batch it began with."""
 
-    def __init__(self, dispatch, state, feed):
-        self.dispatch, self.state, self.table = dispatch, state, feed.table
-        self.feed = lambda: iter(feed.start(0))
-        self.host_batches = (feed.source[i] for i in range(len(feed.source)))
-        self.batch = next(self.feed())
+    def __init__(self, dispatch, state, loader):
+        self.dispatch, self.state, self.table = dispatch, state, loader.table
+        self.loader = lambda: iter(loader.start(0))
+        self.host_batches = (loader.source[i] for i in range(len(loader.source)))
+        self.batch = next(self.loader())
         self.bare(1)
 
     def bare(self, count: int) -> float:
@@ -76,13 +76,13 @@ class _Loop:
 
     def fed(self, count: int) -> float:
         """Seconds of so many dispatches on batches as they come, once the first is there."""
-        batches = self.feed()
+        batches = self.loader()
         self._run([next(batches)])
         return self._run(islice(batches, count))
 
     def parts(self, count: int) -> dict[str, float]:
         """Shares of the time with a halt after every part, and milliseconds of each."""
-        batches = self.feed()
+        batches = self.loader()
         self._run([next(batches)])
         spent = {"input_wait": 0.0, "compute": 0.0}
         for _ in range(count):

@@ -18,7 +18,7 @@ from expressnet_jax.models.inspect import forward_flops, parameter_count
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 
-OWN = ("model.", "augment.", "train.grow_")  # what a network may have of its own; its row says so
+OWN = ("model.", "augment.", "train.progressive_")  # what a network may set differently; its row says so
 
 
 def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) -> dict[str, Any]:

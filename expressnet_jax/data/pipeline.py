@@ -114,15 +114,15 @@ class TrainLoader:
 
 
 class ZippedLoaders:
-    """Several feeds side by side: a batch is a dict of their batches by name, and so is the table."""
+    """Several loaders side by side: a batch is a dict of their batches by name, and so is the table."""
 
-    def __init__(self, feeds: Mapping[str, TrainLoader]):
-        self.feeds, self.table = feeds, {name: feed.table for name, feed in feeds.items()}
+    def __init__(self, loaders: Mapping[str, TrainLoader]):
+        self.loaders, self.table = loaders, {name: loader.table for name, loader in loaders.items()}
 
     def start(self, step: int) -> Iterator[dict[str, Any]]:
-        """Dispatches from `step` on; all feeds have equally many steps."""
-        streams = [feed.start(step) for feed in self.feeds.values()]
-        return (dict(zip(self.feeds, batches, strict=True)) for batches in zip(*streams, strict=True))
+        """Dispatches from `step` on; all loaders have equally many steps."""
+        streams = [loader.start(step) for loader in self.loaders.values()]
+        return (dict(zip(self.loaders, batches, strict=True)) for batches in zip(*streams, strict=True))
 
 
 @dataclass(frozen=True)
@@ -216,8 +216,8 @@ def make_train_loader(
     threads: int = 2,
     targets: Mapping[str, np.ndarray] | None = None,
 ) -> TrainLoader:
-    """A feed over a split by the reader asked for; all three give the same batches, with `targets` [N,...] by name, by
-    default the class as `expression`. `shape` is (H,W,C) of images or (T,H,W,C) of clips.
+    """Return a loader over a split by the reader asked for; all three give the same batches, with `targets` [N,...] by
+    name, by default the class as `expression`. `shape` is (H,W,C) of images or (T,H,W,C) of clips.
 
     Raises:
       UserError: an unknown reader.

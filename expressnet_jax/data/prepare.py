@@ -101,7 +101,7 @@ def _stored_as(dataset: str, options: dict[str, Any]) -> str:
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
         raise UserError(f"name {name!r}: use lower-case letters, digits and _, beginning with a letter")
     if name != dataset and name in DATASETS:
-        raise UserError(f"name {name!r} belongs to a data set of its own; choose another --name")
+        raise UserError(f"name {name!r} belongs to another data set; choose another --name")
     return name
 
 
@@ -190,14 +190,14 @@ def _write_split(
     store_part = lambda: np.savez(part(len(ledger.parts)), **ledger.close_part())  # type: ignore[arg-type]
     ledger.parts += [_read_part(builder.name, part(number)) for number in range(len(files))]
     shown = _shown(builder, split, records, sum(files), len(ledger.bad))
-    room = EXAMPLES_PER_FILE
-    while batch := list(islice(shown, min(EXAMPLES_PER_WRITE, room))):
-        room -= len(batch)
-        if not room:
+    left = EXAMPLES_PER_FILE
+    while batch := list(islice(shown, min(EXAMPLES_PER_WRITE, left))):
+        left -= len(batch)
+        if not left:
             store_part()
-            room = EXAMPLES_PER_FILE
+            left = EXAMPLES_PER_FILE
         writer.add_examples({stored_split(split): batch})
-    if room < EXAMPLES_PER_FILE:
+    if left < EXAMPLES_PER_FILE:
         store_part()
     writer.close_splits([stored_split(split)])
     if not ledger.parts and not builder.refused:

@@ -30,7 +30,7 @@ def write_with_beam(builder: FaceBuilder, options: Sequence[str]) -> None:
     settings = {"beam_options": PipelineOptions(list(options)), "try_download_gcs": False}
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(**settings))
-    except Exception as error:  # Beam wraps what a record raised, as text or as an exception of its own making
+    except Exception as error:  # Beam wraps what a record raised, as text or as an exception that Beam makes
         raise _users_own(error) from error
     for split in builder.splits_read:
         ledger = builder.ledgers[split] = SplitIndex()

@@ -192,7 +192,7 @@ def _mark(axes: Axes, best: dict[str, Any], over: str, key: str) -> None:
     axes.plot([x], [y], marker="o", markersize=7, color=COLOURS["validation"], markeredgecolor="white", zorder=5)
     low, high = axes.get_xlim()
     left = x > (low + high) / 2
-    # At the foot of the line, where an accuracy that has risen leaves room.
+    # At the foot of the line, where an accuracy that has risen leaves space.
     axes.annotate(
         f"best {100 * y:.1f} %\n{over} {x:,.0f}",
         (x, 0.03),

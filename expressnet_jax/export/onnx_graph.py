@@ -76,7 +76,7 @@ class Graph:
 
 
 def _shape(value: ValueInfoProto) -> tuple[int | str, ...]:
-    """A size that could not be inferred gets a letter of its own, so that it equals no other."""
+    """A size that could not be inferred gets its own letter, so that it equals no other."""
     sizes = value.type.tensor_type.shape.dim
     return tuple(dim.dim_value or dim.dim_param or f"{value.name}_{i}" for i, dim in enumerate(sizes))
 

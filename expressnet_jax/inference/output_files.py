@@ -82,7 +82,7 @@ class OutputNames:
 
 
 class Saver:
-    """Write one image with boxes to a file, or several into a folder, each under a name of its own."""
+    """Write one image with boxes to a file, or several into a folder, each under its own name."""
 
     def __init__(self, where: Path, *, several: bool, inputs: Sequence[str] = ()):
         """Raises UserError for a name whose ending tells no format of images."""

@@ -26,7 +26,7 @@ SIZE = 320  # pixels that the detector looks at: most videos are of large faces 
 
 
 class SharedOutputs(NamedTuple):
-    """What the inputs of a run have in common; a video of its own has none of it.
+    """What the inputs of a run have in common; a video with its own outputs has none of it.
 
     Attributes:
       pipeline: finds and predicts the faces of all videos.

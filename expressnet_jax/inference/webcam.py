@@ -28,8 +28,8 @@ class Lines:
             return
         self.times = [t for t in self.times if t > result.frame.time - SECOND] + [result.frame.time]
         head = f"{result.frame.time:7.1f} s  {len(self.times):3d} frames/s  stop with Ctrl-C"
-        room = shutil.get_terminal_size().lines - 2  # the cursor goes no higher than the screen
-        lines = [head, *([self.line(face) for face in result.faces[:room]] or ["  no face"])]
+        height = shutil.get_terminal_size().lines - 2  # the cursor goes no higher than the screen
+        lines = [head, *([self.line(face) for face in result.faces[:height]] or ["  no face"])]
         up = UP.format(self.written) if self.written else ""
         self.out.write(up + CLEAR + "\n".join(lines) + "\n")
         self.out.flush()

@@ -49,7 +49,7 @@ class GateUnit(nn.Module):
 
 
 class GatedRegions(nn.Module):
-    """Every region through a unit of its own, side by side: float[B,H,W,C] -> float[B,R*D]; `visibility` float[B,R].
+    """Every region through its own unit, side by side: float[B,H,W,C] -> float[B,R*D]; `visibility` float[B,R].
 
     The whole face is a region among the others, as in gACNN (Li et al. 2019). That paper cuts patches around
     landmarks; without landmarks the regions lie fixed on the aligned face, as in RAN (Wang et al. 2020).

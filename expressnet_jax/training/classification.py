@@ -72,7 +72,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
 def _open(
     config: ConfigDict, mesh: Mesh, data: TrainData, plan: StepCounts, model: Network, learned: Mapping[str, Field]
 ) -> tuple[TrainLoader, Evaluate]:
-    feed, select = make_loaders(config, data, plan, mesh)
+    loader, select = make_loaders(config, data, plan, mesh)
     evaluate = make_evaluate(model, select, data, learned, mesh)
     others = [_make_other_evaluate(name, config, model, data, mesh) for name in config.evals]
 
@@ -82,7 +82,7 @@ def _open(
             figures |= other(state)
         return figures
 
-    return feed, evaluate_all
+    return loader, evaluate_all
 
 
 def run_summary(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> list[str]:

@@ -24,20 +24,20 @@ def dry_run(config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], E
       UserError: anything that would end the run at its beginning, but for its workdir.
     """
     mesh, experiment = set_up(config, build_experiment)
-    feed, _ = experiment.make_loaders()
+    loader, _ = experiment.make_loaders()
     state = new_state(config, experiment, mesh)
-    stream = feed.start(0)
+    stream = loader.start(0)
     batches = next(stream)
     start = time.perf_counter()
-    lowered = make_multi_step(experiment.program.phases[0][1]).lower(state, feed.table, batches, config.seed)
+    lowered = make_multi_step(experiment.program.phases[0][1]).lower(state, loader.table, batches, config.seed)
     compiled = lowered.compile()
     compiling = time.perf_counter() - start
     steps = num_steps(batches)
-    state, _ = jax.block_until_ready(compiled(state, feed.table, batches, config.seed))
+    state, _ = jax.block_until_ready(compiled(state, loader.table, batches, config.seed))
     more = [each for each in islice(stream, TIMED) if num_steps(each) == steps]  # a run's last dispatch may be shorter
     start = time.perf_counter()
     for each in more:
-        state, _ = compiled(state, feed.table, each, config.seed)
+        state, _ = compiled(state, loader.table, each, config.seed)
     jax.block_until_ready(state)
     seconds = (time.perf_counter() - start) / (steps * len(more)) if more else None
     return describe(config, experiment, mesh, compiled, steps, compiling, seconds) if is_main_process() else []

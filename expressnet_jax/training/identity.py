@@ -49,7 +49,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     train, select = data.chosen.train, data.chosen.select
     if not set(train.labels).isdisjoint(select.labels) or train.subjects is None:
         raise UserError(
-            f"task: {config.data.name} has no people of its own to verify; prepare the images with `expressnet"
+            f"task: {config.data.name} has no people to verify; prepare the images with `expressnet"
             " prepare identity` for an identity run"
         )
     people = train.classes[: int(train.labels.max()) + 1]
@@ -99,7 +99,7 @@ def spread_classes(mesh: Mesh, num_classes: int) -> Callable[[Array], Array] | N
 def _open(
     config: ConfigDict, mesh: Mesh, data: TrainData, plan: StepCounts, model: Network, pairs: Pairs
 ) -> tuple[TrainLoader, Evaluate]:
-    feed, select = make_loaders(config, data, plan, mesh)
+    loader, select = make_loaders(config, data, plan, mesh)
     embed = make_predict_fn(model, replicated(mesh), "features")
 
     def evaluate(state: TrainState) -> dict[str, float]:
@@ -107,7 +107,7 @@ def _open(
         figures = verify(lambda images: embed(variables, shard_batch(images, mesh)), select, pairs)
         return {name: float(value) for name, value in figures.items()}
 
-    return feed, evaluate
+    return loader, evaluate
 
 
 def verify(features, select: EvalLoader, pairs: Pairs) -> dict[str, float]:

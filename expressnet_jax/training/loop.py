@@ -56,7 +56,7 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
         stack.enter_context(disk_errors(workdir))
         records = [each.record for each in experiment.data]
         folder = _open_workdir(stack, config, workdir, experiment, records)
-        feed, evaluate = experiment.make_loaders()
+        loader, evaluate = experiment.make_loaders()
 
         state = new_state(config, experiment, mesh)
         metadata = describe(
@@ -85,7 +85,7 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
         if folder.before == []:
             log("its earlier checkpoints don't say what they were trained on; from now on they do")
 
-        _run_steps(config, experiment, state, feed, evaluate, checkpoints, writers, console)
+        _run_steps(config, experiment, state, loader, evaluate, checkpoints, writers, console)
     return experiment
 
 
@@ -93,7 +93,7 @@ def _run_steps(
     config: ConfigDict,
     experiment: Experiment,
     state: TrainState,
-    feed: TrainLoader | ZippedLoaders,
+    loader: TrainLoader | ZippedLoaders,
     evaluate: Evaluate,
     checkpoints: Checkpoints,
     writers: Writers,
@@ -108,9 +108,9 @@ def _run_steps(
     calls = [(first, make_multi_step(phase)) for first, phase in experiment.program.phases]
     meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
     with StopSignal() as stop:
-        for batches in feed.start(step):
+        for batches in loader.start(step):
             multi_step = active_at(calls, step)
-            state, metrics = multi_step(state, feed.table, batches, config.seed)
+            state, metrics = multi_step(state, loader.table, batches, config.seed)
             before, step = step, step + num_steps(batches)
             meter.add(step, metrics)
             console.advance(step)
@@ -168,7 +168,7 @@ def set_up(
 
 
 def other_data(first: Mapping[str, list[str]], own: Mapping[str, list[str]]) -> list[str]:
-    """What another process reads where the first one reads something else; each may have a data folder of its own."""
+    """What another process reads where the first one reads something else; each may have its own data folder."""
     pairs = zip(first["data"], own["data"], strict=False)
     return [f"data was {one}, now {another}" for one, another in pairs if one != another]
 

@@ -102,7 +102,7 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
         else sampling.Uniform(len(train), batch, config.seed)
     )
     images = {"shape": image_shape(config), "threads": config.data.threads}
-    feed = make_train_loader(
+    loader = make_train_loader(
         train,
         sampler,
         mesh,
@@ -112,7 +112,7 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
         targets=target_arrays(config, train, data.stored_size),
         **images,
     )
-    return feed, make_eval_loader(config, data.chosen.select, mesh)
+    return loader, make_eval_loader(config, data.chosen.select, mesh)
 
 
 def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh) -> EvalLoader:

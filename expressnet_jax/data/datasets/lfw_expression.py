@@ -56,7 +56,7 @@ class LfwExpression(FaceBuilder, skip_registration=True):
 
 
 def identity(stem: str) -> str:
-    """`Aaron_Eckhart_0001` -> `Aaron_Eckhart`; another name stands for a person of its own."""
+    """`Aaron_Eckhart_0001` -> `Aaron_Eckhart`; another name stands for another person."""
     match = NUMBERED.fullmatch(stem)
     return match[1] if match else stem
 
