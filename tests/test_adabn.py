@@ -80,9 +80,7 @@ def test_the_first_layer_gets_the_statistics_of_all_images_and_nothing_else_move
     y = np.concatenate([mixed(variables["params"], np.float64(batch) / 255) for batch in batches])
     assert_is(state.batch_stats["backbone"]["second"], y.mean((0, 1, 2)), y.var((0, 1, 2)))
     jax.tree.map(np.testing.assert_array_equal, state.params, variables["params"])
-    averaged = adapted(
-        model, variables, batches, ema=True
-    )  # the network that is evaluated is the one that is recalibrated
+    averaged = adapted(model, variables, batches, ema=True)  # what is evaluated is recalibrated
     jax.tree.map(np.testing.assert_array_equal, averaged.variables["batch_stats"], state.batch_stats)
     assert all(not leaf.any() for leaf in jax.tree.leaves(averaged.batch_stats))
 

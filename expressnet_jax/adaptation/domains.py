@@ -61,9 +61,8 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     classes = _common_classes(source, target, config.adapt.classes, origin)
     aimed = selection.select_splits(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
     people = {person for run in origin.lineage for person in run.get("people", ())}
-    (adapt_split, adapt_out), (test_split, test_out) = (
-        _restrict(s, classes, people) for s in (aimed.train, aimed.select)
-    )
+    adapt_split, adapt_out = _restrict(aimed.train, classes, people)
+    test_split, test_out = _restrict(aimed.select, classes, people)
     left_out = dict(adapt_out + test_out)
     if min(len(adapt_split), len(test_split)) < 2:
         raise UserError(
