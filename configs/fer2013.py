@@ -32,6 +32,6 @@ def get_config():
     config.eval.every_epochs = 2.0
     config.eval.tta = "flip"
     augment_faces(config)
-    # a short schedule hardly fits what it sees: what hides the face costs accuracy here
+    # A short schedule hardly fits what it sees: what hides the face costs accuracy here.
     config.augment.random_erasing = 0.0
     return config
