@@ -31,7 +31,7 @@ def adaptation(
     bn_domains: str = "separate",
     size: Size,
 ) -> LossProgram:
-    """The task of a method. A batch holds "source" and "target" as the method needs them, each with image
+    """Return the loss program of a method. A batch holds "source" and "target" as the method needs them, each with image
     uint8[B,H,W,C], label int32[B] and index int32[B]; nothing reads the target's label.
 
     `total` are the steps of the run. Batch normalisation takes the statistics of both domains together, or, with
@@ -45,12 +45,8 @@ def adaptation(
         forward = partial(_forward, model, own, key=head_key)
         (source, target), stats = _forward_domains(forward, augmented, model_state.batch_stats, bn_domains)
         # What a method does not ask for is None: the types are what one that does ask for it gets.
-        given: Any = {
-            "source": source,
-            "target": target,
-            "index": augmented.get("index"),
-            "targets": augmented.get("targets"),
-        }
+        given: Any = {"source": source, "target": target}
+        given |= {name: augmented.get(name) for name in ("index", "targets")}
         given["teacher"] = _teacher(model, state, augmented["plain"], method_key) if method.teacher else None
         inputs = MethodInputs(
             **given,
@@ -65,8 +61,7 @@ def adaptation(
         if source is not None:
             outputs = Outputs(source.features, {model.main: source.logits})
             labelled = total_loss(losses, outputs, {model.main: augmented["targets"]}, own, {})
-            whole += labelled.value
-            metrics |= labelled.metrics
+            whole, metrics = whole + labelled.value, metrics | labelled.metrics
         return whole, (ModelState(stats, output.loss_state), metrics)
 
     return LossProgram(_make_augment_fn(method, augmentation, model.num_classes), loss)

@@ -43,14 +43,14 @@ from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, dis
 def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigDict, Mesh], Experiment]) -> Experiment:
     """Trains to the end of the plan, or goes on with what `workdir` holds. The result is in its checkpoints.
 
-    `build_experiment` makes the experiment, whatever is learned: `classification.prepare` is the common one.
+    `build_experiment` makes the experiment, whatever is learned: that of `classification` is the common one.
 
     Raises:
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
     mesh, experiment = set_up(config, build_experiment, workdir)
-    plan, program = experiment.plan, experiment.program
+    plan = experiment.plan
 
     with ExitStack() as stack:
         stack.enter_context(disk_errors(workdir))
@@ -59,15 +59,7 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
         loader, evaluate = experiment.make_loaders()
 
         state = new_state(config, experiment, mesh)
-        metadata = describe(
-            config.to_dict(),
-            experiment.classes,
-            image_shape(config),
-            experiment.lineage,
-            program.model,
-            experiment.outputs,
-        )
-        metadata["trained_on"] = records
+        metadata = _describe(config, experiment) | {"trained_on": records}
         kept = {"keep": config.checkpoint.keep, "metric": selecting_metric(config)}
         log = log_line if is_main_process() else lambda line: None
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, log=log, **kept))
@@ -87,6 +79,12 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
 
         _run_steps(config, experiment, state, loader, evaluate, checkpoints, writers, console)
     return experiment
+
+
+def _describe(config: ConfigDict, experiment: Experiment) -> dict[str, Any]:
+    """The metadata of a run's checkpoints, but for what it is trained on."""
+    facts = config.to_dict(), experiment.classes, image_shape(config), experiment.lineage
+    return describe(*facts, experiment.program.model, experiment.outputs)
 
 
 def _run_steps(
