@@ -31,8 +31,8 @@ def adaptation(
     bn_domains: str = "separate",
     size: Size,
 ) -> LossProgram:
-    """Return the loss program of a method. A batch holds "source" and "target" as the method needs them, each with image
-    uint8[B,H,W,C], label int32[B] and index int32[B]; nothing reads the target's label.
+    """Return the loss program of a method. A batch holds "source" and "target" as the method needs them, each with
+    image uint8[B,H,W,C], label int32[B] and index int32[B]; nothing reads the target's label.
 
     `total` are the steps of the run. Batch normalisation takes the statistics of both domains together, or, with
     `bn_domains` "separate", of each by itself, of which the target's are kept for evaluation.
