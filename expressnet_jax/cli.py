@@ -190,12 +190,13 @@ def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> P
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.evaluation.report import format_table
+    from expressnet_jax.evaluation.report import format_outputs, format_table
     from expressnet_jax.io import write_json
     from expressnet_jax.training.checkpoints.data_identity import seen_in_training, was_trained_on
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
     from expressnet_jax.training.evaluate_checkpoint import (
         evaluate_checkpoint,
+        evaluate_outputs,
         leaked_examples,
         trained_on_figures,
         trained_on_lines,
@@ -213,6 +214,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
         print(format_table(result.figures, f"{checkpoint.metadata['model']['name']} on {arguments.data}, {name}"))
         if result.figures["left_out"]:
             print(f"{result.figures['left_out']:,} images left out: the model does not know their class")
+        size = tuple(prepared.facts["splits"][name][side][1] for side in ("height", "width"))
+        if outputs := evaluate_outputs(checkpoint, result.split, size, tta=arguments.tta):  # type: ignore[arg-type]
+            result.figures["outputs"] = outputs
+            print("\n".join(["", *format_outputs(outputs)]))
         for line in trained_on_lines(result.figures["trained_on"]):
             print(line)
         if arguments.json:

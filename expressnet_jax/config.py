@@ -31,6 +31,9 @@ def default() -> ConfigDict:
     # Name -> a loss: its options, the `target` that it is about and the `output` of the network that it compares with
     # it; both are its name unless they are given. A target's head is built with its first loss.
     config.losses = ConfigDict({"expression": classification_loss()})
+    # Runs, checkpoints or .onnx files whose mean answers are targets, too: `teacher_NAME` of each output that all have,
+    # as in config.losses.teacher_expression = {"loss": "distillation", "output": "expression"}.
+    config.teachers = ()
     config.adapt = _adaptation()
     config.eval = _evaluation()
     config.checkpoint = ConfigDict({"every_epochs": 1.0, "keep": 2})

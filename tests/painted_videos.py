@@ -48,10 +48,16 @@ class Painted:
         means = [patch(each.box).mean() for each in found]
         return np.array(means, np.float64).reshape(-1, 1, 1, 1)
 
-    def probabilities(self, faces):
+    def places(self, shape, found):
+        return list(found)
+
+    def answers(self, faces):
         assert len(faces) <= FACES
         share = faces.reshape(-1) / 255
-        return np.stack([share, (1 - share) / 2, (1 - share) / 2], axis=1).astype(np.float32)
+        return np.stack([share, (1 - share) / 2, (1 - share) / 2], axis=1).astype(np.float32), {}
+
+    def describe_further(self, further, places):
+        return [{} for _ in places]
 
 
 def patches(image):

@@ -77,6 +77,10 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
             if dtype is not str
         }
         fields = target_fields(split.classes, known)
+    elif config.data.name == "ferplus":
+        fields |= {"fer2013": Field("class", (7,), BASIC), "landmarks": Field("points", (6, 2))}
+        fields |= {"blendshapes": Field("vector", (4,))}
+        split.columns = {"fer2013": split.labels}
     model = make_model(config, make_heads(config, learned_fields(config, fields)))
     program = make_program(config, model, fields, split, plan)
     shape = image_shape(config)
@@ -91,6 +95,8 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     batch[main] = (
         jax.ShapeDtypeStruct((1, config.train.batch_size, len(BASIC)), np.float32) if votes else batch["index"]
     )
+    if "fer2013" in fields:
+        batch["fer2013"] = batch["index"]
     for name, field in fields.items():
         batch.setdefault(name, jax.ShapeDtypeStruct((1, config.train.batch_size, *field.shape), np.float32))
     for _, phase in program.phases:

@@ -163,7 +163,7 @@ def test_many_classes_lie_on_all_devices_and_give_the_same_step(mesh_of, monkeyp
         where = mesh_of(devices)
         fields, config = class_fields(64), default()
         config.losses.expression.update(loss="arcface", scale=16.0)
-        losses = build_losses(config, fields, np.arange(64), 12, identity.spread_classes(where, 64))
+        losses = build_losses(config, fields, {"expression": np.arange(64)}, 12, identity.spread_classes(where, 64))
         loss_program = supervised(model, losses, {"mixup": 0.0, "cutmix": 0.0}, fields)
         step = make_train_step(loss_program, optimizer, schedule)
         state = init_state(

@@ -229,8 +229,9 @@ def test_fields_are_read_off_columns_of_standard_names():
     fields = target_fields(("a", "b"), columns)
     assert list(fields) == ["expression", "valence_arousal", "landmarks"]
     assert Field.from_json(json.loads(json.dumps(fields["landmarks"].to_json()))) == fields["landmarks"]
-    np.testing.assert_array_equal(target_column("valence_arousal", columns), [[0, 1]] * 4)
-    np.testing.assert_allclose(target_column("landmarks", columns, (48, 48))[0, 0], [-23.5 / 24] * 2)
+    column = lambda name, size=None: target_column(name, fields[name], columns, size)
+    np.testing.assert_array_equal(column("valence_arousal"), [[0, 1]] * 4)
+    np.testing.assert_allclose(column("landmarks", (48, 48))[0, 0], [-23.5 / 24] * 2)
 
 
 def test_mirrored_landmarks_are_a_permutation_that_undoes_itself():

@@ -30,7 +30,14 @@ from expressnet_jax.training.mesh import replicated, shard_batch
 from expressnet_jax.training.network import image_shape, make_model, pretrained_variables
 from expressnet_jax.training.program import StepCounts, build_program, count_steps
 from expressnet_jax.training.state import TrainState
-from expressnet_jax.training.targets import build_losses, learned_fields, make_heads, split_fields
+from expressnet_jax.training.targets import (
+    build_losses,
+    class_labels,
+    learned_fields,
+    main_target,
+    make_heads,
+    split_fields,
+)
 from expressnet_jax.training.train_data import make_eval_loader
 from expressnet_jax.training.validate import check_config
 
@@ -61,7 +68,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     features = pretrained["params"]["head"]["kernel"].shape[0]
     size = Size(len(domains.adapt_split), features, len(domains.classes))
     options = {"total": plan.total, "weight": config.adapt.weight, "bn_domains": config.adapt.bn_domains, "size": size}
-    losses = build_losses(config, fields, labelled.labels, features)
+    losses = build_losses(config, fields, class_labels(labelled, fields, main_target(config)), features)
     loss_program = lambda augmentation: adaptation(model, method, losses, augmentation, **options)
     init_fn = make_adaptation_init_fn(model, image_shape(config), method, size)
     program = build_program(config, plan, model, init_fn, pretrained, loss_program, trainable=method.trainable)

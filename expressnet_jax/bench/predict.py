@@ -15,13 +15,16 @@ import numpy as np
 from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.bench.model import as_onnx, noise, timed, untrained
 from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.fields import Field, target_column, target_fields
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.environment import machine
+from expressnet_jax.evaluation.evaluators import evaluate_output
+from expressnet_jax.evaluation.evaluators.classification import METRICS as CLASS_METRICS
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.inference.detector import DETECTORS
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
-from expressnet_jax.training.evaluate_checkpoint import match_labels
+from expressnet_jax.training.evaluate_checkpoint import labels_in, match_labels, same_target
 
 REFERENCE = ("mobilenet_v2", 112)
 SCENE = (240, 320)  # height and width of the image that a face is put into
@@ -70,13 +73,38 @@ def bench_predict(
 
 
 def _on_bare_faces(predictor: Predictor, split: Split) -> dict[str, Any]:
-    """Return the metrics of a predictor on cut faces, among the classes that the split shows and the model knows."""
+    """Return the metrics of a predictor on cut faces, among the classes that the split shows and the model knows;
+    "outputs" has those of the model's further outputs, by name."""
     known, labels = match_labels(split, predictor.classes)
-    faces = np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in decode_all(known, None, 3)])
-    rows = predictor.probabilities(faces)
+    images = decode_all(known, None, 3)
+    faces = np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in images])
+    rows, further = predictor.answers(faces)
+    figures = among_shown(rows, labels, predictor.classes)
+    judged = {
+        name: judge_output(values, name, predictor.model.fields[name], known, images[0].shape[:2])
+        for name, values in further.items()
+    }
+    return figures | ({"outputs": found} if (found := {name: each for name, each in judged.items() if each}) else {})
+
+
+def among_shown(rows: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the metrics of probabilities float32[N,K] among the classes that labels int[N] show."""
     shown = np.unique(labels)
     rows = rows[:, shown] / rows[:, shown].sum(1, keepdims=True)
-    return classification_metrics(rows, np.searchsorted(shown, labels), [predictor.classes[i] for i in shown])
+    return classification_metrics(rows, np.searchsorted(shown, labels), [classes[i] for i in shown])
+
+
+def judge_output(
+    values: np.ndarray, name: str, field: Field, split: Split, size: tuple[int, int]
+) -> dict[str, float] | None:
+    """Return the metrics of a further output on a split's target of that name; of a class without one, on the split's
+    own labels, by their names. None where the split says nothing of it. `size` is that of the images."""
+    if same_target(field, target_fields(split.classes, split.columns, None, split.targets).get(name)):
+        return evaluate_output(values, target_column(name, field, split.columns, size), field)
+    if field.kind != "class" or not ((labels := labels_in(split, field.names)) >= 0).any():
+        return None
+    figures = among_shown(values[labels >= 0], labels[labels >= 0], field.names)
+    return {key: figures[key] for key in CLASS_METRICS}
 
 
 def scene(face: np.ndarray, number: int) -> np.ndarray:

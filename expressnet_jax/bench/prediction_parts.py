@@ -62,6 +62,11 @@ def _predict_table(figures: dict[str, Any]) -> str:
             )
             for data, on in found["on"].items()
         ]
+        rows += [
+            (f"{name} on {data}, {output}", ", ".join(f"{metric} {value:.4g}" for metric, value in judged.items()))
+            for data, on in found["on"].items()
+            for output, judged in on.get("outputs", {}).items()
+        ]
         rows.append(
             (
                 f"{name}, cost",

@@ -13,7 +13,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from expressnet_jax.data.fields import INPUT_KINDS, Field
-from expressnet_jax.data.geometry import GEOMETRIES, WHOLE_PIXEL, affine, compose, move_points, warp, warp_whole_pixels
+from expressnet_jax.data.geometry import (
+    GEOMETRIES,
+    WHOLE_PIXEL,
+    affine,
+    compose,
+    exchange_sides,
+    move_points,
+    warp,
+    warp_whole_pixels,
+)
 from expressnet_jax.data.mixing import mix
 from expressnet_jax.data.occlusion import OCCLUSIONS
 from expressnet_jax.data.photometric import PHOTOMETRICS
@@ -32,12 +41,12 @@ def augment_batch(
     step: Array,
     num_examples: int = 1,
 ) -> dict[str, Any]:
-    """Return the batch with its images or clips augmented, its points moved along, and examples mixed.
+    """Return the batch with its images or clips augmented, its points and sides moved along, and examples mixed.
 
     batch: `image` uint8[B,H,W,C] or `clip` uint8[B,T,H,W,C], and the targets of `fields`: points float32[B,...,P,2]
-    from -1 to 1 over the image, and classes int32[B], which leave as float32[B,K]: all zero where the class is missing.
-    keys: of `augment` and of `mix`. With `alternating_flip`, step int32[] and the number of examples in an epoch say
-    whose turn to be mirrored it is.
+    from -1 to 1 over the image, values whose field has a mirror, and classes int32[B], which leave as float32[B,K]: all
+    zero where the class is missing. keys: of `augment` and of `mix`. With `alternating_flip`, step int32[] and the
+    number of examples in an epoch say whose turn to be mirrored it is.
     """
     batch = dict(batch)
     visual = next(name for name in INPUT_KINDS if name in batch)
@@ -49,14 +58,21 @@ def augment_batch(
         images = jnp.where(mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[..., ::-1, :], images)
         moved.append(affine(horizontal=jnp.where(mirrored, -1.0, 1.0)))
     targets = {name: batch[name] for name in fields if name in batch}
-    if points := [name for name in targets if fields[name].kind == "points"]:
+    if sided := [name for name in targets if fields[name].kind == "points" or fields[name].mirror]:
         matrices = _draw_matrices(_keys(keys[0], options), (shape[0], *shape[-3:]), options)
         for each in moved if matrices is None else [*moved, matrices]:
-            targets |= {name: move_points(targets[name], each, fields[name].mirror, shape[-3:-1]) for name in points}
+            targets |= {name: _move_target(targets[name], each, fields[name], shape[-3:-1]) for name in sided}
     images = augment(keys[0], images, options)
     targets = {name: one_hot(value, fields[name]) for name, value in targets.items()}
     batch[visual], mixed = mix(keys[1], images, targets, options.get("mixup", 0), options.get("cutmix", 0))
     return batch | mixed
+
+
+def _move_target(values: Array, matrices: Array, field: Field, size: tuple[int, ...]) -> Array:
+    """Points moved, and named values of left and right exchanged, as images are that are read through `matrices`."""
+    if field.kind == "points":
+        return move_points(values, matrices, field.mirror, size)
+    return exchange_sides(values, matrices, field.mirror)
 
 
 def one_hot(values: Array, field: Field) -> Array:

@@ -6,6 +6,7 @@ data sets with different labels can be mixed.
 Shapes: H height, W width, C channels, T frames, K classes, P points, D values.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ class Field(NamedTuple):
       kind: one of KINDS.
       shape: of one example; of a class (K,), which is what a head gives for it.
       names: of the K classes or the D values, where they have names.
-      mirror: for points, which point each one becomes in the mirror: left and right are exchanged.
+      mirror: which point each point, or which value each value becomes in the mirror: left and right are exchanged.
     """
 
     kind: str
@@ -69,10 +70,25 @@ MIRROR_68 = (
 )
 
 
+def mirror_names(names: Sequence[str]) -> tuple[int, ...]:
+    """Return which of the named values each one becomes in the mirror: `mouthSmileLeft` becomes `mouthSmileRight`.
+
+    A name without left or right, or whose counterpart is not there, stays what it is.
+    """
+    sides = {"Left": "Right", "Right": "Left", "left": "right", "right": "left"}
+    other = lambda name: re.sub("|".join(sides), lambda match: sides[match.group()], name)
+    place = {name: position for position, name in enumerate(names)}
+    return tuple(place.get(other(name), position) for position, name in enumerate(names))
+
+
 def target_fields(
-    classes: Sequence[str], columns: Mapping[str, np.ndarray], notes: Mapping[str, Any] | None = None
+    classes: Sequence[str],
+    columns: Mapping[str, np.ndarray],
+    notes: Mapping[str, Any] | None = None,
+    declared: Mapping[str, Field] | None = None,
 ) -> dict[str, Field]:
-    """Return the targets of a split by name: `expression`, whatever its classes are, and its columns of standard names.
+    """Return the targets of a split by name: `expression`, whatever its classes are, its columns of standard names, and
+    those that the data set has `declared`.
 
     `columns` are [N,...] arrays, `notes` what the data set says of itself: names of the action units, for one.
     """
@@ -86,23 +102,39 @@ def target_fields(
         names = tuple((notes or {}).get(name, names))
         mirror = MIRROR_68 if kind == "points" and shape[-2] == len(MIRROR_68) else ()
         fields[name] = Field(kind, shape, names if len(names) == shape[-1] else (), mirror)
-    return fields
+    return fields | {name: field for name, field in (declared or {}).items() if name in columns}
 
 
-def target_column(name: str, columns: Mapping[str, np.ndarray], size: Sequence[int] | None = None) -> np.ndarray:
-    """Return a target's values, float32[N,...], as the losses take them.
+def target_column(
+    name: str, field: Field, columns: Mapping[str, np.ndarray], size: Sequence[int] | None = None
+) -> np.ndarray:
+    """Return a target's values as the losses take them: classes int32[N], or float32[N,K] where they are probabilities;
+    everything else float32[N,...].
 
     Points come as positions in the stored image of `size` (height, width) and leave from -1 to 1 over it, measured
     from its center: so neither a crop of the middle nor a resized image changes them.
     """
     if name == "valence_arousal" and name not in columns:
         return np.stack([columns["valence"], columns["arousal"]], axis=-1).astype(np.float32)
+    if field.kind == "class":
+        return np.asarray(columns[name], np.int32 if columns[name].ndim == 1 else np.float32)
     values = np.asarray(columns[name], np.float32)
-    if STANDARD[name][0] == "points":
-        height, width = size  # type: ignore[misc]
-        center, half = np.array([width - 1, height - 1]) / 2, np.array([width, height]) / 2
+    if field.kind == "points":
+        center, half = _frame(size)  # type: ignore[arg-type]
         return ((values[..., :2] - center) / half).astype(np.float32)
     return values if values.ndim > 1 else values[:, None]
+
+
+def stored_points(points: np.ndarray, size: Sequence[int]) -> np.ndarray:
+    """Return points float[...,2] from -1 to 1 as positions in the stored image of `size` (height, width)."""
+    center, half = _frame(size)
+    return points * half + center
+
+
+def _frame(size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The center of an image in the numbers of its pixels, and half of its sides: x, y."""
+    height, width = size
+    return np.array([width - 1, height - 1]) / 2, np.array([width, height]) / 2
 
 
 def check_target(name: str, fields: Mapping[str, Field], key: str) -> Field:

@@ -30,7 +30,8 @@ def content_identity(facts: Mapping[str, Any], columns: Mapping[str, Mapping[str
         for split, known in facts["splits"].items()
     }
     pairs = facts.get("notes", {}).get("pairs")
-    return short_hash([FORMAT_VERSION, facts["classes"], splits, pairs])
+    targets = [facts["targets"]] if facts.get("targets") else []  # sets without any keep the identity they always had
+    return short_hash([FORMAT_VERSION, facts["classes"], splits, pairs, *targets])
 
 
 def short_hash(content: Any) -> str:

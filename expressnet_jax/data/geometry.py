@@ -80,6 +80,15 @@ def move_points(points: Array, matrices: Array, mirror: Sequence[int], size: Seq
     return jnp.where(mirrored, moved[..., jnp.array(mirror), :], moved)
 
 
+def exchange_sides(values: Array, matrices: Array, mirror: Sequence[int]) -> Array:
+    """Return values of left and right exchanged, as `mirror` says, in the images that are mirrored.
+
+    values float32[B,...,D], matrices float32[B,3,3] that images are read through: a mirror turns their orientation.
+    """
+    mirrored = (jnp.linalg.det(matrices[:, :2, :2]) < 0).reshape(-1, *(1,) * (values.ndim - 1))
+    return jnp.where(mirrored, values[..., jnp.array(mirror)], values)
+
+
 def warp(images: Array, matrices: Array) -> Array:
     """Reads each image through its matrix: bilinear between pixels, the nearest border pixel outside.
 

@@ -252,6 +252,7 @@ def _write_facts(builder: FaceBuilder, dataset: str, source: Path | None) -> str
         "options": builder.options,
         "source": None if source is None else source.resolve().name,
         "notes": builder.notes,
+        "targets": {name: field.to_json() for name, field in builder.TARGETS.items()},
         "splits": {split: ledger.facts(builder.CLASSES) for split, ledger in builder.ledgers.items()},
     }
     facts = json.loads(json.dumps(facts))

@@ -1,7 +1,7 @@
 """A prepared data set, read by position. Shapes: N examples of a split, K classes.
 
 A folder as TensorFlow Datasets writes it (`store` says where), and with its records
-    facts.json           classes, counts per class and split, hashes, licence, source, options, notes
+    facts.json           classes, counts per class and split, hashes, licence, source, options, notes, further targets
     index_SPLIT.npz      label int32[N], key str[N], and every further column of the data set
     digests_SPLIT.npy    uint8[N,16], equal exactly where pixels are equal, whatever their labels are
 """
@@ -19,6 +19,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 from tensorflow_datasets.proto import tf_example_pb2
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.fingerprint import content_identity
 from expressnet_jax.errors import UserError, one_line
 
@@ -59,6 +60,7 @@ class Split:
       indices: int64[N], the positions in the full split.
       stored: how many records the files hold, those of the full split.
       columns: every column of the split, each [N, ...]: `label`, `key`, and what else the data set has.
+      targets: the columns that the data set declares as targets, by name; those of standard names need no declaration.
     """
 
     def __init__(
@@ -68,9 +70,10 @@ class Split:
         columns: Mapping[str, np.ndarray],
         indices: np.ndarray,
         stored: int,
+        targets: Mapping[str, Field] | None = None,
     ) -> None:
         self.files, self.classes, self.columns, self.indices = tuple(files), classes, columns, indices
-        self.stored = stored
+        self.stored, self.targets = stored, dict(targets or {})
         self._lock = threading.Lock()
         self._source: Records | None = None
 
@@ -109,12 +112,18 @@ class Split:
         """The same split with only these examples, in this order; they are renumbered."""
         indices = np.asarray(indices, np.int64)
         columns = {name: column[indices] for name, column in self.columns.items()}
-        return Split(self.files, self.classes, columns, self.indices[indices], self.stored)
+        return Split(self.files, self.classes, columns, self.indices[indices], self.stored, self.targets)
 
     def relabelled(self, classes: tuple[str, ...], labels: np.ndarray) -> "Split":
         """The same images with other classes, and `labels` int[N] in them. Votes are of the old classes: left out."""
         columns = {name: column for name, column in self.columns.items() if name not in ("label", "votes")}
-        return Split(self.files, classes, columns | {"label": labels.astype(np.int32)}, self.indices, self.stored)
+        columns |= {"label": labels.astype(np.int32)}
+        return Split(self.files, classes, columns, self.indices, self.stored, self.targets)
+
+    def with_targets(self, fields: Mapping[str, Field], values: Mapping[str, np.ndarray]) -> "Split":
+        """The same examples with further targets, [N,...] by name."""
+        columns = {**self.columns, **values}
+        return Split(self.files, self.classes, columns, self.indices, self.stored, {**self.targets, **fields})
 
     def _records(self) -> "Records":
         with self._lock:
@@ -208,7 +217,13 @@ class Prepared:
         files = sorted(str(path) for path in self.directory.glob(pattern))
         if not files:
             raise UserError(f"{self.directory} lacks {pattern}; prepare {self.name} again with --overwrite")
-        return Split(files, self.classes, columns, np.arange(self.splits[name]), self.splits[name])
+        count = self.splits[name]
+        return Split(files, self.classes, columns, np.arange(count), count, self.targets)
+
+    @property
+    def targets(self) -> dict[str, Field]:
+        """The columns that the data set declares as targets, by name."""
+        return {name: Field.from_json(field) for name, field in self.facts.get("targets", {}).items()}
 
     def digests(self, split: str) -> np.ndarray | None:
         """uint8[N,16] of a split's pixels; None for a set that was prepared before they were kept."""

@@ -3,21 +3,24 @@
 Each function takes a predict function and gives another of the same kind, so nobody downstream needs to know.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import Predict
+
+CROP = 0.9  # of each side, in a view of ten_crop
 
 
 def flip(predict: Predict) -> Predict:
     """The mean over the image and its mirror image."""
-    return lambda images: _mean_over(predict, _with_mirrored([np.asarray(images)]))
+    return lambda images: _mean_over(predict, VIEWS["flip"](np.asarray(images)))
 
 
-def ten_crop(predict: Predict, crop: float = 0.9) -> Predict:
+def ten_crop(predict: Predict, crop: float = CROP) -> Predict:
     """The mean over four corners and the centre, each also mirrored (Krizhevsky et al. 2012, section 4.1).
 
     A view keeps `crop` of each side, between 0 (excluded) and 1, and is resized to the size the image had.
@@ -34,11 +37,49 @@ TTA: dict[str, Callable[[Predict], Predict]] = {
 }
 
 
+VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
+    "none": lambda images: [images],
+    "flip": lambda images: _with_mirrored([images]),
+    "ten_crop": lambda images: _with_mirrored(five_crops(images, CROP)),
+}
+
+
 def with_tta(predict: Predict, name: str) -> Predict:
     """`predict` under the augmentation called `name`, one of TTA."""
     if name not in TTA:
         raise UserError(f"no test-time augmentation is called {name!r}; there are: {', '.join(TTA)}")
     return TTA[name](predict)
+
+
+def outputs_with_tta(
+    predict: Callable[[np.ndarray], Mapping[str, np.ndarray]], fields: Mapping[str, Field], name: str
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return `predict`, which gives the outputs of `fields` by name, under the augmentation called `name`.
+
+    Classes are averaged over all views. With `flip` so are points and values that have a mirror: what is said of the
+    mirror image is put back to its own side first. Everything else is of the image as it is.
+    """
+
+    def combined(key: str, field: Field, plain: Mapping[str, np.ndarray], views: list) -> np.ndarray:
+        if field.kind == "class":
+            return sum(np.asarray(view[key]) for view in views) / len(views)  # type: ignore[return-value]
+        if field.mirror and name == "flip":
+            return (np.asarray(plain[key]) + unmirrored(np.asarray(views[1][key]), field)) / 2
+        return np.asarray(plain[key])
+
+    def mean(images: np.ndarray) -> dict[str, np.ndarray]:
+        views = [predict(view) for view in VIEWS[name](np.asarray(images))]
+        plain = predict(images) if name == "ten_crop" else views[0]
+        return {key: combined(key, field, plain, views) for key, field in fields.items()}
+
+    return mean
+
+
+def unmirrored(values: np.ndarray, field: Field) -> np.ndarray:
+    """Return what is said of mirror images as it is of the images: points float[B,P,2] in -1..1, values float[B,D]."""
+    if field.kind == "points":
+        return values[..., np.array(field.mirror), :] * np.array([-1, 1], values.dtype)
+    return values[..., np.array(field.mirror)]
 
 
 def five_crops(images: np.ndarray, crop: float) -> list[np.ndarray]:
@@ -61,7 +102,7 @@ def _resized(images: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _with_mirrored(views: list[np.ndarray]) -> list[np.ndarray]:
-    return [*views, *(np.ascontiguousarray(view[:, :, ::-1]) for view in views)]
+    return [*views, *(np.ascontiguousarray(view[..., ::-1, :]) for view in views)]
 
 
 def _mean_over(predict: Predict, views: list[np.ndarray]) -> np.ndarray:

@@ -33,7 +33,7 @@ def export(arguments: argparse.Namespace) -> None:
     from expressnet_jax.export.quantize import CALIBRATION, quantize
     from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
-    from expressnet_jax.training.evaluate_checkpoint import find_temperature
+    from expressnet_jax.training.evaluate_checkpoint import find_temperatures
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
@@ -47,7 +47,7 @@ def export(arguments: argparse.Namespace) -> None:
         images = decode_all(split.subset(np.sort(order)), height, channels)
         options["images"] = images[:256]
         if arguments.calibrate:
-            options["temperature"] = find_temperature(
+            options["temperature"] = find_temperatures(
                 checkpoint, prepared.split(arguments.calibrate), tta="flip" if arguments.mirror else "none"
             )
     proof = export_onnx(checkpoint, arguments.output, **options)

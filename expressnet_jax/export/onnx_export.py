@@ -6,7 +6,7 @@ Shapes: N examples, B batch (dynamic in the file), H height, W width, C channels
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -19,7 +19,6 @@ import numpy as np
 
 from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
-from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.export.onnx_function import TIE, run_network
 from expressnet_jax.io import write_bytes
@@ -27,6 +26,7 @@ from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.evaluate_checkpoint import further_outputs
 
 OPSET = 18
 TOLERANCE = 1e-4  # of a probability
@@ -41,19 +41,19 @@ def export_onnx(
     *,
     images: np.ndarray | None = None,
     input: Literal["uint8", "float"] = "uint8",
-    temperature: float = 1.0,
+    temperature: float | Mapping[str, float] = 1.0,
     attention: bool = False,
     mirror: bool = False,
 ) -> dict[str, Any]:
     """Write the checkpoint's model as ONNX and return the proof that it is the same model.
 
     The file takes `images` [B,H,W,C] (clips [B,T,H,W,C]), pixel values 0..255 as uint8 or float32, and gives
-    `probabilities` float32[B,K]; scaling and softmax of logits / `temperature` are inside. With `attention` it also
-    gives `attention` float32[B,h,w], see `class_activation`. Every further output of the network comes by its name:
-    probabilities of classes and of labels that exclude nothing, values of the rest. With `mirror` the probabilities are
-    the mean over the image and its mirror image: a little more accurate in twice the time. The file is compared with
-    JAX on `images` uint8[N,H,W,C], or on generated ones, in batches of 1, 2, 7 and all (256 at a time). The same
-    checkpoint gives the same bytes with the same libraries.
+    `probabilities` float32[B,K]; scaling and softmax of logits / `temperature`, the main output's or each class's by
+    name, are inside. With `attention` it also gives `attention` float32[B,h,w], see `class_activation`. Every further
+    output of the network comes by its name: probabilities of classes and of labels that exclude nothing, values of the
+    rest. With `mirror` classes, points and sided values are the mean over the image and its mirror image: a little more
+    accurate in twice the time. The file is compared with JAX on `images` uint8[N,H,W,C], or on generated ones, in
+    batches of 1, 2, 7 and all (256 at a time). The same checkpoint gives the same bytes with the same libraries.
 
     Raises:
       UserError: the images don't fit, or ONNX Runtime computes something else; then
@@ -61,12 +61,13 @@ def export_onnx(
     """
     _check_exportable(checkpoint, input, attention)
     images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
-    metadata = describe(checkpoint, DTYPES[input], temperature) | ({"mirror": "true"} if mirror else {})
+    temperatures = {checkpoint.model.main: temperature} if not isinstance(temperature, Mapping) else dict(temperature)
+    metadata = describe(checkpoint, DTYPES[input], temperatures) | ({"mirror": "true"} if mirror else {})
     content = convert(checkpoint, metadata, attention=attention)
-    expected = _jax_probabilities(checkpoint, images, temperature, mirror)
+    expected = _jax_probabilities(checkpoint, images, temperatures, mirror)
     predictor = OnnxPredictor(content, str(output))
     proof = compare(predictor, expected, images)
-    apart = _further_difference(checkpoint, predictor, images[:LARGEST_BATCH])
+    apart = _further_difference(checkpoint, predictor, images[:LARGEST_BATCH], temperatures, mirror)
     proof["largest_difference"] = max(proof["largest_difference"], apart)
     if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
         raise UserError(
@@ -91,9 +92,9 @@ def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool) -> No
         raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
 
 
-def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> dict[str, str]:
+def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, float] | None = None) -> dict[str, str]:
     """What the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
-    config = checkpoint.metadata["config"]
+    config, known = checkpoint.metadata["config"], dict(temperatures or {})
     fields = {
         "classes": checkpoint.classes,
         "image_shape": checkpoint.image_shape,
@@ -101,15 +102,16 @@ def describe(checkpoint: Checkpoint, dtype: str, temperature: float = 1.0) -> di
         "output": WORDING,
         "model": checkpoint.metadata["model"]["name"],
         "model_options": checkpoint.metadata["model"]["options"],
-        "outputs": {name: field.to_json() for name, field in _further_outputs(checkpoint).items()},
+        "outputs": {name: field.to_json() for name, field in further_outputs(checkpoint).items()},
         "parameters": parameter_count(checkpoint.variables["params"]),
         "step": checkpoint.step,
-        "temperature": temperature,
+        "temperature": known.pop(checkpoint.model.main, 1.0),
         "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
         "data": config["data"]["name"],
         "license": _terms(checkpoint),
         "versions": checkpoint.metadata["versions"] | {name: version(name) for name in ("jax2onnx", "onnx")},
     }
+    fields |= {"temperatures": known} if known else {}  # of further outputs
     return {
         name: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for name, value in fields.items()
     }
@@ -148,30 +150,35 @@ def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) ->
 
 
 def _jax_probabilities(
-    checkpoint: Checkpoint, images: np.ndarray, temperature: float = 1.0, mirror: bool = False
+    checkpoint: Checkpoint,
+    images: np.ndarray,
+    temperatures: Mapping[str, float] | None = None,
+    mirror: bool = False,
 ) -> np.ndarray:
     """uint8[N,H,W,C] -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for products."""
     size = min(len(images), LARGEST_BATCH)
     padded = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
     with jax.default_matmul_precision("highest"):
-        run = partial(run_network, checkpoint.model, checkpoint.outputs, temperature=temperature, mirror=mirror)
+        run = partial(run_network, checkpoint.model, checkpoint.outputs, temperatures=temperatures, mirror=mirror)
         predict = jax.jit(lambda variables, images: run(variables, images)[0])
         parts = [predict(checkpoint.variables, padded[i : i + size]) for i in range(0, len(padded), size)]
     return np.concatenate(parts)[: len(images)]
 
 
-def _further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
-    """Return the outputs of a checkpoint's network that are not the main one."""
-    return {name: field for name, field in checkpoint.outputs.items() if name != checkpoint.model.main}
-
-
-def _further_difference(checkpoint: Checkpoint, predictor: OnnxPredictor, images: np.ndarray) -> float:
+def _further_difference(
+    checkpoint: Checkpoint,
+    predictor: OnnxPredictor,
+    images: np.ndarray,
+    temperatures: Mapping[str, float] | None = None,
+    mirror: bool = False,
+) -> float:
     """Return the largest difference between ONNX Runtime and JAX in any further output, 0 without one."""
-    names = list(_further_outputs(checkpoint))
+    names = list(further_outputs(checkpoint))
     if not names:
         return 0.0
     with jax.default_matmul_precision("highest"):
-        run = jax.jit(partial(run_network, checkpoint.model, checkpoint.outputs))
+        network = partial(run_network, checkpoint.model, checkpoint.outputs)
+        run = jax.jit(partial(network, temperatures=temperatures, mirror=mirror))
         expected = dict(zip(names, run(checkpoint.variables, images)[1:], strict=True))
     found = predictor.outputs(images)
     return max(float(np.abs(found[name] - np.asarray(expected[name])).max()) for name in names)
@@ -201,9 +208,10 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
     from expressnet_jax.export import onnx_graph, onnx_layout
 
     image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
-    names = [OUTPUT, *([ATTENTION] if attention else []), *_further_outputs(checkpoint)]
+    names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
     settings: dict[str, Any] = {
-        "temperature": float(metadata.get("temperature", 1)),
+        "temperatures": {checkpoint.model.main: float(metadata.get("temperature", 1))}
+        | json.loads(metadata.get("temperatures", "{}")),
         "mirror": metadata.get("mirror") == "true",
     }
     run = partial(

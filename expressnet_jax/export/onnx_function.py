@@ -4,7 +4,6 @@ Shapes: B batch, H height, W width, C channels, K classes, D features.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -25,27 +24,50 @@ def run_network(
     variables: dict[str, Any],
     images: Array,
     *,
-    temperature: float = 1.0,
+    temperatures: Mapping[str, float] | None = None,
     mirror: bool = False,
     attention: bool = False,
 ) -> tuple[Array, ...]:
     """Return what the file gives: probabilities, with `attention` the map of what they are about, and every further
-    output of the network in the order of `outputs`. With `mirror` the probabilities are the mean over the image and its
-    mirror image; all else is of the image as it is."""
+    output of the network in the order of `outputs`.
+
+    The logits of each class are divided by its temperature, 1 where there is none. With `mirror` classes are the mean
+    over the image and its mirror image, and so are points and values that have a mirror, with their sides put back;
+    all else is of the image as it is."""
     images = images.astype(jnp.float32)
     found, seen = model.apply(variables, images, mutable=["intermediates"])
-    logits = found.heads[model.main]
+    heads, temperatures = dict(found.heads), temperatures or {}
+    logits = heads[model.main]
     maps = [class_activation(_activation_maps(seen), variables["params"]["head"], logits)] if attention else []
-    further = [activate(found.heads[name], field) for name, field in outputs.items() if name != model.main]
     if mirror:
-        logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])  # type: ignore[union-attr]
-    return jax.nn.softmax(logits / temperature, axis=-1), *maps, *further
+        others = model.apply(variables, mirrored(images)).heads  # type: ignore[union-attr]
+        heads |= {name: mirror_mean(heads[name], others[name], field) for name, field in outputs.items()}
+    main, *further = (
+        activate(heads[name], outputs[name], temperatures.get(name, 1.0))
+        for name in (model.main, *(name for name in outputs if name != model.main))
+    )
+    return main, *maps, *further
 
 
-def activate(output: Array, field: Field) -> Array:
-    """Return probabilities of classes and of labels that exclude nothing; values as they are."""
+def mirror_mean(values: Array, of_mirror: Array, field: Field) -> Array:
+    """Return the mean of what is said of images and of their mirror images, each [B,...]; of logits, those of the mean
+    probability up to a constant."""
+    if field.kind == "class":
+        return _log_mean(values, of_mirror)
+    if not field.mirror:
+        return values
+    other = np.array(field.mirror)
+    if field.kind == "points":
+        swapped = of_mirror.at[..., other, :].get(mode="promise_in_bounds") * np.array([-1, 1], np.float32)
+    else:
+        swapped = of_mirror.at[..., other].get(mode="promise_in_bounds")
+    return (values + swapped) / 2
+
+
+def activate(output: Array, field: Field, temperature: float = 1.0) -> Array:
+    """Return probabilities of classes, at a temperature, and of labels that exclude nothing; values as they are."""
     activations: dict[str, Callable[[Array], Array]] = {
-        "class": partial(jax.nn.softmax, axis=-1),
+        "class": lambda logits: jax.nn.softmax(logits / temperature, axis=-1),
         "multilabel": jax.nn.sigmoid,
     }
     return activations[field.kind](output) if field.kind in activations else output

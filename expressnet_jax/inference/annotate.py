@@ -17,6 +17,7 @@ COLOURS = (
     (107, 76, 154),
 )
 INK = (30, 30, 30)
+MARKS = (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SHOWN = 3  # classes of each face
 LINE, WIDE = 15, 118  # pixels of a panel's line and of its width, at scale 1
@@ -32,6 +33,7 @@ def annotate(
     titles: Sequence[str] = (),
     labels: Sequence[str] = (),
     sides: dict[str, int] | None = None,
+    points: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
     """uint8[H,W,3] -> a copy with a box a face, its label and its likeliest classes as bars.
 
@@ -42,8 +44,11 @@ def annotate(
       labels: the class of each face, where it is not the likeliest one.
       sides: title -> on which side of its face its panel was drawn in the video's last frame, and is best drawn again;
         brought up to date.
+      points: of each face float[P,2] in pixels, which are marked.
     """
     drawn = image.copy()
+    for marks in points:
+        _mark(drawn, marks)
     faces = [tuple(round(x) for x in box) for box in boxes]
     sides = {} if sides is None else sides
     panels: list[Rectangle] = []
@@ -57,6 +62,15 @@ def annotate(
         panels.append(places[side])
         _draw(drawn, face, places[side], row, title, label, scale)  # type: ignore[arg-type]
     return drawn
+
+
+def _mark(drawn: np.ndarray, points: np.ndarray) -> None:
+    """Dots as large as the points' distance leaves room for."""
+    if not len(points):
+        return
+    radius = round(float(np.ptp(points, axis=0).max()) / 150)
+    for x, y in points:
+        cv2.circle(drawn, (round(float(x)), round(float(y))), radius, MARKS, cv2.FILLED, cv2.LINE_AA)
 
 
 def _places(face: Rectangle, width: int, height: int, shape: tuple[int, ...]) -> list[Rectangle]:

@@ -4,6 +4,7 @@ Shapes: H, W of the image; S pixels a side of the result; C channels.
 """
 
 import math
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +14,40 @@ from expressnet_jax.inference.detection import Detection
 
 FINEST = 8  # a face is first cut at up to so many times the final side, then averaged over areas
 LONGEST = 32_766  # pixels of an image's side that OpenCV's warps take
+
+
+class Place(NamedTuple):
+    """The part of an image that a network is shown, in pixels measured from the image's corner.
+
+    Attributes:
+      centre: x and y.
+      size: width and height.
+      angle: by how many degrees it is turned clockwise, as seen.
+    """
+
+    centre: tuple[float, float]
+    size: tuple[float, float]
+    angle: float
+
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Return points float[...,2], x and y from -1 to 1 over the part, in pixels of the image."""
+        x, y = np.moveaxis(np.asarray(points, np.float64) * self.size / 2, -1, 0)
+        turn = math.radians(self.angle)
+        along = math.cos(turn) * x - math.sin(turn) * y, math.sin(turn) * x + math.cos(turn) * y
+        return (np.stack(along, axis=-1) + self.centre).astype(np.float32)
+
+
+def find_place(shape: tuple[int, ...], found: Detection, margin: float | None, *, align: bool) -> Place:
+    """Return the square around a face in an image of `shape` (H, W, 3); with `margin` None, the whole image.
+
+    `align` turns it until the eyes are level, where there are landmarks.
+    """
+    if margin is None:
+        return Place((shape[1] / 2, shape[0] / 2), (shape[1], shape[0]), 0.0)
+    left, top, width, height = found.box
+    side = margin * math.sqrt(max(width * height, 1.0))
+    angle = roll_degrees(found.landmarks) if align else 0.0
+    return Place((left + width / 2, top + height / 2), (side, side), angle)
 
 
 def cut_face(
@@ -26,9 +61,8 @@ def cut_face(
     if margin is None:
         face = resized(image, size)
     else:
-        left, top, width, height = found.box
-        centre, side = (left + width / 2, top + height / 2), margin * math.sqrt(max(width * height, 1.0))
-        face = square(image, centre, side, roll_degrees(found.landmarks) if align else 0.0, size)
+        place = find_place(image.shape, found, margin, align=align)
+        face = square(image, place.centre, place.size[0], place.angle, size)
     if channels == 1:
         face = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
         face = cv2.equalizeHist(face) if equalize else face

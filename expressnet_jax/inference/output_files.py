@@ -5,14 +5,16 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError, one_line
 from expressnet_jax.inference.annotate import annotate
+from expressnet_jax.inference.further import points_of
 from expressnet_jax.inference.predictor import Face
 from expressnet_jax.io import write_bytes
 
@@ -93,14 +95,17 @@ class Saver:
             raise UserError(f"--save: {where}: give a name that ends in .png or .jpg, or a folder")
         self.names = OutputNames("--save", where, suffix=".png", folder=folder, inputs=inputs)
 
-    def save(self, name: str, image: np.ndarray, faces: Sequence[Face]) -> Path:
-        """uint8[H,W,3] and its faces -> where they are.
+    def save(
+        self, name: str, image: np.ndarray, faces: Sequence[Face], fields: Mapping[str, Field] | None = None
+    ) -> Path:
+        """uint8[H,W,3] and its faces -> where they are; `fields` are the model's further outputs.
 
         Raises:
           UserError: that is one of the inputs, or can't be written.
         """
         path = self.names.name(name)
-        drawn = annotate(image, [face.box for face in faces], [face.probabilities for face in faces])
+        points = [points_of(face.outputs, fields or {}) for face in faces]
+        drawn = annotate(image, [face.box for face in faces], [face.probabilities for face in faces], points=points)
         encoded = io.BytesIO()
         try:
             Image.fromarray(drawn).save(encoded, Image.registered_extensions()[path.suffix.lower()])

@@ -2,13 +2,15 @@
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import printable
 from expressnet_jax.evaluation.bars import bar
+from expressnet_jax.inference.further import output_cells, output_columns
 from expressnet_jax.inference.predictor import Face
 from expressnet_jax.inference.video_damage import Damage
 from expressnet_jax.inference.video_pipeline import FrameResult, TrackedFace
@@ -43,7 +45,12 @@ def as_dict(face: Face) -> dict[str, Any]:
         "score": round(face.score, 4),
         "landmarks": None if face.landmarks is None else face.landmarks.astype(float).round(1).tolist(),
         "flags": list(face.flags),
-    } | ({"outputs": {name: _plain(values) for name, values in face.outputs.items()}} if face.outputs else {})
+    } | _outputs_as_dict(face.outputs)
+
+
+def _outputs_as_dict(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Further outputs in JSON's types, under one key; nothing where there are none."""
+    return {"outputs": {name: _plain(values) for name, values in outputs.items()}} if outputs else {}
 
 
 def _plain(values: Any) -> Any:
@@ -88,29 +95,31 @@ def _tracked_as_dict(face: TrackedFace, classes: Sequence[str]) -> dict[str, Any
         "raw_probabilities": named(face.raw),
         "box": [round(float(x), 1) for x in face.found.box],
         "score": round(float(face.found.score), 4),
-    }
+    } | _outputs_as_dict(face.outputs)
 
 
 class Csv:
     """Rows of faces. An image without one has a row with 0 and empty cells, one that can't be read the flag
     `unreadable`: nothing is dropped in silence."""
 
-    def __init__(self, file: Any, classes: Sequence[str]):
-        """`file` is a text file, or anything with its `write`."""
-        self.classes = classes
+    def __init__(self, file: Any, classes: Sequence[str], fields: Mapping[str, Field] | None = None):
+        """`file` is a text file, or anything with its `write`; `fields` are the model's further outputs."""
+        self.classes, self.fields = classes, fields or {}
         self.writer = csv.writer(file, lineterminator="\n")
         head = ["image", "face", "label", "confidence", "left", "top", "width", "height", "score", "flags"]
-        self.writer.writerow([*head, *classes])
+        self.writer.writerow([*head, *classes, *output_columns(self.fields)])
 
     def write(self, name: str, faces: Sequence[Face] | None) -> None:
         """`faces` is None for an image that can't be read."""
         if not faces:
             flag = "unreadable" if faces is None else ""
-            self.writer.writerow([name, 0, *[""] * 7, flag, *[""] * len(self.classes)])
+            empty = len(self.classes) + len(output_columns(self.fields))
+            self.writer.writerow([name, 0, *[""] * 7, flag, *[""] * empty])
         for number, face in enumerate(faces or (), 1):
             row = as_dict(face)
             cells = [number, face.label, row["confidence"], *row["box"], row["score"], " ".join(face.flags)]
-            self.writer.writerow([name, *cells, *(row["probabilities"][label] for label in self.classes)])
+            further = output_cells(face.outputs, self.fields).values()
+            self.writer.writerow([name, *cells, *(row["probabilities"][label] for label in self.classes), *further])
 
 
 class MediaCsv:
@@ -121,11 +130,12 @@ class MediaCsv:
     read one with the flag `unreadable`.
     """
 
-    def __init__(self, file: Any, classes: Sequence[str]):
-        """`file` is a text file, or anything with its `write`."""
-        self.classes = classes
+    def __init__(self, file: Any, classes: Sequence[str], fields: Mapping[str, Field] | None = None):
+        """`file` is a text file, or anything with its `write`; `fields` are the model's further outputs."""
+        self.classes, self.fields = classes, fields or {}
         head = ["file", "frame", "seconds", "track", "face", "label", "confidence", *PLACE, "flags"]
         head += [f"{form}_{name}" for form in ("raw", "smoothed") for name in classes]
+        head += output_columns(self.fields)
         self.writer = csv.DictWriter(file, head, restval="", lineterminator="\n")
         self.writer.writeheader()
 
@@ -138,7 +148,8 @@ class MediaCsv:
             raw = {f"raw_{label}": p for label, p in shown["probabilities"].items()}
             place = dict(zip(PLACE, (*shown["box"], shown["score"]), strict=True))
             row = {"file": name, "face": number, "label": face.label, "confidence": shown["confidence"]}
-            self.writer.writerow(row | place | raw | {"flags": " ".join(face.flags)})
+            further = output_cells(face.outputs, self.fields)
+            self.writer.writerow(row | place | raw | {"flags": " ".join(face.flags)} | further)
 
     def mark(self, name: str, flag: str) -> None:
         """Add a row that says of a file as a whole what is wrong with it."""
@@ -154,6 +165,7 @@ class MediaCsv:
                 track = {"track": face.track or "", "label": shown["label"], "confidence": shown["confidence"]}
                 raw = {f"raw_{label}": p for label, p in shown["raw_probabilities"].items()}
                 smoothed = {f"smoothed_{label}": p for label, p in shown["probabilities"].items()}
-                self.writer.writerow(row | track | place | raw | smoothed)
+                further = output_cells(face.outputs, self.fields)
+                self.writer.writerow(row | track | place | raw | smoothed | further)
             if not result.faces:
                 self.writer.writerow(row)

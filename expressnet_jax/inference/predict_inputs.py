@@ -97,7 +97,7 @@ class InputRun:
 
     @cached_property
     def predictor(self) -> Predictor:
-        names = ("detector", "size", "align", "equalize", "threads")
+        names = ("detector", "size", "align", "equalize", "threads", "output")
         given = {name: getattr(self.arguments, name) for name in names if getattr(self.arguments, name) is not None}
         return Predictor(self.arguments.model, **given)
 
@@ -114,7 +114,7 @@ class InputRun:
         with contextlib.ExitStack() as stack:
             if self.arguments.csv:
                 form = outputs.Csv if self.only_images else outputs.MediaCsv
-                self.table = form(stack.enter_context(new_file(self.arguments.csv)), first.classes)
+                self.table = form(stack.enter_context(new_file(self.arguments.csv)), first.classes, first.model.fields)
             for source in self.inputs.sources:
                 status = max(status, self._predict(source))
         if self.inputs.searched:
@@ -160,7 +160,10 @@ class InputRun:
         status = 0 if faces else NO_FACE
         if self.saver:
             try:
-                print(f"wrote {printable(self.saver.save(source.name, image, faces))}", file=sys.stderr)
+                print(
+                    f"wrote {printable(self.saver.save(source.name, image, faces, self.predictor.model.fields))}",
+                    file=sys.stderr,
+                )
             except UserError as error:
                 self._say(source, error)
                 status = UNREADABLE

@@ -7,18 +7,19 @@
 Shapes: N faces, S pixels a side of a face, C channels, K classes.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from expressnet_jax.data.fields import Field
+from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.crop import cut_face
+from expressnet_jax.inference.crop import Place, cut_face, find_place
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import DEFAULT, make_detector
+from expressnet_jax.inference.further import describe_outputs
 from expressnet_jax.inference.images import ImageSource, load_image
 from expressnet_jax.inference.model_files import not_a_model
 from expressnet_jax.inference.quality import flags
@@ -45,7 +46,7 @@ class Face:
       probabilities: of each class, by name.
       flags: what makes the answer doubtful, of those in quality.py.
       outputs: what else the network gives, by name: {"valence": ..., "arousal": ...} where values have names, else
-        float32[...]; points are x and y from -1 to 1 over the face as it was cut out.
+        float32[...]; points are x and y in pixels of the image.
     """
 
     box: tuple[float, float, float, float]
@@ -78,14 +79,16 @@ class Predictor:
         align: bool = True,
         equalize: bool = False,
         threads: int = 0,
+        output: str = EXPRESSION,
     ):
         """`model` is one of SHIPPED or a file of `expressnet export`; `detector` one of DETECTORS, which looks at a
         image of at most `size` pixels; `align` and `equalize` are those of crop.py; threads 0 is one a core.
+        `output` is the class that answers, where the model has several: what `model.metadata["outputs"]` calls it.
 
         Raises:
-          UserError: a model or a detector that is not there.
+          UserError: a model, a class of it or a detector that is not there.
         """
-        self.model = load_model(model, threads)
+        self.model = load_model(model, threads, output)
         self.detector = make_detector(detector, size=size, threads=threads)
         self.align, self.equalize = align, equalize
 
@@ -112,11 +115,12 @@ class Predictor:
 
     def describe(self, image: np.ndarray, found: Sequence[Detection]) -> list[Face]:
         """Found faces of uint8[H,W,3] -> faces with probabilities."""
-        faces = self.cut(image, found)
-        probabilities, further = self.probabilities(faces), self.further(faces)
+        faces, places = self.cut(image, found), self.places(image.shape, found)
+        probabilities, further = self.answers(faces)
+        described = self.describe_further(further, places)
         return [
             Face(each.box, each.score, each.landmarks, self.named(row), flags(image, each, face), more)
-            for each, face, row, more in zip(found, faces, probabilities, further, strict=True)
+            for each, face, row, more in zip(found, faces, probabilities, described, strict=True)
         ]
 
     def cut(self, image: np.ndarray, found: Sequence[Detection]) -> np.ndarray:
@@ -126,40 +130,44 @@ class Predictor:
         faces = [cut_face(image, each, self.detector.margin, size, channels, **options) for each in found]
         return np.stack(faces) if faces else np.zeros((0, *self.model.image_shape), np.uint8)
 
+    def places(self, shape: tuple[int, ...], found: Sequence[Detection]) -> list[Place]:
+        """Return where `cut` takes each found face from, in an image of `shape` (H, W, 3)."""
+        return [find_place(shape, each, self.detector.margin, align=self.align) for each in found]
+
+    def answers(self, faces: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """uint8[N,S,S,C] -> probabilities float32[N,K], and every further output float32[N,...] by name."""
+        if not len(faces):
+            none = {name: np.zeros((0, *field.shape), np.float32) for name, field in self.model.fields.items()}
+            return np.zeros((0, len(self.classes)), np.float32), none
+        parts = [self.model.answers(faces[i : i + MOST_FACES]) for i in range(0, len(faces), MOST_FACES)]
+        further = {name: np.concatenate([part[1][name] for part in parts]) for name in self.model.fields}
+        return np.concatenate([part[0] for part in parts]), further
+
     def probabilities(self, faces: np.ndarray) -> np.ndarray:
         """uint8[N,S,S,C] -> float32[N,K]."""
         parts = [self.model(faces[i : i + MOST_FACES]) for i in range(0, len(faces), MOST_FACES)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
-    def further(self, faces: np.ndarray) -> list[dict[str, Any]]:
-        """Return the further outputs of the network for each of uint8[N,S,S,C], by name."""
-        rows: list[dict[str, Any]] = []
-        for i in range(0, len(faces), MOST_FACES):
-            part = self.model.outputs(faces[i : i + MOST_FACES])
-            for row in range(len(faces[i : i + MOST_FACES])):
-                rows.append({name: _name_values(values[row], self.model.fields[name]) for name, values in part.items()})
-        return rows
+    def describe_further(self, further: Mapping[str, np.ndarray], places: Sequence[Place]) -> list[dict[str, Any]]:
+        """Return the further outputs float32[N,...] of each of N faces by name, see `Face.outputs`."""
+        rows = ({name: values[row] for name, values in further.items()} for row in range(len(places)))
+        return [describe_outputs(row, self.model.fields, place) for row, place in zip(rows, places, strict=True)]
 
     def named(self, row: np.ndarray) -> dict[str, float]:
         """float32[K] -> by class name."""
         return dict(zip(self.classes, row.tolist(), strict=True))
 
 
-def _name_values(values: np.ndarray, described: Field) -> Any:
-    """Return the values by their names where they have some, else as they are."""
-    return dict(zip(described.names, values.tolist(), strict=True)) if described.names else values
-
-
-def load_model(model: str | Path, threads: int = 0) -> OnnxPredictor:
-    """A shipped model by name, or a file.
+def load_model(model: str | Path, threads: int = 0, output: str = EXPRESSION) -> OnnxPredictor:
+    """A shipped model by name, or a file; its class `output` answers.
 
     Raises:
-      UserError: neither; names a training run and other programs' files as what they are.
+      UserError: neither, or no such class; names a training run and other programs' files as what they are.
     """
     if str(model) in SHIPPED:
-        return onnx_predict(WEIGHTS / SHIPPED[str(model)], threads=threads)
+        return onnx_predict(WEIGHTS / SHIPPED[str(model)], threads=threads, output=output)
     if reason := not_a_model(Path(model)):
         raise UserError(f"model: {model}: {reason}")
     if not Path(model).is_file():
         raise UserError(f"model: {model}: no such file, nor one of the shipped {', '.join(SHIPPED)}")
-    return onnx_predict(model, threads=threads)
+    return onnx_predict(model, threads=threads, output=output)

@@ -62,9 +62,11 @@ def predict_video(
         if annotated:
             writer = stack.enter_context(contextlib.closing(VideoWriter(annotated, video.rate, video.size)))
         if arguments.csv and not shared:
-            own = VideoTable(arguments.csv, summary.classes, name, _settings(arguments, path, pipeline))
+            settings, fields = _settings(arguments, path, pipeline), pipeline.predictor.model.fields
+            own = VideoTable(arguments.csv, summary.classes, name, settings, fields)
             tracks, start = _continued(stack.enter_context(own), summary, alone=writer is None)
-        outputs = VideoOutputs(name, summary, own, shared.table if shared else None, writer, arguments.json)
+        whole = shared.table if shared else None
+        outputs = VideoOutputs(name, summary, own, whole, writer, arguments.json, pipeline.predictor.model.fields)
         stream = pipeline.run(video.frames(start), tracks, batch_size(video.size), keep_images=writer is not None)
         progress = {"total": video.length or None, "initial": start, "unit": " frames", "leave": False}
         stream = stack.enter_context(contextlib.closing(stream))
@@ -114,9 +116,10 @@ def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
         summary = Summary(pipeline.predictor.classes)
         table, tracks = None, TrackState()
         if arguments.csv:
-            table = stack.enter_context(VideoTable(arguments.csv, summary.classes, name, settings=None))
+            fields = pipeline.predictor.model.fields
+            table = stack.enter_context(VideoTable(arguments.csv, summary.classes, name, None, fields))
         lines = Lines(out or sys.stdout, summary.classes)
-        outputs = VideoOutputs(name, summary, table)
+        outputs = VideoOutputs(name, summary, table, fields=pipeline.predictor.model.fields)
         stream = stack.enter_context(contextlib.closing(pipeline.run(camera.frames(), tracks, batch=1)))
         asked = False
         try:
@@ -133,7 +136,7 @@ def webcam(arguments: argparse.Namespace, out: Any = None) -> int:
 
 def make_run_pipeline(arguments: argparse.Namespace) -> VideoPipeline:
     """Return the pipeline of a run's options."""
-    options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize", "threads")}
+    options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize", "threads", "output")}
     return make_pipeline(arguments.model, size=_size(arguments), **options)
 
 
@@ -144,7 +147,7 @@ def _size(arguments: argparse.Namespace) -> int:
 def _settings(arguments: argparse.Namespace, name: str, pipeline: VideoPipeline) -> dict[str, Any]:
     """All that decides what the rows are."""
     digests = {"video": digest(Path(name)), "model": digest(Path(pipeline.predictor.model.origin))}
-    options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize")}
+    options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize", "output")}
     return {"name": name, **digests, **options, "size": _size(arguments), "version": __version__}
 
 

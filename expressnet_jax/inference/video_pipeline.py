@@ -10,14 +10,16 @@ import contextlib
 import itertools
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.inference.crop import Place
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import Detector, make_detector
 from expressnet_jax.inference.predictor import Predictor
@@ -41,6 +43,7 @@ class TrackedFace(NamedTuple):
       found: where it is.
       raw, smoothed: probabilities float[K] of this frame alone, and of the track up to it.
       label: the class to show: smoothed, with hysteresis; of a face without a number, the likeliest.
+      outputs: what else the network gives in this frame, as `Face.outputs`.
     """
 
     track: int
@@ -48,15 +51,19 @@ class TrackedFace(NamedTuple):
     raw: np.ndarray
     smoothed: np.ndarray
     label: int
+    outputs: Mapping[str, Any] = MappingProxyType({})
 
 
 class FrameFaces(NamedTuple):
-    """A frame with what was found in it: faces uint8[N,S,S,C] until there are their probabilities float32[N,K]."""
+    """A frame with what was found in it: faces uint8[N,S,S,C] until there are their probabilities float32[N,K] and
+    further outputs; `places` are where they were cut out."""
 
     frame: Frame
     found: list[Detection]
     faces: np.ndarray | None
     probabilities: np.ndarray | None = None
+    places: Sequence[Place] = ()
+    outputs: Sequence[Mapping[str, Any]] | None = None
 
 
 class FrameResult(NamedTuple):
@@ -79,9 +86,10 @@ class TrackState:
         elapsed = max(seen.frame.time - self.time, 1e-3)  # the first frame has none before it
         self.time = seen.frame.time
         numbers = self.tracker.update([found.box for found in seen.found], elapsed)
+        outputs = [{}] * len(numbers) if seen.outputs is None else seen.outputs
         faces = [
-            TrackedFace(number, found, row, *self._smooth(number, row))
-            for number, found, row in zip(numbers, seen.found, seen.probabilities, strict=True)  # type: ignore[arg-type]
+            TrackedFace(number, found, row, *self._smooth(number, row), further)
+            for number, found, row, further in zip(numbers, seen.found, seen.probabilities, outputs, strict=True)  # type: ignore[arg-type]
         ]
         self.smoothers = {number: self.smoothers[number] for number in sorted(self.tracker.numbers)}
         return FrameResult(seen.frame, faces)
@@ -137,16 +145,23 @@ class VideoPipeline:
         finally:
             self.detectors.put(detector)
         faces = self.predictor.cut(frame.image, found)  # type: ignore[arg-type]
-        return FrameFaces(frame if keep_image else frame._replace(image=None), found, faces)
+        places = self.predictor.places(frame.image.shape, found)  # type: ignore[union-attr]
+        return FrameFaces(frame if keep_image else frame._replace(image=None), found, faces, places=places)
 
     def predict(self, batch: list[FrameFaces], pool: Executor) -> list[FrameFaces]:
         """The faces of several frames, FACES of them at a time."""
         faces = np.concatenate([seen.faces for seen in batch])
         parts = [faces[i : i + FACES] for i in range(0, len(faces), FACES)] or [faces]
-        rows = np.concatenate(list(pool.map(self.predictor.probabilities, parts)))
-        ends = np.cumsum([len(seen.faces) for seen in batch])  # type: ignore[arg-type]
-        each = zip(batch, np.split(rows, ends[:-1]), strict=True)
-        return [seen._replace(faces=None, probabilities=own) for seen, own in each]
+        found = list(pool.map(self.predictor.answers, parts))
+        rows = np.concatenate([part[0] for part in found])
+        further = {name: np.concatenate([part[1][name] for part in found]) for name in found[0][1]}
+        described = self.predictor.describe_further(further, [place for seen in batch for place in seen.places])
+        ends = np.cumsum([len(seen.places) for seen in batch])
+        starts = [0, *ends[:-1]]
+        each = zip(batch, np.split(rows, ends[:-1]), starts, ends, strict=True)
+        return [
+            seen._replace(faces=None, probabilities=own, outputs=described[start:end]) for seen, own, start, end in each
+        ]
 
 
 def make_pipeline(model: str, *, detector: str, threads: int = 0, **options: Any) -> VideoPipeline:

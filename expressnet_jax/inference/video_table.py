@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference.further import output_cells, output_columns
 from expressnet_jax.inference.video_pipeline import FrameResult, TrackState
 
 WHERE = ("frame", "seconds", "track", "left", "top", "width", "height", "score")
@@ -26,25 +28,29 @@ LISTED = 20  # tracks of a summary, the longest
 Row = dict[str, Any]
 
 
-def columns(classes: Sequence[str]) -> list[str]:
-    """The CSV's head."""
-    return [*WHERE, *(f"raw_{c}" for c in classes), *(f"smoothed_{c}" for c in classes), "label", "video"]
+def columns(classes: Sequence[str], fields: Mapping[str, Field] | None = None) -> list[str]:
+    """The CSV's head; `fields` are the model's further outputs."""
+    smoothed = [*(f"raw_{c}" for c in classes), *(f"smoothed_{c}" for c in classes)]
+    return [*WHERE, *smoothed, "label", "video", *output_columns(fields or {})]
 
 
-def rows(result: FrameResult, classes: Sequence[str], video: str) -> list[Row]:
+def rows(
+    result: FrameResult, classes: Sequence[str], video: str, fields: Mapping[str, Field] | None = None
+) -> list[Row]:
     """A frame -> a row a face; one with an empty track, box and label if there is none.
 
     A face without a number yet has an empty track, too, and its own box.
     """
     frame = {"frame": result.frame.number, "seconds": round(result.frame.time, 4), "video": video}
     if not result.faces:
-        return [dict.fromkeys(columns(classes), "") | frame]
+        return [dict.fromkeys(columns(classes, fields), "") | frame]
     return [
         frame
         | {"track": face.track or "", "score": round(face.found.score, 4), "label": classes[face.label]}
         | dict(zip(WHERE[3:7], (round(x, 1) for x in face.found.box), strict=True))
         | {f"raw_{c}": round(float(p), 5) for c, p in zip(classes, face.raw, strict=True)}
         | {f"smoothed_{c}": round(float(p), 5) for c, p in zip(classes, face.smoothed, strict=True)}
+        | output_cells(face.outputs, fields or {})
         for face in result.faces
     ]
 
@@ -125,14 +131,21 @@ class VideoTable:
       known: the tracks' state there; None at the beginning.
     """
 
-    def __init__(self, path: Path, classes: Sequence[str], video: str, settings: Mapping[str, Any] | None):
+    def __init__(
+        self,
+        path: Path,
+        classes: Sequence[str],
+        video: str,
+        settings: Mapping[str, Any] | None,
+        fields: Mapping[str, Field] | None = None,
+    ):
         """`settings` are all that decides what the rows are: a run with the same ones is continued. None is a camera's,
-        which can't be.
+        which can't be. `fields` are the model's further outputs.
 
         Raises:
           UserError: the CSV can't be written, or holds what is not to be lost.
         """
-        self.path, self.names, self.settings = path, columns(classes), settings
+        self.path, self.names, self.settings = path, columns(classes, fields), settings
         self.state_path = path.with_name(path.name + ".state.json")
         self._new_state = path.with_name(path.name + ".state.json.new")
         self.start, self.known, self.good = 0, None, 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.data.fields import Field
+from expressnet_jax.data.fields import EXPRESSION, Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.runtime.ort_session import Session
 
@@ -19,21 +19,24 @@ JSON_FIELDS = ("classes", "image_shape", "model_options", "parameters", "step", 
 class OnnxPredictor:
     """uint8[B,H,W,C] -> probabilities float32[B,K], with what the file says about itself.
 
+    Of several outputs that are classes, `output` names the one that answers; all others are further ones.
+
     Attributes:
-      classes: the K class names.
+      classes: the K class names of the answer.
       image_shape: (H, W, C) of the images it takes.
       fields: the further outputs of the network by name: landmarks, valence and arousal, action units, ...
       metadata: everything written into the file, by name.
     """
 
-    def __init__(self, model: bytes, origin: str, threads: int = 0):
-        self.origin = origin
+    def __init__(self, model: bytes, origin: str, threads: int = 0, output: str = EXPRESSION):
+        """Raise UserError for an `output` that is no class of the model."""
+        self.origin, self.output = origin, output
         self._session = Session(model, origin, threads)
         self.metadata = _metadata(self._session, origin)
-        self.classes = tuple(self.metadata["classes"])
+        self._answers = OUTPUT if output == EXPRESSION else output
+        self.classes, self.fields = _split_outputs(self.metadata, output, origin)
         self.image_shape = tuple(self.metadata["image_shape"])
         self.dtype = np.dtype(DTYPES[self.metadata["input"]])
-        self.fields = {name: Field.from_json(field) for name, field in self.metadata.get("outputs", {}).items()}
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """A model of float input also takes float32 pixel values in 0..255.
@@ -41,7 +44,7 @@ class OnnxPredictor:
         Raises:
           UserError: images of another size or type than the model's.
         """
-        return self._run(OUTPUT, images)
+        return self._run(self._answers, images)
 
     def attention(self, images: np.ndarray) -> np.ndarray:
         """uint8[B,H,W,C] -> float32[B,h,w]: how much each place speaks for the likeliest class, in units of its logit.
@@ -49,13 +52,23 @@ class OnnxPredictor:
         Raises:
           UserError: the file was exported without it.
         """
-        if len(self._session.outputs) == 1:
+        if ATTENTION not in self._session.outputs:
             raise UserError(f"{self.origin}: exported without its attention map; use expressnet export --attention")
         return self._run(ATTENTION, images)
 
     def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Return every further output by its name, float32[B,...]; empty for a network with one output."""
-        return dict(zip(self.fields, self._run_all(list(self.fields), images), strict=True)) if self.fields else {}
+        return self.answers(images)[1] if self.fields else {}
+
+    def answers(self, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Return the probabilities float32[B,K] and every further output float32[B,...] by its name, in one run.
+
+        Raises:
+          UserError: images of another size or type than the model's.
+        """
+        names = [OUTPUT if name == EXPRESSION else name for name in self.fields]
+        answer, *further = self._run_all([self._answers, *names], images)
+        return answer, dict(zip(self.fields, further, strict=True))
 
     def _run(self, output: str, images: np.ndarray) -> np.ndarray:
         return self._run_all([output], images)[0]
@@ -71,17 +84,28 @@ class OnnxPredictor:
         return self._session.run(outputs, {INPUT: images.astype(self.dtype, copy=False)})
 
 
-def onnx_predict(path: Path | str, *, threads: int = 0) -> OnnxPredictor:
+def onnx_predict(path: Path | str, *, threads: int = 0, output: str = EXPRESSION) -> OnnxPredictor:
     """The predict function of a file that `export_onnx` wrote. threads 0: one for each core.
 
     Raises:
-      UserError: no such file, no ONNX model, or one of another project.
+      UserError: no such file, no ONNX model, one of another project, or an `output` that is no class of it.
     """
     try:
         model = Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); write it with expressnet export") from error
-    return OnnxPredictor(model, str(path), threads)
+    return OnnxPredictor(model, str(path), threads, output)
+
+
+def _split_outputs(metadata: dict[str, Any], output: str, origin: str) -> tuple[tuple[str, ...], dict[str, Field]]:
+    """Return the names of the class that answers, and all other outputs by name."""
+    classes = tuple(metadata["classes"])
+    fields = {EXPRESSION: Field("class", (len(classes),), classes)}
+    fields |= {name: Field.from_json(field) for name, field in metadata["outputs"].items()}
+    valid = [name for name, field in fields.items() if field.kind == "class"]
+    if output not in valid:
+        raise UserError(f"output: {origin} has no class {output!r}; one of {', '.join(valid)}")
+    return fields[output].names, {name: field for name, field in fields.items() if name != output}
 
 
 def _metadata(session: Session, origin: str) -> dict[str, Any]:

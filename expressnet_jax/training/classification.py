@@ -1,7 +1,7 @@
 """The common run: labelled images, classes and further targets, metrics on a split that selects."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,15 @@ from expressnet_jax.training.network import load_pretrained, make_model
 from expressnet_jax.training.program import StepCounts, count_steps, make_program
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
-from expressnet_jax.training.targets import learned_fields, main_target, make_heads, selecting_metric, target_arrays
+from expressnet_jax.training.targets import (
+    learned_fields,
+    main_target,
+    make_heads,
+    selecting_metric,
+    split_fields,
+    target_arrays,
+)
+from expressnet_jax.training.teachers import with_teachers
 from expressnet_jax.training.train_data import TrainData, find_prepared, load_data, make_eval_loader, make_loaders
 from expressnet_jax.training.validate import METRICS, check_config
 
@@ -48,7 +56,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
       UserError: anything that a user can mend.
     """
     check_config(config, METRICS)
-    data, origin = load_data(config), load_pretrained(config)
+    data, origin = add_teachers(config, load_data(config)), load_pretrained(config)
     fields = data.fields(main_target(config))
     learned = learned_fields(config, fields)
     target_arrays(config, data.chosen.train, data.stored_size)  # refused here, before anything compiles
@@ -67,6 +75,19 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         data.sample_images,
         [data.learned],
     )
+
+
+def add_teachers(config: ConfigDict, data: TrainData) -> TrainData:
+    """Return the data with the answers of `config.teachers` as further targets of the training split, if there are any.
+
+    Raises:
+      UserError: a teacher that is not there or does not fit.
+    """
+    if not config.teachers:
+        return data
+    own, folder = data.fields(main_target(config)), data.prepared.directory
+    train = with_teachers(config.teachers, data.chosen.train, folder, own, data.stored_size)
+    return data._replace(chosen=data.chosen._replace(train=train))
 
 
 def _open(
@@ -111,12 +132,13 @@ def make_evaluate(
 ) -> Evaluate:
     """Return the metrics that a run follows, on the selection split, by the averaged weights where the run averages.
 
-    Those of the class keep their names, of every other output they are OUTPUT/METRIC.
+    Those of the main class keep their names, of every other output they are OUTPUT/METRIC.
     """
     split = data.chosen.select
-    others = {name: field for name, field in learned.items() if field.kind != "class"}
-    targets = {name: target_column(name, split.columns, data.stored_size) for name in others}
-    predict = _head_outputs(model, select, mesh)
+    known = split_fields(split, data.prepared.facts.get("notes"))
+    others = {name: field for name, field in learned.items() if name != model.main and name in known}
+    targets = {name: target_column(name, field, split.columns, data.stored_size) for name, field in others.items()}
+    predict = _head_outputs(model, select, mesh, [name for name, field in others.items() if field.kind == "class"])
 
     def evaluate(state: TrainState) -> dict[str, float]:
         outputs = predict(state)
@@ -134,9 +156,10 @@ def make_evaluate(
     return evaluate
 
 
-def _head_outputs(model: Network, batches: EvalLoader, mesh: Mesh) -> Any:
-    """Return state -> every head's output over a split, {name: [N,...]}; the main head's are probabilities."""
-    predict = make_predict_fn(model, replicated(mesh), "all")  # compiled once for all evaluations of the run
+def _head_outputs(model: Network, batches: EvalLoader, mesh: Mesh, classes: Collection[str] = ()) -> Any:
+    """Return state -> every head's output over a split, {name: [N,...]}; the main head's and those of further `classes`
+    are probabilities."""
+    predict = make_predict_fn(model, replicated(mesh), "all", classes)  # compiled once for all evaluations of the run
     names = sorted(model.heads)
 
     def outputs(state: TrainState) -> dict[str, np.ndarray]:
@@ -182,7 +205,8 @@ def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Check
     title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
     print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
     print(format_table(result.figures))
-    if outputs := evaluate_outputs(checkpoint, data.chosen.select, data.stored_size, config.eval.batch_size):
+    options = {"batch_size": config.eval.batch_size, "tta": config.eval.tta}
+    if outputs := evaluate_outputs(checkpoint, data.chosen.select, data.stored_size, **options):
         result.figures["outputs"] = outputs
         print("\n".join(["", *format_outputs(outputs)]))
     sys.stdout.flush()

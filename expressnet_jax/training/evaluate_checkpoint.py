@@ -12,7 +12,7 @@ import numpy as np
 
 from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.decode import decode_example
-from expressnet_jax.data.fields import target_column, target_fields
+from expressnet_jax.data.fields import Field, target_column, target_fields
 from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepare import Prepared, Split
@@ -23,7 +23,7 @@ from expressnet_jax.evaluation.evaluate import Predict, collect, collect_arrays,
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
 from expressnet_jax.evaluation.evaluators import known as known_metrics
 from expressnet_jax.evaluation.plots import confusion_png
-from expressnet_jax.evaluation.tta import with_tta
+from expressnet_jax.evaluation.tta import outputs_with_tta, with_tta
 from expressnet_jax.io import write_json
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
@@ -56,30 +56,70 @@ def evaluate_checkpoint(
     return CheckpointEvaluation(figures, probabilities, labels, known)
 
 
-def evaluate_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256) -> dict:
+def evaluate_outputs(
+    checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256, tta: str = "none"
+) -> dict:
     """Return the metrics of every further output that the split has a target for: output -> metric -> value.
 
     `size` is (height, width) of the stored images. Where values have names, "each" holds the metrics of every one.
     """
-    known = target_fields(split.classes, split.columns)
-    fields = {name: field for name, field in checkpoint.outputs.items() if name in known and field.kind != "class"}
-    if not fields:
-        return {}
-    predict = partial(make_predict_fn(checkpoint.model, apply="all"), checkpoint.variables)
-    batches = make_eval_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
-    found = collect_arrays(lambda images: [predict(images)[name] for name in fields], batches.batches())
+    known = target_fields(split.classes, split.columns, None, split.targets)
+    fields = {name: field for name, field in further_outputs(checkpoint).items() if same_target(field, known.get(name))}
     figures = {}
-    for output, (name, field) in zip(found, fields.items(), strict=True):
-        target = target_column(name, split.columns, size)
-        each = value_metrics(output, target, field)
-        figures[name] = known_metrics(evaluate_output(output, target, field)) | ({"each": each} if each else {})
+    for name, output in predict_outputs(checkpoint, split, fields, tta, batch_size):
+        target = target_column(name, fields[name], split.columns, size)
+        each = value_metrics(output, target, fields[name])
+        figures[name] = known_metrics(evaluate_output(output, target, fields[name])) | ({"each": each} if each else {})
     return figures
 
 
-def find_temperature(checkpoint: Checkpoint, split: Split, tta: str = "none") -> float:
-    """What to divide the logits by so that probabilities mean what they say on this split (Guo et al. 2017)."""
+def predict_outputs(
+    checkpoint: Checkpoint, split: Split, fields: Mapping[str, Field], tta: str = "none", batch_size: int = 256
+) -> list[tuple[str, np.ndarray]]:
+    """Return the outputs of `fields` for every example of a split, each with its name: classes as probabilities."""
+    if not fields:
+        return []
+    classes = [name for name, field in fields.items() if field.kind == "class"]
+    every = partial(make_predict_fn(checkpoint.model, apply="all", classes=classes), checkpoint.variables)
+
+    def chosen(images: np.ndarray) -> dict[str, Any]:
+        found = every(images)
+        return {name: found[name] for name in fields}
+
+    predict = outputs_with_tta(chosen, fields, tta)
+    batches = make_eval_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
+    return list(
+        zip(fields, collect_arrays(lambda images: list(predict(images).values()), batches.batches()), strict=True)
+    )
+
+
+def further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
+    """Return the outputs of a checkpoint's network that are not the main one."""
+    return {name: field for name, field in checkpoint.outputs.items() if name != checkpoint.model.main}
+
+
+def same_target(field: Field, other: Field | None) -> bool:
+    """Tell whether an output can be compared with a target: of a class, the names must be the same in order."""
+    if other is None or (field.kind, field.shape) != (other.kind, other.shape):
+        return False
+    return field.kind != "class" or field.names == other.names
+
+
+def find_temperatures(checkpoint: Checkpoint, split: Split, tta: str = "none") -> dict[str, float]:
+    """What to divide the logits of each class by so that its probabilities mean what they say on this split (Guo et al.
+    2017): output -> temperature, of the classes that the split has labels of."""
     found = evaluate_checkpoint(checkpoint, split, tta=tta)
-    return fit_temperature(np.log(np.maximum(found.probabilities, np.finfo(np.float32).tiny)), found.labels)
+    temperatures = {checkpoint.model.main: _fit(found.probabilities, found.labels)}
+    known = target_fields(split.classes, split.columns, None, split.targets)
+    fields = {name: field for name, field in further_outputs(checkpoint).items() if same_target(field, known.get(name))}
+    for name, output in predict_outputs(checkpoint, split, {n: f for n, f in fields.items() if f.kind == "class"}, tta):
+        labels = target_column(name, fields[name], split.columns)
+        temperatures[name] = _fit(output[labels >= 0], labels[labels >= 0])
+    return temperatures
+
+
+def _fit(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    return fit_temperature(np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)), labels)
 
 
 def _np_predict(predict: Predict) -> Predict:

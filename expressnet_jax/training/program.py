@@ -23,7 +23,7 @@ from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.optimizers.freezing import TrainableMask, gradual_unfreezing, intersect, trainable_except
 from expressnet_jax.training.state import InitialVariables, make_init_fn
 from expressnet_jax.training.step import LossProgram, TrainStep, make_train_step, supervised
-from expressnet_jax.training.targets import build_losses
+from expressnet_jax.training.targets import build_losses, class_labels, main_target
 
 
 class StepCounts(NamedTuple):
@@ -67,7 +67,8 @@ def make_program(
     if config.augment.alternating_flip and plan.total * config.train.batch_size >= 2**31:
         raise UserError("augment.alternating_flip: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
     shape = image_shape(config)
-    losses = build_losses(config, fields, train.labels, _feature_size(model, shape), constrain)
+    labels = class_labels(train, fields, main_target(config))
+    losses = build_losses(config, fields, labels, _feature_size(model, shape), constrain)
     loss_program = lambda augmentation: supervised(model, losses, augmentation, fields, len(train))
     init_fn = make_init_fn(model, shape, partial(init_losses, losses))
     pretrained = pretrained_variables(config, model, train.classes, origin)

@@ -4,7 +4,7 @@ the arrays lie on.
 Shapes: S steps of a dispatch, B batch, H height, W width, C channels, D features, K classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -190,12 +190,14 @@ def make_multi_step(step, shardings: Any = None) -> jax.stages.Wrapped:
     return jax.jit(multi_step, donate_argnums=0, out_shardings=(shardings, None))
 
 
-def make_predict_fn(model: Network, sharding: Any = None, apply: str = "main") -> Callable[[Any, Any], Any]:
+def make_predict_fn(
+    model: Network, sharding: Any = None, apply: str = "main", classes: Collection[str] = ()
+) -> Callable[[Any, Any], Any]:
     """Return (variables, inputs) -> what the network gives, compiled once a shape, lying as `sharding` says.
 
     inputs: uint8[B,H,W,C], or a dict of arrays by name. `apply` chooses the result: "main" the probabilities
-    float32[B,K] of the main head; "all" a dict of all heads, of which the main one gives probabilities; "features"
-    float32[B,D].
+    float32[B,K] of the main head; "all" a dict of all heads, where the main one and further `classes` give
+    probabilities; "features" float32[B,D].
     """
 
     def main(variables, inputs):
@@ -203,7 +205,7 @@ def make_predict_fn(model: Network, sharding: Any = None, apply: str = "main") -
 
     def every(variables, inputs):
         heads = model.apply(variables, _as_float(inputs)).heads
-        return heads | {model.main: jax.nn.softmax(heads[model.main])}
+        return heads | {name: jax.nn.softmax(heads[name]) for name in (model.main, *classes)}
 
     def features(variables, inputs):
         return model.apply(variables, _as_float(inputs), method="features")

@@ -19,6 +19,7 @@ from expressnet_jax.training.losses import LOSSES, check_loss_name, make_loss
 from expressnet_jax.training.losses.base import Loss, LossContext
 from expressnet_jax.training.losses.classification import MARGINS
 
+PREFIX = "teacher_"  # of targets that other networks give (see `teachers`)
 SOFT_TARGETS = ("label", "votes", "both")
 
 
@@ -46,7 +47,7 @@ def _loss_options(config: ConfigDict) -> dict[str, dict[str, Any]]:
 
 def split_fields(split: Split, notes: Mapping[str, Any] | None = None, main: str = EXPRESSION) -> dict[str, Field]:
     """Return every target that a split has by name; its class is called `main`."""
-    fields = target_fields(split.classes, split.columns, notes)
+    fields = target_fields(split.classes, split.columns, notes, split.targets)
     return {main if name == EXPRESSION else name: field for name, field in fields.items()}
 
 
@@ -80,14 +81,22 @@ def make_heads(config: ConfigDict, learned: Mapping[str, Field]) -> dict[str, He
     return {name: Head(field.shape, **special.get(name, {})) for name, field in learned.items()}
 
 
+def class_labels(split: Split, fields: Mapping[str, Field], main: str) -> dict[str, np.ndarray]:
+    """Return the labels int[N] of every target that is a class, -1 where an example has none; none of those that are
+    probabilities."""
+    names = [name for name, field in fields.items() if field.kind == "class"]
+    found = {name: split.labels if name == main else split.columns[name] for name in names}
+    return {name: labels for name, labels in found.items() if labels.ndim == 1}
+
+
 def build_losses(
     config: ConfigDict,
     fields: Mapping[str, Field],
-    labels: np.ndarray,
+    labels: Mapping[str, np.ndarray],
     features: int,
     constrain: Callable[[Array], Array] | None = None,
 ) -> dict[str, Loss]:
-    """Return the losses of a config, for a training split with these labels int[N], -1 where there is none.
+    """Return the losses of a config, for a training split whose classes have these `labels` (see `class_labels`).
 
     Raises:
       UserError: an unknown option, or a target of another kind than the loss compares with.
@@ -96,11 +105,13 @@ def build_losses(
     for name, options in _loss_options(config).items():
         field = fields.get(options["target"])
         counts, partial = None, False
-        if field is not None and field.kind == "class":
-            counts = np.bincount(labels[labels >= 0], minlength=field.shape[0])
-            partial = bool((labels < 0).any())
+        own = labels.get(options["target"], labels.get(options["output"]))
+        if field is not None and field.kind == "class" and own is not None:
+            counts = np.bincount(own[own >= 0], minlength=field.shape[0])
+            partial = bool((own < 0).any())
         context = LossContext(options["output"], options["target"], field, counts, features, partial)
-        context = context._replace(constrain=constrain) if constrain else context
+        if constrain and options["target"] == main_target(config):
+            context = context._replace(constrain=constrain)
         losses[name] = make_loss(options["loss"], options, context, f"losses.{name}")
     return losses
 
@@ -115,14 +126,17 @@ def target_arrays(config: ConfigDict, split: Split, size: tuple[int, int] | None
       UserError: votes of a split that has none.
     """
     arrays: dict[str, np.ndarray] = {}
-    for options in _loss_options(config).values():
-        name = options["target"]
+    fields = split_fields(split, main=main_target(config))
+    for loss, options in _loss_options(config).items():
+        name, wanted = options["target"], options.get("soft_targets", "label")
         if name == main_target(config):
             if name not in arrays or "soft_targets" in options:
-                votes = soft_targets(options.get("soft_targets", "label"), config.data.name, split)
+                votes = soft_targets(wanted, config.data.name, split)
                 arrays[name] = split.labels.astype(np.int32) if votes is None else votes
         elif name:
-            arrays[name] = target_column(name, split.columns, size)
+            if wanted != "label":
+                raise UserError(f"losses.{loss}.soft_targets: {config.data.name} has no votes on {name}; use label")
+            arrays[name] = target_column(name, fields[name], split.columns, size)
     return arrays
 
 
@@ -150,7 +164,7 @@ def further_metrics(config: ConfigDict, metrics: Sequence[str]) -> list[str]:
     found: dict[str, Any] = {}
     for options in _loss_options(config).values():
         for kind in LOSSES[options["loss"]].targets:
-            if kind in SELECTING and options["output"] != "features":
+            if kind in SELECTING and options["output"] not in ("features", main_target(config)):
                 found |= dict.fromkeys(f"{options['output']}/{metric}" for metric in SELECTING[kind])
     return [*found, *(f"{name}/{metric}" for name in config.evals for metric in metrics)]
 
@@ -167,9 +181,22 @@ def class_fields(num_classes: int) -> dict[str, Field]:
     return {EXPRESSION: Field("class", (num_classes,))}
 
 
+def check_teachers(config: ConfigDict) -> None:
+    """Raise UserError where teachers are named and no loss learns from them, or the other way round."""
+    taught = [name for name, options in _loss_options(config).items() if options["target"].startswith(PREFIX)]
+    if config.teachers and config.task != "classification":
+        raise UserError(f"teachers: belong to task=classification, not to {config.task}; remove them")
+    if config.teachers and not taught:
+        example = 'config.losses.teacher_expression = {"loss": "distillation", "output": "expression"}'
+        raise UserError(f"teachers: no loss learns from them; add {example}")
+    if taught and not config.teachers:
+        raise UserError(f"losses.{taught[0]}: learns from teachers, and there are none; name some in config.teachers")
+
+
 def check_losses(config: ConfigDict) -> None:
     """Raise UserError for anything wrong with the losses of a config that needs no data to see."""
     main = main_target(config)
+    check_teachers(config)
     for name, options in _loss_options(config).items():
         key, kinds = f"losses.{name}", LOSSES[options["loss"]].targets
         shape = (2, 2) if kinds == ("points",) else (2,)

@@ -19,6 +19,7 @@ from expressnet_jax.data.datasets.bad_images import BadImage, refuse, why_bad
 from expressnet_jax.data.datasets.split_index import DIGEST, PIXELS, SHAPE, SplitIndex
 from expressnet_jax.data.decode import validate_and_encode
 from expressnet_jax.data.duplicates import pixel_digest
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.fingerprint import files_below
 from expressnet_jax.data.parallel import parallel_map, work_and_items
 from expressnet_jax.data.prepared import stored_split
@@ -112,6 +113,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
       HOW_TO_GET: where to ask for them and where to put them; part of the message when they are missing.
       COLUMNS: what a record carries besides image and label, name -> (shape, dtype); `votes`, `subject`, `valence`
         and `arousal` are fields of `Record`, every other name is looked up in its `extras`. dtype `str` is text.
+      TARGETS: the columns that are targets and whose names are none of `fields.STANDARD`, or need a mirror; a class is
+        -1, another value NaN where an example does not have it.
       OPTIONS: the options that `prepare` accepts, with their defaults.
       FILES: which files may be given instead of a folder: "table" for text, and names of `media_types.identify`.
       NEEDS_SOURCE: False when the images are made, not read.
@@ -133,6 +136,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     LICENSE: ClassVar[str]
     HOW_TO_GET: ClassVar[str]
     COLUMNS: ClassVar[dict[str, tuple[tuple[int, ...], Any]]] = {}
+    TARGETS: ClassVar[dict[str, Field]] = {}
     OPTIONS: ClassVar[dict[str, Any]] = {}
     FILES: ClassVar[tuple[str, ...]] = ()
     NEEDS_SOURCE: ClassVar[bool] = True

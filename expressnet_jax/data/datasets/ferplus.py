@@ -5,10 +5,15 @@ Layouts: fer2013.csv with fer2013new.csv; the folders of Microsoft's generator (
 FER2013Test/ with fer0000000.png and label.csv, or with one fer2013new.csv); class folders of re-uploads (train/happy/),
 which have the uploader's labels and no votes.
 
+Next to the votes, every image carries FER2013's own label as the target `fer2013` where fer2013.csv is read, and
+`landmarks` and `blendshapes` where the folder holds fer2013_landmarks.npz (see `face_landmarks`).
+
 Shapes: V = 10 columns of votes (eight expressions, unknown, not a face), K = 8 classes.
 """
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -18,14 +23,17 @@ import numpy as np
 from expressnet_jax.data.datasets.annotation_files import first_file
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.coded_folders import filed_images
+from expressnet_jax.data.datasets.face_landmarks import LANDMARK_NAMES, FaceLandmarks, find_landmarks
 from expressnet_jax.data.datasets.fer2013 import CSV_NAMES, Fer2013, coverage, find_csv, read_csv
 from expressnet_jax.data.datasets.folder_votes import folder_votes, vote_folders
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.votes import VOTES_NAME, check_rows, read_votes
-from expressnet_jax.data.labels import FERPLUS_COLUMNS, WITH_CONTEMPT
+from expressnet_jax.data.fields import Field
+from expressnet_jax.data.labels import BASIC, FERPLUS_COLUMNS, WITH_CONTEMPT
 from expressnet_jax.errors import UserError
 
 EXPRESSIONS = len(WITH_CONTEMPT)
+FER2013 = "fer2013"  # the target that is FER2013's own label
 TO_CLASSES = [FERPLUS_COLUMNS.index(name) for name in WITH_CONTEMPT]
 UNKNOWN, NO_FACE = FERPLUS_COLUMNS.index("unknown"), FERPLUS_COLUMNS.index("NF")
 # FER2013's own label agrees with the majority of FER+ on about two images in three, in rows that don't match on one
@@ -63,7 +71,26 @@ class FerPlus(FaceBuilder, skip_registration=True):
     @property
     def COLUMNS(self) -> dict:
         soft = self.options["mode"] == "votes" and self._has_votes
-        return {"votes": ((EXPRESSIONS,), np.float32)} if soft else {}
+        votes = {"votes": ((EXPRESSIONS,), np.float32)} if soft else {}
+        types = {"class": np.int32}
+        shape = lambda field: () if field.kind == "class" else field.shape
+        return votes | {name: (shape(field), types.get(field.kind, np.float16)) for name, field in self.TARGETS.items()}
+
+    @property
+    def TARGETS(self) -> dict[str, Field]:
+        """FER2013's own label, and what is known of the rows of its table."""
+        if self._table is None:
+            return {}
+        further = self._landmarks.fields if self._landmarks else {}
+        return {FER2013: Field("class", (len(BASIC),), BASIC), **further}
+
+    @classmethod
+    def source_files(cls, source: Path) -> Iterable[Path]:
+        """Return all that lies below a folder; of a file, the others that are read with it, too."""
+        if not source.is_file():
+            return super().source_files(source)
+        others = (source.parent / name for name in (*CSV_NAMES, VOTES_NAME, *LANDMARK_NAMES))
+        return dict.fromkeys([source, *(path for path in others if path.is_file())])
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
@@ -82,13 +109,26 @@ class FerPlus(FaceBuilder, skip_registration=True):
         root = self._root if self.source else None
         return root is None or not has_class_folders(root, splits=True) or (root / VOTES_NAME).is_file()
 
+    @cached_property
+    def _table(self) -> Path | None:
+        """The table with the images; None where other layouts have them."""
+        if not self.source or not self._has_votes:
+            return None
+        named = self.source.is_file() and self.source.name != VOTES_NAME and self.source.name not in LANDMARK_NAMES
+        return find_csv(self.source if named else self._root)
+
+    @cached_property
+    def _landmarks(self) -> FaceLandmarks | None:
+        path = find_landmarks(self._root)
+        return FaceLandmarks(path) if path else None
+
     def read(self, source: Path) -> dict[str, list[Record]]:
         """FER2013's splits, each without the images that the rule leaves out."""
         if self.options["mode"] not in RULES:
             raise UserError(f"ferplus: mode is {self.options['mode']!r}, not one of {', '.join(RULES)}")
         if not self._has_votes:
             return self._filed()
-        table = find_csv(source if source.is_file() and source.name != VOTES_NAME else self._root)
+        table = self._table
         votes = self._root / VOTES_NAME
         if table is None and vote_folders(self._root):
             return self._generated()
@@ -100,7 +140,19 @@ class FerPlus(FaceBuilder, skip_registration=True):
         self.notes |= coverage(images)
         for split, records in images.items():
             check_rows(split, records, counts[split])
-        return {split: self._voted(split, records, counts[split]) for split, records in images.items()}
+        known = {split: self._with_targets(split, records) for split, records in images.items()}
+        return {split: self._voted(split, records, counts[split]) for split, records in known.items()}
+
+    def _with_targets(self, split: str, records: list[Record]) -> list[Record]:
+        """The records of the table with the values of TARGETS."""
+        labels = [record.label for record in records]
+        values = {FER2013: np.array(labels, np.int32)}
+        if self._landmarks:
+            values |= self._landmarks.values(split, labels)
+            missing = int(np.isnan(values["blendshapes"]).any(1).sum())
+            self.notes[f"landmarks of {split}"] = f"none of {missing:,} images: no face was seen there"
+        extras = lambda row: {name: column[row] for name, column in values.items()}
+        return [replace(record, extras=extras(row)) for row, record in enumerate(records)]
 
     def _generated(self) -> dict[str, list[Record]]:
         splits = {}
@@ -130,7 +182,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
                 continue
             label = WITH_CONTEMPT.index(FERPLUS_COLUMNS[shares.argmax()])
             agreeing += record.label in (label, UNLABELLED)
-            kept.append(Record(record.key, record.image, label, votes=shares[TO_CLASSES] if soft else None))
+            kept.append(replace(record, label=label, votes=shares[TO_CLASSES] if soft else None))
         if agreeing < LEAST_AGREEMENT * len(kept):
             raise UserError(
                 f"ferplus: the votes don't fit the images of {split}; use fer2013.csv in its official order"

@@ -9,30 +9,39 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from expressnet_jax.data.fields import Field
-from expressnet_jax.evaluation.evaluators import multilabel, points, regression
+from expressnet_jax.evaluation.evaluators import classification, multilabel, points, regression
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
 EVALUATORS: dict[str, Mapping[str, Metric]] = {
+    "class": classification.METRICS,
     "vector": regression.METRICS,
     "points": points.METRICS,
     "multilabel": multilabel.METRICS,
 }
 # What can select the best checkpoint: of these the highest wins.
-SELECTING = {"vector": regression.SELECTING, "points": points.SELECTING, "multilabel": multilabel.SELECTING}
+SELECTING = {
+    "class": classification.SELECTING,
+    "vector": regression.SELECTING,
+    "points": points.SELECTING,
+    "multilabel": multilabel.SELECTING,
+}
 
 
 def evaluate_output(output: np.ndarray, target: np.ndarray, field: Field) -> dict[str, float]:
     """Return every metric of an output's kind: output and target float[N,...] -> metric name -> value.
 
-    A metric that no example says anything about is NaN.
+    Outputs are as the network gives them, of a class probabilities; the target of a class is a label int[N]. A metric
+    that no example says anything about is NaN.
     """
     flat = lambda x: np.asarray(x, np.float64).reshape(len(x), -1)
     return {name: float(metric(flat(output), flat(target))) for name, metric in EVALUATORS[field.kind].items()}
 
 
 def value_metrics(output: np.ndarray, target: np.ndarray, field: Field) -> dict[str, dict[str, float]]:
-    """Return every metric for each named value by itself: value name -> metric name -> value."""
+    """Return every metric for each named value by itself: value name -> metric name -> value; none for a class."""
+    if field.kind == "class":
+        return {}
     columns = [(name, slice(i, i + 1)) for i, name in enumerate(field.names)]
     return {name: known(evaluate_output(output[:, at], target[:, at], field)) for name, at in columns}
 

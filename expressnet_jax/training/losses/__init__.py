@@ -9,6 +9,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.training.losses.base import Loss, LossContext
 from expressnet_jax.training.losses.centers import center_loss, island_loss, kernel_l2_loss, triplet_center_loss
 from expressnet_jax.training.losses.classification import classification_loss
+from expressnet_jax.training.losses.distillation import distillation_loss
 from expressnet_jax.training.losses.multilabel import binary_cross_entropy_loss
 from expressnet_jax.training.losses.regression import concordance_loss, mean_squared_error_loss, smooth_l1_loss
 
@@ -33,6 +34,7 @@ LOSSES: dict[str, LossKind] = {
     "focal": LossKind(partial(classification_loss, loss="focal"), ("class",)),
     "arcface": LossKind(partial(classification_loss, loss="arcface"), ("class",)),
     "cosface": LossKind(partial(classification_loss, loss="cosface"), ("class",)),
+    "distillation": LossKind(distillation_loss, ("class",)),
     "center": LossKind(center_loss, ("class",), on_features=True),
     "island": LossKind(island_loss, ("class",), on_features=True),
     "triplet_center": LossKind(triplet_center_loss, ("class",), on_features=True),

@@ -166,7 +166,8 @@ def classification_loss(
 
     def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
         logits, targets = select_output(outputs, context.output), batch[context.target]
-        accuracy = (logits.argmax(-1) == targets.argmax(-1)).mean()
+        right = logits.argmax(-1) == targets.argmax(-1)
+        accuracy = masked_mean(right, targets.sum(-1) > 0) if context.partial else right.mean()
         value = loss_fn(context.constrain(logits), context.constrain(targets))
         return LossOutput(value, {"accuracy": accuracy}, state)
 

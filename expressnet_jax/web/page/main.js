@@ -180,7 +180,7 @@ function redraw() {
   const { faces, chosen, facts } = shown;
   const attention = find("attention").checked;
   find("attention-key").hidden = !attention || !faces.length;
-  stage.mark(faces, chosen, facts.classes, attention);
+  stage.mark(faces, chosen, facts, attention);
   const at = faces.findIndex((face) => face.key === chosen);
   panel.show(faces[at] ?? null, at + 1, faces.length);
 }

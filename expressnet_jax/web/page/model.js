@@ -2,6 +2,7 @@
 
 import { cutSquare, cutWhole, squareOf, wholeOf } from "./cut.js";
 import { findFaces } from "./detect.js";
+import { outputsOf } from "./further.js";
 import * as ort from "./ort/ort.js";
 
 const INPUT = "images";
@@ -57,7 +58,7 @@ export class Model {
     return faces;
   }
 
-  // Cut faces, bytes[S * S * C] each -> {probabilities, seen, attention} for each.
+  // Cut faces, bytes[S * S * C] each -> {probabilities, seen, attention, outputs} for each.
   async predict(cuts) {
     const { image_shape: shape, input: type, classes } = this.facts;
     const pixels = new (type === "uint8" ? Uint8Array : Float32Array)(cuts.length * cuts[0].length);
@@ -67,6 +68,7 @@ export class Model {
       probabilities: told[OUTPUT].data.slice(i * classes.length, (i + 1) * classes.length),
       seen,
       attention: this.attentive ? mapOf(told[ATTENTION], i) : null,
+      outputs: outputsOf(told, this.facts.outputs, i),
     }));
   }
 }

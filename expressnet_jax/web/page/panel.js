@@ -1,6 +1,7 @@
 // What is told of the chosen face: what the network saw of it, its label, and the probability of each class.
 
 import { colourName, percent } from "./colours.js";
+import { wordsOf } from "./further.js";
 
 export class Panel {
   // `step` is called with -1 or 1 for the face before or after the chosen one.
@@ -15,8 +16,8 @@ export class Panel {
   }
 
   // A row for each class, once they are known.
-  prepare({ classes, image_shape: shape }) {
-    Object.assign(this, { classes, shape });
+  prepare({ classes, image_shape: shape, outputs }) {
+    Object.assign(this, { classes, shape, fields: outputs });
     const rows = classes.map((name, k) => this.row(name, k));
     this.bars = rows.map((row) => row.querySelector(".bar"));
     this.shares = rows.map((row) => row.querySelector(".share"));
@@ -47,7 +48,14 @@ export class Panel {
     this.find(".label").textContent = face ? this.classes[best] : "–";
     this.find(".sure").textContent = face ? percent(shares[best]) : "";
     this.find(".steps").hidden = count < 2;
+    this.find(".further").replaceChildren(...(face ? this.further(face.outputs) : []));
     this.drawSeen(face?.seen);
+  }
+
+  // A term and its description for each further output of the network.
+  further(outputs) {
+    const part = (tag, textContent) => Object.assign(document.createElement(tag), { textContent });
+    return wordsOf(outputs, this.fields).flatMap(([name, words]) => [part("dt", name), part("dd", words)]);
   }
 
   fill(bar, k, share, best) {

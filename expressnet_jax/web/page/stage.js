@@ -2,6 +2,7 @@
 
 import { drawAttention } from "./attention.js";
 import { colourName, percent } from "./colours.js";
+import { drawPoints } from "./further.js";
 
 const SHARP = 1600; // pixels of the longer side at which attention is drawn, at most
 
@@ -43,17 +44,19 @@ export class Stage {
   }
 
   clear() {
-    this.mark([], null, [], false);
+    this.mark([], null, { classes: [], outputs: {} }, false);
   }
 
   // Draws `faces`, each with a key, probabilities and its likeliest class `best`; the one with the key `chosen` is chosen.
-  mark(faces, chosen, classes, attention) {
+  // `facts` names the classes and describes the network's further outputs, of which points are drawn.
+  mark(faces, chosen, { classes, outputs }, attention) {
     const keys = new Set(faces.map((face) => face.key));
     for (const [key, button] of this.buttons) {
       if (!keys.has(key)) button.remove(), this.buttons.delete(key);
     }
     faces.forEach((face, i) => this.place(face, i + 1, face.key === chosen, classes));
     drawAttention(this.veil, attention ? faces : [], this.scale);
+    drawPoints(this.veil, faces, outputs, this.scale);
   }
 
   place({ key, box, probabilities, best }, number, chosen, classes) {
