@@ -16,6 +16,7 @@ import pytest
 from scipy.special import log_softmax, rel_entr, softmax
 from sklearn.metrics import accuracy_score, f1_score
 
+from expressnet_jax.bench.predict import judge_bare_faces
 from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.datasets.face_landmarks import MIRROR_PAIRS, mirror_points
 from expressnet_jax.data.decode import decode_examples
@@ -305,6 +306,25 @@ def test_json_and_csv_hold_every_output(exported):
     assert float(first["blendshapes_jawOpen"]) == line["blendshapes"]["jawOpen"]
     assert float(first["landmarks_4_y"]) == pytest.approx(line["landmarks"][4][1], abs=0.01)
     assert missing["fer2013_anger"] == "" and missing["flags"] == "unreadable"
+
+
+def test_every_output_is_judged_on_bare_faces(run, exported):
+    """Each class against its own label where the data has that, else against the words that both know."""
+    _, folder = run
+    split = load("ferplus", folder / "data").split("validation")
+    images = decode_examples(split, (48, 48, 3))
+    for name, other in (("expression", "fer2013"), ("fer2013", "expression")):
+        predictor = Predictor(exported[1], detector="none", output=name)
+        figures = judge_bare_faces(predictor, split)
+        faces = [predictor(image)[0] for image in images]
+        answers = [max(face.outputs[other], key=face.outputs[other].get) for face in faces]
+        shown = {BASIC[label] for label in split.columns["fer2013"]}
+        right = np.mean(
+            [answer == BASIC[label] for answer, label in zip(answers, split.columns["fer2013"], strict=True)]
+        )
+        if set(answers) <= shown:
+            assert figures["outputs"][other]["accuracy"] == pytest.approx(right)
+        assert {"landmarks", "blendshapes"} <= figures["outputs"].keys()
 
 
 @pytest.mark.parametrize("degrees", [0, 25])

@@ -55,7 +55,7 @@ def bench_predict(
         size = Path(predictor.model.origin).stat().st_size
         figures["models"][name] = {"onnx_bytes": size, "on": {}}
         for data, split in splits.items():
-            found = _on_bare_faces(predictor, split)
+            found = judge_bare_faces(predictor, split)
             figures["models"][name]["on"][data] = found
             figures["examples"][data] = found["count"]
     name, size = reference
@@ -72,7 +72,7 @@ def bench_predict(
     return figures
 
 
-def _on_bare_faces(predictor: Predictor, split: Split) -> dict[str, Any]:
+def judge_bare_faces(predictor: Predictor, split: Split) -> dict[str, Any]:
     """Return the metrics of a predictor on cut faces, among the classes that the split shows and the model knows;
     "outputs" has those of the model's further outputs, by name."""
     known, labels = match_labels(split, predictor.classes)
@@ -99,7 +99,8 @@ def judge_output(
 ) -> dict[str, float] | None:
     """Return the metrics of a further output on a split's target of that name; of a class without one, on the split's
     own labels, by their names. None where the split says nothing of it. `size` is that of the images."""
-    if same_target(field, target_fields(split.classes, split.columns, None, split.targets).get(name)):
+    known = target_fields(split.classes, split.columns, None, split.targets)
+    if name in split.columns and same_target(field, known.get(name)):
         return evaluate_output(values, target_column(name, field, split.columns, size), field)
     if field.kind != "class" or not ((labels := labels_in(split, field.names)) >= 0).any():
         return None
