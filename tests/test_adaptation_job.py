@@ -190,7 +190,9 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monke
 
 
 def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_config, tmp_path, capsys):
-    loop.train(make_config("cdan", adapt__bn_recalibration_images=32), tmp_path, experiment.build_experiment).finish(tmp_path)
+    loop.train(make_config("cdan", adapt__bn_recalibration_images=32), tmp_path, experiment.build_experiment).finish(
+        tmp_path
+    )
     out = capsys.readouterr()
     assert "left out of it: 28 surprise" in out.err
     assert "cdan, tiny to other, held-out images" in out.out
