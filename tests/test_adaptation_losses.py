@@ -157,7 +157,7 @@ def test_mmd_is_the_unbiased_statistic_of_gretton(count):
 
 def test_mmd_is_symmetric_and_knows_neither_place_nor_scale():
     value = mmd(SOURCE, TARGET)
-    np.testing.assert_allclose(mmd(TARGET, SOURCE), value, rtol=1e-6)
+    np.testing.assert_allclose(mmd(TARGET, SOURCE), value, rtol=3e-6)  # sums in another order
     np.testing.assert_allclose(mmd(100 * SOURCE, 100 * TARGET), value, rtol=1e-5)
     np.testing.assert_allclose(mmd(SOURCE + 1000, TARGET + 1000), value, rtol=2e-3)
 
