@@ -34,7 +34,7 @@ from runs import arrays, history, train
 pytest_plugins = ["run_fixtures"]
 CONFIGS = Path(__file__).parents[1] / "configs"
 OUTPUTS = ("expression", "action_units", "landmarks", "valence_arousal")
-TINY = {"widths": (4, 8), "depths": (1, 1), "stem_width": 4}
+TINY = {"widths": (4,), "depths": (1,), "stem_width": 4}
 RNG = np.random.default_rng(0)
 
 
