@@ -5,10 +5,16 @@ numbers are rounded in another way is one more thing they have to bear. JAX_DISA
 """
 
 import os
+import tempfile
 from importlib.metadata import version
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = ""  # commands run in this process keep nothing in the user's folder
+# Compiled programs go into one folder for the session, which xdist's workers and all child processes inherit; so
+# nothing is kept in the user's folder either. It pays: operations that run without jit are the same in many files.
+if "TESTS_COMPILED" not in os.environ:
+    os.environ["TESTS_COMPILED"] = tempfile.mkdtemp(prefix="expressnet-compiled-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["TESTS_COMPILED"]
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # as the commands have it, before a test opens the first video
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 # The old way to fuse loops compiles in half the time. A flag that XLA does not know ends the process: so far it does.
@@ -21,8 +27,11 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
     )
     os.environ["XLA_FLAGS"] = " ".join(filter(None, wanted))
 
+import gc
+import shutil
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -31,18 +40,37 @@ from jax.sharding import AxisType
 
 from expressnet_jax.data.decode import encode_png
 from expressnet_jax.data.labels import BASIC
-from tiers import skipped_line, tier_of
+from tiers import ORDER, skipped_line, tier_of
 
 
 def pytest_configure(config):
     """What a script starts in the background ignores Ctrl-C, and so would all that is started here to hear it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.option.loadscopereorder = False  # xdist's `--dist loadfile` would begin with the files of most tests
+
+
+def pytest_collection_finish():
+    """Leave what the imports made out of garbage collection, which tracing otherwise starts thousands of times."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_unconfigure(config):
+    """Remove the compiled programs, in the process that has made their folder."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ["TESTS_COMPILED"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):
-    """Mark every test with the tier of its file, so that `-m fast` and the like choose among them."""
+    """Mark every test with the tier of its file, so that `-m fast` and the like choose among them.
+
+    Several workers begin with the files that take longest: one of those at the end would leave the others idle.
+    """
     for item in items:
         item.add_marker(tier_of(item.path.stem))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: ORDER.index(tier_of(item.path.stem)))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -53,6 +81,17 @@ def pytest_sessionfinish(session):
     reasons = [report.longrepr[2] for report in reporter.stats.get("skipped", ())] if reporter else []
     if line := skipped_line([reason for reason in reasons if isinstance(reason, str)]):
         reporter.write_line(line)
+
+
+LARGEST = 2 * 2**30  # bytes that a process may hold before it forgets what it has compiled
+
+
+def resident_bytes() -> float:
+    """Return how much memory this process holds; infinity where the system has no /proc."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+    except OSError:
+        return float("inf")
 
 
 @dataclass(frozen=True)
@@ -87,10 +126,19 @@ class ArraySplit:
 
 
 @pytest.fixture(scope="module", autouse=True)
+def same_compiler():
+    """A module that leaves other settings behind makes every later one compile in another way, and twice as long."""
+    before = jax.config.values["jax_disable_most_optimizations"]
+    yield
+    assert jax.config.values["jax_disable_most_optimizations"] == before
+
+
+@pytest.fixture(scope="module", autouse=True)
 def forget_compiled_programs():
     """A process that keeps what every module has compiled grows by gigabytes."""
     yield
-    jax.clear_caches()
+    if resident_bytes() > LARGEST:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

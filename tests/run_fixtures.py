@@ -1,12 +1,11 @@
 """The tiny data set and a straight run on it, made once for all tests: a plugin of the modules that need them."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import jax
 import pytest
-from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from expressnet_jax.config import default, set_key
 from expressnet_jax.data.prepare import Prepared, load, prepare
@@ -42,29 +41,9 @@ def tiny_config(data_dir):
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory) -> dict[str, str]:
-    """One CPU device, nothing to start twice for, and one cache of compiled programs for all runs."""
-    return one_device(tmp_path_factory.mktemp("compiled"))
-
-
-@pytest.fixture(scope="module")
-def compile_once(environment):
-    """What a module's runs have in common is compiled once, by whichever comes first; as users have it."""
-    settings = {
-        "jax_compilation_cache_dir": environment["JAX_COMPILATION_CACHE_DIR"],
-        "jax_compilation_cache_max_size": -1,
-        "jax_persistent_cache_min_compile_time_secs": 0.3,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-
-    def use(settings):
-        for name, value in settings.items():
-            jax.config.update(name, value)
-        reset_cache()  # JAX looks once in a process whether there is a cache
-
-    use(settings)
-    yield
-    use(before)
+def environment() -> dict[str, str]:
+    """One CPU device, nothing to start twice for, and the session's folder of compiled programs."""
+    return one_device(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]))
 
 
 @pytest.fixture(scope="session")

@@ -91,11 +91,16 @@ def numpy_excitation(x, params):
     return sigmoid(hidden @ params["excite"]["kernel"])
 
 
+def applied(module, variables, **options):
+    """What the compiled module makes of X."""
+    return jax.jit(partial(module.apply, **options))(variables, X)
+
+
 def test_channel_attention_is_equation_2_of_cbam():
     module = ChannelAttention(reduction=2)
     variables = drawn(module)
     weight = numpy_channel_weight(X, variables["params"])
-    out, sown = module.apply(variables, X, mutable=["intermediates"])
+    out, sown = applied(module, variables, mutable=["intermediates"])
     assert variables["params"]["squeeze"]["kernel"].shape == (16, 8)
     np.testing.assert_allclose(out, X * weight[:, None, None, :], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(sown["intermediates"]["channel_weight"][0], weight, rtol=1e-5)
@@ -110,7 +115,7 @@ def test_spatial_attention_is_equation_3_of_cbam_summed_over_its_fields_and_norm
     module = MultiScaleSpatialAttention(norm, kernels)
     variables = drawn(module)
     mask = numpy_spatial_mask(X, variables["params"], variables["batch_stats"], kernels)
-    out, sown = module.apply(variables, X, mutable=["intermediates"])
+    out, sown = applied(module, variables, mutable=["intermediates"])
     np.testing.assert_allclose(out, X * mask[..., None], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(sown["intermediates"]["spatial_mask"][0], mask, rtol=1e-4)
 
@@ -121,22 +126,22 @@ def test_both_together_weigh_channels_first():
     params, stats = variables["params"], variables["batch_stats"]
     x = X * numpy_channel_weight(X, params["channel"])[:, None, None, :]
     mask = numpy_spatial_mask(x, params["spatial"], stats["spatial"], (3, 5))
-    np.testing.assert_allclose(module.apply(variables, X), x * mask[..., None], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(applied(module, variables), x * mask[..., None], rtol=1e-4, atol=1e-5)
 
 
 def test_spatial_attention_starts_as_the_identity_with_equal_shares():
     module = MultiScaleSpatialAttention(norm, (3, 5, 7))
     variables = jax.jit(module.init)(jax.random.key(0), X)
     np.testing.assert_array_equal(variables["params"]["share"], np.zeros(3))
-    np.testing.assert_allclose(module.apply(variables, X), X, rtol=1e-6)
-    np.testing.assert_allclose(SpatialAttention(norm).init_with_output(jax.random.key(0), X)[0], X, rtol=1e-6)
+    np.testing.assert_allclose(applied(module, variables), X, rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(SpatialAttention(norm).init_with_output)(jax.random.key(0), X)[0], X, rtol=1e-6)
 
 
 def test_squeeze_excitation_is_equations_2_to_4_of_senet():
     module = SqueezeExcitation(reduction=2)
     variables = drawn(module)
     weight = numpy_excitation(X, variables["params"])
-    out, sown = module.apply(variables, X, mutable=["intermediates"])
+    out, sown = applied(module, variables, mutable=["intermediates"])
     np.testing.assert_allclose(out, X * weight[:, None, None, :], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(sown["intermediates"]["channel_weight"][0], weight, rtol=1e-5)
 
@@ -147,7 +152,7 @@ def test_efficient_channel_attention_is_equation_5_of_eca():
     kernel = variables["params"]["neighbours"]["kernel"]
     assert kernel.shape == (3, 1, 1)
     weight = sigmoid(np.stack([np.correlate(means, kernel[:, 0, 0], mode="same") for means in X.mean((1, 2))]))
-    out, sown = module.apply(variables, X, mutable=["intermediates"])
+    out, sown = applied(module, variables, mutable=["intermediates"])
     np.testing.assert_allclose(out, X * weight[:, None, None, :], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(sown["intermediates"]["channel_weight"][0], weight, rtol=1e-5)
 
@@ -163,7 +168,7 @@ def test_spatial_attention_is_equation_3_of_cbam_normalised():
     module = SpatialAttention(norm)
     variables = drawn(module)
     mask = 2 * numpy_single_mask(X, variables["params"], variables["batch_stats"])
-    out, sown = module.apply(variables, X, mutable=["intermediates"])
+    out, sown = applied(module, variables, mutable=["intermediates"])
     assert variables["params"]["field"]["kernel"].shape == (7, 7, 2, 1)
     np.testing.assert_allclose(out, X * mask[..., None], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(sown["intermediates"]["spatial_mask"][0], mask, rtol=1e-4)
@@ -174,13 +179,13 @@ def test_cbam_weighs_channels_first_and_csam_both_at_once():
     params, stats = variables["params"], variables["batch_stats"]["spatial"]
     x = X * numpy_channel_weight(X, params["channel"])[:, None, None, :]
     mask = 2 * numpy_single_mask(x, params["spatial"], stats)
-    np.testing.assert_allclose(CBAM(norm, 2).apply(variables, X), x * mask[..., None], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(applied(CBAM(norm, 2), variables), x * mask[..., None], rtol=1e-4, atol=1e-5)
 
     variables = drawn(ParallelChannelSpatialAttention(norm, reduction=2))
     params, stats = variables["params"], variables["batch_stats"]["spatial"]
     weight = numpy_excitation(X, params["channel"])[:, None, None, :]
     weight = weight + numpy_single_mask(X, params["spatial"], stats)[..., None]
-    out = ParallelChannelSpatialAttention(norm, 2).apply(variables, X)
+    out = applied(ParallelChannelSpatialAttention(norm, 2), variables)
     np.testing.assert_allclose(out, X * weight, rtol=1e-4, atol=1e-5)
 
 
@@ -194,7 +199,7 @@ def test_coordinate_attention_is_equations_4_to_8():
     f = f * np.clip(f + 3, 0, 6) / 6
     rows, columns = sigmoid(by_hand(f[:, :5], "rows")), sigmoid(by_hand(f[:, 5:], "columns"))
     weight = np.einsum("bhc,bwc->bhwc", rows, columns)
-    out, sown = module.apply(variables, X, mutable=["intermediates"])
+    out, sown = applied(module, variables, mutable=["intermediates"])
     np.testing.assert_allclose(out, X * weight, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(sown["intermediates"]["spatial_mask"][0], weight.mean(-1), rtol=1e-4)
 

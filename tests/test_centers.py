@@ -90,11 +90,17 @@ FORMULAS = {
 }
 
 
+@cache
+def loss_of(name, count, **options):
+    """The loss by its name for so many centers, compiled: (features, targets, centers) -> LossOutput."""
+    context = LossContext("features", "expression", Field("class", (count,)), np.ones(count), D)
+    apply = make_loss(name, options, context, "losses.center").apply
+    return jax.jit(lambda x, targets, centers: apply(Outputs(x, {}), {"expression": targets}, {}, {"centers": centers}))
+
+
 def term(name, features, targets, centers, **options):
     """The loss by its name: value, metrics and the centers after the batch."""
-    context = LossContext("features", "expression", Field("class", (len(centers),)), np.ones(len(centers)), D)
-    loss = make_loss(name, options, context, "losses.center")
-    found = loss.apply(Outputs(jnp.asarray(features), {}), {"expression": targets}, {}, {"centers": centers})
+    found = loss_of(name, len(centers), **options)(features, targets, centers)
     return found.value, found.metrics, found.state["centers"]
 
 
@@ -121,7 +127,7 @@ def test_the_triplet_center_loss_is_zero_behind_the_margin_and_flat_at_unseen_ce
     axes = np.eye(K, D, dtype=np.float32)
     assert loss(3 * axes, np.eye(K), axes) == 0
     np.testing.assert_allclose(loss(3 * axes, np.eye(K)[::-1], axes), 1.5, rtol=1e-6)
-    value, gradient = jax.value_and_grad(loss)(FEATURES, HARD, np.zeros((K, D), np.float32))
+    value, gradient = jax.jit(jax.value_and_grad(loss))(FEATURES, HARD, np.zeros((K, D), np.float32))
     assert value == 0.5 and not gradient.any()
 
 
@@ -295,7 +301,7 @@ RUN = {  # of four steps, with one evaluation after the last
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, tiny_config, compile_once):
+def straight(tmp_path_factory, tiny_config):
     """The folder of a finished run."""
     folder = tmp_path_factory.mktemp("straight")
     train(tiny_config(**RUN), folder)

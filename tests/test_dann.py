@@ -36,7 +36,7 @@ def test_the_weight_gets_no_gradient_and_types_stay():
 
 def test_one_backward_pass_trains_the_discriminator_and_untrains_the_features():
     model = Discriminator((8,))
-    params = model.init(jax.random.key(0), FEATURES)
+    params = jax.jit(model.init)(jax.random.key(0), FEATURES)
     source, target = FEATURES[:3], FEATURES[3:]
 
     def loss(params, source, target, turn):
@@ -61,7 +61,7 @@ def test_the_weight_follows_the_schedule_of_section_5_2_2(gamma):
 
 def test_the_discriminator_is_a_perceptron_with_log_odds():
     model = Discriminator((8, 3))
-    params = model.init(jax.random.key(0), FEATURES)
+    params = jax.jit(model.init)(jax.random.key(0), FEATURES)
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # biases too
     layer = lambda name, x: (
         x @ np.asarray(params["params"][name]["kernel"]) + np.asarray(params["params"][name]["bias"])

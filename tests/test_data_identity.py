@@ -25,8 +25,8 @@ from expressnet_jax.training.loop import other_data
 from runs import train, write_images
 
 pytest_plugins = ["run_fixtures"]
-pytestmark = pytest.mark.usefixtures("compile_once")
 
+SMALLEST = {"widths": (4,), "depths": (1,), "stem_width": 4}
 SHORT = {"train__epochs": 1.0, "model__name": "expressnet_tiny", "data__name": "folder", "augment__flip": 0.0}
 
 
@@ -41,7 +41,13 @@ def source(tmp_path_factory):
 def make_config(tiny_config, tmp_path_factory, source):
     data_dir = tmp_path_factory.mktemp("stored")
     settings = SHORT | {"data__dir": str(data_dir), "data__source": str(source), "data__holdout": 0.5}
-    return lambda **changes: tiny_config(**settings | changes)
+
+    def make(**changes):
+        config = tiny_config(**settings | changes)
+        config.model.options.update(SMALLEST)
+        return config
+
+    return make
 
 
 @pytest.fixture(scope="module")

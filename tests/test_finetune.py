@@ -40,7 +40,6 @@ from expressnet_jax.training.step import make_predict_fn
 from weights import drawn_weights
 
 pytest_plugins = ["run_fixtures"]
-pytestmark = pytest.mark.usefixtures("compile_once")
 
 GREEN = (40, 220, 40)
 SIDE = 32

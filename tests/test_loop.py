@@ -19,7 +19,6 @@ from expressnet_jax.training.loop import MetricAccumulator, StopSignal, all_fini
 from runs import arrays, history, train
 
 pytest_plugins = ["run_fixtures"]
-pytestmark = pytest.mark.usefixtures("compile_once")
 
 SHORT = {
     "train__epochs": 2.0,

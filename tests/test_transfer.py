@@ -12,9 +12,9 @@ from expressnet_jax.models.network import Head
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.checkpoints.transfer import transfer_weights
-from weights import drawn_weights
-from weights import logits as logits_of
+from weights import drawn_weights, logits
 
+logits_of = jax.jit(logits, static_argnums=0)
 OPTIONS = {"widths": (4, 8), "depths": (1, 1), "stem_width": 4}
 CLASSES = ("anger", "happy", "neutral")
 

@@ -27,6 +27,7 @@ SLOW = {
     ),
     *("load_checkpoint", "models", "multitask", "networks", "setup", "step", "temporal", "transfer", "vgg", "zoo"),
 }
+ORDER = ("slow", "process", "browser", "fast")  # the tiers by how long their files take
 ALIASES = {"PyTorch": "torch", "Apache Beam": "beam", "apache_beam": "beam"}
 MISSING = re.compile(
     r"could not import '(\w+)|^(?:Skipped: )?(?:(.+?) is not installed|no (\w+)(?: on this machine|:))"
