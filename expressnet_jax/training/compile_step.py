@@ -6,7 +6,7 @@ Shapes: S steps of a call, B batch, N examples.
 import math
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding
@@ -22,16 +22,8 @@ from expressnet_jax.training.experiment import Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh, replicated, state_shardings
 from expressnet_jax.training.network import compute_dtype, image_shape
 from expressnet_jax.training.state import state_shapes
-from expressnet_jax.training.step import TrainStep, gather_inputs, make_multi_step, num_steps
-
-
-class StepShapes(NamedTuple):
-    """A step and the shapes of its arguments; `table` is that of the data set on the device, or None."""
-
-    step: TrainStep
-    state: Any
-    table: Any
-    batches: Any
+from expressnet_jax.training.step import make_multi_step, num_steps
+from expressnet_jax.training.step_flops import StepShapes, shape_of, written_flops
 
 
 def compile_run(
@@ -47,12 +39,14 @@ def compile_run(
     with acting_as(target.platform):
         mesh = make_mesh(config.mesh.data, config.mesh.model, devices)
         check_batch(config.train.batch_size, config.train.accumulate, mesh)
-        job = prepare(config, mesh)
-        held = job.plan.per_epoch * config.train.batch_size * math.prod(image_shape(config))
+        experiment = prepare(config, mesh)
+        held = experiment.plan.per_epoch * config.train.batch_size * math.prod(image_shape(config))
         if config.data.reader == "auto" and held <= target.card.memory / 5:  # as `choose_reader` has it there
             config.data.reader = "device"
-        feed, _ = prepare(config, make_mesh()).open()  # the batches can only be made on the devices that are there
-        program = job.program
+        feed, _ = prepare(
+            config, make_mesh()
+        ).make_loaders()  # the batches can only be made on the devices that are there
+        program = experiment.program
         state = state_shapes(program.init_fn, program.optimizer, config.optimizer.ema > 0, program.pretrained)
         shapes = StepShapes(program.phases[0][1], state, shape_of(feed.table), shape_of(next(iter(feed.start(0)))))
         figures = compile_step(shapes, mesh, target, compute_dtype(config.train.dtype))
@@ -86,15 +80,3 @@ def memory_figures(stats: Any) -> dict[str, int]:
         "temporary": stats.temp_size_in_bytes,
         "code": stats.generated_code_size_in_bytes,
     }
-
-
-def written_flops(shapes: StepShapes) -> float:
-    """Return the FLOP of one step as the network is written, whatever a compiler makes of it."""
-    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes.batches)
-    step = lambda state, table, batch: shapes.step(state, gather_inputs(table, batch), 0)
-    return jax.jit(step).lower(shapes.state, shapes.table, one).cost_analysis()["flops"]  # type: ignore[index]
-
-
-def shape_of(tree: Any) -> Any:
-    """Return the shapes of a pytree of arrays, without where they lie."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)

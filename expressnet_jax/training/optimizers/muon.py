@@ -64,7 +64,7 @@ def orthogonalise_stack(stack: Array) -> Array:
     return product(stack, whole / norm)
 
 
-def stacks(shapes: Sequence[tuple[int, int]]) -> list[list[int]]:
+def stacks(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     """Return which of the matrices (M, N), M >= N, to pad to one shape and orthogonalise together: lists of places.
 
     A stack more costs the starts of its kernels; a small matrix among large ones costs the bytes of its padding. Of all
