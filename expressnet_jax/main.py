@@ -42,7 +42,7 @@ def main(_) -> int:
     try:
         workdir = expanded(workdir)
         if flags.FLAGS.target:
-            return compile_for_target(config, flags.FLAGS.target)
+            return compile_for_target(config, flags.FLAGS.target, flags.FLAGS.dry_run)
         join_cluster(flags.FLAGS.distributed)
         if flags.FLAGS.dry_run:
             return dry_run(config)
@@ -94,14 +94,14 @@ def dry_run(config) -> int:
     return 0
 
 
-def compile_for_target(config, text: str) -> int:
+def compile_for_target(config, text: str, dry: bool) -> int:
     """Says what the run's step is on a device that need not be here; a process of the target's compiler finds out.
 
     Exit status 0.
     """
     from expressnet_jax.accelerators.target import IN_CHILD, parse_target
 
-    if not flags.FLAGS.dry_run:
+    if not dry:
         raise UserError(f"--target {text}: only compiles; give --dry_run with it, or leave it out to train")
     target = parse_target(text)
     if os.environ.get(IN_CHILD) == text:

@@ -12,7 +12,18 @@ PROCESS = {
 BROWSER = {"page_in_chromium"}
 SLOW = {
     *("ablation", "accelerators", "adaptation_job", "adaptation_losses", "adaptation_task", "attention", "baselines"),
-    *("bench", "blocks", "centers", "configs", "contributing", "convolution", "csam_vgg", "dann", "data_identity"),
+    *(
+        "bench",
+        "blocks",
+        "centers",
+        "compile_run",
+        "configs",
+        "contributing",
+        "convolution",
+        "csam_vgg",
+        "dann",
+        "data_identity",
+    ),
     *("depthwise", "export", "finetune", "freezing", "ghost", "ghost_resnet", "golden", "high_order", "identity"),
     *("load_checkpoint", "models", "multitask", "networks", "setup", "step", "temporal", "transfer", "vgg", "zoo"),
 }

@@ -30,6 +30,11 @@ def topology_devices(target: Target) -> Sequence[jax.Device]:
     return found.devices
 
 
+def lowering_platform(target: Target) -> str:
+    """Return the platform as `lower(lowering_platforms=...)` calls it."""
+    return "cuda" if target.platform == "gpu" else target.platform
+
+
 @contextmanager
 def acting_as(platform: str) -> Iterator[None]:
     """Trace as on "gpu" or "tpu" whatever asks JAX for its backend: precision, steps a call, form of convolutions."""

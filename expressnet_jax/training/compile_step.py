@@ -17,7 +17,7 @@ from expressnet_jax.accelerators.counts import count
 from expressnet_jax.accelerators.hlo import parse
 from expressnet_jax.accelerators.report import step_figures
 from expressnet_jax.accelerators.target import Target
-from expressnet_jax.accelerators.topology import acting_as, topology_devices
+from expressnet_jax.accelerators.topology import acting_as, lowering_platform, topology_devices
 from expressnet_jax.training.experiment import Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh, replicated, state_shardings
 from expressnet_jax.training.network import compute_dtype, image_shape
@@ -61,8 +61,7 @@ def compile_step(shapes: StepShapes, mesh: Mesh, target: Target, dtype: str) -> 
     batches = on_mesh(shapes.batches, NamedSharding(mesh, P(None, "data")))
     start = time.perf_counter()
     traced = make_multi_step(shapes.step).trace(placed, on_mesh(shapes.table, replicated(mesh)), batches, 0)
-    platform = "cuda" if target.platform == "gpu" else target.platform
-    compiled = traced.lower(lowering_platforms=(platform,)).compile()
+    compiled = traced.lower(lowering_platforms=(lowering_platform(target),)).compile()
     seconds = time.perf_counter() - start
     steps = num_steps(batches)
     counts = count(parse(compiled.as_text()), unknown_trips=steps)
