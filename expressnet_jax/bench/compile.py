@@ -24,9 +24,8 @@ from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import make_init_fn, state_shapes
-from expressnet_jax.training.step import make_train_step
+from expressnet_jax.training.step import make_train_step, supervised
 from expressnet_jax.training.step_flops import StepShapes
-from expressnet_jax.training.supervised import supervised
 from expressnet_jax.training.targets import class_fields, class_losses
 
 CLASSES, EMA = 7, 0.999
