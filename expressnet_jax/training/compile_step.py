@@ -43,9 +43,8 @@ def compile_run(
         held = experiment.plan.per_epoch * config.train.batch_size * math.prod(image_shape(config))
         if config.data.reader == "auto" and held <= target.card.memory / 5:  # as `choose_reader` has it there
             config.data.reader = "device"
-        feed, _ = prepare(
-            config, make_mesh()
-        ).make_loaders()  # the batches can only be made on the devices that are there
+        # Batches can only be made on devices that are there.
+        feed, _ = prepare(config, make_mesh()).make_loaders()
         program = experiment.program
         state = state_shapes(program.init_fn, program.optimizer, config.optimizer.ema > 0, program.pretrained)
         shapes = StepShapes(program.phases[0][1], state, shape_of(feed.table), shape_of(next(iter(feed.start(0)))))
