@@ -52,7 +52,9 @@ def test_a_target_without_dry_run_is_refused(tiny_config):
 
 def test_the_process_that_compiles_prints_figures_and_the_first_one_lines(monkeypatch, capsys, tiny_config):
     figures = {"kernels": 3}
-    monkeypatch.setattr(compile_step, "compile_run", lambda config, prepare, target: figures | {"target": target.text})
+    monkeypatch.setattr(
+        compile_step, "compile_run", lambda config, build_experiment, target: figures | {"target": target.text}
+    )
     monkeypatch.setenv(IN_CHILD, "gpu:h200")
     assert main.compile_for_target(tiny_config(), "gpu:h200", dry=True) == 0
     assert json.loads(capsys.readouterr().out) == {"kernels": 3, "target": "gpu:h200"}

@@ -27,7 +27,7 @@ from expressnet_jax.training.step_flops import StepShapes, shape_of, written_flo
 
 
 def compile_run(
-    config: ConfigDict, prepare: Callable[[ConfigDict, Mesh], Experiment], target: Target
+    config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], Experiment], target: Target
 ) -> dict[str, Any]:
     """Return the figures of the step of a config's first phase on `target`, as `step_figures` has them, with
     `batch_size` and `compile_seconds`.
@@ -39,12 +39,12 @@ def compile_run(
     with acting_as(target.platform):
         mesh = make_mesh(config.mesh.data, config.mesh.model, devices)
         check_batch(config.train.batch_size, config.train.accumulate, mesh)
-        experiment = prepare(config, mesh)
+        experiment = build_experiment(config, mesh)
         held = experiment.plan.per_epoch * config.train.batch_size * math.prod(image_shape(config))
         if config.data.reader == "auto" and held <= target.card.memory / 5:  # as `choose_reader` has it there
             config.data.reader = "device"
         # Batches can only be made on devices that are there.
-        feed, _ = prepare(config, make_mesh()).make_loaders()
+        feed, _ = build_experiment(config, make_mesh()).make_loaders()
         program = experiment.program
         state = state_shapes(program.init_fn, program.optimizer, config.optimizer.ema > 0, program.pretrained)
         shapes = StepShapes(program.phases[0][1], state, shape_of(feed.table), shape_of(next(iter(feed.start(0)))))
@@ -65,12 +65,12 @@ def compile_step(shapes: StepShapes, mesh: Mesh, target: Target, dtype: str) -> 
     steps = num_steps(batches)
     counts = count(parse(compiled.as_text()), unknown_trips=steps)
     flops = written_flops(shapes) / mesh.size
-    memory = memory_figures(compiled.memory_analysis())
+    memory = _memory_figures(compiled.memory_analysis())
     figures = step_figures(target, counts, memory, steps=steps, flops=flops, dtype=dtype)
     return figures | {"compile_seconds": seconds}
 
 
-def memory_figures(stats: Any) -> dict[str, int]:
+def _memory_figures(stats: Any) -> dict[str, int]:
     """Return the bytes of a device that a compiled program holds, by what they are for."""
     return {
         "arguments": stats.argument_size_in_bytes,
