@@ -1,5 +1,7 @@
 """Trains what a config describes: python -m expressnet_jax.main --config configs/fer2013.py --workdir runs/fer2013."""
 
+import json
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -23,6 +25,9 @@ def define_flags() -> None:
         "workdir", None, "Where checkpoints, metrics and reports go; an unfinished run there is resumed."
     )
     flags.DEFINE_bool("dry_run", False, "Compile the step, say what memory and time the run would take, and stop.")
+    flags.DEFINE_string(
+        "target", "", "With --dry_run: compile for a device that need not be here: tpu:v5e:2x2, gpu:h200, gpu:h100:8."
+    )
     flags.DEFINE_string("distributed", "auto", "Join the other processes of this run: auto, on or off; see cluster.py.")
 
 
@@ -36,6 +41,8 @@ def main(_) -> int:
     config, workdir = flags.FLAGS.config, Path(flags.FLAGS.workdir or ".")
     try:
         workdir = expanded(workdir)
+        if flags.FLAGS.target:
+            return compile_for_target(config, flags.FLAGS.target, flags.FLAGS.dry_run)
         join_cluster(flags.FLAGS.distributed)
         if flags.FLAGS.dry_run:
             return dry_run(config)
@@ -84,6 +91,29 @@ def dry_run(config) -> int:
 
     enable_compilation_cache()
     print("\n".join(dry_run(config, experiment_builder(config))))
+    return 0
+
+
+def compile_for_target(config, text: str, dry: bool) -> int:
+    """Says what the run's step is on a device that need not be here; a process of the target's compiler finds out.
+
+    Exit status 0.
+    """
+    from expressnet_jax.accelerators.target import IN_CHILD, parse_target
+
+    if not dry:
+        raise UserError(f"--target {text}: only compiles; give --dry_run with it, or leave it out to train")
+    target = parse_target(text)
+    if os.environ.get(IN_CHILD) == text:
+        from expressnet_jax.training.compile_step import compile_run
+
+        print(json.dumps(compile_run(config, experiment_builder(config), target)))
+        return 0
+    from expressnet_jax.accelerators.compiler_process import run_compiler
+    from expressnet_jax.accelerators.report import target_lines
+
+    figures = run_compiler(target, sys.orig_argv[1:])
+    print("\n".join(target_lines(figures)))
     return 0
 
 

@@ -113,7 +113,7 @@ def arrays(workdir: Path) -> dict[str, np.ndarray]:
 def history(workdir: Path) -> list[dict]:
     """The lines of metrics.jsonl without what a clock has measured."""
     entries = read_history(workdir / "metrics.jsonl")
-    measured = ("images_per_second", "seconds")
+    measured = ("images_per_second", "seconds", "step_ms", "input_wait_ms")
     return [{key: value for key, value in entry.items() if key not in measured} for entry in entries]
 
 

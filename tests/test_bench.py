@@ -1,5 +1,6 @@
 """The benches measure what they say; the networks they race against are the same networks."""
 
+import dataclasses
 import json
 
 import cv2
@@ -24,7 +25,8 @@ from expressnet_jax.bench.model import bench_model
 from expressnet_jax.bench.muon import bench_muon
 from expressnet_jax.bench.prediction_parts import _model_table, _predict_table
 from expressnet_jax.bench.step import Step, bench_step
-from expressnet_jax.bench.torch_baseline import TWINS, _options
+from expressnet_jax.bench.table import _step as step_rows
+from expressnet_jax.bench.torch_baseline import TWINS, _options, _settings
 from expressnet_jax.bench.train import bench_train
 from expressnet_jax.data.decode import decode, decode_all
 from expressnet_jax.data.store import load
@@ -170,6 +172,57 @@ def test_a_rival_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr("expressnet_jax.bench.step.find_spec", lambda name: None)
     with pytest.raises(UserError, match="PyTorch is not installed; pip install torch"):
         bench_step("expressnet_tiny", size=32, batch_size=8, against="torch")
+
+
+@pytest.mark.parametrize("name", ["expressnet_tiny", "mobilenet_v2", "plain_cnn", "resnet18"])
+def test_a_twin_takes_every_option_of_its_backbone_or_has_one_value_of_it(name):
+    backbone = create_model(name, 7).encoders["image"]()
+    twin = TWINS[type(backbone).__name__]
+    own = {field.name for field in dataclasses.fields(backbone)} - {"dtype", "parent", "name"}
+    assert own == set(twin.options) | twin.fixed.keys() and not set(twin.options) & twin.fixed.keys()
+    assert {option: getattr(backbone, option) for option in twin.fixed} == twin.fixed
+
+
+def test_an_option_without_a_twin_in_pytorch_is_refused():
+    backbone = create_model("resnet18", 7, block="bottleneck").encoders["image"]()
+    with pytest.raises(UserError, match="ResNet with block=bottleneck has no twin in PyTorch; leave out the option"):
+        _options(backbone, (4, 48, 48, 1))
+    with pytest.raises(UserError, match="MiniXception has no twin in PyTorch; there are ExpressNet"):
+        _options(create_model("mini_xception", 7).encoders["image"](), (4, 48, 48, 1))
+
+
+def test_a_step_in_single_precision_meets_pytorch_in_both_precisions_and_with_its_allocator(monkeypatch):
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    precisions = {title: dtype for title, (dtype, _) in _settings("float32").items()}
+    assert precisions == {
+        "torch": "float32",
+        "torch, same allocator": "float32",
+        "torch, bf16 autocast": "bfloat16",
+    }
+    tuned = {title for title, (_, environment) in _settings("float32").items() if "GLIBC_TUNABLES" in environment}
+    assert tuned == {"torch, same allocator"}
+    assert {title: dtype for title, (dtype, _) in _settings("bfloat16").items()}["torch"] == "bfloat16"
+    assert "torch, bf16 autocast" not in _settings("bfloat16")
+
+
+@pytest.mark.torch
+def test_pytorch_takes_turns_with_the_step_from_the_same_weights(tmp_path, monkeypatch):
+    pytest.importorskip("torch", reason="PyTorch is not installed: there is nothing to take turns with")
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
+    figures = bench_step(
+        "expressnet_tiny", size=24, batch_size=4, rounds=1, block_seconds=0.01, ceilings=False, against="torch"
+    )
+    assert list(figures["against"]) == ["torch", "torch, same allocator", "torch, bf16 autocast"]
+    speed = figures["images_per_second"]
+    for title, found in figures["against"].items():
+        assert found["ratio"] == pytest.approx(speed["jax"] / speed[title])
+    assert "ratio to torch, bf16 autocast" in _step_table(figures | {"mfu": 0.5, "bandwidth_share": 0.5})
+    assert [row[1].rsplit(", ", 1)[1] for row in step_rows(figures)] == [
+        "as it comes",
+        "same allocator",
+        "bf16 autocast",
+    ]
+    assert json.loads(write_json(tmp_path / "bench.json", figures).read_text()) == figures
 
 
 @pytest.mark.torch

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from expressnet_jax.accelerators.report import comparison
 from expressnet_jax.bench.table import HEAD, table
 from expressnet_jax.cli import main
 
@@ -83,6 +84,14 @@ def test_the_readme_has_the_table_that_the_command_prints(capsys):
     assert len(made.splitlines()) > 4 and made in (ROOT / "expressnet_jax" / "bench" / "README.md").read_text(
         encoding="utf-8"
     )
+
+
+@pytest.mark.parametrize("name", ["sgd", "muon"])
+def test_the_readme_has_what_was_compiled(name):
+    figures = json.loads((ROOT / f"configs/results/compile_{name}.json").read_text())
+    assert figures["options"]["optimizer"] == name
+    readme = (ROOT / "expressnet_jax/bench/README.md").read_text(encoding="utf-8")
+    assert comparison(figures["targets"]) in readme
 
 
 def test_a_folder_without_benchmarks_is_one_line(tmp_path, capsys):

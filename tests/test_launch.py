@@ -169,6 +169,18 @@ def test_the_tests_hand_on_arguments(clone, tmp_path):
     assert last.startswith("would run: .venv/bin/python -m pytest -n ") and last.endswith(" -k labels")
 
 
+def test_the_tests_against_pytorch_install_it_first(clone, tmp_path):
+    installs = lambda *arguments: [
+        line
+        for line in run(
+            clone / "launch/test.sh", *arguments, cwd=tmp_path, DRY_RUN="1", TORCH="torch==2.13.0"
+        ).stdout.splitlines()
+        if line.endswith("torch==2.13.0")
+    ]
+    assert len(installs("-m", "torch")) == len(installs("-m", "fast or torch", "-x")) == 1
+    assert not installs("-m", "fast") and not installs("-k", "torch")
+
+
 def test_setting_up_twice_installs_once_for_each_set_of_extras(clone, tmp_path):
     """With a Python that only notes what it is asked to do."""
     fake = tmp_path / "python"

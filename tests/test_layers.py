@@ -12,7 +12,7 @@ import expressnet_jax
 ROOT = Path(expressnet_jax.__file__).parent
 # Each package imports only from floors below its own and from itself; modules that are not named are on floor 0.
 FLOORS = (
-    {"models", "data"},
+    {"models", "data", "accelerators"},
     {"evaluation", "runtime"},
     {"training"},
     {"adaptation", "inference", "export", "baselines"},

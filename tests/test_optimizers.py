@@ -16,7 +16,7 @@ from expressnet_jax.training.optimizers import (
     make_optimizer,
     make_schedule,
 )
-from expressnet_jax.training.optimizers.muon import orthogonalise
+from expressnet_jax.training.optimizers.muon import orthogonalise, orthogonalise_stack, stacks
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -206,6 +206,38 @@ def test_the_polynomial_of_the_gram_matrix_equals_newton_and_schulzs_steps_in_do
         ours = orthogonalise(jnp.float32(matrix))
         assert np.linalg.norm(ours - x) < 1e-3 * np.linalg.norm(x)
         np.testing.assert_allclose(orthogonalise(jnp.float32(matrix.T)), ours.T, atol=1e-5)
+
+
+def test_a_stack_of_padded_matrices_is_orthogonalised_as_each_alone():
+    """Against the steps in double precision, with singular values over six orders of magnitude."""
+    rng = np.random.default_rng(3)
+    orthonormal = lambda *shape: np.linalg.qr(rng.normal(size=shape))[0]
+    matrices = [
+        orthonormal(rows, columns) @ np.diag(values) @ orthonormal(columns, columns)
+        for rows, columns, values in (
+            (90, 32, np.logspace(0, -6, 32)),
+            (40, 20, np.ones(20)),
+            (16, 16, np.arange(16.0)),
+        )
+    ]
+    stack = np.zeros((4, 90, 32), np.float32)
+    for padded, matrix in zip(stack, matrices, strict=False):
+        padded[: matrix.shape[0], : matrix.shape[1]] = matrix
+    ours = np.asarray(orthogonalise_stack(jnp.asarray(stack)))
+    assert not ours[3].any()  # a gradient of nothing moves nothing
+    for padded, matrix in zip(ours, matrices, strict=False):
+        (rows, columns), expected = matrix.shape, matrix / np.linalg.norm(matrix)
+        for _ in range(5):  # Jordan 2024: X -> a X + b X (X'X) + c X (X'X)^2
+            gram = expected.T @ expected
+            expected = 3.4445 * expected + expected @ (-4.7750 * gram + 2.0315 * gram @ gram)
+        assert np.linalg.norm(padded[:rows, :columns] - expected) < 1e-3 * np.linalg.norm(expected)
+        assert not padded[rows:].any() and not padded[:, columns:].any()
+
+
+def test_matrices_share_a_stack_where_padding_costs_less_than_starting_kernels():
+    assert stacks([(432, 48), (1728, 192), (432, 48), (96, 6)]) == [[1, 0, 2, 3]]
+    assert stacks([(4608, 512), *[(576, 64)] * 9, (9, 1)]) == [[0], [*range(1, 10), 10]]
+    assert stacks([]) == []
 
 
 def test_muon_leaves_head_scales_and_biases_to_adam():

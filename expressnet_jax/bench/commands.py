@@ -64,6 +64,15 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     _network(sub, batch_size=512)
     sub.add_argument("--count", type=int, default=8, help="devices to cut the processor into; default: 8")
 
+    text = "The training step compiled for devices that are not here: memory, kernels, bytes, exchanges, roofline."
+    sub = part("compile", _compile, _compile_table, text)
+    _network(sub, batch_size=512)
+    sub.add_argument("--targets", nargs="+", default=["gpu:h200"], help="tpu:v5e:2x2, gpu:h100:8, ...")
+    sub.add_argument("--optimizer", default="muon", help="default: muon")
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    sub.add_argument("--steps", type=int, default=4, help="steps of one call of the program; default: 4")
+
     text = "The update of the optimizer Muon, in the form made for a CPU against optax's."
     sub = part("muon", _muon, _muon_table, text)
     sub.add_argument("--model", default="resnet18")
@@ -118,6 +127,19 @@ def _devices_table(figures: dict[str, Any]) -> str:
     found = figures["to_one_device"]
     rows = [(f"{number} devices", f"{speed:,.0f} images/s") for number, speed in figures["images_per_second"].items()]
     return aligned([*rows, ("ratio", f"{found['ratio']:.3f} ({found['least']:.3f} to {found['most']:.3f})")])
+
+
+def _compile(arguments: argparse.Namespace) -> dict[str, Any]:
+    from expressnet_jax.bench.compile import bench_compile
+
+    names = ("model", "optimizer", "size", "channels", "batch_size", "dtype", "steps")
+    return bench_compile(arguments.targets, **{name: getattr(arguments, name) for name in names})
+
+
+def _compile_table(figures: dict[str, Any]) -> str:
+    from expressnet_jax.accelerators.report import comparison
+
+    return comparison(figures["targets"])
 
 
 def _muon(arguments: argparse.Namespace) -> dict[str, Any]:

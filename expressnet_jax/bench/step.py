@@ -102,11 +102,12 @@ def bench_step(
     """Images a second of `Step(name, **options)`, its share of the machine's ceilings, and its ratio to a rival.
 
     Against "torch" the same network trains in PyTorch from the same weights on the same batch, in other processes that
-    take turns with this one: as PyTorch comes and, on a CPU, with the allocator settings that this process has. The
-    first losses must agree to 1e-4 where nothing is augmented and the arithmetic is float32.
+    take turns with this one: as PyTorch comes, on a CPU with the allocator settings that this process has, and, where
+    this process computes in float32, under bfloat16 autocast. The first losses must agree to 1e-4 where nothing is
+    augmented and both compute in float32.
 
     Raises:
-      UserError: no PyTorch, a network that has no PyTorch twin, or first losses that differ.
+      UserError: no PyTorch, a network or an option that has no PyTorch twin, or first losses that differ.
     """
     if against == "torch" and not find_spec("torch"):
         raise UserError("--against torch: PyTorch is not installed; pip install torch")

@@ -1,13 +1,12 @@
 """PyTorch as a rival in turns: the same weights and batch, in its own process."""
 
-import inspect
 import json
 import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -16,33 +15,48 @@ from expressnet_jax.bench.worker import Peer
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.layers import stem_stride
 
-TWINS = ("ExpressNet", "MobileNetV2", "PlainCNN", "ResNet")
+
+class Twin(NamedTuple):
+    """The options of a backbone that its PyTorch twin takes, and those of which the twin has one value only."""
+
+    options: tuple[str, ...] = ()
+    fixed: dict[str, str] = {}  # noqa: RUF012  nobody writes to it
+
+
+# Backbone -> its twin in torch_networks.py. A test holds every option of the backbone to be in one of the two.
+TWINS = {
+    "ExpressNet": Twin(
+        ("widths", "depths", "stem_width", "reduction", "spatial_kernels"), {"attention": "channel_multi_scale"}
+    ),
+    "MobileNetV2": Twin(("width", "features", "stages"), {"attention": "none"}),
+    "PlainCNN": Twin(),
+    "ResNet": Twin(("depths", "width"), {"block": "basic", "stem": "small", "attention": "none"}),
+}
 
 
 class TorchRival(Peer):
     """One PyTorch process: called with a number of steps it trains them and gives the seconds."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], exact: bool):
-        super().__init__("expressnet_jax.bench.torch_worker", [str(folder)], environment)
+    def __init__(self, folder: Path, dtype: str, environment: Mapping[str, str], exact: bool):
+        super().__init__("expressnet_jax.bench.torch_worker", [str(folder), dtype], environment)
         self.exact = exact
 
     @classmethod
     def start(cls, stack: ExitStack, step, augment: Mapping[str, float] | None) -> dict[str, "TorchRival"]:
-        """The rivals of a step, by name; they end with `stack`.
+        """Return the rivals of a step, by title; they end with `stack`.
+
+        PyTorch as it comes, in the step's own precision; on a CPU also with this process's allocator; and against a
+        step in float32 also under bfloat16 autocast.
 
         Raises:
           UserError: the network has no twin in PyTorch, or PyTorch can't be imported.
         """
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         _write(folder, step, augment)
-        plain = {k: v for k, v in os.environ.items() if k not in ("GLIBC_TUNABLES", "XLA_FLAGS")}
-        settings = {"torch": plain}
-        if "GLIBC_TUNABLES" in os.environ and jax.default_backend() == "cpu":
-            settings["torch, same allocator"] = plain | {"GLIBC_TUNABLES": os.environ["GLIBC_TUNABLES"]}
-        exact = not augment and step.dtype == "float32"
         rivals = {}
-        for title, environment in settings.items():
-            rivals[title] = cls(folder, environment, exact)
+        for title, (dtype, environment) in _settings(step.dtype).items():
+            exact = not augment and step.dtype == dtype == "float32"
+            rivals[title] = cls(folder, dtype, environment, exact)
             stack.callback(rivals[title].close)
         return rivals
 
@@ -51,6 +65,18 @@ class TorchRival(Peer):
         theirs = self.facts["loss"]
         if self.exact and abs(theirs - loss) > 1e-4:
             raise UserError(f"the networks are not the same: first loss {loss:.6f} here, {theirs:.6f} in PyTorch")
+
+
+def _settings(dtype: str) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return title -> (precision, environment) of the processes that a step in `dtype` is compared with."""
+    plain = {k: v for k, v in os.environ.items() if k not in ("GLIBC_TUNABLES", "XLA_FLAGS")}
+    settings = {"torch": (dtype, plain)}
+    if "GLIBC_TUNABLES" in os.environ and jax.default_backend() == "cpu":
+        tuned = plain | {"GLIBC_TUNABLES": os.environ["GLIBC_TUNABLES"]}
+        settings["torch, same allocator"] = (dtype, tuned)
+    if dtype == "float32":
+        settings["torch, bf16 autocast"] = ("bfloat16", plain)
+    return settings
 
 
 def _write(folder: Path, step, augment: Mapping[str, float] | None) -> None:
@@ -64,7 +90,6 @@ def _write(folder: Path, step, augment: Mapping[str, float] | None) -> None:
         "backbone": type(backbone).__name__,
         "options": _options(backbone, step.images.shape),
         "num_classes": step.model.num_classes,
-        "dtype": step.dtype,
         "augment": dict(augment or {}),
         **step.recipe,
     }
@@ -72,12 +97,20 @@ def _write(folder: Path, step, augment: Mapping[str, float] | None) -> None:
 
 
 def _options(backbone: Any, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The keyword arguments of the backbone's PyTorch twin."""
+    """Return the keyword arguments of the backbone's PyTorch twin, for images uint8[B,H,W,C] of `shape`.
+
+    Raises:
+      UserError: there is no such twin, or it does not have an option's value.
+    """
     name = type(backbone).__name__
+    if name not in TWINS:
+        raise UserError(f"--against torch: {name} has no twin in PyTorch; there are {', '.join(TWINS)}")
+    for option, only in TWINS[name].fixed.items():
+        if (value := getattr(backbone, option)) != only:
+            raise UserError(
+                f"--against torch: {name} with {option}={value} has no twin in PyTorch; leave out the option: {only}"
+            )
     if name == "PlainCNN":
         return {"channels": shape[-1], "size": shape[1]}
-    if name in TWINS:
-        own = set(inspect.signature(type(backbone)).parameters) - {"dtype", "parent", "name"}
-        options = {key: getattr(backbone, key) for key in own}
-        return options | {"channels": shape[-1], "stem_stride": stem_stride(shape[1])}
-    raise UserError(f"--against torch: {name} has no twin in PyTorch; there are {', '.join(TWINS)}")
+    options = {option: getattr(backbone, option) for option in TWINS[name].options}
+    return options | {"channels": shape[-1], "stem_stride": stem_stride(shape[1])}

@@ -1,8 +1,9 @@
-"""A process that trains a network in PyTorch and is asked for blocks of steps: python -m ...torch_worker FOLDER.
+"""A process that trains a network in PyTorch and is asked for blocks of steps: python -m ...torch_worker FOLDER DTYPE.
 
-FOLDER holds network.json (what to build) and arrays.npz (its weights, a batch). The process says its first loss as a
-line of JSON; for every line with a number of steps that it then reads, it trains them and answers with the seconds.
-It is its own process so that PyTorch runs with its own allocator and thread settings, as it comes or tuned.
+FOLDER holds network.json (what to build) and arrays.npz (its weights, a batch); DTYPE is float32, or bfloat16 for
+PyTorch's autocast. The process says its first loss as a line of JSON; for every line with a number of steps that it
+then reads, it trains them and answers with the seconds. It is its own process so that PyTorch runs with its own
+allocator and thread settings, as it comes or tuned.
 """
 
 import json
@@ -19,14 +20,14 @@ from expressnet_jax.bench.torch_networks import NETWORKS, Classifier
 from expressnet_jax.bench.worker import serve
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, dtype: str) -> None:
     spec = json.loads((folder / "network.json").read_text())
     arrays = dict(np.load(folder / "arrays.npz"))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = Classifier(NETWORKS[spec["backbone"]](**spec["options"]), spec["num_classes"])
     network.load_state_dict(carried_over(arrays, network))
     network = network.to(device, memory_format=torch.channels_last)
-    step = _make_step(network, spec, device)
+    step = _make_step(network, spec, device, dtype)
 
     images = torch.from_numpy(arrays["images"]).to(device).permute(0, 3, 1, 2)  # channels_last memory already
     labels = torch.from_numpy(arrays["labels"]).to(device).long()
@@ -42,7 +43,7 @@ def main(folder: Path) -> None:
     serve({"loss": loss, "torch": torch.__version__, "device": device}, work)
 
 
-def _make_step(network, spec, device):
+def _make_step(network, spec, device, dtype):
     """One step of SGD with Nesterov momentum, weight decay on matrices and kernels only."""
     params = list(network.parameters())
     groups = [
@@ -50,10 +51,9 @@ def _make_step(network, spec, device):
         {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.SGD(groups, lr=spec["learning_rate"], momentum=0.9, nesterov=True, fused=device == "cuda")
-    bfloat16 = spec["dtype"] == "bfloat16"
 
     def loss_of(images, labels):
-        with torch.autocast(device, torch.bfloat16, enabled=bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
             logits = network(augment(images, spec["augment"]))
         return F.cross_entropy(logits.float(), labels, label_smoothing=spec["label_smoothing"])
 
@@ -84,4 +84,4 @@ def carried_over(arrays, network) -> dict[str, torch.Tensor]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -94,7 +94,7 @@ def warp(images: Array, matrices: Array) -> Array:
 
     images uint8 or float32[B,H,W,C], matrices float32[B,3,3] -> float32[B,H,W,C].
     """
-    return jax.vmap(_sample)(images, matrices)
+    return jax.vmap(_sample_by_products if products_read_pixels() else _sample)(images, matrices)
 
 
 def warp_whole_pixels(images: Array, matrices: Array) -> Array:
@@ -102,7 +102,12 @@ def warp_whole_pixels(images: Array, matrices: Array) -> Array:
 
     images uint8 or float32[B,H,W,C], matrices float32[B,3,3] -> float32[B,H,W,C].
     """
-    return jax.vmap(_pick)(images, matrices)
+    return jax.vmap(_pick_by_products if products_read_pixels() else _pick)(images, matrices)
+
+
+def products_read_pixels() -> bool:
+    """Return whether pixels are read by matrix products: on a TPU, which gathers slowly and multiplies fast."""
+    return jax.default_backend() == "tpu"
 
 
 def affine(horizontal=1.0, vertical=1.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, shift_y=0.0) -> Array:
@@ -115,10 +120,7 @@ def affine(horizontal=1.0, vertical=1.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, 
 def _sample(image: Array, matrix: Array) -> Array:
     """Bilinear reading of one image [H,W,C] at the positions that its matrix [3,3] says."""
     height, width, channels = image.shape
-    x = jnp.arange(width, dtype=jnp.float32) - (width - 1) / 2
-    y = (jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2)[:, None]
-    source_x = jnp.clip(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] + (width - 1) / 2, 0, width - 1)
-    source_y = jnp.clip(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] + (height - 1) / 2, 0, height - 1)
+    source_x, source_y = _positions(height, width, matrix)
     left, top = jnp.floor(source_x), jnp.floor(source_y)
     weight_x, weight_y = (source_x - left)[..., None], (source_y - top)[..., None]
     left, top = left.astype(jnp.int32), top.astype(jnp.int32)
@@ -131,13 +133,52 @@ def _sample(image: Array, matrix: Array) -> Array:
     return upper * (1 - weight_y) + lower * weight_y
 
 
+def _sample_by_products(image: Array, matrix: Array) -> Array:
+    """Equal to `_sample`, without a gather: a product mixes the columns of every source row for every output position,
+    then each position sums its rows.
+
+    A pixel's weight falls from 1 to 0 over the distance of one pixel, in both directions (the bilinear kernel).
+    """
+    height, width, _ = image.shape
+    source_x, source_y = _positions(height, width, matrix)
+    weights = lambda source, size: jnp.maximum(1 - jnp.abs(source[..., None] - jnp.arange(size, dtype=jnp.float32)), 0)
+    rows = jnp.einsum(
+        "yxw,hwc->yxhc",
+        weights(source_x, width),
+        image.astype(jnp.float32),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return (rows * weights(source_y, height)[..., None]).sum(2)
+
+
+def _positions(height: int, width: int, matrix: Array) -> tuple[Array, Array]:
+    """Return where an image's output positions are read, x and y float32[H,W] in pixels, inside the image."""
+    x = jnp.arange(width, dtype=jnp.float32) - (width - 1) / 2
+    y = (jnp.arange(height, dtype=jnp.float32) - (height - 1) / 2)[:, None]
+    source_x = jnp.clip(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] + (width - 1) / 2, 0, width - 1)
+    source_y = jnp.clip(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] + (height - 1) / 2, 0, height - 1)
+    return source_x, source_y
+
+
 def _pick(image: Array, matrix: Array) -> Array:
     """One image [H,W,C] with its rows and columns picked by index; the matrix has no shear."""
+    rows, columns = _picked(image, matrix)
+    picked = image.at[rows[:, None], columns].get(mode="promise_in_bounds")
+    return picked.astype(jnp.float32)
+
+
+def _pick_by_products(image: Array, matrix: Array) -> Array:
+    """Equal to `_pick`, without a gather: a product with one 1 a row picks rows and columns."""
+    rows, columns = _picked(image, matrix)
+    choose = lambda indices, size: jax.nn.one_hot(indices, size, dtype=jnp.float32)
+    chosen = (choose(rows, image.shape[0]), image.astype(jnp.float32), choose(columns, image.shape[1]))
+    return jnp.einsum("yh,hwc,xw->yxc", *chosen, precision=jax.lax.Precision.HIGHEST)
+
+
+def _picked(image: Array, matrix: Array) -> tuple[Array, Array]:
+    """Return the source rows int32[H] and columns int32[W] of a matrix without shear."""
     height, width, _ = image.shape
     indices = lambda size, factor, shift: jnp.clip(
         jnp.round(factor * (jnp.arange(size) - (size - 1) / 2) + shift + (size - 1) / 2).astype(jnp.int32), 0, size - 1
     )
-    rows = indices(height, matrix[1, 1], matrix[1, 2])
-    columns = indices(width, matrix[0, 0], matrix[0, 2])
-    picked = image.at[rows[:, None], columns].get(mode="promise_in_bounds")
-    return picked.astype(jnp.float32)
+    return indices(height, matrix[1, 1], matrix[1, 2]), indices(width, matrix[0, 0], matrix[0, 2])

@@ -1,6 +1,5 @@
 """The training loop, read from top to bottom: mesh, data, program, state, restore, then step by step, then finish."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -31,8 +30,10 @@ from expressnet_jax.training.checkpoints.manager import Checkpoints
 from expressnet_jax.training.checkpoints.reading import describe, find_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh
-from expressnet_jax.training.network import image_shape
-from expressnet_jax.training.program import active_at
+from expressnet_jax.training.network import compute_dtype, image_shape
+from expressnet_jax.training.profiling import StepProfile, check_profile_steps
+from expressnet_jax.training.program import StepCounts, active_at
+from expressnet_jax.training.speed import Speed, peak_of_devices
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_multi_step, num_steps
 from expressnet_jax.training.targets import selecting_metric
@@ -77,7 +78,8 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
         if folder.before == []:
             log("its earlier checkpoints don't say what they were trained on; from now on they do")
 
-        _run_steps(config, experiment, state, loader, evaluate, checkpoints, writers, console)
+        profile = stack.enter_context(StepProfile(config.log.profile_steps, folder.path / "profile"))
+        _run_steps(config, experiment, state, loader, evaluate, checkpoints, writers, console, profile)
     return experiment
 
 
@@ -96,6 +98,7 @@ def _run_steps(
     checkpoints: Checkpoints,
     writers: Writers,
     console: Console,
+    profile: StepProfile,
 ) -> None:
     """Train from `state` to the end of the plan: step, and where they are due log lines, evaluation, checkpoints.
 
@@ -103,29 +106,41 @@ def _run_steps(
       Interrupted: after SIGINT or SIGTERM, once a checkpoint of this step is on disk.
     """
     plan, step = experiment.plan, int(state.step)
-    calls = [(first, make_multi_step(phase)) for first, phase in experiment.program.phases]
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    calls = [(first, (phase, make_multi_step(phase, shardings))) for first, phase in experiment.program.phases]
     meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
+    meter.speed.peak = peak_of_devices(compute_dtype(config.train.dtype))
     with StopSignal() as stop:
-        for batches in loader.start(step):
-            multi_step = active_at(calls, step)
-            state, metrics = multi_step(state, loader.table, batches, config.seed)
+        for batches in meter.speed.timed(loader.start(step)):
+            phase, multi_step = active_at(calls, step)
+            meter.speed.count_flops(phase, state, loader.table, batches)
+            with profile.call(step, num_steps(batches)):
+                state, metrics = multi_step(state, loader.table, batches, config.seed)
             before, step = step, step + num_steps(batches)
             meter.add(step, metrics)
+            profile.end(step, state)
             console.advance(step)
             stopping = stop.at(step)  # looked at once: what stops the run is what was saved for
             due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
             if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or stopping:
                 writers.write(meter.read(state))
             if due(plan.evaluate_every):
-                figures = evaluate(state)
-                writers.write({"step": step, "split": "validation", "epoch": step / plan.per_epoch, **figures})
-                checkpoints.save_best(state, figures)
-                meter.restart()
+                _evaluate(evaluate, state, plan, step, checkpoints, writers)
+                meter.speed.restart()
             if due(plan.save_every) or stopping:
                 checkpoints.save(state)
             if stopping and step < plan.total:
                 checkpoints.wait()
                 raise Interrupted(stopping, step)
+
+
+def _evaluate(
+    evaluate: Evaluate, state: TrainState, plan: StepCounts, step: int, checkpoints: Checkpoints, writers: Writers
+) -> None:
+    """Log the figures of a state on the selection split, and keep it if it is the best so far."""
+    figures = evaluate(state)
+    writers.write({"step": step, "split": "validation", "epoch": step / plan.per_epoch, **figures})
+    checkpoints.save_best(state, figures)
 
 
 def _open_workdir(
@@ -153,6 +168,7 @@ def set_up(
       UserError: anything that a user can mend.
     """
     check_values(config)
+    check_profile_steps(config.log.profile_steps)
     mesh = make_mesh(config.mesh.data, config.mesh.model)
     check_batch(config.train.batch_size, config.train.accumulate, mesh)
     check_same_config(config.to_dict(), partial(differences, free=OF_A_HOST))
@@ -221,20 +237,15 @@ class MetricAccumulator:
     """Training metrics between two log lines, read late so that the device never waits for Python."""
 
     def __init__(self, batch_size: int, per_epoch: float, step: int, checkpoints: Checkpoints):
-        self.batch_size, self.per_epoch, self.checkpoints = batch_size, per_epoch, checkpoints
+        self.per_epoch, self.checkpoints = per_epoch, checkpoints
         self.step = step
         self.pending: list[Any] = []
-        self.last_entry: dict[str, float | int | str] = {}
-        self.timed_steps, self.started = 0, time.perf_counter()
+        self.speed = Speed(batch_size)
 
     def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
         self.pending.append(metrics)
-        self.timed_steps += step - self.step
+        self.speed.steps += step - self.step
         self.step = step
-
-    def restart(self) -> None:
-        """Forgets the time so far: what was not training does not count."""
-        self.timed_steps, self.started = 0, time.perf_counter()
 
     def read(self, state: TrainState) -> dict[str, float | int | str]:
         """The means since the last call. `state` is that after the last step.
@@ -248,14 +259,13 @@ class MetricAccumulator:
         self._check(np.concatenate([np.isfinite(np.stack([*part.values()])).all(0) for part in fetched]), state)
         names = {name: None for part in fetched for name in part}
         columns = {name: np.concatenate([part[name] for part in fetched if name in part]) for name in names}
-        seconds = time.perf_counter() - self.started
+        speed = self.speed.figures()
         entry: dict[str, float | int | str] = {"step": self.step, "split": "train", "epoch": self.step / self.per_epoch}
         entry |= {name: float(values.mean()) for name, values in columns.items()}
         if "learning_rate" in columns:
             entry["learning_rate"] = float(columns["learning_rate"][-1])
-        entry["images_per_second"] = self.timed_steps * self.batch_size / seconds
-        self.restart()
-        return entry
+        self.speed.restart()
+        return entry | speed
 
     def _check(self, good: np.ndarray, state: TrainState) -> None:
         """good bool[S]: whether every metric of a step is finite."""

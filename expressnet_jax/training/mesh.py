@@ -1,5 +1,7 @@
 """The mesh of devices and where each array lies on it. Axes: `data` splits batches, `model` splits large parameters."""
 
+from collections.abc import Sequence
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
@@ -11,19 +13,23 @@ SHARD_FROM = 2**16  # elements; smaller arrays cost more to gather than to hold
 SHARD_CLASSES = 2**13  # classes of a head; so many centres are spread over all devices
 
 
-def make_mesh(data: int = -1, model: int = 1) -> Mesh:
-    """A mesh over all devices, `data` x `model`; -1 for data means all that `model` leaves.
+def make_mesh(data: int = -1, model: int = 1, among: Sequence[jax.Device] | None = None) -> Mesh:
+    """A mesh over all devices, or over those `among` which it is made, `data` x `model`; -1 for data means all that
+    `model` leaves.
 
     Raises:
       UserError: the axes do not multiply to the number of devices.
     """
-    devices, local = jax.device_count(), jax.local_device_count()
+    if among is None:
+        devices, local = jax.device_count(), jax.local_device_count()
+    else:
+        devices, local = len(among), sum(device.process_index == among[0].process_index for device in among)
     if model < 1 or local % model:  # processes feed disjoint shares of a batch: none may share a place on `data`
         raise UserError(f"mesh.model: {model} does not divide the {local} devices of a process")
     data = devices // model if data == -1 else data
     if data * model != devices:
         raise UserError(f"mesh.data: {data} x mesh.model {model} is not the number of devices, {devices}")
-    return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
+    return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto), devices=among)
 
 
 def shard_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:

@@ -1,6 +1,7 @@
 """What a training step takes and gives back: arrays only, no functions."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -71,12 +72,23 @@ def init_state(
 
     `pretrained` holds params and batch_stats in place of those that `init_fn` draws.
     """
-
-    def create(seed: Array | int, pretrained: Mapping[str, Any] | None) -> TrainState:
-        params, batch_stats, loss_params, loss_state = init_fn(jax.random.key(seed))._replace(**(pretrained or {}))
-        average = {"params": params, "batch_stats": batch_stats} if ema else {}
-        opt_state = optimizer.init({**params, **loss_params})
-        return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, average, loss_params, loss_state)
-
+    create = partial(_create, init_fn, optimizer, ema)
     shardings = state_shardings(jax.eval_shape(create, seed, pretrained), mesh)
     return jax.jit(create, out_shardings=shardings)(seed, pretrained)
+
+
+def state_shapes(
+    init_fn: Callable[[Array], InitialVariables],
+    optimizer: optax.GradientTransformation,
+    ema: bool = False,
+    pretrained: Mapping[str, Any] | None = None,
+) -> TrainState:
+    """Return the shapes of the state that `init_state` makes; nothing is computed."""
+    return jax.eval_shape(partial(_create, init_fn, optimizer, ema), 0, pretrained)
+
+
+def _create(init_fn, optimizer, ema: bool, seed: Array | int, pretrained: Mapping[str, Any] | None) -> TrainState:
+    params, batch_stats, loss_params, loss_state = init_fn(jax.random.key(seed))._replace(**(pretrained or {}))
+    average = {"params": params, "batch_stats": batch_stats} if ema else {}
+    opt_state = optimizer.init({**params, **loss_params})
+    return TrainState(jnp.zeros((), jnp.int32), params, batch_stats, opt_state, average, loss_params, loss_state)
