@@ -80,7 +80,7 @@ def rounded(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
-def progress(items: Sequence[Any], text: str) -> Any:
+def progress(items: Sequence[Any] | np.ndarray, text: str) -> Any:
     """Return the items with a progress bar on a terminal."""
     return tqdm(items, desc=text, leave=False, disable=None)
 

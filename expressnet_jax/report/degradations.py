@@ -28,7 +28,7 @@ def jpeg(image: np.ndarray, quality: float) -> np.ndarray:
     """Compress as JPEG of a quality 1..100."""
     encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, round(quality)])[1]
     flag = cv2.IMREAD_GRAYSCALE if image.shape[2] == 1 else cv2.IMREAD_COLOR
-    return cv2.imdecode(encoded, flag).reshape(image.shape)[..., ::-1]
+    return np.asarray(cv2.imdecode(encoded, flag)).reshape(image.shape)[..., ::-1]
 
 
 def gamma(image: np.ndarray, exponent: float) -> np.ndarray:

@@ -40,7 +40,7 @@ def explanation_section(context: Context) -> dict[str, Any]:
     subject, methods = context.subject, methods_of(context.subject)
     drawn = generated_faces(subject, context.budget.explained)
     photographs, origin = photographed(context)
-    known = photographs.regions.any((1, 2))
+    known = np.asarray(photographs.regions.any((1, 2)))
     random = random_maps(len(photographs.images), subject.image_shape[:2])
     found: dict[str, Any] = {
         "generated": len(drawn.images),
@@ -66,7 +66,8 @@ def generated_faces(subject: Subject, count: int) -> Located:
     """Return generated faces of the expressions that the model knows, without anything in front of them."""
     size, _, channels = subject.image_shape
     emotions = [name for name in BASIC if name in subject.classes and core_units(name)]
-    images, targets, regions = [], [], []
+    images: list[np.ndarray] = []
+    targets, regions = [], []
     index = 0
     while len(images) < count and emotions:
         name = emotions[len(images) % len(emotions)]
@@ -160,6 +161,6 @@ def _large(image: np.ndarray) -> np.ndarray:
 def _overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The face in gray under its map, from transparent blue to yellow (viridis): uint8[h,w,3]."""
     low, high = float(values.min()), float(values.max())
-    level = np.uint8(255 * (values - low) / ((high - low) or 1.0))
+    level = np.asarray(255 * (values - low) / ((high - low) or 1.0)).astype(np.uint8)
     coloured = cv2.applyColorMap(cv2.resize(level, (ENLARGED, ENLARGED)), cv2.COLORMAP_VIRIDIS)[..., ::-1]
     return cv2.addWeighted(_large(image), 0.4, np.ascontiguousarray(coloured), 0.6, 0)

@@ -52,7 +52,7 @@ def check_attributes(names: Sequence[str], data: Sequence[Examples]) -> None:
 
 def attribute_columns(names: Sequence[str], examples: Examples) -> dict[str, np.ndarray]:
     """Return the attributes of a data set's examples: name -> str[N], empty text where nothing is known."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name in names:
         if name.endswith(".csv"):
             found |= _from_csv(Path(name), examples)
@@ -144,7 +144,7 @@ def generated_groups(subject: Subject, people: int) -> dict[str, Any]:
 def sweep_figures(answers: np.ndarray, known: Sequence[str], people: int, values: Sequence[Any]) -> dict[str, Any]:
     """Return accuracies by value, their gap, the share of faces whose answer changes, and the equalised-odds gap.
 
-    answers int[V,M] are positions in `known` of V values and M faces, the expressions of one person one after the other.
+    answers int[V,M] are positions in `known` of V values and M faces, a person's expressions one after the other.
     """
     labels = np.tile(np.arange(len(known)), people)
     hits = (answers == labels).sum(1)

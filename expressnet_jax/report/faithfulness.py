@@ -24,7 +24,7 @@ def deletion(probabilities: Probabilities, images: np.ndarray, maps: np.ndarray,
 
 
 def insertion(probabilities: Probabilities, images: np.ndarray, maps: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the mean probability of the target while the highest places of a blurred image become sharp, float64[N]."""
+    """Return the mean probability of the target while a blurred image becomes sharp, the highest places first."""
     sigma = BLUR * images.shape[1]
     blurred = np.stack([cv2.GaussianBlur(image, (0, 0), sigma).reshape(image.shape) for image in images])
     return _area(probabilities, blurred, images, maps, targets)

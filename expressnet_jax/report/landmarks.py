@@ -60,7 +60,7 @@ def five_points(images: np.ndarray) -> np.ndarray:
         framed = cv2.copyMakeBorder(large, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
         faces = [face for face in detector.find(framed) if face.landmarks is not None]
         if faces:
-            row[:] = (faces[0].landmarks - MARGIN + 0.5) / scale - 0.5
+            row[:] = (np.asarray(faces[0].landmarks) - MARGIN + 0.5) / scale - 0.5
     return found
 
 
@@ -102,5 +102,5 @@ def part_mask(points: np.ndarray, size: Sequence[int], name: str) -> np.ndarray:
     reach = round(GROWN[name] * size[0])
     if reach:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        mask = cv2.dilate(mask, kernel)
+        mask = np.asarray(cv2.dilate(mask, kernel), np.uint8)
     return mask.astype(bool)

@@ -10,7 +10,8 @@ import numpy as np
 
 from expressnet_jax.evaluation.metrics import wilson_interval
 from expressnet_jax.report.context import Context, progress, short
-from expressnet_jax.report.corruptions import CORRUPTIONS, VERSION, corrupted_set
+from expressnet_jax.report.corrupted_images import corrupted_images
+from expressnet_jax.report.corruptions import CORRUPTIONS, VERSION
 from expressnet_jax.report.covers import COVERS, CUTS, covered
 from expressnet_jax.report.degradations import SWEEPS, degraded
 from expressnet_jax.report.examples import Examples, restrict
@@ -31,10 +32,15 @@ def corruption_errors(context: Context, examples: Examples) -> dict[str, Any]:
     """Return the error rate for each corruption and level, their mean, and mCE against the other model."""
     part = examples.sample(context.budget.corrupted)
     key = short(VERSION, part.identity, part.index.tolist(), part.images.shape)
-    images = corrupted_set(part.images, part.index, context.cache, key)
+    images = corrupted_images(part.images, part.index, context.cache, key)
     errors = {name: _level_errors(context.subject, part, images[name]) for name in progress(CORRUPTIONS, "corrupted")}
     clean = _error(context.subject, part, part.images)
-    found = {"count": len(part), "clean_error": clean, "errors": errors, "library": f"corrupt-tta {VERSION}"}
+    found: dict[str, Any] = {
+        "count": len(part),
+        "clean_error": clean,
+        "errors": errors,
+        "library": f"corrupt-tta {VERSION}",
+    }
     found["mean_error"] = float(np.mean(list(errors.values())))
     if context.other is not None:
         theirs = {name: _level_errors(context.other, part, images[name]) for name in progress(CORRUPTIONS, "against")}

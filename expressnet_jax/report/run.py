@@ -72,7 +72,7 @@ def run_report(request: Request) -> dict[str, Path]:
     """Compute what is missing of a report, write all of its files, and return them by name.
 
     Raises:
-      UserError: a wrong section, data set, attribute or model, or a library that is missing, before anything is computed.
+      UserError: a wrong section, data set, attribute or model, or a missing library, before anything is computed.
     """
     check_sections(request.sections)
     context = make_context(request)
@@ -140,7 +140,8 @@ def identity(context: Context, name: str) -> str:
     other = context.other.identity if context.other else ""
     origin = str(context.subject.checkpoint.path) if context.subject.checkpoint else ""
     data = [
-        (each.identity, each.classes, len(each), _audited(audit)) for each, audit in zip(context.data, context.audits, strict=True)
+        (each.identity, each.classes, len(each), _audited(audit))
+        for each, audit in zip(context.data, context.audits, strict=True)
     ]
     extras = (context.attributes if name == "fairness" else (), [str(run) for run in context.runs])
     return short(FORMAT, __version__, name, context.subject.identity, other, origin, data, context.budget, extras)
@@ -177,7 +178,7 @@ def write_files(
     rows = context.probabilities(context.subject, first)
     title = f"Worst mistakes of {report['model']['name']} on {first.name}, {first.split}"
     files["mistakes.html"] = mistakes_html(
-        rows, first.labels, first.images, first.classes, output / "mistakes.html", first.keys, title=title
+        rows, first.labels, list(first.images), first.classes, output / "mistakes.html", first.keys, title=title
     )
     return files
 

@@ -1,7 +1,7 @@
 """Maps of what an answer rests on: by covering parts of an image, and by gradients of a JAX model.
 
-Each map function takes images uint8[N,H,W,C] and targets int[N], and gives float64[N,H,W], the higher the more the place
-speaks for the target. Shapes: N images, H height, W width, C channels, K classes, P positions of a patch.
+Each map function takes images uint8[N,H,W,C] and targets int[N], and gives float64[N,H,W], the higher the more the
+place speaks for the target. Shapes: N images, H height, W width, C channels, K classes, P positions of a patch.
 """
 
 from collections.abc import Callable

@@ -81,7 +81,8 @@ def _heat(share: float | None) -> str:
 def cards(values: Sequence[tuple[str, str, str]]) -> str:
     """Return a row of cards of (figure, what it is, a remark)."""
     each = [
-        f'<div class="card"><dt>{text(what)}</dt><dd><strong>{text(figure)}</strong><span>{text(remark)}</span></dd></div>'
+        f'<div class="card"><dt>{text(what)}</dt>'
+        f"<dd><strong>{text(figure)}</strong><span>{text(remark)}</span></dd></div>"
         for figure, what, remark in values
     ]
     return f'<dl class="cards">{"".join(each)}</dl>'

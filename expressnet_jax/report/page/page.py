@@ -30,7 +30,8 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "data": data_html,
 }
 NOTICE = (
-    "The model predicts the label that annotators gave to the expression shown. It does not detect what a person feels, "
+    "The model predicts the label that annotators gave to the expression shown. It does not detect what a "
+    "person feels, "
     "and these figures are no licence to judge people by it."
 )
 

@@ -19,7 +19,8 @@ def fairness_html(found: Found) -> str:
     parts += [_attribute(each) for each in found["attributes"]]
     swept = found["generated"]
     words = (
-        f"{swept['people']} generated people, each with every expression, drawn again and again with one thing changed and "
+        f"{swept['people']} generated people, each with every expression, drawn again and again with one thing "
+        f"changed and "
         "all else the same, muscles, pose, light and camera included. What differs is therefore due to that thing, on "
         "drawn faces; photographs of real people may differ in other ways."
     )
@@ -46,7 +47,8 @@ def _attribute(each: Found) -> str:
         for name, f in each["groups"].items()
     ]
     words = (
-        f"Largest gap in accuracy {percent(each['accuracy_gap'])}; equalised-odds gap (largest difference between groups "
+        f"Largest gap in accuracy {percent(each['accuracy_gap'])}; equalised-odds gap (largest difference "
+        f"between groups "
         f"in a class's true- or false-positive rate) {percent(each['equalized_odds_gap'])}, for {each['worst_class']}."
     )
     if each["left_out"]:
@@ -77,7 +79,8 @@ def _data(each: Found) -> str:
     errors = each["label_errors"]
     words = (
         f"The commonest class has {each['imbalance']:.1f} times the images of the rarest. Confident learning takes "
-        f"{errors['count']:,} labels ({percent(errors['share'])}) for errors; about as often the model is what is wrong, "
+        f"{errors['count']:,} labels ({percent(errors['share'])}) for errors; about as often the model is what "
+        f"is wrong, "
         "so look at them."
     )
     rows = [
@@ -110,8 +113,10 @@ def cost_html(found: Found, measured: Found | None) -> str:
     if measured:
         low, high = measured["quartiles"]
         words = (
-            f"One face takes {measured['milliseconds']:.2f} ms on one core ({low:.2f} to {high:.2f} in half of the blocks); "
-            f"the process has {measured['peak_mib']:.0f} MiB at most, {measured['before_mib']:.0f} MiB before the model and "
+            f"One face takes {measured['milliseconds']:.2f} ms on one core ({low:.2f} to {high:.2f} in half of "
+            f"the blocks); "
+            f"the process has {measured['peak_mib']:.0f} MiB at most, {measured['before_mib']:.0f} MiB before "
+            f"the model and "
             "its libraries are loaded. Measured on this computer, so it differs from run to run."
         )
         parts.append(paragraph(words))

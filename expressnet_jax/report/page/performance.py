@@ -83,7 +83,8 @@ def _against(found: Found) -> str:
     low, high = found["interval"]
     verdict = "more than luck" if found["p_value"] < 0.05 else "no more than luck could make it"
     words = (
-        f"Against {found['name']} ({percent(found['accuracy'])}): {100 * found['difference']:+.1f} points, 95 % interval "
+        f"Against {found['name']} ({percent(found['accuracy'])}): {100 * found['difference']:+.1f} points, 95 % "
+        f"interval "
         f"{100 * low:+.1f} to {100 * high:+.1f}; {found['only_this_right']:,} images only this model gets right, "
         f"{found['only_other_right']:,} only the other. McNemar's test: p = {found['p_value']:.2g}, {verdict}."
     )
@@ -117,7 +118,8 @@ def calibration_html(found: Found) -> str:
 def _calibration(each: Found) -> str:
     at = {row["coverage"]: row for row in each["coverage"]}
     words = (
-        f"Confidence is {percent(each['ece_equal_mass'])} off the accuracy on average ({each['count']:,} images, bins of "
+        f"Confidence is {percent(each['ece_equal_mass'])} off the accuracy on average ({each['count']:,} "
+        f"images, bins of "
         f"equal mass), {percent(each['ece_equal_mass_tempered'])} at the temperature {each['temperature']:.2f} that is "
         f"fitted to the other half of the images. Brier score {each['brier']:.3f}. If the model may refuse the least "
         f"certain 20 %, {percent(at[0.8]['accuracy'])} of its answers are right instead of "
@@ -175,7 +177,8 @@ def _annotators(found: Found | None) -> str:
         return paragraph("The data set has no votes, so nothing is known of the annotators' doubt.", "faint")
     clear, unclear = found["clear"], found["unclear"]
     words = (
-        f"Where at least 8 of 10 annotators agree ({clear['count']:,} images), the model's answer is their commonest one "
+        f"Where at least 8 of 10 annotators agree ({clear['count']:,} images), the model's answer is their "
+        f"commonest one "
         f"in {percent(clear['accuracy'])} ({between(clear['interval'])}); where they do not ({unclear['count']:,}), in "
         f"{percent(unclear['accuracy'])}. The entropies of votes and answers correlate with Spearman's "
         f"{found['spearman']:.2f}: the model doubts where people do, if that is near 1."

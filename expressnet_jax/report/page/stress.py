@@ -71,7 +71,8 @@ def _sweep(sweep: Found) -> str:
 def explanation_html(found: Found) -> str:
     """Return the section of explanation: maps, and whether they say anything about the model."""
     words = (
-        f"Deletion, on {found['photographs']} photographs of {found['name']}: the mean probability of the answer while the "
+        f"Deletion, on {found['photographs']} photographs of {found['name']}: the mean probability of the "
+        f"answer while the "
         "map's highest places are wiped out first (lower is better); insertion: while they come back first (higher is "
         "better). Pointing: how often the highest place lies in a region that the expression's action units move; IoU: "
         "the overlap with it at equal area. A map that is the same when the network's weights are shuffled (rank "
