@@ -14,7 +14,8 @@ SLOW = {
     *("ablation", "accelerators", "adaptation_job", "adaptation_losses", "adaptation_task", "attention", "baselines"),
     *("bench", "blocks", "centers", "configs", "contributing", "convolution", "csam_vgg", "dann", "data_identity"),
     *("depthwise", "export", "finetune", "freezing", "ghost", "ghost_resnet", "golden", "high_order", "identity"),
-    *("load_checkpoint", "models", "multitask", "networks", "setup", "step", "temporal", "transfer", "vgg", "zoo"),
+    *("load_checkpoint", "models", "multitask", "networks", "report_command", "report_gradients", "setup", "step"),
+    *("temporal", "transfer", "vgg", "zoo"),
 }
 ALIASES = {"PyTorch": "torch", "Apache Beam": "beam", "apache_beam": "beam"}
 MISSING = re.compile(

@@ -29,6 +29,8 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--checkpoint", help="what an ONNX file was exported from, for maps that need gradients")
     text = "columns of the data sets, or CSV files with a column key, with commas: groups for fairness"
     sub.add_argument("--attributes", type=_words, default=(), metavar="COLUMN|FILE.csv,...", help=text)
+    text = "annotators' votes as given: fer2013new.csv, or a table of key and counts a class"
+    sub.add_argument("--votes", type=Path, metavar="FILE.csv", help=text)
     sub.add_argument("--runs", type=_paths, default=(), metavar="WORKDIR,...", help="runs that differ in their seed")
     sub.add_argument("--sections", type=_words, default=_words(NAMES), help=f"only these; default: {NAMES}")
     sub.add_argument(
@@ -56,6 +58,7 @@ def report(arguments: argparse.Namespace) -> None:
         checkpoint=arguments.checkpoint,
         attributes=arguments.attributes,
         runs=arguments.runs,
+        votes=arguments.votes,
         sections=arguments.sections,
         cache=arguments.cache,
         quick=arguments.quick,

@@ -31,7 +31,8 @@ def one_data_set(context: Context, examples: Examples) -> dict[str, Any]:
     votes = examples.columns.get("votes")
     found: dict[str, Any] = {"name": examples.name, "split": examples.split, "count": len(examples)}
     found["pairs"] = confused_pairs(rows.argmax(1), examples.labels, examples.classes, votes)[:LISTED]
-    found["annotators"] = against_votes(rows, votes, examples.labels) if votes is not None else None
+    agreement = examples.columns.get("agreement")
+    found["annotators"] = against_votes(rows, votes, examples.labels, agreement) if votes is not None else None
     return found
 
 
@@ -65,17 +66,21 @@ def vote_shares(votes: np.ndarray, labels: np.ndarray, num_classes: int) -> np.n
     return shares
 
 
-def against_votes(rows: np.ndarray, votes: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def against_votes(
+    rows: np.ndarray, votes: np.ndarray, labels: np.ndarray, agreement: np.ndarray | None = None
+) -> dict[str, Any]:
     """Return whether the model doubts where annotators do.
 
-    rows and votes float[N,S]. `spearman` is the rank correlation of the entropies of answer and votes, with its p-value
-    under independence; `by_agreement` the accuracy by the share of the commonest vote; `clear` where that is 0.8.
+    rows and votes float[N,S]; agreement float[N] is the commonest answer's share of all votes, by default of those for
+    the S classes. `spearman` is the rank correlation of the entropies of answer and votes, with its p-value under
+    independence; `by_agreement` the accuracy by the share of the commonest vote; `clear` where that is 0.8.
     """
     known = np.isfinite(votes).all(1)
+    agreement = (votes.max(1) if agreement is None else agreement)[known]
     rows, votes, labels = rows[known], votes[known], labels[known]
     if len(labels) < 3:
         return {"count": len(labels)}
-    agreement, right = votes.max(1), rows.argmax(1) == labels
+    right = rows.argmax(1) == labels
     correlation = spearmanr(entr(rows).sum(1), entr(votes).sum(1))
     clear = agreement >= CLEAR - 1e-9
     return {

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from expressnet_jax.data.store import read_json
 from expressnet_jax.evaluation.metrics import wilson_interval
+from expressnet_jax.io import write_json
 from expressnet_jax.report.context import Context, progress, short
 from expressnet_jax.report.corrupted_images import corrupted_images
 from expressnet_jax.report.corruptions import CORRUPTIONS, VERSION
@@ -17,6 +19,8 @@ from expressnet_jax.report.degradations import SWEEPS, degraded
 from expressnet_jax.report.examples import Examples, restrict
 from expressnet_jax.report.landmarks import landmarks_of
 from expressnet_jax.report.subject import Subject
+
+CLEAN = "clean"
 
 Errors = Mapping[str, list[float]]  # corruption -> error rate at each level
 
@@ -33,8 +37,7 @@ def corruption_errors(context: Context, examples: Examples) -> dict[str, Any]:
     part = examples.sample(context.budget.corrupted)
     key = short(VERSION, part.identity, part.index.tolist(), part.images.shape)
     images = corrupted_images(part.images, part.index, context.cache, key)
-    errors = {name: _level_errors(context.subject, part, images[name]) for name in progress(CORRUPTIONS, "corrupted")}
-    clean = _error(context.subject, part, part.images)
+    errors, clean = _kept_errors(context, context.subject, part, images, key)
     found: dict[str, Any] = {
         "count": len(part),
         "clean_error": clean,
@@ -43,8 +46,7 @@ def corruption_errors(context: Context, examples: Examples) -> dict[str, Any]:
     }
     found["mean_error"] = float(np.mean(list(errors.values())))
     if context.other is not None:
-        theirs = {name: _level_errors(context.other, part, images[name]) for name in progress(CORRUPTIONS, "against")}
-        other_clean = _error(context.other, part, part.images)
+        theirs, other_clean = _kept_errors(context, context.other, part, images, key)
         found["against"] = {"name": context.other.name, "clean_error": other_clean}
         found["against"]["mean_error"] = float(np.mean(list(theirs.values())))
         found |= mean_corruption_error(errors, theirs, clean, other_clean)
@@ -92,12 +94,18 @@ def degradation_accuracy(context: Context, examples: Examples) -> dict[str, Any]
     }
 
 
-def _level_errors(subject: Subject, part: Examples, images: np.ndarray) -> list[float]:
-    return [_error(subject, part, each) for each in images]
-
-
-def _error(subject: Subject, part: Examples, images: np.ndarray) -> float:
-    return 1 - _accuracy(subject, part, images)["accuracy"]
+def _kept_errors(
+    context: Context, subject: Subject, part: Examples, images: Mapping[str, np.ndarray], key: str
+) -> tuple[Errors, float]:
+    """The errors of a model under each corruption and on the images as they are, each kept in the cache."""
+    path = context.cache / f"errors-{short(key, subject.identity, part.classes)}.json"
+    found = read_json(path) or {}
+    for name in progress((CLEAN, *CORRUPTIONS), f"corrupted, {subject.name}"):
+        if name not in found:
+            levels = [part.images] if name == CLEAN else images[name]
+            found[name] = [1 - _accuracy(subject, part, each)["accuracy"] for each in levels]
+            write_json(path, found)
+    return {name: found[name] for name in CORRUPTIONS}, found[CLEAN][0]
 
 
 def _accuracy(subject: Subject, part: Examples, images: np.ndarray) -> dict[str, Any]:

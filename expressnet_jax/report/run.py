@@ -34,6 +34,7 @@ from expressnet_jax.report.fairness import check_attributes, fairness_section
 from expressnet_jax.report.figures import figures_section
 from expressnet_jax.report.page.page import render
 from expressnet_jax.report.pairs import pairs_section
+from expressnet_jax.report.raw_votes import with_votes
 from expressnet_jax.report.robustness import robustness_section
 from expressnet_jax.report.subject import Subject, load_subject, with_gradients
 
@@ -48,6 +49,7 @@ SECTIONS: dict[str, Section] = {
     "data": data_section,
     "cost": cost_section,
 }
+COMPARES = ("figures", "robustness")  # these also follow from the model of --against
 EXTRA = 'pip install "expressnet-jax[report]"'
 NEEDS = {"robustness": ("corrupt_tta", INSTALL), "fairness": ("fairlearn", EXTRA), "data": ("cleanlab", EXTRA)}
 LIBRARIES = ("corrupt-tta", "fairlearn", "cleanlab", "onnxruntime", "jax", "numpy", "scipy", "scikit-image")
@@ -63,6 +65,7 @@ class Request(NamedTuple):
     checkpoint: str | None = None
     attributes: Sequence[str] = ()
     runs: Sequence[Path] = ()
+    votes: Path | None = None
     sections: Sequence[str] = tuple(SECTIONS)
     cache: Path | None = None
     quick: bool = False
@@ -82,7 +85,7 @@ def run_report(request: Request) -> dict[str, Path]:
         bar.set_postfix_str(name)
         found[name] = section(context, name)
     report = {"format": FORMAT, "version": __version__, **describe(request, context), "sections": found}
-    measured = measure_cost(request.model) if "cost" in request.sections else None
+    measured = measurement(context, request.model) if "cost" in request.sections else None
     return write_files(request, context, report, measured)
 
 
@@ -108,6 +111,7 @@ def make_context(request: Request) -> Context:
     data = []
     for each, split in request.data:
         examples = load_examples(each, each.name, subject.classes, subject.image_shape, split)
+        examples = with_votes(examples, request.votes) if request.votes else examples
         data.append(examples.sample(budget.examples) if budget.examples else examples)
     check_attributes(request.attributes, data)
     audits = [load_audit(each) for each in prepared]
@@ -135,15 +139,29 @@ def section(context: Context, name: str) -> dict[str, Any]:
         return found
 
 
+def measurement(context: Context, model: str) -> dict[str, Any] | None:
+    """Return what one face costs on this computer, from the cache where it was measured before."""
+    path = context.cache / f"measured-{context.subject.identity}.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        found = rounded(measure_cost(model))
+        if found:
+            write_json(path, found)
+        return found
+
+
 def identity(context: Context, name: str) -> str:
     """Return what changes with anything that a section's figures follow from."""
-    other = context.other.identity if context.other else ""
+    other = context.other.identity if context.other and name in COMPARES else ""
     origin = str(context.subject.checkpoint.path) if context.subject.checkpoint else ""
     data = [
         (each.identity, each.classes, len(each), _audited(audit))
         for each, audit in zip(context.data, context.audits, strict=True)
     ]
-    extras = (context.attributes if name == "fairness" else (), [str(run) for run in context.runs])
+    votes = [short(each.columns["votes"].tolist()) if "votes" in each.columns else "" for each in context.data]
+    runs = [str(run) for run in context.runs] if name == "figures" else []
+    extras = (context.attributes if name == "fairness" else (), runs, votes if name == "pairs" else [])
     return short(FORMAT, __version__, name, context.subject.identity, other, origin, data, context.budget, extras)
 
 
@@ -169,7 +187,7 @@ def write_files(
     output = request.output
     files = {"report.json": write_json(output / "report.json", report)}
     if measured:
-        files["measured.json"] = write_json(output / "measured.json", rounded(measured))
+        files["measured.json"] = write_json(output / "measured.json", measured)
     picture = picture_uri(context) if "explanation" in report["sections"] else None
     page = render(report, measured, picture)
     files["report.html"] = write_bytes(output / "report.html", page.encode())

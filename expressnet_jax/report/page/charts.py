@@ -81,7 +81,7 @@ def line_chart(
     even: bool = False,
 ) -> str:
     """Return lines with a legend. y is shown as per cent; `even` sets the points at equal distances."""
-    left, right, top, bottom, height = 44, 12, 10, 42, 260
+    left, right, top, bottom, height = 44, 18, 10, 42, 260
     ticks = sorted({point.x for _, points in series for point in points})
     low, high = (0.0, 1.0) if diagonal else (ticks[0], ticks[-1])
     place = (lambda x: ticks.index(x) / max(len(ticks) - 1, 1)) if even else (lambda x: (x - low) / ((high - low) or 1))

@@ -86,7 +86,8 @@ def explanation_html(found: Found) -> str:
     ]
     parts = [
         paragraph(words),
-        columns(table("Does the map say what the answer rests on?", heads, cells), _regions(found, rows)),
+        table("Does the map say what the answer rests on?", heads, cells),
+        _regions(found, rows),
     ]
     if drawn := found.get("picture"):
         uri, names = drawn

@@ -34,6 +34,7 @@ section {
 .columns > div { min-width: 0; }
 figure { margin: 10px 0 16px; }
 figcaption, caption { padding: 2px 0 6px; text-align: left; font-weight: 600; font-size: 15px; }
+caption { min-width: 280px; }
 svg { display: block; width: 100%; max-width: 560px; height: auto; font-size: 13px; font-family: inherit; }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; }
 img { max-width: 100%; height: auto; image-rendering: pixelated; }
