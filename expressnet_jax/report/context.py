@@ -29,7 +29,7 @@ class Budget(NamedTuple):
     repeats: int
 
 
-FULL = Budget(examples=None, corrupted=500, degraded=1000, explained=200, people=150, repeats=1000)
+FULL = Budget(examples=None, corrupted=500, degraded=1000, explained=120, people=100, repeats=1000)
 QUICK = Budget(examples=1500, corrupted=40, degraded=150, explained=24, people=20, repeats=200)
 
 

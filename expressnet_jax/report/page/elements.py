@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 DASH = "–"
+SHORT = 4  # letters of a column's name in a table of shares; all of it is read aloud
 
 
 def text(value: object) -> str:
@@ -55,7 +56,7 @@ def heat_table(
     caption: str, corner: str, rows: Sequence[str], columns: Sequence[str], shares: Sequence[Sequence[float | None]]
 ) -> str:
     """Return a table of shares in 0..1 as per cent whose cells are the darker the larger they are."""
-    head = "".join(f'<th scope="col">{text(each)}</th>' for each in columns)
+    head = "".join(f'<th scope="col" aria-label="{text(each)}">{text(each[:SHORT])}</th>' for each in columns)
     body = "".join(
         f'<tr><th scope="row">{text(name)}</th>{"".join(map(_heat, line))}</tr>'
         for name, line in zip(rows, shares, strict=True)

@@ -76,7 +76,7 @@ def _confusion(each: Found) -> str:
     counts = each["confusion"]
     shares = [[n / sum(row) if sum(row) else None for n in row] for row in counts]
     caption = "Confusion: per cent of each row; rows are the label, columns the answer"
-    return heat_table(caption, "label", each["classes"], [name[:4] for name in each["classes"]], shares)
+    return heat_table(caption, "label", each["classes"], each["classes"], shares)
 
 
 def _against(found: Found) -> str:

@@ -41,7 +41,7 @@ img { max-width: 100%; height: auto; image-rendering: pixelated; }
 .scroll { overflow-x: auto; margin: 8px 0 16px; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-thead th { color: var(--faint); font-weight: 600; vertical-align: bottom; }
+thead th { color: var(--faint); font-weight: 600; vertical-align: bottom; white-space: normal; }
 th:first-child { text-align: left; font-weight: 500; }
 td.words { text-align: left; }
 .heat th, .heat td { padding: 6px 9px; border: 2px solid #fff; text-align: center; }
@@ -56,6 +56,9 @@ td.words { text-align: left; }
   body { padding: 18px 10px 40px; }
   section { padding: 16px 12px 8px; }
   h1 { font-size: 25px; }
+  svg { font-size: 15px; }
+  th, td { padding-right: 7px; }
+  th:first-child { white-space: normal; max-width: 11em; }
 }
 @media print {
   body { background: #fff; max-width: none; padding: 0; font-size: 11pt; }
