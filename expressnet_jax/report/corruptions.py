@@ -64,7 +64,7 @@ def _drawn(colour: np.ndarray, number: int, name: str, level: int) -> Any:
     seed = [number, CORRUPTIONS.index(name), level]
     before = np.random.get_state()  # noqa: NPY002
     np.random.seed(seed)  # noqa: NPY002
-    # Scikit-image has a generator of its own, which the library leaves unset.
+    # Scikit-image draws from another generator, which the library leaves unset.
     seeded = partial(random_noise, rng=np.random.default_rng(seed))
     try:
         with patch.object(corruptions, "random_noise", seeded):

@@ -86,13 +86,7 @@ def load_examples(
     shared = _shared(stored.classes, classes, name)
     found = labels_in(stored, classes)
     kept = np.flatnonzero((found >= 0) & (stored.labels >= 0))
-    if len(np.unique(found[kept])) < 2:
-        only = classes[found[kept[0]]] if len(kept) else "none"
-        raise UserError(
-            f"--data {name}: every usable image of {chosen} is {only!r}; a report needs two classes at least"
-        )
-    if len(kept) < FEWEST:
-        raise UserError(f"--data {name}: {len(kept)} usable images in {chosen}; a report needs {FEWEST} at least")
+    _check_enough([classes[i] for i in found[kept]], f"--data {name}", chosen)
     part = stored.subset(kept)
     known = {column: part.columns[column] for column in part.columns if column not in ("label", "key")}
     place = {at: i for i, at in enumerate(shared.tolist())}
@@ -111,6 +105,15 @@ def load_examples(
         left_out=len(stored) - len(kept),
         model_classes_left_out=tuple(each for i, each in enumerate(classes) if i not in place),
     )
+
+
+def _check_enough(names: Sequence[str], data: str, split: str) -> None:
+    """Raise UserError unless the usable examples' class names are of two classes and FEWEST at least."""
+    if len(set(names)) < 2:
+        only = repr(names[0]) if names else "of a class that the model does not know"
+        raise UserError(f"{data}: every usable image of {split} is {only}; a report needs two classes at least")
+    if len(names) < FEWEST:
+        raise UserError(f"{data}: {len(names)} usable images in {split}; a report needs {FEWEST} at least")
 
 
 def restrict(probabilities: np.ndarray, columns_of: np.ndarray) -> np.ndarray:

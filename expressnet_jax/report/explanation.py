@@ -11,7 +11,8 @@ import numpy as np
 
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.synthetic import AU_NAMES, generate
-from expressnet_jax.report.context import Context
+from expressnet_jax.io import write_bytes
+from expressnet_jax.report.context import Context, short
 from expressnet_jax.report.faithfulness import deletion, insertion, random_maps
 from expressnet_jax.report.landmarks import landmarks_of
 from expressnet_jax.report.regions import active_units, core_units, overlap, pointing, region
@@ -92,25 +93,27 @@ def photographed(context: Context) -> tuple[Located, str]:
     return Located(part.images, answers, regions), origin
 
 
-def picture(subject: Subject) -> tuple[np.ndarray, list[str]]:
-    """Return generated faces above their maps, uint8[h,w,3], and what each row shows."""
+def picture(subject: Subject) -> np.ndarray:
+    """Return generated faces, below them a row of each kind of map, and the regions: uint8[h,w,3]."""
     faces = generated_faces(subject, SHOWN)
-    rows, names = [_row(faces.images)], ["faces"]
+    rows = [np.hstack([_large(image) for image in faces.images])]
     for method in methods_of(subject).values():
         maps = method.maps(faces.images, faces.targets)
         rows.append(np.hstack([_overlay(image, each) for image, each in zip(faces.images, maps, strict=True)]))
-        names.append(method.title)
     rows.append(np.hstack([_overlay(i, r.astype(float)) for i, r in zip(faces.images, faces.regions, strict=True)]))
-    return np.vstack(rows), [*names, "regions of the active muscles"]
+    return np.vstack(rows)
 
 
 def picture_uri(context: Context) -> tuple[str, list[str]] | None:
     """Return the picture as a data URI with the names of its rows; None where the model knows no such expression."""
     if not any(core_units(name) for name in context.subject.classes):
         return None
-    pixels, names = picture(context.subject)
-    encoded = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))[1]
-    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode(), names
+    names = ["faces", *(method.title for method in methods_of(context.subject).values()), "regions of the muscles"]
+    path = context.cache / f"picture-{short(context.subject.identity, names)}.png"
+    if not path.is_file():
+        encoded = cv2.imencode(".png", np.ascontiguousarray(picture(context.subject)[..., ::-1]))[1]
+        write_bytes(path, encoded.tobytes())
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), names
 
 
 def _figures(subject: Subject, part: Located, maps: np.ndarray, known: np.ndarray) -> dict[str, float]:
@@ -147,10 +150,6 @@ def _sanity_check(subject: Subject, methods: dict[str, Method], part: Located) -
 def _nobody(subject: Subject) -> Located:
     shape = subject.image_shape
     return Located(np.zeros((0, *shape), np.uint8), np.zeros(0, int), np.zeros((0, *shape[:2]), bool))
-
-
-def _row(images: np.ndarray) -> np.ndarray:
-    return np.hstack([_large(image) for image in images])
 
 
 def _large(image: np.ndarray) -> np.ndarray:

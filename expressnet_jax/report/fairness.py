@@ -88,46 +88,60 @@ def group_metrics(
 ) -> dict[str, Any]:
     """Return accuracy with interval, recall and positive rate of each group, and the largest gaps between groups.
 
-    labels and predicted int[N], values str[N]. Rates by group are fairlearn's MetricFrame; the equalised-odds gap is,
-    for each class against the others, the larger of the groups' largest differences in true- and false-positive rate
-    (Hardt et al. 2016), and the worst class counts.
+    labels and predicted int[N], values str[N]. Accuracies by group and their gap are fairlearn's MetricFrame; groups of
+    fewer than FEWEST are left out.
     """
-    from fairlearn.metrics import MetricFrame, count, equalized_odds_difference, selection_rate
+    from fairlearn.metrics import MetricFrame
     from sklearn.metrics import accuracy_score
 
     large = large_groups(values)
     kept = np.isin(values, large)
     labels, predicted, values = labels[kept], predicted[kept], values[kept]
-    metrics = {"count": count, "accuracy": accuracy_score}
-    frame = MetricFrame(metrics=metrics, y_true=labels, y_pred=predicted, sensitive_features=values)
-    groups: dict[str, Any] = {}
+    frame = MetricFrame(metrics=accuracy_score, y_true=labels, y_pred=predicted, sensitive_features=values)
+    groups = {}
     for name in large:
         own = values == name
-        hits = int((labels[own] == predicted[own]).sum())
-        groups[name] = {
-            "count": int(frame.by_group.loc[name, "count"]),
-            "accuracy": float(frame.by_group.loc[name, "accuracy"]),
-            "interval": list(wilson_interval(hits, int(own.sum()))),
-            "balanced_accuracy": _balanced(labels[own], predicted[own]),
-            "recall": {each: _recall(labels[own], predicted[own], i) for i, each in enumerate(classes)},
-            "positive_rate": {
-                each: float(selection_rate(labels[own] == i, predicted[own] == i)) for i, each in enumerate(classes)
-            },
-        }
-    odds = {
-        each: float(equalized_odds_difference(labels == i, predicted == i, sensitive_features=values))
-        for i, each in enumerate(classes)
-        if all((labels[values == name] == i).any() for name in large)
-    }
+        groups[name] = {"count": int(own.sum()), "accuracy": float(frame.by_group[name])}
+        groups[name] |= _one_group(labels[own], predicted[own], classes)
+    odds = equalized_odds(labels, predicted, values, classes)
     worst = max(odds, key=odds.__getitem__) if odds else None
     return {
         "groups": groups,
-        "accuracy_gap": float(frame.difference()["accuracy"]),
+        "accuracy_gap": float(frame.difference()),
         "equalized_odds": odds,
         "equalized_odds_gap": odds[worst] if worst else None,
         "worst_class": worst,
         "left_out": int((~kept).sum()),
         "fewest": FEWEST,
+    }
+
+
+def equalized_odds(
+    labels: np.ndarray, predicted: np.ndarray, values: np.ndarray, classes: Sequence[str]
+) -> dict[str, float]:
+    """Return for each class against the others the larger of the groups' largest differences in true- and
+    false-positive rate (Hardt et al. 2016), of the classes that every group shows."""
+    from fairlearn.metrics import equalized_odds_difference
+
+    names = np.unique(values)
+    return {
+        each: float(equalized_odds_difference(labels == i, predicted == i, sensitive_features=values))
+        for i, each in enumerate(classes)
+        if all((labels[values == name] == i).any() for name in names)
+    }
+
+
+def _one_group(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """What is known of one group besides its accuracy."""
+    from fairlearn.metrics import selection_rate
+
+    hits = int((labels == predicted).sum())
+    shown = np.unique(labels)
+    return {
+        "interval": list(wilson_interval(hits, len(labels))),
+        "balanced_accuracy": float(np.mean([(predicted[labels == label] == label).mean() for label in shown])),
+        "recall": {each: _recall(labels, predicted, i) for i, each in enumerate(classes)},
+        "positive_rate": {each: float(selection_rate(labels == i, predicted == i)) for i, each in enumerate(classes)},
     }
 
 
@@ -170,12 +184,6 @@ def _answers(subject: Subject, people: int, known: Sequence[str], what: str, val
     ]
     columns = [subject.classes.index(name) for name in known]
     return subject.probabilities(np.stack(faces))[:, columns].argmax(1)
-
-
-def _balanced(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """The mean recall of the classes that the group shows."""
-    shown = np.unique(labels)
-    return float(np.mean([(predicted[labels == label] == label).mean() for label in shown]))
 
 
 def _recall(labels: np.ndarray, predicted: np.ndarray, label: int) -> float | None:

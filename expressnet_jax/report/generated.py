@@ -1,6 +1,6 @@
 """Generated faces with one thing changed and all else the same: skin, age, shape, glasses, light, pose.
 
-Muscles, pose, light, background and camera of a face follow from its number alone, each from a stream of its own, so
+Muscles, pose, light, background and camera of a face follow from its number alone, each from another stream, so
 that a pair of glasses does not change the noise of the camera. Shapes: H height, W width, C channels.
 """
 
@@ -71,7 +71,7 @@ def draw_face(number: int, emotion: int, size: int, channels: int, what: str, va
 def _drawn(
     number: int, scene: Scene, occluder: str, turn: complex, shift: complex, size: int, channels: int
 ) -> np.ndarray:
-    """`shot.render` with a random stream of its own for everything."""
+    """`shot.render` with another random stream for everything that is drawn."""
     side, style = 2 * size, STYLES["a"]
     canvas = Canvas(side, channels, turn * side, shift * side - (0.5 + 0.5j))
     canvas.pixels = style.behind(stream(SEED, BEHIND, number), side, channels)

@@ -1,6 +1,6 @@
 """Charts as inline SVG, with a title and a description for those who don't see them. The same data give the same text.
 
-Colours are those of Okabe & Ito 2008, told apart with every common colour vision; a second series also has a dash.
+Colours are those of Okabe & Ito 2008, distinguished with every common colour vision; a second series also has a dash.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,8 +41,8 @@ def bar_chart(
 ) -> str:
     """Return horizontal bars from 0 to `most` with their intervals; `mark` is a value with a name for all of them."""
     height = ROW * len(bars) + (26 if mark else 8)
-    room = WIDTH - LABEL - VALUE
-    at = lambda value: LABEL + room * min(max(value / most, 0.0), 1.0)
+    span = WIDTH - LABEL - VALUE
+    at = lambda value: LABEL + span * min(max(value / most, 0.0), 1.0)
     parts = []
     for i, bar in enumerate(bars):
         parts += _bar(bar, i * ROW + 4, at, shown)

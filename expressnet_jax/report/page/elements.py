@@ -90,5 +90,5 @@ def cards(values: Sequence[tuple[str, str, str]]) -> str:
 
 
 def columns(*parts: str) -> str:
-    """Return parts that stand side by side where there is room."""
+    """Return parts that stand side by side where they fit."""
     return f'<div class="columns">{"".join(f"<div>{part}</div>" for part in parts)}</div>'
