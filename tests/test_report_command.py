@@ -71,7 +71,7 @@ def request_of(data_dir, output):
 
 def test_the_files_are_there_and_the_second_run_writes_the_same(written):
     _, first, again = written
-    assert set(first) == {"report.html", "report.json", "measured.json", "model_card.md", "mistakes.html"}
+    assert set(first) == {"report.html", "report.json", "measured.json", "model_card.md", "error_gallery.html"}
     assert first["report.json"] == again["report.json"]
 
 

@@ -35,7 +35,7 @@ def run_network(
     images = images.astype(jnp.float32)
     found, seen = model.apply(variables, images, mutable=["intermediates"])
     logits = found.heads[model.main]
-    maps = [class_activation(_activation_maps(seen), variables["params"]["head"], logits)] if attention else []
+    maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
     further = [activate(found.heads[name], field) for name, field in outputs.items() if name != model.main]
     if mirror:
         logits = _log_mean(logits, model.apply(variables, mirrored(images)).heads[model.main])  # type: ignore[union-attr]
@@ -51,7 +51,7 @@ def activate(output: Array, field: Field) -> Array:
     return activations[field.kind](output) if field.kind in activations else output
 
 
-def _activation_maps(seen: Mapping[str, Any]) -> Sequence[Array]:
+def activation_maps(seen: Mapping[str, Any]) -> Sequence[Array]:
     """Return the maps that the features are averages of.
 
     Raises:

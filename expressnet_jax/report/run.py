@@ -4,7 +4,7 @@ OUTPUT/report.html     the page
 OUTPUT/report.json     every figure on it; the same request on the same data gives the same bytes
 OUTPUT/measured.json   milliseconds and memory, which differ from run to run
 OUTPUT/model_card.md   what a reader of the weights should know
-OUTPUT/mistakes.html   the worst mistakes, to look at on one's own computer: it holds the data set's images
+OUTPUT/error_gallery.html   the worst errors, to look at on one's own computer: it holds the data set's images
 OUTPUT/cache/          predictions, corrupted images, finished sections
 """
 
@@ -20,7 +20,7 @@ from expressnet_jax import __version__
 from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.error_gallery import mistakes_html
+from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.report.calibration import calibration_section
 from expressnet_jax.report.card import model_card
@@ -194,9 +194,9 @@ def write_files(
     files["model_card.md"] = write_bytes(output / "model_card.md", model_card(report, measured).encode())
     first = context.data[0]
     rows = context.probabilities(context.subject, first)
-    title = f"Worst mistakes of {report['model']['name']} on {first.name}, {first.split}"
-    files["mistakes.html"] = mistakes_html(
-        rows, first.labels, list(first.images), first.classes, output / "mistakes.html", first.keys, title=title
+    title = f"Worst errors of {report['model']['name']} on {first.name}, {first.split}"
+    files["error_gallery.html"] = write_error_gallery(
+        rows, first.labels, list(first.images), first.classes, output / "error_gallery.html", first.keys, title=title
     )
     return files
 

@@ -23,8 +23,7 @@ from expressnet_jax.inference.model_files import training_run
 from expressnet_jax.inference.predictor import SHIPPED, load_model
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
-from expressnet_jax.training.checkpoint_io import Checkpoint, load_checkpoint
-from expressnet_jax.training.evaluate_checkpoint import np_predict
+from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.step import make_predict_fn
 
 BATCH = 256
@@ -114,7 +113,7 @@ def checkpoint_subject(path: str) -> Subject:
 
 
 def checkpoint_of(name: str, checkpoint: Checkpoint, facts: dict[str, Any]) -> Subject:
-    predict = np_predict(partial(make_predict_fn(checkpoint.model), checkpoint.variables))
+    predict = partial(make_predict_fn(checkpoint.model), checkpoint.variables)
     shape = _checked(name, checkpoint.image_shape)
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(checkpoint.variables):
