@@ -29,7 +29,6 @@ def examples(count=300, **columns):
         images=np.zeros((count, 2, 2, 1), np.uint8),
         labels=rng.integers(0, 3, count),
         classes=CLASSES,
-        columns_of=np.arange(3),
         index=np.arange(count),
         keys=np.array([f"image{i}" for i in range(count)]),
         columns=columns,

@@ -60,8 +60,10 @@ def test_answers_are_among_the_classes_that_both_know(prepared):
     assert len(examples) == sum(name in ("happiness", "sadness") for name in names) == 30 - examples.left_out
     words = {"happy": "happiness", "sad": "sadness"}
     assert [words[examples.classes[i]] for i in examples.labels] == [names[i] for i in examples.index]
-    rows = restrict(np.array([[0.5, 0.3, 0.1, 0.1]]), examples.columns_of)
-    np.testing.assert_allclose(rows, [[0.75, 0.25]])
+    rows = np.array([[0.5, 0.3, 0.1, 0.1]])
+    np.testing.assert_allclose(restrict(rows, classes, examples.classes), [[0.75, 0.25]])
+    another = restrict(rows, ("sadness", "anger", "fear", "happiness"), ("happy", "sad", "contempt"))
+    np.testing.assert_allclose(another, [[1 / 6, 5 / 6, 0]], rtol=1e-6)
 
 
 def test_a_sample_has_every_class_in_its_share(prepared):

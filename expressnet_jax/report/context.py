@@ -48,7 +48,7 @@ class Context:
 
     def probabilities(self, subject: Subject, examples: Examples) -> np.ndarray:
         """Return float32[N,S] of the shared classes, computed once and kept in the cache."""
-        return restrict(self._kept(subject, examples), examples.columns_of)
+        return restrict(self._kept(subject, examples), subject.classes, examples.classes)
 
     def _kept(self, subject: Subject, examples: Examples) -> np.ndarray:
         name = f"predictions-{short(subject.identity, examples.identity, len(examples), subject.image_shape)}.npy"

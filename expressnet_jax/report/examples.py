@@ -27,7 +27,7 @@ class Examples:
       identity: NAME@IDENTITY/SPLIT.
       images: uint8[N,H,W,C], as the model takes them.
       labels: int64[N] in `classes`.
-      classes: the S class names, in the model's order; `columns_of` are their positions int64[S] in the model's.
+      classes: the S class names, in the model's order.
       index: int64[N], the places in the split; `keys` str[N] their names.
       columns: what else the data set knows of each, [N,...].
       leaked: the places in the split that have a near-duplicate in train; None if the set was not audited.
@@ -40,7 +40,6 @@ class Examples:
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
-    columns_of: np.ndarray
     index: np.ndarray
     keys: np.ndarray
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -97,7 +96,6 @@ def load_examples(
         images=decode_all(part, (shape[0], shape[1]), shape[2]),
         labels=np.array([place[label] for label in found[kept].tolist()]),
         classes=tuple(classes[i] for i in shared),
-        columns_of=shared,
         index=part.indices,
         keys=part.keys,
         columns=_votes_shared(known, stored.classes, [classes[i] for i in shared]),
@@ -116,17 +114,21 @@ def _check_enough(names: Sequence[str], data: str, split: str) -> None:
         raise UserError(f"{data}: {len(names)} usable images in {split}; a report needs {FEWEST} at least")
 
 
-def restrict(probabilities: np.ndarray, columns_of: np.ndarray) -> np.ndarray:
-    """Return probabilities float32[N,K] as those of the shared classes alone, float32[N,S], each row's sum 1."""
-    rows = probabilities[:, columns_of]
+def restrict(probabilities: np.ndarray, own: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Return probabilities float32[N,K] of a model's `own` classes as those of S `classes` alone, each row's sum 1.
+
+    A class that the model does not know has the probability 0.
+    """
+    places = {_word(name): i for i, name in enumerate(own)}
+    at = np.array([places.get(_word(name), -1) for name in classes])
+    rows = np.where(at >= 0, probabilities[:, at], 0).astype(np.float32)
     return rows / np.maximum(rows.sum(1, keepdims=True), np.finfo(np.float32).tiny)
 
 
 def _shared(own: Sequence[str], classes: Sequence[str], name: str) -> np.ndarray:
     """Positions int64[S] of the model's classes that the data set has too."""
-    word = lambda each: canonical(each) or each
-    known = {word(each) for each in own}
-    shared = [i for i, each in enumerate(classes) if word(each) in known]
+    known = {_word(each) for each in own}
+    shared = [i for i, each in enumerate(classes) if _word(each) in known]
     if len(shared) < 2:
         raise UserError(
             f"--data {name}: the model knows {shorten(classes)}, the data set {shorten(own)}; fewer than two in common"
@@ -138,8 +140,12 @@ def _votes_shared(columns: dict[str, np.ndarray], own: Sequence[str], shared: Se
     """Votes in the order of the shared classes, each row's sum 1; a row without any is NaN."""
     if "votes" not in columns:
         return columns
-    word = lambda each: canonical(each) or each
-    at = [[word(each) for each in own].index(word(each)) for each in shared]
+    at = [[_word(each) for each in own].index(_word(each)) for each in shared]
     votes = np.asarray(columns["votes"], np.float64)[:, at]
     total = votes.sum(1, keepdims=True)
     return columns | {"votes": np.where(total > 0, votes / np.where(total > 0, total, 1), np.nan)}
+
+
+def _word(name: str) -> str:
+    """The taxonomy's word of a class name, or the name itself."""
+    return canonical(name) or name

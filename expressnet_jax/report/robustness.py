@@ -109,6 +109,6 @@ def _kept_errors(
 
 
 def _accuracy(subject: Subject, part: Examples, images: np.ndarray) -> dict[str, Any]:
-    rows = restrict(subject.probabilities(np.asarray(images)), part.columns_of)
+    rows = restrict(subject.probabilities(np.asarray(images)), subject.classes, part.classes)
     hits = int((rows.argmax(1) == part.labels).sum())
     return {"accuracy": hits / len(part), "interval": list(wilson_interval(hits, len(part)))}

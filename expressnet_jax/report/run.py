@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from expressnet_jax import __version__
 from expressnet_jax.data.audit import load_audit
+from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
@@ -120,11 +121,12 @@ def make_context(request: Request) -> Context:
 
 
 def check_same_kind(subject: Subject, other: Subject) -> None:
-    """Raise UserError unless two models take the same images and know the same classes in the same order."""
+    """Raise UserError unless two models take images of one size and have two classes in common."""
     if other.image_shape != subject.image_shape:
         shapes = " and ".join("x".join(map(str, each.image_shape)) for each in (other, subject))
         raise UserError(f"--against {other.name}: images of {shapes}; compare models of one size of images")
-    if not set(subject.classes) <= set(other.classes) and not set(other.classes) <= set(subject.classes):
+    ours, theirs = ({canonical(name) or name for name in each.classes} for each in (subject, other))
+    if len(ours & theirs) < 2:
         raise UserError(f"--against {other.name}: knows {', '.join(other.classes)}, not {', '.join(subject.classes)}")
 
 
