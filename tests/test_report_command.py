@@ -129,6 +129,22 @@ def test_the_page_can_be_read_without_seeing_it(written):
     assert 'lang="en"' in page and "<main" in page and page.count("<section aria-labelledby=") == len(SECTIONS)
 
 
+def test_every_cell_and_every_grey_word_can_be_read():
+    from expressnet_jax.report.page import charts, style
+    from expressnet_jax.report.page.elements import contrast, heat_table
+
+    levels = [i / 50 for i in range(51)]
+    page = heat_table("shares", "", ["row"], [str(level) for level in levels], [levels])
+    cells = re.findall(r"background:rgb\((\d+),(\d+),(\d+)\);color:rgb\((\d+), (\d+), (\d+)\)", page)
+    assert len(cells) == 51
+    for cell in cells:
+        assert contrast([int(c) for c in cell[:3]], [int(c) for c in cell[3:]]) >= 4.5  # WCAG 2.2, 1.4.3
+    assert contrast((0, 0, 0), (255, 255, 255)) == pytest.approx(21)
+    (faint,) = re.findall(r"--faint: #(\w+);", style.PAGE)
+    for colour in (faint, charts.FAINT[1:], *(each[1:] for each in charts.COLOURS)):
+        assert contrast(bytes.fromhex(colour), (246, 247, 249)) >= 4.5
+
+
 def test_a_mistake_in_a_name_cannot_change_the_page():
     from expressnet_jax.report.page.charts import Bar, bar_chart
     from expressnet_jax.report.page.elements import heat_table, table

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 DASH = "–"
+INKS = ((255, 255, 255), (0, 0, 0))
 SHORT = 4  # letters of a column's name in a table of shares; all of it is read aloud
 
 
@@ -74,9 +75,20 @@ def _heat(share: float | None) -> str:
         return f"<td>{DASH}</td>"
     level = min(max(share, 0.0), 1.0)
     red, green, blue = (round(255 + level * (dark - 255)) for dark in (8, 64, 129))
-    ink = "#fff" if level > 0.5 else "#1f2430"
+    ink = max(INKS, key=lambda each: contrast(each, (red, green, blue)))
     shown = f"{100 * share:.0f}" if share >= 0.005 or share == 0 else "&lt;1"
-    return f'<td style="background:rgb({red},{green},{blue});color:{ink}">{shown}</td>'
+    return f'<td style="background:rgb({red},{green},{blue});color:rgb{ink}">{shown}</td>'
+
+
+def contrast(first: Sequence[int], second: Sequence[int]) -> float:
+    """Return the contrast ratio 1..21 of two colours of red, green, blue 0..255 (WCAG 2.2, relative luminance)."""
+    light, dark = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: Sequence[int]) -> float:
+    linear = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def cards(values: Sequence[tuple[str, str, str]]) -> str:
