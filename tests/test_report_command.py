@@ -15,7 +15,7 @@ from expressnet_jax.report.context import Budget
 from expressnet_jax.report.corruptions import CORRUPTIONS
 from expressnet_jax.report.run import SECTIONS
 
-SMALL = Budget(examples=60, corrupted=3, degraded=6, explained=4, people=1, repeats=10)
+SMALL = Budget(examples=60, corrupted=3, degraded=6, explained=4, people=1)
 NEEDED = ("corrupt_tta", "fairlearn", "cleanlab")
 
 

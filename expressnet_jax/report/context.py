@@ -26,11 +26,10 @@ class Budget(NamedTuple):
     degraded: int
     explained: int
     people: int
-    repeats: int
 
 
-FULL = Budget(examples=None, corrupted=500, degraded=1000, explained=120, people=100, repeats=1000)
-QUICK = Budget(examples=1500, corrupted=40, degraded=150, explained=24, people=20, repeats=200)
+FULL = Budget(examples=None, corrupted=500, degraded=1000, explained=120, people=100)
+QUICK = Budget(examples=1500, corrupted=40, degraded=150, explained=24, people=20)
 
 
 @dataclass(frozen=True)

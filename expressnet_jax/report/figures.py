@@ -39,7 +39,7 @@ def one_data_set(context: Context, examples: Examples) -> dict[str, Any]:
     if context.other is not None:
         theirs = context.probabilities(context.other, examples)
         metrics["against"] = compare_predictions(rows, theirs, examples.labels, examples.classes)
-        metrics["against"]["name"] = context.other.name
+        metrics["against"]["name"] = context.other.label
     return metrics
 
 
@@ -49,6 +49,8 @@ def use_of_split(subject: Subject, examples: Examples) -> str:
     same_images = {"fer2013", "ferplus"}  # the same images, other labels
     if trained != examples.name and not {trained, examples.name} <= same_images:
         return f"another data set than the one trained on ({trained or 'unknown'})"
+    if examples.split == "validation" and subject.facts.get("selected_on") == "holdout":
+        return "not seen in training; a part held out of train selected the epoch"
     if examples.split == "validation":
         return "selected the epoch during training, so these figures flatter a little"
     if examples.split == "train":

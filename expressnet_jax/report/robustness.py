@@ -47,7 +47,7 @@ def corruption_errors(context: Context, examples: Examples) -> dict[str, Any]:
     found["mean_error"] = float(np.mean(list(errors.values())))
     if context.other is not None:
         theirs, other_clean = _kept_errors(context, context.other, part, images, key)
-        found["against"] = {"name": context.other.name, "clean_error": other_clean}
+        found["against"] = {"name": context.other.label, "clean_error": other_clean}
         found["against"]["mean_error"] = float(np.mean(list(theirs.values())))
         found |= mean_corruption_error(errors, theirs, clean, other_clean)
     return found
@@ -100,7 +100,7 @@ def _kept_errors(
     """The errors of a model under each corruption and on the images as they are, each kept in the cache."""
     path = context.cache / f"errors-{short(key, subject.identity, part.classes)}.json"
     found = read_json(path) or {}
-    for name in progress((CLEAN, *CORRUPTIONS), f"corrupted, {subject.name}"):
+    for name in progress((CLEAN, *CORRUPTIONS), f"corrupted, {subject.label}"):
         if name not in found:
             levels = [part.images] if name == CLEAN else images[name]
             found[name] = [1 - _accuracy(subject, part, each)["accuracy"] for each in levels]

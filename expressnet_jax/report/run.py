@@ -174,7 +174,7 @@ def _audited(audit: Mapping[str, Any] | None) -> str:
 def describe(request: Request, context: Context) -> dict[str, Any]:
     """Return what the report is about, without a path of this computer."""
     subject = context.subject
-    model = {"name": Path(subject.name).name, "identity": subject.identity, "network": subject.facts["network"]}
+    model = {"name": subject.label, "identity": subject.identity, "network": subject.facts["network"]}
     data = [
         {"name": each.name, "split": each.split, "identity": each.identity, "count": len(each)} for each in context.data
     ]

@@ -58,6 +58,15 @@ class Subject:
     checkpoint: Checkpoint | None = None
     attention: Callable[[np.ndarray], np.ndarray] | None = None
 
+    @property
+    def label(self) -> str:
+        """What a report calls it, without a folder of this computer."""
+        return f"{self.facts['network']}, step {self.facts['step']}" if self._is_run else Path(self.name).name
+
+    @property
+    def _is_run(self) -> bool:
+        return self.facts.get("kind") == "checkpoint"
+
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """uint8[N,H,W,C] -> float32[N,K], in batches of one size, so that a jitted predict compiles once."""
         parts = []
