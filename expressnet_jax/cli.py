@@ -24,6 +24,7 @@ from expressnet_jax.export import commands as export_commands
 from expressnet_jax.finetune import commands as finetune_commands
 from expressnet_jax.inference import commands as inference_commands
 from expressnet_jax.process import settle_process, temporary_folder
+from expressnet_jax.report import commands as report_commands
 from expressnet_jax.web import commands as web_commands
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     inference_commands.add_commands(command)
     web_commands.add_command(command)
     finetune_commands.add_command(command)
+    report_commands.add_command(command)
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)

@@ -16,7 +16,7 @@ FLOORS = (
     {"evaluation", "runtime"},
     {"training"},
     {"adaptation", "inference", "export", "baselines"},
-    {"web", "finetune"},
+    {"web", "finetune", "report"},
     {"bench"},
     {"cli", "main"},
 )

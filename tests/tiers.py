@@ -14,8 +14,8 @@ SLOW = set(
     """
     ablation accelerators adaptation_job adaptation_losses adaptation_task attention baselines bench blocks centers
     compile_run configs contributing convolution csam_vgg dann data_identity depthwise export finetune freezing
-    ghost ghost_resnet golden heads high_order identity load_checkpoint models multitask networks setup step
-    temporal transfer vgg zoo
+    ghost ghost_resnet golden heads high_order identity load_checkpoint models multitask networks report_command
+    report_gradients setup step temporal transfer vgg zoo
     """.split()
 )
 ORDER = ("slow", "process", "browser", "fast")  # the tiers by how long their files take

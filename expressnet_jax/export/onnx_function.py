@@ -38,7 +38,7 @@ def run_network(
     found, seen = model.apply(variables, images, mutable=["intermediates"])
     heads, temperatures = dict(found.heads), temperatures or {}
     logits = heads[model.main]
-    maps = [class_activation(_activation_maps(seen), variables["params"]["head"], logits)] if attention else []
+    maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
     if mirror:
         others = model.apply(variables, mirrored(images)).heads  # type: ignore[union-attr]
         heads |= {name: mirror_mean(heads[name], others[name], field) for name, field in outputs.items()}
@@ -73,7 +73,7 @@ def activate(output: Array, field: Field, temperature: float = 1.0) -> Array:
     return activations[field.kind](output) if field.kind in activations else output
 
 
-def _activation_maps(seen: Mapping[str, Any]) -> Sequence[Array]:
+def activation_maps(seen: Mapping[str, Any]) -> Sequence[Array]:
     """Return the maps that the features are averages of.
 
     Raises:

@@ -88,8 +88,8 @@ def _between(table: np.ndarray, position: float) -> np.ndarray:
 
 
 # What goes with a masculine (+) or feminine (-) face, in standard deviations of a trait.
-_DIMORPHISM = {"jaw_width": 0.6, "jaw_square": 0.7, "brow_height": -0.7, "lip_upper": -0.5, "lip_lower": -0.5}
-_DIMORPHISM |= {"eye_size": -0.5, "nose_width": 0.4, "chin_length": 0.4}
+DIMORPHISM = {"jaw_width": 0.6, "jaw_square": 0.7, "brow_height": -0.7, "lip_upper": -0.5, "lip_lower": -0.5}
+DIMORPHISM |= {"eye_size": -0.5, "nose_width": 0.4, "chin_length": 0.4}
 
 
 def draw_person(rng: np.random.Generator) -> Person:
@@ -128,7 +128,7 @@ def draw_person(rng: np.random.Generator) -> Person:
 
 def _draw_traits(rng: np.random.Generator, feminine: float) -> np.ndarray:
     traits = rng.standard_normal(len(TRAIT_NAMES))
-    for name, weight in _DIMORPHISM.items():
+    for name, weight in DIMORPHISM.items():
         traits[TRAIT_NAMES.index(name)] += weight * (1 - 2 * feminine)
     return np.clip(traits, -1.9, 1.9)
 
