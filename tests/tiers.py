@@ -10,14 +10,47 @@ PROCESS = {
     *("video_commands", "web_server"),
 }
 BROWSER = {"page_in_chromium"}
-SLOW = set(
-    """
-    ablation accelerators adaptation_job adaptation_losses adaptation_task attention baselines bench blocks centers
-    compile_run configs contributing convolution csam_vgg dann data_identity depthwise export finetune freezing
-    ghost ghost_resnet golden heads high_order identity load_checkpoint models multitask networks report_command
-    report_gradients setup step temporal transfer vgg zoo
-    """.split()
-)
+SLOW = {
+    "ablation",
+    "accelerators",
+    "adaptation_job",
+    "adaptation_losses",
+    "adaptation_task",
+    "attention",
+    "baselines",
+    "bench",
+    "blocks",
+    "centers",
+    "compile_run",
+    "configs",
+    "contributing",
+    "convolution",
+    "csam_vgg",
+    "dann",
+    "data_identity",
+    "depthwise",
+    "export",
+    "finetune",
+    "freezing",
+    "ghost",
+    "ghost_resnet",
+    "golden",
+    "heads",
+    "high_order",
+    "identity",
+    "load_checkpoint",
+    "models",
+    "multitask",
+    "networks",
+    "report_command",
+    "report_gradients",
+    "setup",
+    "step",
+    "temporal",
+    "transfer",
+    "vgg",
+    "zoo",
+}
 ORDER = ("slow", "process", "browser", "fast")  # the tiers by how long their files take
 ALIASES = {"PyTorch": "torch", "Apache Beam": "beam", "apache_beam": "beam"}
 MISSING = re.compile(
