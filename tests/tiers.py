@@ -11,10 +11,42 @@ PROCESS = {
 }
 BROWSER = {"page_in_chromium"}
 SLOW = {
-    *("ablation", "accelerators", "adaptation_job", "adaptation_losses", "adaptation_task", "attention", "baselines"),
+    *(
+        "ablation",
+        "accelerators",
+        "adaptation_job",
+        "adaptation_losses",
+        "adaptation_task",
+        "attention",
+        "audio",
+        "baselines",
+    ),
     *("bench", "blocks", "centers", "configs", "contributing", "convolution", "csam_vgg", "dann", "data_identity"),
-    *("depthwise", "export", "finetune", "freezing", "ghost", "ghost_resnet", "golden", "high_order", "identity"),
-    *("load_checkpoint", "models", "multitask", "networks", "setup", "step", "temporal", "transfer", "vgg", "zoo"),
+    *(
+        "depthwise",
+        "export",
+        "finetune",
+        "folds",
+        "freezing",
+        "ghost",
+        "ghost_resnet",
+        "golden",
+        "high_order",
+        "identity",
+    ),
+    *(
+        "load_checkpoint",
+        "models",
+        "multitask",
+        "networks",
+        "setup",
+        "sound_predictor",
+        "step",
+        "temporal",
+        "transfer",
+        "vgg",
+        "zoo",
+    ),
 }
 ALIASES = {"PyTorch": "torch", "Apache Beam": "beam", "apache_beam": "beam"}
 MISSING = re.compile(

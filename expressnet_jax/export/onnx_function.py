@@ -15,6 +15,7 @@ from jax import Array
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Network
+from expressnet_jax.training.step import as_float
 
 TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order
 
@@ -23,16 +24,16 @@ def run_network(
     model: Network,
     outputs: Mapping[str, Field],
     variables: dict[str, Any],
-    images: Array,
+    images: Any,
     *,
     temperature: float = 1.0,
     mirror: bool = False,
     attention: bool = False,
 ) -> tuple[Array, ...]:
-    """Return what the file gives: probabilities, with `attention` the map of what they are about, and every further
-    output of the network in the order of `outputs`. With `mirror` the probabilities are the mean over the image and its
-    mirror image; all else is of the image as it is."""
-    images = images.astype(jnp.float32)
+    """Return what the file gives for images, or for inputs by name: probabilities, with `attention` the map of what
+    they are about, and every further output of the network in the order of `outputs`. With `mirror` the probabilities
+    are the mean over the image and its mirror image; all else is of the image as it is."""
+    images = as_float(images)
     found, seen = model.apply(variables, images, mutable=["intermediates"])
     logits = found.heads[model.main]
     maps = [class_activation(_activation_maps(seen), variables["params"]["head"], logits)] if attention else []

@@ -14,7 +14,6 @@ from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.fields import target_column, target_fields
 from expressnet_jax.data.labels import canonical, shorten
-from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
@@ -26,6 +25,7 @@ from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.tta import with_tta
 from expressnet_jax.io import write_json
 from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.network import make_inputs_reader
 from expressnet_jax.training.step import make_predict_fn
 
 
@@ -45,18 +45,20 @@ def evaluate_checkpoint(
     tta: str = "none",
     batch_size: int = 256,
     leaked: Sequence[int] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> CheckpointEvaluation:
-    """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split."""
+    """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split, `size`
+    is (height, width) of the stored images, which points are measured in."""
     predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
     known, labels = match_labels(split, checkpoint.classes)
-    batches = make_eval_batches(known, min(batch_size, max(len(known), 1)), shape=checkpoint.image_shape)
+    batches = make_inputs_reader(known, min(batch_size, max(len(known), 1)), checkpoint.shape, size)
     probabilities, _, index = collect(_np_predict(predict), batches.batches())
     figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
     figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
     return CheckpointEvaluation(figures, probabilities, labels, known)
 
 
-def evaluate_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256) -> dict:
+def evaluate_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int] | None, batch_size: int = 256) -> dict:
     """Return the metrics of every further output that the split has a target for: output -> metric -> value.
 
     `size` is (height, width) of the stored images. Where values have names, "each" holds the metrics of every one.
@@ -66,7 +68,7 @@ def evaluate_outputs(checkpoint: Checkpoint, split: Split, size: tuple[int, int]
     if not fields:
         return {}
     predict = partial(make_predict_fn(checkpoint.model, apply="all"), checkpoint.variables)
-    batches = make_eval_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
+    batches = make_inputs_reader(split, min(batch_size, max(len(split), 1)), checkpoint.shape, size)
     found = collect_arrays(lambda images: [predict(images)[name] for name in fields], batches.batches())
     figures = {}
     for output, (name, field) in zip(found, fields.items(), strict=True):
@@ -161,14 +163,15 @@ class DecodedOnDemand:
 def write_report(
     result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, error_gallery: bool = True
 ) -> list[Path]:
-    """evaluation.json, confusion.png and, for looking at on one's own machine, error_gallery.html."""
+    """evaluation.json, confusion.png and, of images, error_gallery.html for looking at on one's own machine."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         write_json(folder / "evaluation.json", result.figures),
         confusion_png(result.figures, folder / "confusion.png", title),
     ]
-    if error_gallery:
-        images = DecodedOnDemand(result.split, checkpoint.image_shape)
+    shape = checkpoint.shape
+    if error_gallery and isinstance(shape, tuple) and len(shape) > 2:
+        images = DecodedOnDemand(result.split, shape)
         page = folder / "error_gallery.html"
         files.append(
             write_error_gallery(
