@@ -16,7 +16,7 @@ FLOORS = (
     {"evaluation", "runtime"},
     {"training"},
     {"adaptation", "inference", "export", "baselines"},
-    {"web", "finetune"},
+    {"web", "finetune", "folds"},
     {"bench"},
     {"cli", "main"},
 )
