@@ -1,8 +1,13 @@
 """RAVDESS speech: a small convolutional network on the log-mel spectrogram, with attention over time.
 
-expressnet prepare ravdess --source FOLDER
-python -m expressnet_jax.main --config configs/ravdess_audio.py --workdir runs/ravdess_audio
-expressnet folds ravdess --config configs/ravdess_audio.py --output runs/ravdess_audio_folds
+    expressnet prepare ravdess --source FOLDER
+    python -m expressnet_jax.main --config configs/ravdess_audio.py --workdir runs/ravdess_audio
+    expressnet folds ravdess --config configs/ravdess_audio.py --output runs/ravdess_audio_folds
+
+hardware  2 CPU cores, which many other jobs shared; about 45 seconds of one core's time a fold
+actors 1 to 20 (1,199 recordings), folds of 4 unseen actors, last weights, seed 0, 2026-11-28:
+  fold 0 (n 240): 56.7 %; the other four folds are not measured yet
+  logistic regression on statistics of the log-mel bands, all 5 folds: 46.3 %
 """
 
 from expressnet_jax.config import default

@@ -6,6 +6,11 @@
 
 The word after the colon of ravdess_av.py:gated is the fusion: concatenate (default), gated or cross_attention. Modality
 dropout withholds one of both in a fifth of the examples, so that the network still answers where one is missing.
+
+hardware  2 CPU cores, which many other jobs shared; about 45 seconds of one core's time a fold
+actors 1 to 20 (1,199 recordings), folds of 4 unseen actors, last weights, seed 0, 2026-11-28:
+  fold 0 (n 240): 75.8 %; the other four folds are not measured yet
+  logistic regression, all 5 folds: action units 56.5 %, log-mel statistics 46.3 %, both 66.2 %
 """
 
 from expressnet_jax.config import default
