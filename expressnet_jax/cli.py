@@ -17,11 +17,12 @@ from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cli_args import Parser, data_dir, image_size, key_and_value
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
-from expressnet_jax.data.commands import load_named
+from expressnet_jax.data.commands import load_images, load_named
 from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.errors import UserError, system_line
 from expressnet_jax.export import commands as export_commands
 from expressnet_jax.finetune import commands as finetune_commands
+from expressnet_jax.folds import commands as folds_commands
 from expressnet_jax.inference import commands as inference_commands
 from expressnet_jax.process import settle_process, temporary_folder
 from expressnet_jax.report import commands as report_commands
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     web_commands.add_command(command)
     finetune_commands.add_command(command)
     report_commands.add_command(command)
+    folds_commands.add_command(command)
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)
@@ -160,7 +162,7 @@ def prepare(arguments: argparse.Namespace) -> None:
 def audit(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data import audit as auditing
 
-    prepared = load_named(arguments, arguments.name)
+    prepared = load_images(arguments, arguments.name)
     print(auditing.table(auditing.audit(prepared)))
     print(f"wrote {prepared.directory / 'audit.json'} and audit.txt next to it")
 
@@ -169,7 +171,7 @@ def show(arguments: argparse.Namespace) -> None:
     from expressnet_jax.config import augment_faces, default
     from expressnet_jax.data import show as display
 
-    prepared = load_named(arguments, arguments.name)
+    prepared = load_images(arguments, arguments.name)
     split = prepared.split(arguments.split or ("train" if "train" in prepared.splits else "all"))
     if frames := prepared.facts["notes"].get("frames"):
         path = _show_clips(arguments, split, frames)

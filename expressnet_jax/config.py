@@ -12,7 +12,14 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.errors import UserError
 
-FREE = ("model.options.", "data.options.", "adapt.options.", "losses.", "evals.")  # below these any key may be new
+FREE = (
+    "model.options.",
+    "model.encoders.",
+    "data.options.",
+    "adapt.options.",
+    "losses.",
+    "evals.",
+)  # below these any key may be new
 SMALLEST, LARGEST = 32, 512  # pixels a side of the images that the networks are built for
 SMALLEST_SEEN = 16  # of what augmentation may leave of them in training
 
@@ -48,6 +55,7 @@ def default() -> ConfigDict:
     config.losses.expression.lock()
     config.evals.unlock()
     config.model.options.unlock()
+    config.model.encoders.unlock()
     config.data.options.unlock()
     config.adapt.options.unlock()
     return config
@@ -56,6 +64,10 @@ def default() -> ConfigDict:
 def _model() -> ConfigDict:
     model = ConfigDict({"name": "expressnet_small", "dropout": 0.2, "options": ConfigDict()})
     model.temporal = "none"  # of clips: mean | lstm | gru | attention | conv: how the frames' features are joined
+    # Further inputs, those of data.inputs behind the first: name -> {"name": a model, and its options}.
+    model.encoders = ConfigDict()
+    model.fusion = "concatenate"  # concatenate | gated | cross_attention: how the features of several inputs are joined
+    model.modality_dropout = 0.0  # share of training examples that one of several inputs is withheld from
     model.head = "linear"  # linear | cosine: angles to class centres, for arcface and cosface
     return model
 
@@ -70,11 +82,15 @@ def _data() -> ConfigDict:
     data.size = 48
     data.channels = 1
     data.frames = 0  # T > 0: the data set holds clips of T frames
+    data.seconds = 2.5  # of sound, around the middle of its voiced part
+    data.inputs = ()  # what the network takes; (): what `model.name` is for. image | clip | waveform, and columns
     data.train_split = "auto"  # auto: train, or all
     data.validation_split = "auto"  # auto: validation, or else a part held out of the training split
     data.holdout = 0.1
     data.folds = 0  # k > 0: subject-exclusive k-fold; fold number `fold` selects
     data.fold = 0
+    data.fold_seed = -1  # draws the folds; -1: the run's seed
+    data.fold_column = ""  # a column of the data set with the number of each example's official fold
     data.drop_leaks = False
     data.reader = "auto"  # auto | stream | memory | device
     data.threads = 2
@@ -83,7 +99,10 @@ def _data() -> ConfigDict:
 
 
 def _augment() -> ConfigDict:
-    names = "flip random_resized_crop rotate zoom brightness contrast gamma shadow cutout random_erasing mixup cutmix"
+    names = (
+        "flip random_resized_crop rotate zoom brightness contrast gamma shadow cutout random_erasing mixup cutmix"
+        " gain noise time_shift"
+    )
     counts = {"pad": 0, "crop": 0, "resize": 0}
     return ConfigDict(counts | dict.fromkeys(names.split(), 0.0) | {"alternating_flip": False})
 
@@ -241,6 +260,8 @@ _RANGES = {
     "losses.expression.scale": _POSITIVE,
     "adapt.holdout": (0, 1, False),
     "mesh.data": (-1, math.inf, True),
+    "data.fold_seed": (-1, 2**31 - 1, True),
+    "model.modality_dropout": (0, 1, True),
     "seed": (0, 2**31 - 1, True),
 }
 

@@ -131,7 +131,7 @@ def run(config, workdir: Path) -> list[Path]:
         from expressnet_jax.export.onnx_export import export_onnx
 
         output = workdir / config.export
-        export_onnx(checkpoint, output, images=experiment.sample_images(checkpoint.image_shape))
+        export_onnx(checkpoint, output, images=experiment.sample_images(checkpoint.shape))
         files.append(output)
     return files
 

@@ -30,7 +30,7 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 import gc
 import shutil
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -104,6 +104,7 @@ class ArraySplit:
     subjects: np.ndarray | None = None
     votes: np.ndarray | None = None
     classes: tuple[str, ...] = BASIC
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def keys(self):
@@ -122,7 +123,7 @@ class ArraySplit:
         indices = np.asarray(indices, np.int64)
         part = lambda column: None if column is None else column[indices]
         columns = (self.images, self.labels, self.indices, self.subjects, self.votes)
-        return ArraySplit(*map(part, columns), self.classes)
+        return ArraySplit(*map(part, columns), self.classes, {name: part(each) for name, each in self.columns.items()})
 
 
 @pytest.fixture(scope="module", autouse=True)

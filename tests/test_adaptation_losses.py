@@ -32,7 +32,7 @@ from expressnet_jax.adaptation.self_training import (
 from expressnet_jax.adaptation.shot import centroid_labels, information_maximisation
 from expressnet_jax.adaptation.swd import classifier_discrepancy, random_directions, sliced_wasserstein
 from expressnet_jax.adaptation.tent import affine_mask, mean_entropy
-from expressnet_jax.models.registry import MODELS, create_model
+from expressnet_jax.models.registry import create_model, models_of
 
 KEY = jax.random.key(0)
 
@@ -427,7 +427,7 @@ def test_a_class_that_nobody_predicts_is_given_to_nobody():
     np.testing.assert_array_equal(labels, 3)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", models_of("image"))
 def test_the_affine_mask_is_what_normalises_in_every_model(name):
     model = create_model(name, 7)
     variables = jax.eval_shape(model.init, KEY, jnp.zeros((1, 48, 48, 1)))

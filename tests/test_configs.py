@@ -17,7 +17,7 @@ from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
 from expressnet_jax.main import TASKS
 from expressnet_jax.training.mesh import make_mesh
-from expressnet_jax.training.network import image_shape, make_model
+from expressnet_jax.training.network import input_names, input_shape, make_model
 from expressnet_jax.training.program import count_steps, make_program
 from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_multi_step
@@ -66,6 +66,7 @@ def test_its_values_are_valid(path, monkeypatch):
 def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     config = load(path).get_config()
     split = array_split(config.train.batch_size * 4, size=12)
+    split.columns.update(openface=np.zeros((len(split), 35), np.float32))
     plan = count_steps(config, len(split))
     assert plan.total == round(config.train.epochs * 4) and plan.evaluate_every >= 1 and plan.save_every >= 1
     main = main_target(config)
@@ -83,12 +84,14 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
         split.columns = {"fer2013": split.labels}
     model = make_model(config, make_heads(config, learned_fields(config, fields)))
     program = make_program(config, model, fields, split, plan)
-    shape = image_shape(config)
+    shape = input_shape(config, split)
     state = jax.eval_shape(
         lambda: init_state(program.init_fn, program.optimizer, make_mesh(), ema=config.optimizer.ema > 0)
     )
     batch = {
-        "clip" if config.data.frames else "image": jax.ShapeDtypeStruct((1, config.train.batch_size, *shape), np.uint8),
+        name: jax.ShapeDtypeStruct((1, config.train.batch_size, *each), np.uint8 if len(each) > 2 else np.float32)
+        for name, each in (shape if isinstance(shape, dict) else {input_names(config)[0]: shape}).items()
+    } | {
         "index": jax.ShapeDtypeStruct((1, config.train.batch_size), np.int32),
     }
     votes = config.losses[main].soft_targets == "votes"

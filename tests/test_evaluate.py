@@ -47,9 +47,9 @@ def test_figures_do_not_depend_on_the_padding(examples):
 
 def test_batches_have_one_shape_and_mask_what_is_filled_up(examples):
     batches = list(batches_of(*examples, 64))
-    assert [batch["image"].shape for batch in batches] == [(64, 6, 5, 1)] * 2
+    assert [batch["inputs"].shape for batch in batches] == [(64, 6, 5, 1)] * 2
     assert batches[1]["mask"].sum() == 37 and not batches[1]["mask"][37:].any()
-    assert batches[1]["image"].dtype == np.uint8 and batches[1]["label"].shape == (64,)
+    assert batches[1]["inputs"].dtype == np.uint8 and batches[1]["label"].shape == (64,)
 
 
 def test_order_of_the_batches_does_not_matter(examples):

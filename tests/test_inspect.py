@@ -15,7 +15,7 @@ from expressnet_jax.models.inspect import (
 )
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import MODELS, create_model
-from weights import SMALLER, first_of_each_kind, shapes_of
+from weights import SMALLER, first_of_each_kind, shapes_of, small_shape
 
 SMALL = image_classifier(ExpressNet(widths=(4, 8), depths=(2, 1), stem_width=4), 7)
 
@@ -45,8 +45,9 @@ def test_layers_come_in_the_order_of_the_forward_pass():
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_every_parameter_of_a_backbone_lies_in_an_ordered_layer(name):
     model = create_model(name, 7, **SMALLER.get(name, {}))
-    params = zeros(model, np.zeros((1, 48, 48, 1), np.float32))["params"]
-    assert set(layer_order(model, (48, 48, 1))) == set(params["backbone"])
+    shape = small_shape(name)
+    params = zeros(model, np.zeros((1, *shape), np.float32))["params"]
+    assert set(layer_order(model, shape)) == set(params["backbone"])
 
 
 def test_parameters_are_counted():

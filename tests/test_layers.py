@@ -16,7 +16,7 @@ FLOORS = (
     {"evaluation", "runtime"},
     {"training"},
     {"adaptation", "inference", "export", "baselines"},
-    {"web", "finetune", "report"},
+    {"web", "finetune", "report", "folds"},
     {"bench"},
     {"cli", "main"},
 )

@@ -15,7 +15,7 @@ from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.layers import stem_stride
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.models.registry import MODELS, create_model
-from weights import SMALLER, drawn_weights, first_of_each_kind, shapes_of
+from weights import SMALLER, drawn_weights, first_of_each_kind, shapes_of, small_shape
 from weights import logits as logits_of
 
 BUDGETS = {"expressnet_tiny": 0.3e6, "expressnet_small": 2e6, "expressnet_base": 12e6}
@@ -24,6 +24,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 112, 112, 3)).astype(np.f
 
 def random_images(size, channels):
     return IMAGES[:, :size, :size, :channels]
+
+
+def examples(name, size, channels):
+    """Two images, or two examples of what else a network takes."""
+    return np.resize(IMAGES, (2, *small_shape(name, size, channels)))
 
 
 def smaller(name, **options):
@@ -40,7 +45,7 @@ def everything(model, images):
     ("name", "size", "channels"), [(name, 48, 1) for name in MODELS] + [(name, 112, 3) for name in first_of_each_kind()]
 )
 def test_logits_and_features_have_their_shapes(name, size, channels):
-    model, images = create_model(name, 7), random_images(size, channels)
+    model, images = create_model(name, 7), examples(name, size, channels)
     variables, features, logits = jax.eval_shape(partial(everything, model), images)
     assert (logits.shape, logits.dtype) == ((2, 7), jnp.float32)
     assert features.dtype == jnp.float32
@@ -49,8 +54,8 @@ def test_logits_and_features_have_their_shapes(name, size, channels):
 
 @cache
 def compiled(name):
-    """(variables, the logits float32[2,7] that the compiled network gives the gray images of 48 pixels)."""
-    model, images = smaller(name), random_images(48, 1)
+    """(variables, the logits float32[2,7] that the compiled network gives gray images of 48 pixels, or its inputs)."""
+    model, images = smaller(name), examples(name, 48, 1)
     variables = drawn_weights(model, images.shape)
     return variables, np.asarray(jax.jit(partial(logits_of, model))(variables, images))
 
@@ -58,7 +63,7 @@ def compiled(name):
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_compiled_is_what_was_written(name):
     variables, found = compiled(name)
-    logits = logits_of(smaller(name), variables, random_images(48, 1))
+    logits = logits_of(smaller(name), variables, examples(name, 48, 1))
     assert np.isfinite(logits).all() and np.ptp(logits, axis=0).min() > 0
     np.testing.assert_allclose(found, logits, rtol=1e-3, atol=1e-4)
 
@@ -66,7 +71,7 @@ def test_compiled_is_what_was_written(name):
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_bfloat16_computes_on_float32_parameters(name):
     variables, exact = compiled(name)
-    model, images = smaller(name, dtype="bfloat16"), random_images(48, 1)
+    model, images = smaller(name, dtype="bfloat16"), examples(name, 48, 1)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes_of(model, images.shape))} == {jnp.dtype(jnp.float32)}
     logits = jax.jit(partial(logits_of, model))(variables, images)
     assert logits.dtype == jnp.float32 and np.isfinite(logits).all()
@@ -75,7 +80,7 @@ def test_bfloat16_computes_on_float32_parameters(name):
 
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_gradient_reaches_every_parameter(name):
-    model, images = smaller(name), random_images(48, 1)
+    model, images = smaller(name), examples(name, 48, 1)
     variables = drawn_weights(model, images.shape)
 
     @jax.jit

@@ -158,9 +158,9 @@ def test_ordered_batches_bring_every_example_once_and_pad_the_rest(split, batch_
     ordered = EvalLoader(images, split.labels, batch_size)
     batches = list(ordered.batches(threads=2))
     assert len(batches) == len(ordered) == -(-21 // batch_size)
-    assert {batch["image"].shape for batch in batches} == {(batch_size, 12, 12, 3)}
+    assert {batch["inputs"].shape for batch in batches} == {(batch_size, 12, 12, 3)}
     mask = np.concatenate([batch["mask"] for batch in batches])
-    image, label, index = (np.concatenate([b[name] for b in batches]) for name in ("image", "label", "index"))
+    image, label, index = (np.concatenate([b[name] for b in batches]) for name in ("inputs", "label", "index"))
     np.testing.assert_array_equal(index[mask], np.arange(21))
     np.testing.assert_array_equal(image[mask], split.images)
     np.testing.assert_array_equal(label[mask], split.labels)

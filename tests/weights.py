@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from expressnet_jax.models.registry import MODELS, create_model
+from expressnet_jax.models.inspect import example_shape
+from expressnet_jax.models.registry import MODELS, create_model, input_kind
 
 # Options under which a network is the same code, and quicker to compile and to run.
 SMALLER = {
@@ -28,6 +29,8 @@ SMALLER = {
     "vgg19": {"width": 8},
     "csam_vgg": {"widths": (16, 32)},
     "ghost_resnet": {"widths": (16, 32), "depths": (1, 2)},
+    "audio_cnn": {"widths": (4, 8, 12)},
+    "audio_cnn_lstm": {"widths": (4, 8, 12), "hidden": 6},
 }
 
 
@@ -35,14 +38,20 @@ def first_of_each_kind() -> list[str]:
     """A name for every class and form of backbone: the others are the same code at another width or depth."""
     kinds: dict[tuple, str] = {}
     for name in MODELS:
-        backbone = create_model(name, 7).encoders["image"]()
-        form = tuple(getattr(backbone, option, None) for option in ("block", "attention"))
+        (make_backbone,) = create_model(name, 7).encoders.values()
+        backbone = make_backbone()
+        form = tuple(getattr(backbone, option, None) for option in ("block", "attention", "pool"))
         kinds.setdefault((type(backbone), *form), name)
     return list(kinds.values())
 
 
+def small_shape(name: str, side: int = 48, channels: int = 1) -> tuple[int, ...]:
+    """The shape of one example of what a network takes: an image of that size, half a second of sound, or values."""
+    return (8_000,) if input_kind(name) == "waveform" else example_shape(name, (side, side, channels))
+
+
 def shapes_of(model: nn.Module, shape: Sequence[int]) -> Any:
-    """The variables' shapes for images [N,H,W,C]."""
+    """The variables' shapes for examples of this shape, N first."""
     return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros(tuple(shape)))
 
 

@@ -27,7 +27,7 @@ from expressnet_jax.training.checkpoints.data_identity import Learned
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
-from expressnet_jax.training.network import image_shape, make_model, pretrained_variables
+from expressnet_jax.training.network import image_shape, input_names, make_model, pretrained_variables
 from expressnet_jax.training.program import StepCounts, build_program, count_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import (
@@ -85,7 +85,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         partial(_open, config, mesh, domains, labelled, method, plan, model),
         _run_summary(config, domains, labelled, method),
         partial(finish, config, domains=domains),
-        lambda shape: decode_examples(domains.adapt_split.subset(np.arange(min(256, len(domains.adapt_split)))), shape),
+        lambda shape: decode_examples(domains.adapt_split.subset(np.arange(min(256, len(domains.adapt_split)))), shape),  # type: ignore[arg-type]
         _learned(domains, labelled, method),
     )
 
@@ -104,7 +104,9 @@ def _learned(domains: Domains, labelled: Split, method: Method) -> list[Learned]
 
 
 def _check(config: ConfigDict, method: Method) -> None:
-    adapt = config.adapt
+    adapt, names = config.adapt, input_names(config)
+    if any(name not in ("image", "clip") for name in names):
+        raise UserError(f"task: an adaptation is of networks of images; {config.model.name} takes {', '.join(names)}")
     if not config.init_from:
         raise UserError(
             f"init_from: an adaptation begins with a checkpoint trained on {config.data.name}; give its workdir with"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from expressnet_jax.cli_args import data_dir, image_size, key_and_value
-from expressnet_jax.data.commands import load_named
+from expressnet_jax.data.commands import load_images
 from expressnet_jax.errors import UserError
 
 
@@ -36,7 +36,7 @@ def baseline(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.report import format_table
     from expressnet_jax.io import write_json
 
-    prepared = load_named(arguments, arguments.name)
+    prepared = load_images(arguments, arguments.name)
     plan = baselines.Settings(
         arguments.features,
         arguments.classifier,

@@ -18,7 +18,7 @@ def add_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _networks(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--models", nargs="*", help="default: all")
+    sub.add_argument("--models", nargs="*", help="default: all networks of images")
     sub.add_argument("--size", type=image_size, default=48, help="pixels a side; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--batch_size", type=int, default=64)
@@ -82,10 +82,10 @@ def _predict_table(figures: dict[str, Any]) -> str:
 
 def _model(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.bench.model import bench_model
-    from expressnet_jax.models.registry import MODELS
+    from expressnet_jax.models.registry import models_of
 
     shape = {"size": arguments.size, "channels": arguments.channels}
-    names, batch_size = arguments.models or list(MODELS), arguments.batch_size
+    names, batch_size = arguments.models or models_of("image"), arguments.batch_size
     return bench_model(names, batch_size=batch_size, training=arguments.training, **shape)
 
 

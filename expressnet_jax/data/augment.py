@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.data.fields import INPUT_KINDS, Field
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.geometry import (
     GEOMETRIES,
     WHOLE_PIXEL,
@@ -23,13 +23,15 @@ from expressnet_jax.data.geometry import (
     warp,
     warp_whole_pixels,
 )
-from expressnet_jax.data.mixing import mix
+from expressnet_jax.data.mixing import mix, mix_alike
 from expressnet_jax.data.occlusion import OCCLUSIONS
 from expressnet_jax.data.photometric import PHOTOMETRICS
+from expressnet_jax.data.sound_augment import SOUND_AUGMENTATIONS, augment_sound
 from expressnet_jax.errors import UserError
 
 __all__ = ["AUGMENTATIONS", "MIXES", "augment", "augment_batch", "mix"]
 
+VISUAL = ("image", "clip")
 MIXES = ("mixup", "cutmix")  # options of `mix`, which changes targets as well
 
 
@@ -41,31 +43,51 @@ def augment_batch(
     step: Array,
     num_examples: int = 1,
 ) -> dict[str, Any]:
-    """Return the batch with its images or clips augmented, its points and sides moved along, and examples mixed.
+    """Return the batch with its images, clips or sound augmented, its points and sides moved along, examples mixed.
 
-    batch: `image` uint8[B,H,W,C] or `clip` uint8[B,T,H,W,C], and the targets of `fields`: points float32[B,...,P,2]
-    from -1 to 1 over the image, values whose field has a mirror, and classes int32[B], which leave as float32[B,K]: all
-    zero where the class is missing. keys: of `augment` and of `mix`. With `alternating_flip`, step int32[] and the
-    number of examples in an epoch say whose turn to be mirrored it is.
+    batch: `image` uint8[B,H,W,C], `clip` uint8[B,T,H,W,C] or `waveform` int16[B,S], and the columns of `fields`: points
+    float32[B,...,P,2] from -1 to 1 over the image, values whose field has a mirror, and classes int32[B], which leave
+    as float32[B,K]: all zero where the class is missing. keys: of `augment` and of `mix`. With `alternating_flip`, step
+    int32[] and the number of examples in an epoch say whose turn to be mirrored it is.
     """
-    batch = dict(batch)
-    visual = next(name for name in INPUT_KINDS if name in batch)
-    images, shape = batch[visual], batch[visual].shape
-    moved = []
+    batch, columns = dict(batch), {name: batch[name] for name in fields if name in batch}
+    visual = next((name for name in VISUAL if name in batch), None)
+    if visual:
+        images, columns = _mirror_and_move(
+            keys[0], batch[visual], batch["index"], columns, fields, options, step, num_examples
+        )
+    columns = {name: one_hot(value, fields[name]) for name, value in columns.items()}
+    if "waveform" in batch:
+        columns["waveform"] = augment_sound(keys[0], batch["waveform"], options)
+    if visual:
+        batch[visual], columns = mix(keys[1], images, columns, options.get("mixup", 0), options.get("cutmix", 0))
+    else:
+        columns = mix_alike(keys[1], columns, options.get("mixup", 0))
+    return batch | columns
+
+
+def _mirror_and_move(
+    key: Array,
+    images: Array,
+    index: Array,
+    columns: dict[str, Array],
+    fields: Mapping[str, Field],
+    options: Mapping[str, Any],
+    step: Array,
+    num_examples: int,
+) -> tuple[Array, dict[str, Array]]:
+    """Return the augmented images or clips, and the columns with points and sides where they are in them now."""
+    shape, moved = images.shape, []
     if options.get("alternating_flip"):
         position = step * shape[0] + jnp.arange(shape[0])
-        mirrored = mirrored_in(batch["index"], position // num_examples)
+        mirrored = mirrored_in(index, position // num_examples)
         images = jnp.where(mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[..., ::-1, :], images)
         moved.append(affine(horizontal=jnp.where(mirrored, -1.0, 1.0)))
-    targets = {name: batch[name] for name in fields if name in batch}
-    if sided := [name for name in targets if fields[name].kind == "points" or fields[name].mirror]:
-        matrices = _draw_matrices(_keys(keys[0], options), (shape[0], *shape[-3:]), options)
+    if sided := [name for name in columns if fields[name].kind == "points" or fields[name].mirror]:
+        matrices = _draw_matrices(_keys(key, options), (shape[0], *shape[-3:]), options)
         for each in moved if matrices is None else [*moved, matrices]:
-            targets |= {name: _move_target(targets[name], each, fields[name], shape[-3:-1]) for name in sided}
-    images = augment(keys[0], images, options)
-    targets = {name: one_hot(value, fields[name]) for name, value in targets.items()}
-    batch[visual], mixed = mix(keys[1], images, targets, options.get("mixup", 0), options.get("cutmix", 0))
-    return batch | mixed
+            columns |= {name: _move_target(columns[name], each, fields[name], shape[-3:-1]) for name in sided}
+    return augment(key, images, options), columns
 
 
 def _move_target(values: Array, matrices: Array, field: Field, size: tuple[int, ...]) -> Array:
@@ -85,9 +107,9 @@ def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
 
     images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255; a clip uint8[B,T,H,W,C] has one draw for all its frames.
     `options` are those of the config's section `augment`; `mixup` and `cutmix` belong to `mix`, `alternating_flip` to
-    `augment_batch`; they are passed over. `crop` > 0 cuts the middle out, float32[B,crop,crop,C]: after shifts of up to
-    `pad` = (H - crop) / 2 this is a random crop, without invented borders. `resize` > 0 then scales that to so many
-    pixels a side.
+    `augment_batch`, those of sound to `augment_sound`; they are passed over. `crop` > 0 cuts the middle out,
+    float32[B,crop,crop,C]: after shifts of up to `pad` = (H - crop) / 2 this is a random crop, without invented
+    borders. `resize` > 0 then scales that to so many pixels a side.
 
     Raises:
       UserError: an unknown option, or a crop larger than the images.
@@ -164,7 +186,7 @@ AUGMENTATIONS: dict[str, Callable[[Array, Array, float], Array]] = {
 
 
 def _check(options: Mapping[str, float], shape: tuple[int, ...]) -> None:
-    known = (*AUGMENTATIONS, "crop", "resize", "alternating_flip", *MIXES)
+    known = (*AUGMENTATIONS, "crop", "resize", "alternating_flip", *MIXES, *SOUND_AUGMENTATIONS)
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"augment: no option {', '.join(unknown)}; there are {', '.join(known)}")
     if options.get("crop", 0) > min(shape[1:3]):

@@ -72,6 +72,18 @@ def _days(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of days") from None
 
 
+def load_images(arguments: argparse.Namespace, name: str):
+    """Return what `load_named` does.
+
+    Raises:
+      UserError: the data set holds sound.
+    """
+    prepared = load_named(arguments, name)
+    if "sample_rate" in prepared.facts["notes"]:
+        raise UserError(f"{prepared.name}: holds sound; this command looks at images")
+    return prepared
+
+
 def load_named(arguments: argparse.Namespace, name: str):
     """Return the prepared data set in --data_dir that NAME or NAME@IDENTITY says, held until the process ends."""
     from expressnet_jax.data.readers import hold

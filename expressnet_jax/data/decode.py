@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.image_io import read_image
+from expressnet_jax.data.sound import decode_sound
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError
 
@@ -105,15 +106,24 @@ def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> n
     return images
 
 
+def media_dtype(shape: Sequence[int]) -> type[np.generic]:
+    """Return what a batch holds examples of this shape as: waveforms (S,) as int16, images and clips as uint8."""
+    return np.int16 if len(shape) == 1 else np.uint8
+
+
 def decode_example(encoded: bytes, shape: Sequence[int]) -> np.ndarray:
-    """Return an image uint8[H,W,C], or a clip uint8[T,H,W,C] that is stored as one image, its frames one below the
-    other."""
+    """Return an image uint8[H,W,C], a clip uint8[T,H,W,C] that is stored as one image, its frames one below the other,
+    or a waveform int16[S]."""
+    if len(shape) == 1:
+        return decode_sound(encoded, shape[0])
     *frames, height, width, channels = shape
     return decode(encoded, (math.prod(frames) * height, width), channels).reshape(shape)
 
 
 def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> np.ndarray:
-    """Return all images or clips of a split, uint8[N,*shape]; see `decode_example`."""
+    """Return all images, clips or waveforms of a split, [N,*shape]; see `decode_example`."""
+    if len(shape) == 1:
+        return np.stack([decode_sound(encoded, shape[0]) for encoded in split.encoded_batch(np.arange(len(split)))])
     *frames, height, width, channels = shape
     return decode_all(split, (math.prod(frames) * height, width), channels, threads).reshape(-1, *shape)
 

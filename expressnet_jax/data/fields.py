@@ -3,7 +3,7 @@
 A batch is a dict of arrays [B,...] by these names, with `index` int32[B], the example's place in its split. A target
 that an example does not have is -1 (classes) or NaN (everything else), and counts nothing in losses and metrics; so
 data sets with different labels can be mixed.
-Shapes: H height, W width, C channels, T frames, K classes, P points, D values.
+Shapes: H height, W width, C channels, T frames, K classes, P points, D values, S samples of a sound.
 """
 
 import re
@@ -14,11 +14,12 @@ import numpy as np
 
 from expressnet_jax.errors import UserError
 
-# image uint8[H,W,C], clip uint8[T,H,W,C]; class int32[] or float32[K] where annotators' votes are the target; points
+# image uint8[H,W,C], clip uint8[T,H,W,C], waveform int16[S] of `rate` samples per second, which a network sees as
+# float32 in -1..1; class int32[] or float32[K] where annotators' votes are the target; points
 # float32[P,2], in pixels from the top left (x right, y down) as stored, from -1 to 1 over the image as a target;
 # vector float32[D]; multilabel float32[D] in 0..1, labels that don't exclude one another.
-KINDS = ("image", "clip", "class", "points", "vector", "multilabel")
-INPUT_KINDS = ("image", "clip")
+KINDS = ("image", "clip", "waveform", "class", "points", "vector", "multilabel")
+INPUT_KINDS = ("image", "clip", "waveform")  # what a record is; everything else is a column next to it
 
 EXPRESSION = "expression"
 
@@ -31,12 +32,14 @@ class Field(NamedTuple):
       shape: of one example; of a class (K,), which is what a head gives for it.
       names: of the K classes or the D values, where they have names.
       mirror: which point each point, or which value each value becomes in the mirror: left and right are exchanged.
+      rate: of a waveform, samples per second.
     """
 
     kind: str
     shape: tuple[int, ...]
     names: tuple[str, ...] = ()
     mirror: tuple[int, ...] = ()
+    rate: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as checkpoints and ONNX files carry them."""
@@ -45,7 +48,8 @@ class Field(NamedTuple):
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Field":
         """Return the field that `to_json` wrote."""
-        return cls(value["kind"], *(tuple(value.get(name, ())) for name in ("shape", "names", "mirror")))
+        lists = {name: tuple(value.get(name, ())) for name in ("shape", "names", "mirror")}
+        return cls(value["kind"], **lists, rate=value.get("rate", 0))
 
 
 # The columns of prepared data sets that are targets, by their standard names.
@@ -56,6 +60,7 @@ STANDARD = {
     "intensity": ("vector", ("intensity",)),
     "pose": ("vector", ("pitch", "yaw", "roll")),
     "blendshapes": ("vector", ()),
+    "openface": ("vector", ()),  # OpenFace's action units of a video, the means over its frames
 }
 
 # Which of the 68 points of the iBUG layout (Sagonas et al. 2013) each becomes in the mirror.
@@ -149,5 +154,5 @@ def check_target(name: str, fields: Mapping[str, Field], key: str) -> Field:
 
 
 def input_name(examples: Any) -> str:
-    """Return what a batch calls images [N,H,W,C] or clips [N,T,H,W,C]."""
-    return "clip" if examples.ndim == 5 else "image"
+    """Return what a batch calls waveforms [N,S], images [N,H,W,C] or clips [N,T,H,W,C]."""
+    return {2: "waveform", 4: "image", 5: "clip"}[examples.ndim]

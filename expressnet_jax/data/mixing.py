@@ -35,6 +35,20 @@ def mix(key: Array, images: Array, targets: Any, mixup: float, cutmix: float) ->
     return weight * images + (1 - weight) * images[partner], jax.tree.map(lambda x: _mixed(x, share, partner), targets)
 
 
+def mix_alike(key: Array, values: Any, mixup: float) -> Any:
+    """Mix each example with another of the batch, all values by one weight: a pytree of float32[B,...] -> the same.
+
+    The weight is drawn from Beta(mixup, mixup) for each example (Zhang et al. 2018, eq. 2); 0 changes nothing.
+    """
+    if not mixup:
+        return values
+    key_pair, key_share = jax.random.split(key)
+    batch = len(jax.tree.leaves(values)[0])
+    partner = jax.random.permutation(key_pair, batch)
+    share = jax.random.beta(key_share, mixup, mixup, (batch,))
+    return jax.tree.map(lambda x: _mixed(x, share, partner), values)
+
+
 def _mixed(target: Array, share: Array, partner: Array) -> Array:
     share = share.reshape(-1, *[1] * (target.ndim - 1))
     return share * target + (1 - share) * target[partner]

@@ -3,13 +3,15 @@
 A grain source whose element i *is* dispatch i: the S steps that one call of the compiled program takes. So the position
 in the stream is the step and nothing else, and prefetching threads can't change what comes.
 Shapes: S steps of a dispatch, B global batch, b = B / processes, H height, W width, C channels, K classes, N examples.
+A record is an image uint8[H,W,C], a clip uint8[T,H,W,C] or a waveform int16[S].
 """
 
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import grain.python as grain
@@ -19,7 +21,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from expressnet_jax.data.decode import decode_example, decode_examples
+from expressnet_jax.data.decode import decode_example, decode_examples, media_dtype
 from expressnet_jax.data.fields import EXPRESSION, input_name
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
@@ -32,23 +34,23 @@ ImageReader = Callable[[np.ndarray], np.ndarray]
 
 
 class StreamedImages:
-    """indices int64[n] -> uint8[n,*shape], read and decoded now: for data sets larger than memory.
+    """indices int64[n] -> [n,*shape], read and decoded now: for data sets larger than memory.
 
-    `shape` is (H,W,C) of images or (T,H,W,C) of clips.
+    `shape` is (H,W,C) of images, (T,H,W,C) of clips or (S,) of waveforms.
     """
 
     def __init__(self, split: Split, shape: Sequence[int]):
         self.split, self.shape = split, tuple(shape)
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
-        batch = np.empty((len(indices), *self.shape), np.uint8)
+        batch = np.empty((len(indices), *self.shape), media_dtype(self.shape))
         for row, encoded in enumerate(self.split.encoded_batch(indices)):
             batch[row] = decode_example(encoded, self.shape)
         return batch
 
 
 class InMemoryImages:
-    """indices int64[n] -> uint8[n,H,W,C], decoded once and gathered."""
+    """indices int64[n] -> [n,*shape], decoded once and gathered."""
 
     def __init__(self, images: np.ndarray):
         self.images = images
@@ -60,7 +62,8 @@ class InMemoryImages:
 @dataclass(frozen=True)
 class BatchSource:
     """Element i is dispatch i from `first_step` on, a dict of arrays [S,b,...]: this process's share of S batches
-    (of fewer in the last one). `read_images` is None where they already lie on the device: the batch carries `index`.
+    (of fewer in the last one). `read_images` is None where they already lie on the device, as the batch carries
+    `index`, or where no record is read. `targets` are columns by name, those that are inputs among them.
     """
 
     sampler: Sampler
@@ -129,15 +132,16 @@ class ZippedLoaders:
 class EvalLoader:
     """Every example once, in order, as batches of one shape: the last is filled up with black images, mask False.
 
-    Element i is a dict of label int32[B], mask bool[B], index int32[B] (place in the split), and of image
-    uint8[b,H,W,C], which is this process's share.
+    Element i is a dict of label int32[B], mask bool[B], index int32[B] (place in the split), and of inputs, this
+    process's share: uint8[b,H,W,C] of images, or, where columns [N,...] are inputs, a dict of arrays by name.
     """
 
-    read_images: ImageReader
+    read_images: ImageReader | None
     labels: np.ndarray
     batch_size: int
     process_index: int = 0
     process_count: int = 1
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -146,14 +150,21 @@ class EvalLoader:
         index = int(number) * self.batch_size + np.arange(self.batch_size)
         mask = index < len(self.labels)
         own, shown = (process_slice(rows, self.process_index, self.process_count) for rows in (index, mask))
-        image = self.read_images(own[shown])
         fill = lambda array, size: np.pad(array, ((0, size - len(array)), *[(0, 0)] * (array.ndim - 1)))
         return {
-            "image": fill(image, len(own)),
+            "inputs": jax.tree.map(lambda array: fill(array, len(own)), self.read(own[shown])),
             "label": fill(self.labels[index[mask]], len(index)).astype(np.int32),
             "mask": mask,
             "index": index.astype(np.int32),
         }
+
+    def read(self, indices: np.ndarray) -> Any:
+        """Return the inputs of these examples: one array, or where columns are inputs a dict by name."""
+        media = None if self.read_images is None else self.read_images(indices)
+        if not self.columns:
+            return media
+        found = {name: values[indices] for name, values in self.columns.items()}
+        return found if media is None else {input_name(media): media, **found}
 
     def batches(self, threads: int = 2) -> Iterator[dict[str, np.ndarray]]:
         """All batches, read ahead by threads where they are decoded."""
@@ -163,17 +174,29 @@ class EvalLoader:
 
 
 def make_eval_batches(
-    split: Split, batch_size: int, *, shape: Sequence[int], threads: int = 2, shared: bool = False
+    split: Split,
+    batch_size: int,
+    *,
+    shape: Sequence[int] | None,
+    threads: int = 2,
+    shared: bool = False,
+    columns: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> EvalLoader:
     """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
-    whole in this one. `shape` is (H,W,C) of images or (T,H,W,C) of clips."""
-    read_images: ImageReader
-    if choose_reader("auto", len(split) * math.prod(shape)) == "stream":
+    whole in this one. `shape` is (H,W,C) of images, (T,H,W,C) of clips, (S,) of waveforms, or None where no record is
+    read; `columns` [N,...] are further inputs."""
+    read_images: ImageReader | None = None
+    if shape is not None and choose_reader("auto", stored_bytes(split, shape)) == "stream":
         read_images = StreamedImages(split, shape)
-    else:
+    elif shape is not None:
         read_images = InMemoryImages(decode_examples(split, shape, threads))
-    mine = (jax.process_index(), jax.process_count()) if shared else (0, 1)
-    return EvalLoader(read_images, split.labels, batch_size, *mine)
+    index, count = (jax.process_index(), jax.process_count()) if shared else (0, 1)
+    return EvalLoader(read_images, split.labels, batch_size, index, count, columns)
+
+
+def stored_bytes(split: Split, shape: Sequence[int]) -> int:
+    """Return what all records of a split take, decoded."""
+    return len(split) * math.prod(shape) * np.dtype(media_dtype(shape)).itemsize
 
 
 def choose_reader(reader: str, num_bytes: int) -> str:
@@ -209,7 +232,7 @@ def make_train_loader(
     sampler: Sampler,
     mesh: Mesh,
     *,
-    shape: Sequence[int],
+    shape: Sequence[int] | None,
     num_steps: int,
     steps_per_call: int = 1,
     reader: str = "auto",
@@ -217,15 +240,18 @@ def make_train_loader(
     targets: Mapping[str, np.ndarray] | None = None,
 ) -> TrainLoader:
     """Return a loader over a split by the reader asked for; all three give the same batches, with `targets` [N,...] by
-    name, by default the class as `expression`. `shape` is (H,W,C) of images or (T,H,W,C) of clips.
+    name, by default the class as `expression`. `shape` is (H,W,C) of images, (T,H,W,C) of clips, (S,) of waveforms, or
+    None where no record is read: then all inputs are among the targets.
 
     Raises:
       UserError: an unknown reader.
     """
-    reader = choose_reader(reader, len(split) * math.prod(shape))
+    reader = choose_reader(reader, stored_bytes(split, shape or (0, 0, 0)))
     read_images: ImageReader | None = None
     table = None
-    if reader == "stream":
+    if shape is None:
+        pass
+    elif reader == "stream":
         read_images = StreamedImages(split, shape)
     else:
         decoded = decode_examples(split, shape, threads)

@@ -101,12 +101,12 @@ class Split:
         return len(self.indices)
 
     def encoded(self, i: int) -> bytes:
-        """The i-th image as PNG or JPEG bytes."""
+        """The i-th image as PNG or JPEG bytes, or the i-th sound as 16-bit PCM."""
         return self.encoded_batch([i])[0]
 
     def encoded_batch(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
         """The images at these positions, in this order: several times as fast as one by one."""
-        return [_image(record) for record in self._records().read(self.indices[positions])]
+        return [_media(record) for record in self._records().read(self.indices[positions])]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
         """The same split with only these examples, in this order; they are renumbered."""
@@ -225,6 +225,11 @@ class Prepared:
         """The columns that the data set declares as targets, by name."""
         return {name: Field.from_json(field) for name, field in self.facts.get("targets", {}).items()}
 
+    def stored_size(self, split: str) -> tuple[int, int] | None:
+        """(height, width) of a split's stored images, the largest where they differ; None of sound."""
+        facts = self.facts["splits"][split]
+        return (facts["height"][1], facts["width"][1]) if "height" in facts else None
+
     def digests(self, split: str) -> np.ndarray | None:
         """uint8[N,16] of a split's pixels; None for a set that was prepared before they were kept."""
         path = self.directory / f"digests_{split}.npy"
@@ -239,5 +244,6 @@ def stored_split(name: str) -> str:
     return "everything" if name == "all" else name
 
 
-def _image(record: bytes) -> bytes:
-    return tf_example_pb2.Example.FromString(record).features.feature["image"].bytes_list.value[0]
+def _media(record: bytes) -> bytes:
+    feature = tf_example_pb2.Example.FromString(record).features.feature
+    return feature["image" if "image" in feature else "waveform"].bytes_list.value[0]

@@ -9,6 +9,9 @@ from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.sampling import subject_folds
 from expressnet_jax.errors import UserError
 
+# The keys of a config's section `data` that `select_splits` is given.
+SETTINGS = ("train_split", "validation_split", "holdout", "folds", "fold", "fold_seed", "fold_column", "drop_leaks")
+
 
 class Splits(NamedTuple):
     """Training and selection examples, and how many training examples were left out because they leak."""
@@ -28,6 +31,8 @@ def select_splits(
     holdout: float = 0.1,
     folds: int = 0,
     fold: int = 0,
+    fold_seed: int = -1,
+    fold_column: str = "",
     drop_leaks: bool = False,
     seed: int = 0,
 ) -> Splits:
@@ -35,7 +40,8 @@ def select_splits(
 
     `validation_split="auto"` is the official validation split or, where there is none, a part held out of the training
     split (the share `holdout`, to the nearest 1/k, or fold number `fold` of `folds`), by subject where subjects are
-    known. The test split is never used.
+    known. Folds are drawn by `fold_seed`, or by `seed` where that is -1; with `fold_column` they are those of the data
+    set. The test split is never used.
 
     Raises:
       UserError: an unknown or empty split, the test split asked for, one split asked to do both, one class only,
@@ -44,11 +50,17 @@ def select_splits(
     if train_split == "auto":
         train_split = "train" if "train" in prepared.splits else "all"
     if validation_split == "auto":
-        validation_split = "validation" if "validation" in prepared.splits and not folds else "holdout"
+        by_fold = folds or fold_column
+        validation_split = "validation" if "validation" in prepared.splits and not by_fold else "holdout"
     _check_names(train_split, validation_split, folds)
     train = prepared.split(train_split)
     if validation_split == "holdout":
-        train, select, where = *_hold_out(train, holdout, folds, fold, seed), f"holdout of {train_split}"
+        numbers = fold_of(train, holdout, folds, seed if fold_seed < 0 else fold_seed, fold_column)
+        if fold not in numbers:
+            raise UserError(f"data.fold: {fold} is not one of the folds {numbers.min()} to {numbers.max()}")
+        chosen = numbers == fold
+        train, select = train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+        where = f"holdout of {train_split}"
     else:
         select, where = prepared.split(validation_split), validation_split
     before = len(train)
@@ -79,14 +91,19 @@ def _check_names(train_split: str, validation_split: str, folds: int) -> None:
         raise UserError(f"data.folds: {folds}; 2 or more, or 0 for none")
 
 
-def _hold_out(train: Split, holdout: float, folds: int, fold: int, seed: int) -> tuple[Split, Split]:
+def fold_of(split: Split, holdout: float, folds: int, seed: int, column: str = "") -> np.ndarray:
+    """Return the fold int64[N] of each example: that of a column, or by subject where subjects are known.
+
+    Raises:
+      UserError: no such column, or fewer subjects than folds.
+    """
+    if column:
+        if column not in split.columns or not np.issubdtype(split.columns[column].dtype, np.integer):
+            raise UserError(f"data.fold_column: the data set has no column {column!r} of whole numbers")
+        return split.columns[column].astype(np.int64)
     if not folds and not 0 < holdout < 1:
         raise UserError(f"data.holdout: {holdout} is not a share between 0 and 1")
-    count = folds or max(round(1 / holdout), 2)
-    if not 0 <= fold < count:
-        raise UserError(f"data.fold: {fold} is not one of the folds 0 to {count - 1}")
-    chosen = subject_folds(train.labels, train.subjects, count, seed) == fold
-    return train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+    return subject_folds(split.labels, split.subjects, folds or max(round(1 / holdout), 2), seed)
 
 
 def _without_leaks(prepared: Prepared, train: Split, name: str) -> Split:

@@ -6,6 +6,7 @@ What is stored is what `prepare` stores by itself; only the number of files is T
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
@@ -54,12 +55,14 @@ def collection(check: Callable[[Record], tuple[dict[str, Any], dict[str, Any]]],
 
 def _stored(builder: FaceBuilder, split: str) -> Iterator[Record]:
     """What was written, as records, so that the ledger is filled from what is there."""
-    decoders = {"image": tfds.decode.SkipDecoding()}
+    decoders = {"image": tfds.decode.SkipDecoding()} if builder.MEDIA == "image" else None
     text = [name for name, (_, dtype) in builder.COLUMNS.items() if dtype is str]
     for example in builder.as_data_source(split=stored_split(split), decoders=decoders):
         columns = {name: example[name] for name in builder.COLUMNS}
         columns |= {name: example[name].decode() for name in text}
-        yield Record(example["key"].decode(), example["image"], int(example["label"]), extras=columns)
+        stored = example[builder.MEDIA]
+        media = stored if builder.MEDIA == "image" else np.frombuffer(stored, "<i2")
+        yield Record(example["key"].decode(), media, int(example["label"]), extras=columns)
 
 
 def _users_own(error: BaseException) -> BaseException:

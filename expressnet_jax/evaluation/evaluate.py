@@ -1,7 +1,8 @@
 """A predict function and batches in, honest figures out: every example once.
 
-Predict is any callable uint8[B,H,W,C] -> probabilities float[B,K], in NumPy or JAX. A batch is a dict with `image`
-uint8[B,H,W,C], `label` int[B], `mask` bool[B] (False = padding) and `index` int[B], the example's place in its split.
+Predict is any callable uint8[B,H,W,C] -> probabilities float[B,K], in NumPy or JAX; of other inputs it takes an array
+or a dict of arrays by name. A batch is a dict with `inputs` uint8[B,H,W,C], `label` int[B], `mask` bool[B] (False =
+padding) and `index` int[B], the example's place in its split.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,7 +99,7 @@ def _slice(images: np.ndarray, labels: np.ndarray, start: int, batch_size: int) 
     missing = batch_size - len(image)
     index = np.arange(start, start + batch_size, dtype=np.int32)
     return {
-        "image": np.pad(image, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else image,
+        "inputs": np.pad(image, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else image,
         "label": np.pad(label, (0, missing)) if missing else label,
         "mask": index < len(images),
         "index": index,
@@ -110,7 +111,7 @@ def _one_late(function: Callable[[np.ndarray], Any], batches: Iterable[Batch]) -
     late keeps the device busy."""
     waiting = None
     for batch in batches:
-        output = function(batch["image"])
+        output = function(batch["inputs"])
         if waiting is not None:
             yield waiting
         waiting = (output, batch)

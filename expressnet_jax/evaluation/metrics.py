@@ -26,7 +26,7 @@ def classification_metrics(probabilities: ArrayLike, labels: ArrayLike, classes:
     probabilities, labels = _checked(probabilities, labels, classes)
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     count, correct = len(labels), int(np.trace(confusion))
-    precision, recall, f1 = _precision_recall_f1(confusion)
+    precision, recall, f1 = precision_recall_f1(confusion)
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     columns = zip(classes, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
     return {
@@ -50,7 +50,7 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int
     return cells.reshape(num_classes, num_classes)
 
 
-def _precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """confusion int[K,K] -> precision, recall and F1, each float64[K]; 0 where the division would be by zero."""
     hits = np.diag(confusion).astype(np.float64)
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)

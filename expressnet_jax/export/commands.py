@@ -28,24 +28,32 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 def export(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from expressnet_jax.data.decode import decode_all
+    from expressnet_jax.export.example_inputs import rows, takes_images
     from expressnet_jax.export.onnx_export import export_onnx
     from expressnet_jax.export.quantize import CALIBRATION, quantize
     from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
     from expressnet_jax.training.evaluate_checkpoint import find_temperatures
+    from expressnet_jax.training.network import make_inputs_reader
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
+    if arguments.int8 and not takes_images(checkpoint):
+        raise UserError(f"--int8: is for networks of images; {checkpoint.path} takes {', '.join(checkpoint.inputs)}")
     if (arguments.calibrate or arguments.int8) and not arguments.data:
         raise UserError("--calibrate and --int8 learn from images; give --data, too")
     if arguments.data:
         prepared = load_named(arguments, arguments.data)
-        split = prepared.split(next(iter(prepared.splits)))
-        height, _, channels = checkpoint.image_shape
-        order = np.random.default_rng(0).permutation(len(split))[: CALIBRATION + 256]
-        images = decode_all(split.subset(np.sort(order)), height, channels)
-        options["images"] = images[:256]
+        name = next(iter(prepared.splits))
+        split = prepared.split(name)
+        order = np.random.default_rng(0).permutation(len(split))[
+            : CALIBRATION + 256 if takes_images(checkpoint) else 256
+        ]
+        chosen = split.subset(np.sort(order))
+        images = make_inputs_reader(chosen, 256, checkpoint.shape, prepared.stored_size(name)).read(
+            np.arange(len(chosen))
+        )
+        options["images"] = rows(images, slice(256))
         if arguments.calibrate:
             options["temperature"] = find_temperatures(
                 checkpoint, prepared.split(arguments.calibrate), tta="flip" if arguments.mirror else "none"

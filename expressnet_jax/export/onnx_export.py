@@ -13,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import jax
 import numpy as np
 
 from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.errors import UserError
+from expressnet_jax.export.example_inputs import count, example_inputs, padded, rows, takes_images
 from expressnet_jax.export.onnx_function import TIE, run_network
 from expressnet_jax.io import write_bytes
 from expressnet_jax.models.cpu.conv_backend import conv_backend
@@ -39,7 +39,7 @@ def export_onnx(
     checkpoint: Checkpoint,
     output: Path | str,
     *,
-    images: np.ndarray | None = None,
+    images: Any = None,
     input: Literal["uint8", "float"] = "uint8",
     temperature: float | Mapping[str, float] = 1.0,
     attention: bool = False,
@@ -55,32 +55,43 @@ def export_onnx(
     accurate in twice the time. The file is compared with JAX on `images` uint8[N,H,W,C], or on generated ones, in
     batches of 1, 2, 7 and all (256 at a time). The same checkpoint gives the same bytes with the same libraries.
 
+    A network of sound or of several inputs has a file that takes each by its name, float32[B,...], sound in -1..1; it
+    is compared on `images` as its data set gives them. Where the network was trained to do without, NaN is missing.
+
     Raises:
       UserError: the images don't fit, or ONNX Runtime computes something else; then
         nothing is written.
     """
-    _check_exportable(checkpoint, input, attention)
-    images = generated_images(checkpoint.image_shape) if images is None else _checked(images, checkpoint.image_shape)
+    _check_exportable(checkpoint, input, attention, mirror)
+    images = example_inputs(checkpoint, images)
     temperatures = {checkpoint.model.main: temperature} if not isinstance(temperature, Mapping) else dict(temperature)
     metadata = describe(checkpoint, DTYPES[input], temperatures) | ({"mirror": "true"} if mirror else {})
     content = convert(checkpoint, metadata, attention=attention)
     expected = _jax_probabilities(checkpoint, images, temperatures, mirror)
     predictor = OnnxPredictor(content, str(output))
     proof = compare(predictor, expected, images)
-    apart = _further_difference(checkpoint, predictor, images[:LARGEST_BATCH], temperatures, mirror)
+    examples = rows(images, slice(LARGEST_BATCH))
+    apart = _further_difference(checkpoint, predictor, examples, temperatures, mirror)
     proof["largest_difference"] = max(proof["largest_difference"], apart)
     if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
         raise UserError(
             f"{output}: refuses to write a model that differs: ONNX Runtime and JAX are up to "
             f"{proof['largest_difference']:.2g} apart in a probability (allowed: {TOLERANCE:g}) and disagree on "
-            f"{proof['different_labels']} of {len(images)} labels; try other versions of jax2onnx and onnxruntime"
+            f"{proof['different_labels']} of {count(images)} labels; try other versions of jax2onnx and onnxruntime"
         )
     write_bytes(output, content)
     digest = hashlib.sha256(content).hexdigest()
-    return {"path": str(output), "bytes": len(content), "sha256": digest, "opset": OPSET, "input": input, **proof}
+    return {
+        "path": str(output),
+        "bytes": len(content),
+        "sha256": digest,
+        "opset": OPSET,
+        "input": metadata["input"],
+        **proof,
+    }
 
 
-def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool) -> None:
+def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool, mirror: bool = False) -> None:
     if input not in DTYPES:
         raise UserError(f"input: no {input!r}; one of {', '.join(DTYPES)}")
     if checkpoint.metadata["config"].get("task") == "identity":
@@ -88,6 +99,8 @@ def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool) -> No
             f"{checkpoint.path}: it distinguishes people and has no expressions to export; begin an expression run with"
             " it (--config.init_from)"
         )
+    if mirror and not takes_images(checkpoint):
+        raise UserError(f"mirror: {checkpoint.path} takes {', '.join(checkpoint.inputs)}, which has no mirror image")
     if attention and checkpoint.model.heads[checkpoint.model.main].kind != "linear":
         raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
 
@@ -97,8 +110,8 @@ def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, floa
     config, known = checkpoint.metadata["config"], dict(temperatures or {})
     fields = {
         "classes": checkpoint.classes,
-        "image_shape": checkpoint.image_shape,
-        "input": dtype,
+        "image_shape": checkpoint.image_shape if takes_images(checkpoint) else None,
+        "input": dtype if takes_images(checkpoint) else "float32",
         "output": WORDING,
         "model": checkpoint.metadata["model"]["name"],
         "model_options": checkpoint.metadata["model"]["options"],
@@ -112,6 +125,9 @@ def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, floa
         "versions": checkpoint.metadata["versions"] | {name: version(name) for name in ("jax2onnx", "onnx")},
     }
     fields |= {"temperatures": known} if known else {}  # of further outputs
+    if not takes_images(checkpoint):
+        fields["inputs"] = {name: field.to_json() for name, field in checkpoint.inputs.items()}
+        fields["missing_inputs"] = "true" if checkpoint.model.modality_dropout else "false"
     return {
         name: value if isinstance(value, str) else json.dumps(value, sort_keys=True) for name, value in fields.items()
     }
@@ -126,49 +142,47 @@ def _terms(checkpoint: Checkpoint) -> str:
     return f"The weights inherit the terms of the images they were trained on. {' '.join(sources)}"
 
 
-def compare(predict: OnnxPredictor, expected: np.ndarray, images: np.ndarray) -> dict[str, Any]:
-    """Runs `images` uint8[N,H,W,C] in several batch sizes and compares with `expected` float32[N,K].
+def compare(predict: OnnxPredictor, expected: np.ndarray, images: Any) -> dict[str, Any]:
+    """Runs `images` uint8[N,H,W,C], or inputs by name, in several batch sizes; compares with `expected` float32[N,K].
 
     A label differs where the class that ONNX Runtime puts first is more than a tie below JAX's first.
     """
-    slices = [slice(i, i + LARGEST_BATCH) for i in range(0, len(images), LARGEST_BATCH)]
+    slices = [slice(i, i + LARGEST_BATCH) for i in range(0, count(images), LARGEST_BATCH)]
     for size in SMALL_BATCHES:
-        slices += [slice(i, i + size) for i in range(0, min(4 * size, len(images)), size)]
-    rows = np.concatenate([np.arange(len(images))[part] for part in slices])
-    found, wanted = np.concatenate([predict(images[part]) for part in slices]), expected[rows]
+        slices += [slice(i, i + size) for i in range(0, min(4 * size, count(images)), size)]
+    order = np.concatenate([np.arange(count(images))[part] for part in slices])
+    found, wanted = np.concatenate([predict(rows(images, part)) for part in slices]), expected[order]
     if found.shape != wanted.shape:
         raise UserError(f"{predict.origin}: gives {found.shape[1:]} numbers an image, JAX {wanted.shape[1:]}")
-    order = np.arange(len(rows))
-    below = wanted.max(1) - wanted[order, found.argmax(1)]
+    below = wanted.max(1) - wanted[np.arange(len(order)), found.argmax(1)]
     return {
-        "examples": len(images),
-        "batch_sizes": [*SMALL_BATCHES, min(len(images), LARGEST_BATCH)],
+        "examples": count(images),
+        "batch_sizes": [*SMALL_BATCHES, min(count(images), LARGEST_BATCH)],
         "largest_difference": float(np.abs(found - wanted).max()),
-        "different_labels": len(np.unique(rows[~(below <= TIE)])),
-        "ties": len(np.unique(rows[(below > 0) & (below <= TIE)])),
+        "different_labels": len(np.unique(order[~(below <= TIE)])),
+        "ties": len(np.unique(order[(below > 0) & (below <= TIE)])),
     }
 
 
 def _jax_probabilities(
-    checkpoint: Checkpoint,
-    images: np.ndarray,
-    temperatures: Mapping[str, float] | None = None,
-    mirror: bool = False,
+    checkpoint: Checkpoint, images: Any, temperatures: Mapping[str, float] | None = None, mirror: bool = False
 ) -> np.ndarray:
-    """uint8[N,H,W,C] -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for products."""
-    size = min(len(images), LARGEST_BATCH)
-    padded = np.concatenate([images, np.zeros((-len(images) % size, *images.shape[1:]), images.dtype)])
+    """uint8[N,H,W,C], or inputs by name -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for
+    products."""
+    size = min(count(images), LARGEST_BATCH)
+    whole = padded(images, size)
     with jax.default_matmul_precision("highest"):
         run = partial(run_network, checkpoint.model, checkpoint.outputs, temperatures=temperatures, mirror=mirror)
         predict = jax.jit(lambda variables, images: run(variables, images)[0])
-        parts = [predict(checkpoint.variables, padded[i : i + size]) for i in range(0, len(padded), size)]
-    return np.concatenate(parts)[: len(images)]
+        starts = range(0, count(whole), size)
+        parts = [predict(checkpoint.variables, rows(whole, slice(i, i + size))) for i in starts]
+    return np.concatenate(parts)[: count(images)]
 
 
 def _further_difference(
     checkpoint: Checkpoint,
     predictor: OnnxPredictor,
-    images: np.ndarray,
+    images: Any,
     temperatures: Mapping[str, float] | None = None,
     mirror: bool = False,
 ) -> float:
@@ -184,43 +198,29 @@ def _further_difference(
     return max(float(np.abs(found[name] - np.asarray(expected[name])).max()) for name in names)
 
 
-def generated_images(shape: tuple[int, ...], count: int = 32) -> np.ndarray:
-    """uint8[N,H,W,C]: one half noise, one half smooth, for networks answer differently to the two."""
-    height, width, channels = shape
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (count // 2, *shape), np.uint8)
-    coarse = rng.uniform(0, 256, (count - count // 2, 4, 4, channels)).astype(np.float32)
-    smooth = [cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in coarse]
-    return np.concatenate([noise, np.stack(smooth).reshape(-1, *shape).astype(np.uint8)])
-
-
-def _checked(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if images.dtype != np.uint8 or images.shape[1:] != shape or not len(images):
-        wanted = ",".join(map(str, shape))
-        raise UserError(f"the images to compare on are {images.dtype}{list(images.shape)}; give uint8[N,{wanted}]")
-    return images
-
-
 def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:
     """The model as an ONNX file's content, not yet compared with JAX."""
     from jax2onnx import to_onnx
 
     from expressnet_jax.export import onnx_graph, onnx_layout
 
-    image = jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), metadata["input"])
+    inputs, specs = _graph_inputs(checkpoint, metadata["input"])
     names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
     settings: dict[str, Any] = {
         "temperatures": {checkpoint.model.main: float(metadata.get("temperature", 1))}
         | json.loads(metadata.get("temperatures", "{}")),
         "mirror": metadata.get("mirror") == "true",
     }
-    run = partial(
-        run_network, checkpoint.model, checkpoint.outputs, checkpoint.variables, attention=attention, **settings
-    )
-    run = run if len(names) > 1 else lambda images, run=run: run(images)[0]  # type: ignore[assignment]
+    settings |= {"attention": attention}
+    everything = partial(run_network, checkpoint.model, checkpoint.outputs, checkpoint.variables, **settings)
+
+    def run(*arrays):
+        found = everything(arrays[0] if inputs == [INPUT] else dict(zip(inputs, arrays, strict=True)))
+        return found if len(names) > 1 else found[0]
+
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
     with _quiet(), jax.default_prng_impl("unsafe_rbg"), conv_backend("xla"):
-        model = to_onnx(run, [image], opset=OPSET, input_names=[INPUT], output_names=names)
+        model = to_onnx(run, specs, opset=OPSET, input_names=inputs, output_names=names)
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)
     onnx_graph.drop_identities(graph)
@@ -235,6 +235,14 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
     for name, value in sorted(metadata.items()):
         lean.metadata_props.add(key=name, value=value)
     return lean.SerializeToString(deterministic=True)
+
+
+def _graph_inputs(checkpoint: Checkpoint, dtype: str) -> tuple[list[str], list[jax.ShapeDtypeStruct]]:
+    """Return the names and shapes of a file's inputs: images of `dtype`, or float32 arrays by name."""
+    if takes_images(checkpoint):
+        return [INPUT], [jax.ShapeDtypeStruct(("B", *checkpoint.image_shape), dtype)]
+    specs = [jax.ShapeDtypeStruct(("B", *field.shape), np.float32) for field in checkpoint.inputs.values()]
+    return list(checkpoint.inputs), specs
 
 
 @contextmanager

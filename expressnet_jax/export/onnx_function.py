@@ -14,6 +14,7 @@ from jax import Array
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Network
+from expressnet_jax.training.step import as_float
 
 TIE = 1e-5  # two classes whose probabilities are nearer than this may come out in either order
 
@@ -22,19 +23,19 @@ def run_network(
     model: Network,
     outputs: Mapping[str, Field],
     variables: dict[str, Any],
-    images: Array,
+    images: Any,
     *,
     temperatures: Mapping[str, float] | None = None,
     mirror: bool = False,
     attention: bool = False,
 ) -> tuple[Array, ...]:
-    """Return what the file gives: probabilities, with `attention` the map of what they are about, and every further
-    output of the network in the order of `outputs`.
+    """Return what the file gives for images, or for inputs by name: probabilities, with `attention` the map of what
+    they are about, and every further output of the network in the order of `outputs`.
 
     The logits of each class are divided by its temperature, 1 where there is none. With `mirror` classes are the mean
     over the image and its mirror image, and so are points and values that have a mirror, with their sides put back;
     all else is of the image as it is."""
-    images = images.astype(jnp.float32)
+    images = as_float(images)
     found, seen = model.apply(variables, images, mutable=["intermediates"])
     heads, temperatures = dict(found.heads), temperatures or {}
     logits = heads[model.main]

@@ -14,7 +14,10 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     text = "Find faces in images and videos and predict the label annotators would give to each expression."
     sub = command("predict", predict, text, uses_jax=False)
     sub.epilog = EXIT_STATUS
-    text = "images and videos in any number, known by their content: files, folders, patterns, - for standard input"
+    text = (
+        "images and videos in any number, known by their content: files, folders, patterns, - for standard input; or"
+        " recordings, with a --model of sound"
+    )
     sub.add_argument("inputs", nargs="+", metavar="INPUT", help=text)
     _prediction(sub)
     text = "a line of JSON for each image and each frame of a video instead of the table"

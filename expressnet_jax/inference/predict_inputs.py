@@ -24,6 +24,7 @@ from expressnet_jax.inference.output_files import (
     print_result,
 )
 from expressnet_jax.inference.predictor import Predictor
+from expressnet_jax.inference.sound_commands import are_sounds, predict_sounds
 
 NO_FACE, UNREADABLE = 1, 2  # exit statuses; 0: every input was read and had a face
 ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
@@ -40,6 +41,8 @@ def predict_inputs(arguments: argparse.Namespace) -> int:
     """
     with tempfile.TemporaryDirectory() as streams:
         inputs = find_inputs(arguments.inputs, Path(streams))
+        if are_sounds(inputs.sources):
+            return predict_sounds(arguments, inputs.sources)
         _check_options(arguments, inputs)
         if len(inputs.sources) == 1 and not inputs.searched and inputs.sources[0].kind == "video":
             return _predict_one_video(arguments, inputs)

@@ -89,6 +89,11 @@ class Predictor:
           UserError: a model, a class of it or a detector that is not there.
         """
         self.model = load_model(model, threads, output)
+        if self.model.inputs:
+            raise UserError(
+                f"model: {model} takes {' and '.join(self.model.inputs)}, not images of faces; give it recordings"
+                " (that of a video is written by: ffmpeg -i VIDEO talk.wav)"
+            )
         self.detector = make_detector(detector, size=size, threads=threads)
         self.align, self.equalize = align, equalize
 

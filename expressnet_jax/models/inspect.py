@@ -1,6 +1,7 @@
 """What can be asked of a model without training it: its order of layers, parameters, arithmetic and attention maps."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -10,11 +11,13 @@ import numpy as np
 from clu import parameter_overview
 from jax import Array
 
-from expressnet_jax.models.registry import MODELS, create_model
+from expressnet_jax.models.network import Shape, zero_inputs
+from expressnet_jax.models.registry import MODELS, create_model, input_kind
 
 
-def layer_order(model: nn.Module, image_shape: tuple[int, ...]) -> list[str]:
-    """Names of the backbone's direct children in the order in which the forward pass first calls them."""
+def layer_order(model: nn.Module, shape: Shape) -> list[str]:
+    """Names of the first backbone's direct children with parameters, in the order of their first calls in a forward
+    pass."""
     order: dict[str, None] = {}
 
     def note(call, args, kwargs, context):
@@ -24,8 +27,8 @@ def layer_order(model: nn.Module, image_shape: tuple[int, ...]) -> list[str]:
         return call(*args, **kwargs)
 
     with nn.intercept_methods(note):
-        _shapes(model, image_shape)
-    return list(order)
+        params = _shapes(model, shape)["params"]
+    return [name for name in order if name in params.get("backbone", {})]
 
 
 def parameter_count(params: Any) -> int:
@@ -33,11 +36,10 @@ def parameter_count(params: Any) -> int:
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
 
 
-def forward_flops(model: nn.Module, image_shape: tuple[int, ...]) -> float:
-    """Floating-point operations of one image's forward pass as the compiler counts them (a multiply-add is two)."""
-    variables = _shapes(model, image_shape)
-    image = jax.ShapeDtypeStruct((1, *image_shape), jnp.float32)
-    cost: Any = jax.jit(model.apply).lower(variables, image).cost_analysis()
+def forward_flops(model: nn.Module, shape: Shape) -> float:
+    """Floating-point operations of one example's forward pass as the compiler counts them (a multiply-add is two)."""
+    variables = _shapes(model, shape)
+    cost: Any = jax.jit(model.apply).lower(variables, jax.eval_shape(partial(zero_inputs, shape))).cost_analysis()
     return float(cost["flops"])
 
 
@@ -52,27 +54,34 @@ def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str,
     return {path: leaf for path, leaf in maps.items() if path.endswith(("channel_weight", "spatial_mask"))}
 
 
+def example_shape(name: str, image_shape: tuple[int, ...], frames: int = 8) -> tuple[int, ...]:
+    """Return the shape of one example that a model takes: an image of `image_shape`, a clip of such frames, three
+    seconds of sound, or 35 values."""
+    known = {"clip": (frames, *image_shape), "waveform": (48_000,), "vector": (35,)}
+    return known.get(input_kind(name), image_shape)
+
+
 def overview(
     image_shape: tuple[int, ...], num_classes: int = 7, file_size: Callable[[str], int] | None = None
 ) -> Iterator[str]:
-    """The lines of a table of all models for images of that shape, each as soon as it is known. `file_size` gives the
-    bytes of a model's ONNX file, which takes seconds a model."""
-    head = f"{'model':20s} {'parameters':>12s} {'MFLOP an image':>16s} {'features':>9s}"
+    """The lines of a table of all models for images of that shape (`example_shape` says of what else), each as soon as
+    it is known. `file_size` gives the bytes of a model's ONNX file, which takes seconds a model."""
+    head = f"{'model':20s} {'parameters':>12s} {'MFLOP':>16s} {'features':>9s}"
     yield head + (f" {'ONNX MB':>9s}" if file_size else "")
     for name in MODELS:
-        model = create_model(name, num_classes)
-        params = _shapes(model, image_shape)["params"]
+        model, shape = create_model(name, num_classes), example_shape(name, image_shape)
+        params = _shapes(model, shape)["params"]
         features = params["head"]["kernel"].shape[0]
-        flops = forward_flops(model, image_shape) / 1e6
+        flops = forward_flops(model, shape) / 1e6
         line = f"{name:20s} {parameter_count(params):12,} {flops:16.1f} {features:9d}"
         yield line + (f" {file_size(name) / 1e6:9.1f}" if file_size else "")
 
 
 def describe(name: str, image_shape: tuple[int, ...], num_classes: int = 7) -> str:
     """Every parameter of one model with its shape."""
-    params = _shapes(create_model(name, num_classes), image_shape)["params"]
+    params = _shapes(create_model(name, num_classes), example_shape(name, image_shape))["params"]
     return parameter_overview.get_parameter_overview(params, include_stats=False)
 
 
-def _shapes(model: nn.Module, image_shape: tuple[int, ...]) -> Any:
-    return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), jnp.float32))
+def _shapes(model: nn.Module, shape: Shape) -> Any:
+    return jax.eval_shape(lambda: model.init(jax.random.key(0), zero_inputs(shape)))

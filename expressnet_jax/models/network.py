@@ -15,7 +15,9 @@ from flax.core import FrozenDict
 from jax import Array
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.fusion import Concatenate, StandIn, without_missing
 
+Shape = tuple[int, ...] | Mapping[str, tuple[int, ...]]  # of one example of the only input, or of each by name
 Inputs = Mapping[str, Array] | Array
 
 
@@ -69,17 +71,6 @@ def unit(x: Array, axis: int = -1) -> Array:
 HEADS = {"linear": partial(nn.Dense, dtype=jnp.float32), "cosine": CosineHead}
 
 
-class Concatenate(nn.Module):
-    """Put the features of all inputs side by side: {name: float[B,D_i]} -> float[B,sum D_i]."""
-
-    @nn.compact
-    def __call__(self, features: Mapping[str, Array], train: bool = False) -> Array:
-        return jnp.concatenate([features[name] for name in sorted(features)], axis=-1)
-
-
-FUSIONS = {"concatenate": Concatenate}
-
-
 class Network(nn.Module):
     """Map named inputs to `Outputs`: {"image": float[B,H,W,C] in 0..255, ...} -> features and one array a head.
 
@@ -89,6 +80,8 @@ class Network(nn.Module):
       heads: output name -> Head. The first one is the main head: what a one-label network has, what transfer and
         adaptation are about.
       fusion: makes the module that joins the features of several inputs.
+      modality_dropout: the share of examples that one of several inputs is withheld from in training. Where it is more
+        than 0, an input that is NaN is missing, and learned features stand in for it (fusion.StandIn).
 
     Parameters of the first encoder are named `backbone`, those of the main head `head`, in every network, so that one
     is taken over and the other replaced; further ones are `backbone_NAME` and `head_NAME`. A network of one encoder and
@@ -99,6 +92,7 @@ class Network(nn.Module):
     heads: Mapping[str, Head]
     dropout: float = 0.0
     fusion: Callable[[], nn.Module] = Concatenate
+    modality_dropout: float = 0.0
 
     def setup(self):
         for i, (name, make) in enumerate(self.encoders.items()):
@@ -108,6 +102,8 @@ class Network(nn.Module):
             setattr(self, f"head_{name}" if i else "head", module)
         if len(self.encoders) > 1:
             self.join = self.fusion()
+            if self.modality_dropout:
+                self.stand_in = StandIn(self.modality_dropout)
         self.drop = nn.Dropout(self.dropout)
 
     @property
@@ -124,9 +120,13 @@ class Network(nn.Module):
         """Return the vector that the heads see, float32[B,D]. A bare array is the input of the only encoder."""
         if not isinstance(inputs, Mapping):
             inputs = {next(iter(self.encoders)): inputs}
-        found = {}
+        found, replaces = {}, len(self.encoders) > 1 and self.modality_dropout > 0
+        if replaces:
+            inputs, present = without_missing(inputs)
         for i, name in enumerate(self.encoders):
             found[name] = getattr(self, f"backbone_{name}" if i else "backbone")(inputs[name], train)
+        if replaces:
+            found = self.stand_in(found, present, train)
         joined = self.join(found, train) if len(found) > 1 else next(iter(found.values()))
         return joined.astype(jnp.float32)
 
@@ -143,6 +143,13 @@ class Network(nn.Module):
             scaled = flat if train or head.scale == 1 else head.scale * flat
             outputs[name] = scaled if len(head.shape) == 1 else scaled.reshape(-1, *head.shape)
         return Outputs(features, outputs)
+
+
+def zero_inputs(shape: Shape) -> Inputs:
+    """Return a batch of one example of zeros: float32[1,*shape], by name where there are several inputs."""
+    if isinstance(shape, Mapping):
+        return {name: jnp.zeros((1, *each)) for name, each in shape.items()}
+    return jnp.zeros((1, *shape))
 
 
 MAIN = "expression"

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
@@ -13,10 +14,12 @@ from jax.typing import DTypeLike
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.alexnet import AlexNet
 from expressnet_jax.models.attention import check_attention
+from expressnet_jax.models.audio import AudioCNN
 from expressnet_jax.models.csam_vgg import CSAMVGG
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.explainable_cnn import ExplainableCNN
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.fusion import FUSIONS
 from expressnet_jax.models.ghost_resnet import GhostResNet
 from expressnet_jax.models.mini_xception import MiniXception
 from expressnet_jax.models.mobilenet import MobileNetV2
@@ -25,6 +28,7 @@ from expressnet_jax.models.occlusion_aware import OcclusionAware
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.temporal import POOLS, PerFrame
+from expressnet_jax.models.vector import VectorMLP
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -48,8 +52,22 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg19": partial(VGG, depths=VGG19),
     "csam_vgg": CSAMVGG,
     "ghost_resnet": GhostResNet,
+    "audio_cnn": AudioCNN,
+    "audio_cnn_lstm": partial(AudioCNN, pool="lstm"),
+    "vector_mlp": VectorMLP,
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
+
+
+def input_kind(name: str) -> str:
+    """Return the kind of field that a model takes: "image" unless its module says otherwise by `input_kind`."""
+    factory = MODELS[name]
+    return getattr(getattr(factory, "func", factory), "input_kind", "image")
+
+
+def models_of(kind: str) -> list[str]:
+    """Return the names of the models that take a kind of field."""
+    return [name for name in MODELS if input_kind(name) == kind]
 
 
 def create_model(
@@ -59,34 +77,65 @@ def create_model(
     *,
     dropout: float = 0.0,
     temporal: str = "none",
+    input: str = "",
+    encoders: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    fusion: str = "concatenate",
+    modality_dropout: float = 0.0,
     dtype: DTypeLike = jnp.float32,
     **options,
 ) -> Network:
     """Return a network by name: the backbone with its options, and heads; a number is one head of so many classes.
 
-    With `temporal`, a name in POOLS, it takes clips: the backbone sees each frame, and the pool joins them. Parameters
-    are float32, arithmetic `dtype`.
+    With `temporal`, a name in POOLS, it takes clips: the backbone sees each frame, and the pool joins them. `input` is
+    what a batch calls its input, by default the kind that it takes. Further inputs have `encoders`, input name ->
+    {"name": a model, and its options}; `fusion`, a name in FUSIONS, joins their features, and `modality_dropout` is
+    that of Network. Parameters are float32, arithmetic `dtype`.
 
     Raises:
-      UserError: an unknown name, head, option or attention; the message lists the valid ones.
+      UserError: an unknown name, head, option, attention or fusion; the message lists the valid ones.
     """
-    if name not in MODELS:
-        raise UserError(f"model.name: no model {name!r}; one of {', '.join(MODELS)}")
     heads = {MAIN: Head((heads,))} if isinstance(heads, int) else heads
     check_heads(heads)
+    if fusion not in FUSIONS:
+        raise UserError(f"model.fusion: no {fusion!r}; one of {', '.join(FUSIONS)}")
+    makers = {input or default_input(name, temporal): make_encoder(name, temporal, dtype, options)}
+    for other, given in encoders.items():
+        if other in makers or "name" not in given:
+            raise UserError(f'model.encoders: {other}: give a further input a model, as in {{"name": "vector_mlp"}}')
+        rest = {option: value for option, value in given.items() if option != "name"}
+        makers[other] = make_encoder(given["name"], "none", dtype, rest, f"model.encoders.{other}")
+    return Network(FrozenDict(makers), FrozenDict(heads), dropout, FUSIONS[fusion], modality_dropout)
+
+
+def default_input(name: str, temporal: str = "none") -> str:
+    """Return what a batch calls the input of a model, where nothing else is said."""
+    return input_kind(name) if temporal == "none" and name in MODELS else "clip"
+
+
+def make_encoder(
+    name: str, temporal: str, dtype: DTypeLike, options: Mapping[str, Any], key: str = "model"
+) -> Callable[[], nn.Module]:
+    """Return what makes the encoder of one input.
+
+    Raises:
+      UserError: an unknown name, option, attention or pool; the line begins with `key`.
+    """
+    if name not in MODELS:
+        raise UserError(f"{key}.name: no model {name!r}; one of {', '.join(MODELS)}")
     factory = MODELS[name]
     valid = set(inspect.signature(factory).parameters) - _NOT_OPTIONS
     if wrong := sorted(set(options) - valid):
-        raise UserError(f"model.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
+        raise UserError(f"{key}.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
     if "attention" in options:
         check_attention(options["attention"])
     backbone: Any = partial(factory, dtype=dtype, **options)
     if temporal == "none":
-        return Network(FrozenDict({"image": backbone}), FrozenDict(heads), dropout)
+        return backbone
     if temporal not in POOLS:
         raise UserError(f"model.temporal: no {temporal!r}; one of none, {', '.join(POOLS)}")
-    clip_encoder = partial(per_frame, backbone, temporal, dtype)
-    return Network(FrozenDict({"clip": clip_encoder}), FrozenDict(heads), dropout)
+    if input_kind(name) != "image":
+        raise UserError(f"model.temporal: {temporal} is about networks of images; {name} takes a {input_kind(name)}")
+    return partial(per_frame, backbone, temporal, dtype)
 
 
 def per_frame(backbone: Callable[[], nn.Module], pool: str, dtype: DTypeLike) -> PerFrame:

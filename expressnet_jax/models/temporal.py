@@ -5,6 +5,7 @@ Shapes: B batch, T frames, H height, W width, C channels, D features of a frame,
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -65,13 +66,22 @@ class RecurrentPool(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        cell = self.cell(self.hidden, dtype=self.dtype, name="cell")
-        # Not initialize_carry: it draws random numbers, for which ONNX has no form when B is dynamic.
-        state = jnp.zeros((x.shape[0], self.hidden), jnp.float32)
-        carry = (state, state) if self.cell is nn.OptimizedLSTMCell else state
-        for t in range(x.shape[1]):
-            carry, state = cell(carry, x[:, t])
-        return state
+        return recurrent_states(self.cell(self.hidden, dtype=self.dtype, name="cell"), x)[-1]
+
+
+def recurrent_states(cell: Any, x: Array) -> list[Array]:
+    """Return the T hidden states float[B,N] of an LSTM's or GRU's cell that reads float[B,T,D] in order, from zeros on.
+
+    `cell` has N `features`. The loop is unrolled, see RecurrentPool.
+    """
+    # Not initialize_carry: it draws random numbers, for which ONNX has no form when B is dynamic.
+    state = jnp.zeros((x.shape[0], cell.features), jnp.float32)
+    carry = (state, state) if isinstance(cell, nn.OptimizedLSTMCell) else state
+    states = []
+    for t in range(x.shape[1]):
+        carry, state = cell(carry, x[:, t])
+        states.append(state)
+    return states
 
 
 class AttentionPool(nn.Module):

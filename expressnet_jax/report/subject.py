@@ -137,7 +137,7 @@ def with_gradients(subject: Subject, path: str) -> Subject:
     Raises:
       UserError: the checkpoint ranks the classes of generated images in another way than the file.
     """
-    from expressnet_jax.export.onnx_export import generated_images
+    from expressnet_jax.export.example_inputs import generated_images
 
     origin = checkpoint_subject(path)
     if origin.classes != subject.classes or origin.image_shape != subject.image_shape:

@@ -30,7 +30,7 @@ from expressnet_jax.training.evaluate_checkpoint import (
 )
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
-from expressnet_jax.training.network import load_pretrained, make_model
+from expressnet_jax.training.network import input_fields, input_shape, load_pretrained, make_model
 from expressnet_jax.training.program import StepCounts, count_steps, make_program
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
@@ -44,7 +44,7 @@ from expressnet_jax.training.targets import (
 )
 from expressnet_jax.training.teachers import with_teachers
 from expressnet_jax.training.train_data import TrainData, find_prepared, load_data, make_eval_loader, make_loaders
-from expressnet_jax.training.validate import METRICS, check_config
+from expressnet_jax.training.validate import METRICS, check_config, check_model
 
 FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
 
@@ -58,6 +58,8 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     check_config(config, METRICS)
     data, origin = add_teachers(config, load_data(config)), load_pretrained(config)
     fields = data.fields(main_target(config))
+    shape = input_shape(config, data.chosen.train)
+    check_model(config, shape)
     learned = learned_fields(config, fields)
     target_arrays(config, data.chosen.train, data.stored_size)  # refused here, before anything compiles
     plan = count_steps(config, len(data.chosen.train))
@@ -74,6 +76,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         partial(finish, config, data=data),
         data.sample_images,
         [data.learned],
+        input_fields(model, shape, fields),
     )
 
 
@@ -192,7 +195,12 @@ def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Check
     """Evaluates the best checkpoint on the split that selected it, prints the table and writes the report's files."""
     checkpoint = load_checkpoint(workdir)
     result = evaluate_checkpoint(
-        checkpoint, data.chosen.select, tta=config.eval.tta, batch_size=config.eval.batch_size, leaked=data.leaked
+        checkpoint,
+        data.chosen.select,
+        tta=config.eval.tta,
+        batch_size=config.eval.batch_size,
+        leaked=data.leaked,
+        size=data.stored_size,
     )
     history = read_history(workdir / "metrics.jsonl")
     result.figures.update(

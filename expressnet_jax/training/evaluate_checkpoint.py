@@ -14,7 +14,6 @@ from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.fields import Field, target_column, target_fields
 from expressnet_jax.data.labels import canonical, shorten
-from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
@@ -26,6 +25,7 @@ from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.tta import outputs_with_tta, with_tta
 from expressnet_jax.io import write_json
 from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.network import make_inputs_reader
 from expressnet_jax.training.step import make_predict_fn
 
 
@@ -45,11 +45,13 @@ def evaluate_checkpoint(
     tta: str = "none",
     batch_size: int = 256,
     leaked: Sequence[int] | None = None,
+    size: tuple[int, int] | None = None,
 ) -> CheckpointEvaluation:
-    """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split."""
+    """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split, `size`
+    is (height, width) of the stored images, which points are measured in."""
     predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
     known, labels = match_labels(split, checkpoint.classes)
-    batches = make_eval_batches(known, min(batch_size, max(len(known), 1)), shape=checkpoint.image_shape)
+    batches = make_inputs_reader(known, min(batch_size, max(len(known), 1)), checkpoint.shape, size)
     probabilities, _, index = collect(_np_predict(predict), batches.batches())
     figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
     figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
@@ -57,7 +59,7 @@ def evaluate_checkpoint(
 
 
 def evaluate_outputs(
-    checkpoint: Checkpoint, split: Split, size: tuple[int, int], batch_size: int = 256, tta: str = "none"
+    checkpoint: Checkpoint, split: Split, size: tuple[int, int] | None, batch_size: int = 256, tta: str = "none"
 ) -> dict:
     """Return the metrics of every further output that the split has a target for: output -> metric -> value.
 
@@ -66,7 +68,7 @@ def evaluate_outputs(
     known = target_fields(split.classes, split.columns, None, split.targets)
     fields = {name: field for name, field in further_outputs(checkpoint).items() if same_target(field, known.get(name))}
     figures = {}
-    for name, output in predict_outputs(checkpoint, split, fields, tta, batch_size):
+    for name, output in predict_outputs(checkpoint, split, fields, tta, batch_size, size):
         target = target_column(name, fields[name], split.columns, size)
         each = value_metrics(output, target, fields[name])
         figures[name] = known_metrics(evaluate_output(output, target, fields[name])) | ({"each": each} if each else {})
@@ -74,9 +76,17 @@ def evaluate_outputs(
 
 
 def predict_outputs(
-    checkpoint: Checkpoint, split: Split, fields: Mapping[str, Field], tta: str = "none", batch_size: int = 256
+    checkpoint: Checkpoint,
+    split: Split,
+    fields: Mapping[str, Field],
+    tta: str = "none",
+    batch_size: int = 256,
+    size: tuple[int, int] | None = None,
 ) -> list[tuple[str, np.ndarray]]:
-    """Return the outputs of `fields` for every example of a split, each with its name: classes as probabilities."""
+    """Return the outputs of `fields` for every example of a split, each with its name: classes as probabilities.
+
+    `size` is (height, width) of the stored images, which points that are inputs are measured in.
+    """
     if not fields:
         return []
     classes = [name for name, field in fields.items() if field.kind == "class"]
@@ -87,7 +97,7 @@ def predict_outputs(
         return {name: found[name] for name in fields}
 
     predict = outputs_with_tta(chosen, fields, tta)
-    batches = make_eval_batches(split, min(batch_size, max(len(split), 1)), shape=checkpoint.image_shape)
+    batches = make_inputs_reader(split, min(batch_size, max(len(split), 1)), checkpoint.shape, size)
     return list(
         zip(fields, collect_arrays(lambda images: list(predict(images).values()), batches.batches()), strict=True)
     )
@@ -201,14 +211,15 @@ class DecodedOnDemand:
 def write_report(
     result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, error_gallery: bool = True
 ) -> list[Path]:
-    """evaluation.json, confusion.png and, for looking at on one's own machine, error_gallery.html."""
+    """evaluation.json, confusion.png and, of images, error_gallery.html for looking at on one's own machine."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         write_json(folder / "evaluation.json", result.figures),
         confusion_png(result.figures, folder / "confusion.png", title),
     ]
-    if error_gallery:
-        images = DecodedOnDemand(result.split, checkpoint.image_shape)
+    shape = checkpoint.shape
+    if error_gallery and isinstance(shape, tuple) and len(shape) > 2:
+        images = DecodedOnDemand(result.split, shape)
         page = folder / "error_gallery.html"
         files.append(
             write_error_gallery(

@@ -27,7 +27,7 @@ from expressnet_jax.training.checkpoints.data_identity import (
     write_trained_on,
 )
 from expressnet_jax.training.checkpoints.manager import Checkpoints
-from expressnet_jax.training.checkpoints.reading import describe, find_checkpoint
+from expressnet_jax.training.checkpoints.reading import describe, find_checkpoint, shape_of
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype, image_shape
@@ -85,8 +85,9 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
 
 def _describe(config: ConfigDict, experiment: Experiment) -> dict[str, Any]:
     """The metadata of a run's checkpoints, but for what it is trained on."""
-    facts = config.to_dict(), experiment.classes, image_shape(config), experiment.lineage
-    return describe(*facts, experiment.program.model, experiment.outputs)
+    shape = shape_of(experiment.inputs) if experiment.inputs else image_shape(config)
+    facts = config.to_dict(), experiment.classes, shape, experiment.lineage
+    return describe(*facts, experiment.program.model, experiment.outputs, experiment.inputs)
 
 
 def _run_steps(

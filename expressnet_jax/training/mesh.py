@@ -1,6 +1,8 @@
 """The mesh of devices and where each array lies on it. Axes: `data` splits batches, `model` splits large parameters."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,9 +34,11 @@ def make_mesh(data: int = -1, model: int = 1, among: Sequence[jax.Device] | None
     return jax.make_mesh((data, model), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto), devices=among)
 
 
-def shard_batch(images: np.ndarray, mesh: Mesh) -> jax.Array:
-    """This process's share [b,...] of a batch -> the batch [B,...] spread over the data axis, which divides B."""
-    return jax.make_array_from_process_local_data(NamedSharding(mesh, P("data")), images)
+def shard_batch(inputs: Any, mesh: Mesh) -> Any:
+    """This process's share [b,...] of a batch, an array or several by name -> the batch [B,...] spread over the data
+    axis, which divides B."""
+    place = partial(jax.make_array_from_process_local_data, NamedSharding(mesh, P("data")))
+    return jax.tree.map(place, inputs)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

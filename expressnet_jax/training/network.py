@@ -1,15 +1,20 @@
-"""The network of a config: its images, its arithmetic, and what it begins with."""
+"""The network of a config: its inputs, its arithmetic, and what it begins with."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from expressnet_jax.config import LARGEST, SMALLEST
+from expressnet_jax.data.fields import INPUT_KINDS, Field, check_target, target_column, target_fields
+from expressnet_jax.data.pipeline import EvalLoader, make_eval_batches
+from expressnet_jax.data.prepared import Split
+from expressnet_jax.data.sound import RATE
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.network import Head, Network
-from expressnet_jax.models.registry import create_model
+from expressnet_jax.models.network import Head, Network, Shape
+from expressnet_jax.models.registry import create_model, default_input
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.checkpoints.transfer import transfer_weights
 
@@ -22,6 +27,79 @@ def image_shape(config: ConfigDict) -> tuple[int, ...]:
         raise UserError(f"data.size: {config.data.size} pixels; from {SMALLEST} to {LARGEST}")
     frames = (config.data.frames,) if config.data.frames else ()
     return (*frames, config.data.size, config.data.size, config.data.channels)
+
+
+def input_names(config: ConfigDict) -> tuple[str, ...]:
+    """Return what a config's network takes of an example; the first is what `model.name` encodes."""
+    return tuple(config.data.inputs) or (default_input(config.model.name, config.model.temporal),)
+
+
+def media_shape(config: ConfigDict) -> tuple[int, ...] | None:
+    """Return the shape of the image, clip or waveform among a config's inputs, or None where there is none.
+
+    Raises:
+      UserError: there are several, or its size is none that a network takes.
+    """
+    media = [name for name in input_names(config) if name in INPUT_KINDS]
+    if len(media) > 1:
+        raise UserError(f"data.inputs: {' and '.join(media)}; a record is one of them")
+    if media == ["waveform"]:
+        if not 0.25 <= config.data.seconds <= 60:
+            raise UserError(f"data.seconds: {config.data.seconds}; from 0.25 to 60 seconds of sound")
+        return (round(config.data.seconds * RATE),)
+    return image_shape(config) if media else None
+
+
+def column_names(config: ConfigDict) -> tuple[str, ...]:
+    """Return the inputs of a config that are columns of the data set."""
+    return tuple(name for name in input_names(config) if name not in INPUT_KINDS)
+
+
+def input_shape(config: ConfigDict, split: Split | None = None) -> Shape:
+    """Return the shape of the image, clip or waveform that is the only input, or of every input by name.
+
+    Inputs that are columns have the shape that they have in `split`.
+
+    Raises:
+      UserError: the split has no such column.
+    """
+    media = media_shape(config)
+    columns = column_names(config)
+    if media is not None and not columns:
+        return media
+    known = {} if split is None else target_fields(split.classes, split.columns, None, split.targets)
+    shapes = {name: check_target(name, known, "data.inputs").shape for name in columns}
+    return {name: media if name in INPUT_KINDS else shapes[name] for name in input_names(config)}  # type: ignore[misc]
+
+
+def input_arrays(names: Sequence[str], split: Split, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
+    """Return the values of the inputs that are columns of a split, float32[N,...] by name.
+
+    `size` is (height, width) of the stored images, which points are measured in.
+    """
+    known = target_fields(split.classes, split.columns, None, split.targets) if names else {}
+    return {name: target_column(name, known[name], split.columns, size) for name in names}
+
+
+def make_inputs_reader(split: Split, batch_size: int, shape: Shape, size: tuple[int, int] | None = None) -> EvalLoader:
+    """Return the batches of a split for a network whose inputs have this shape, whole in this process.
+
+    `size` is (height, width) of the stored images, which points are measured in.
+    """
+    shapes = shape if isinstance(shape, Mapping) else {}
+    media = next((each for name, each in shapes.items() if name in INPUT_KINDS), None) if shapes else shape
+    columns = input_arrays([name for name in shapes if name not in INPUT_KINDS], split, size)
+    return make_eval_batches(split, batch_size, shape=media, columns=columns)  # type: ignore[arg-type]
+
+
+def input_fields(model: Network, shape: Shape, known: Mapping[str, Field]) -> dict[str, Field]:
+    """Return the fields of a network's inputs, as checkpoints carry them; `known` are those of the data set."""
+    shapes = dict(shape) if isinstance(shape, Mapping) else {next(iter(model.encoders)): shape}
+    rate = {"waveform": RATE}
+    return {
+        name: Field(name, each, rate=rate.get(name, 0)) if name in INPUT_KINDS else known[name]._replace(shape=each)
+        for name, each in shapes.items()
+    }
 
 
 def compute_dtype(dtype: str) -> str:
@@ -41,9 +119,20 @@ def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
         ("head", "model.head"),
         ("dtype", "train.dtype"),
         ("temporal", "model.temporal"),
+        ("input", "data.inputs"),
+        ("encoders", "model.encoders"),
+        ("fusion", "model.fusion"),
+        ("modality_dropout", "model.modality_dropout"),
     ):
         if name in options:
             raise UserError(f"model.options: {name} is set by {key}")
+    names = input_names(config)
+    further = config.model.encoders.to_dict()
+    if set(names[1:]) != set(further):
+        raise UserError(
+            f"model.encoders: {', '.join(further) or 'none'}, but data.inputs are {', '.join(names)}; give each input"
+            " behind the first a model there, and no other"
+        )
     if (config.model.temporal != "none") != bool(config.data.frames):
         raise UserError(
             f"model.temporal: {config.model.temporal} with data.frames={config.data.frames}; clips need both, images"
@@ -54,6 +143,10 @@ def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
         heads,
         dropout=config.model.dropout,
         temporal=config.model.temporal,
+        input=names[0],
+        encoders={name: further[name] for name in names[1:]},
+        fusion=config.model.fusion,
+        modality_dropout=config.model.modality_dropout,
         dtype=compute_dtype(config.train.dtype),
         **options,
     )
@@ -65,9 +158,11 @@ def load_pretrained(config: ConfigDict) -> Checkpoint | None:
 
 
 def pretrained_variables(
-    config: ConfigDict, model: Network, classes: Sequence[str], origin: Checkpoint | None
+    config: ConfigDict, model: Network, classes: Sequence[str], origin: Checkpoint | None, shape: Shape | None = None
 ) -> dict[str, Any] | None:
-    """The variables that a run begins with in place of drawn ones."""
+    """The variables that a run begins with in place of drawn ones. `shape` is that of the inputs, where the config
+    alone doesn't say."""
     if origin is None:
         return None
-    return transfer_weights(origin, config.model.to_dict(), model, classes, image_shape(config), config.seed)
+    shape = input_shape(config) if shape is None else shape
+    return transfer_weights(origin, config.model.to_dict(), model, classes, shape, config.seed)

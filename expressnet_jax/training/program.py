@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax import Array
 from ml_collections import ConfigDict
@@ -15,10 +14,10 @@ from expressnet_jax.data.fields import Field
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.inspect import layer_order
-from expressnet_jax.models.network import Network
+from expressnet_jax.models.network import Network, Shape, zero_inputs
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.losses.base import init_losses
-from expressnet_jax.training.network import image_shape, pretrained_variables
+from expressnet_jax.training.network import input_shape, pretrained_variables
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.optimizers.freezing import TrainableMask, gradual_unfreezing, intersect, trainable_except
 from expressnet_jax.training.state import InitialVariables, make_init_fn
@@ -66,18 +65,18 @@ def make_program(
     begins with what `origin` knows."""
     if config.augment.alternating_flip and plan.total * config.train.batch_size >= 2**31:
         raise UserError("augment.alternating_flip: a run of 2^31 examples can't count its epochs; use augment.flip=0.5")
-    shape = image_shape(config)
+    shape = input_shape(config, train)
     labels = class_labels(train, fields, main_target(config))
     losses = build_losses(config, fields, labels, _feature_size(model, shape), constrain)
     loss_program = lambda augmentation: supervised(model, losses, augmentation, fields, len(train))
     init_fn = make_init_fn(model, shape, partial(init_losses, losses))
-    pretrained = pretrained_variables(config, model, train.classes, origin)
-    return build_program(config, plan, model, init_fn, pretrained, loss_program)
+    pretrained = pretrained_variables(config, model, train.classes, origin, shape)
+    return build_program(config, plan, model, init_fn, pretrained, loss_program, shape=shape)
 
 
-def _feature_size(model: Network, shape: tuple[int, ...]) -> int:
+def _feature_size(model: Network, shape: Shape) -> int:
     """Return D of a network."""
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *shape)))
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), zero_inputs(shape)))
     return shapes["params"]["head"]["kernel"].shape[0]
 
 
@@ -89,10 +88,12 @@ def build_program(
     pretrained: dict[str, Any] | None,
     loss_program: Callable[[dict[str, Any]], LossProgram],
     trainable: TrainableMask | None = None,
+    shape: Shape | None = None,
 ) -> TrainProgram:
     """Return optimizer and phases around a loss program, which is made for each phase's augmentation. `trainable`
-    limits what learns at all; the config's freezing comes on top."""
-    opt, layers = config.optimizer, layer_order(model, image_shape(config))
+    limits what learns at all; the config's freezing comes on top. `shape` is that of the inputs, where the config alone
+    doesn't say."""
+    opt, layers = config.optimizer, layer_order(model, input_shape(config) if shape is None else shape)
     steps = lambda epochs: round(epochs * plan.per_epoch)
     boundaries = [steps(epochs) for epochs in opt.step_epochs]
     schedule = make_schedule(

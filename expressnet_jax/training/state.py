@@ -12,6 +12,7 @@ import optax
 from jax import Array
 from jax.sharding import Mesh
 
+from expressnet_jax.models.network import Shape, zero_inputs
 from expressnet_jax.training.mesh import state_shardings
 
 
@@ -48,12 +49,12 @@ class InitialVariables(NamedTuple):
 
 
 def make_init_fn(
-    model: nn.Module, image_shape: tuple[int, ...], loss_state: Callable[[], Any] = dict
+    model: nn.Module, shape: Shape, loss_state: Callable[[], Any] = dict
 ) -> Callable[[Array], InitialVariables]:
     """key -> the freshly drawn parameters of a network, and nothing else."""
 
     def create(key: Array) -> InitialVariables:
-        variables = model.init(key, jnp.zeros((1, *image_shape)))
+        variables = model.init(key, zero_inputs(shape))
         return InitialVariables(variables["params"], variables.get("batch_stats", {}), {}, loss_state())
 
     return create

@@ -15,6 +15,7 @@ from jax import Array
 
 from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.fields import Field, input_name
+from expressnet_jax.data.sound_augment import to_unit
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.losses.base import Loss, total_loss
 from expressnet_jax.training.optimizers import Schedule, current_rate
@@ -201,19 +202,19 @@ def make_predict_fn(
     """
 
     def main(variables, inputs):
-        return jax.nn.softmax(model.apply(variables, _as_float(inputs)).heads[model.main])
+        return jax.nn.softmax(model.apply(variables, as_float(inputs)).heads[model.main])
 
     def every(variables, inputs):
-        heads = model.apply(variables, _as_float(inputs)).heads
+        heads = model.apply(variables, as_float(inputs)).heads
         return heads | {name: jax.nn.softmax(heads[name]) for name in (model.main, *classes)}
 
     def features(variables, inputs):
-        return model.apply(variables, _as_float(inputs), method="features")
+        return model.apply(variables, as_float(inputs), method="features")
 
     chosen = {"main": main, "all": every, "features": features}[apply]
     return jax.jit(chosen, out_shardings=sharding)
 
 
-def _as_float(inputs: Any) -> Any:
-    """Return every array of the inputs as float32."""
-    return jax.tree.map(lambda x: x.astype(jnp.float32), inputs)
+def as_float(inputs: Any) -> Any:
+    """Return every array of the inputs as float32; sound, int16, in -1..1."""
+    return jax.tree.map(lambda x: to_unit(x) if x.dtype == jnp.int16 else x.astype(jnp.float32), inputs)

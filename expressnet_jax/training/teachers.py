@@ -101,7 +101,7 @@ def shared_fields(teachers: Sequence[Teacher]) -> dict[str, Field]:
 
 
 def with_teachers(
-    paths: Sequence[str], split: Split, folder: Path, own: Mapping[str, Field], size: tuple[int, int]
+    paths: Sequence[str], split: Split, folder: Path, own: Mapping[str, Field], size: tuple[int, int] | None
 ) -> Split:
     """Return a split with what the teachers say of its examples as further targets.
 
@@ -123,7 +123,8 @@ def with_teachers(
     key.update(np.ascontiguousarray(split.indices).tobytes())
     path = folder / f"teachers_{key.hexdigest()[:12]}.npz"
     values = _kept(path, shared) or _asked(teachers, shared, split, path)
-    values |= {name: stored_points(values[name], size) for name, field in shared.items() if field.kind == "points"}
+    if size:
+        values |= {name: stored_points(values[name], size) for name, field in shared.items() if field.kind == "points"}
     named = lambda of: {f"{PREFIX}{name}": value for name, value in of.items()}
     return split.with_targets(named(shared), named(values))
 

@@ -10,16 +10,16 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
-from expressnet_jax.data.decode import decode_examples
-from expressnet_jax.data.fields import Field
+from expressnet_jax.data.fields import INPUT_KINDS, Field
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader, make_eval_batches, make_train_loader
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.readers import hold
 from expressnet_jax.data.remarks import remarks
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.network import Shape
 from expressnet_jax.process import expanded
 from expressnet_jax.training.checkpoints.data_identity import Learned
-from expressnet_jax.training.network import image_shape
+from expressnet_jax.training.network import column_names, input_arrays, input_names, make_inputs_reader, media_shape
 from expressnet_jax.training.program import StepCounts
 from expressnet_jax.training.targets import split_fields, target_arrays
 
@@ -31,16 +31,15 @@ class TrainData(NamedTuple):
     chosen: selection.Splits
     audit: dict[str, Any] | None
 
-    def sample_images(self, image_shape: tuple[int, ...], most: int = 256) -> np.ndarray:
-        """Return the first selection images or clips, uint8[n,*image_shape]."""
+    def sample_images(self, shape: Shape, most: int = 256) -> Any:
+        """Return the first selection examples as the network takes them: [n,*shape], or arrays by name."""
         first = self.chosen.select.subset(np.arange(min(most, len(self.chosen.select))))
-        return decode_examples(first, image_shape)
+        return make_inputs_reader(first, len(first), shape, self.stored_size).read(np.arange(len(first)))
 
     @property
-    def stored_size(self) -> tuple[int, int]:
-        """(height, width) of the stored images, the largest where they differ."""
-        facts = self.prepared.facts["splits"][self.chosen.train_name]
-        return facts["height"][1], facts["width"][1]
+    def stored_size(self) -> tuple[int, int] | None:
+        """(height, width) of the stored images, the largest where they differ; None of sound."""
+        return self.prepared.stored_size(self.chosen.train_name)
 
     def fields(self, main: str) -> dict[str, Field]:
         """Every target of the training split by name; its class is called `main`."""
@@ -62,15 +61,27 @@ def load_data(config: ConfigDict) -> TrainData:
     """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
     data = config.data
     prepared = find_prepared(config, data.name, data.source, key="data.name")
+    _check_media(config, prepared)
     stored = prepared.facts["notes"].get("frames", 0)
     if stored != data.frames:
         holds = f"clips of {stored} frames" if stored else "images, no clips"
         raise UserError(
             f"data.frames: {data.frames}, but {prepared.name} holds {holds}; use --config.data.frames={stored}"
         )
-    names = ("train_split", "validation_split", "holdout", "folds", "fold", "drop_leaks")
-    chosen = selection.select_splits(prepared, **{name: data[name] for name in names}, seed=config.seed)
+    chosen = selection.select_splits(prepared, **{name: data[name] for name in selection.SETTINGS}, seed=config.seed)
     return TrainData(prepared, chosen, audit.load_audit(prepared))
+
+
+def _check_media(config: ConfigDict, prepared: Prepared) -> None:
+    """Raise UserError where the network takes records of another kind than a data set holds."""
+    sound = "sample_rate" in prepared.facts["notes"]
+    wanted = next((name for name in input_names(config) if name in INPUT_KINDS), None)
+    if wanted and sound != (wanted == "waveform"):
+        holds, takes = ("sound", f"{wanted}s") if sound else ("images", "sound")
+        raise UserError(
+            f"data.inputs: {config.model.name} takes {takes}, but {prepared.name} holds {holds}; give another"
+            " model.name or data.name"
+        )
 
 
 def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) -> Prepared:
@@ -101,7 +112,7 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
         if config.data.balance
         else sampling.Uniform(len(train), batch, config.seed)
     )
-    images = {"shape": image_shape(config), "threads": config.data.threads}
+    inputs = input_arrays(column_names(config), train, data.stored_size)
     loader = make_train_loader(
         train,
         sampler,
@@ -109,15 +120,18 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
         num_steps=plan.total,
         steps_per_call=plan.steps_per_call,
         reader=config.data.reader,
-        targets=target_arrays(config, train, data.stored_size),
-        **images,
+        targets=inputs | target_arrays(config, train, data.stored_size),
+        shape=media_shape(config),
+        threads=config.data.threads,
     )
-    return loader, make_eval_loader(config, data.chosen.select, mesh)
+    return loader, make_eval_loader(config, data.chosen.select, mesh, data.stored_size)
 
 
-def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh) -> EvalLoader:
-    """A split in batches of about eval.batch_size that the mesh divides evenly."""
+def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh, size: tuple[int, int] | None = None) -> EvalLoader:
+    """A split in batches of about eval.batch_size that the mesh divides evenly; `size` is (height, width) of the stored
+    images, which points are measured in."""
     parts = mesh.shape["data"]
     rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
-    images = {"shape": image_shape(config), "threads": config.data.threads}
-    return make_eval_batches(split, rounded, shared=True, **images)
+    columns = input_arrays(column_names(config), split, size)
+    settings = {"threads": config.data.threads, "shared": True, "columns": columns}
+    return make_eval_batches(split, rounded, shape=media_shape(config), **settings)  # type: ignore[arg-type]

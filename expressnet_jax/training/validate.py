@@ -2,17 +2,27 @@
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
 from expressnet_jax.config import SMALLEST_SEEN, check_values
+from expressnet_jax.data.augment import VISUAL
 from expressnet_jax.data.pipeline import choose_reader
+from expressnet_jax.data.sound_augment import SOUND_AUGMENTATIONS
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
-from expressnet_jax.training.network import compute_dtype, image_shape, make_model
+from expressnet_jax.models.network import Network, Shape, zero_inputs
+from expressnet_jax.training.network import (
+    column_names,
+    compute_dtype,
+    input_names,
+    input_shape,
+    make_model,
+    media_shape,
+)
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.targets import check_losses, further_metrics, selecting_metric
 
@@ -25,7 +35,7 @@ def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     `metrics` are what can choose the best checkpoint of the task.
     """
     check_values(config)
-    shape = image_shape(config)
+    media_shape(config)
     compute_dtype(config.train.dtype)
     choose_reader(config.data.reader, 0)
     make_schedule(config.optimizer.schedule, 0.1, 10)
@@ -33,7 +43,10 @@ def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     check_losses(config)
     if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
         raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
-    check_model(config, shape)
+    make_model(config, 2)
+    if not column_names(config):
+        check_model(config, input_shape(config))
+    check_kinds(config)
     if config.augment.alternating_flip and (config.augment.flip or config.data.balance):
         raise UserError("augment.alternating_flip: mirrors by epoch; it needs augment.flip=0 and data.balance=0")
     valid = (*metrics, *further_metrics(config, metrics))
@@ -48,14 +61,32 @@ def _check_package(key: str, wanted: str | bool, package: str, install: str) -> 
         raise UserError(f"{key}: needs {package}; pip install {install}, or switch {key} off")
 
 
-def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
+def check_kinds(config: ConfigDict) -> None:
+    """Raise UserError for a setting that is not about what the network takes."""
+    names, augment = input_names(config), config.augment.to_dict()
+    visual = any(name in VISUAL for name in names)
+    about_images = [name for name in augment if name not in (*SOUND_AUGMENTATIONS, "mixup")]
+    for kind, present, keys in (("images", visual, about_images), ("sound", "waveform" in names, SOUND_AUGMENTATIONS)):
+        if not present and (wrong := next((key for key in keys if augment[key]), None)):
+            raise UserError(f"augment.{wrong}: changes {kind}, but the network takes {', '.join(names)}; leave it out")
+    if not visual and config.eval.tta != "none":
+        raise UserError(f"eval.tta: {config.eval.tta} is of images; the network takes {', '.join(names)}; use none")
+    if len(names) > 1 and config.eval.tta != "none":
+        raise UserError(f"eval.tta: {config.eval.tta} is of a network with one input; use none")
+
+
+def check_model(config: ConfigDict, shape: Shape) -> None:
     """The network can be built. If it is trained on crops and evaluated on whole images, they have the same size to
     its parameters.
 
     Raises:
       UserError: one of them is not so; the line begins with the key.
     """
-    model, (*frames, size, _, channels), crop = make_model(config, 2), shape, config.augment.crop
+    model = make_model(config, 2)
+    if not isinstance(shape, tuple) or len(shape) < 3:
+        _initial_shapes(config, model, shape)
+        return
+    (*frames, size, _, channels), crop = shape, config.augment.crop
     if crop > size:
         raise UserError(f"augment.crop: {crop} pixels do not fit into images of data.size {size}")
     sizes, until = config.train.progressive_sizes, config.train.progressive_until
@@ -69,12 +100,21 @@ def check_model(config: ConfigDict, shape: tuple[int, ...]) -> None:
     for key, side in seen:
         if side < SMALLEST_SEEN:
             raise UserError(f"{key}: {side} pixels are too few; give at least {SMALLEST_SEEN}")
-    shapes = lambda side: jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *frames, side, side, channels)))
-    try:
-        whole = shapes(size)
-    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        given = config.model.options.to_dict()
-        raise UserError(f"model.options: no {config.model.name} can be built with {given} ({error})") from error
+    shapes = lambda side: _initial_shapes(config, model, (*frames, side, side, channels))
+    whole = shapes(size)
     for key, side in seen:
         if shapes(side) != whole:
             raise UserError(f"{key}: this model takes images of one size only; leave out {key}={side}")
+
+
+def _initial_shapes(config: ConfigDict, model: Network, shape: Shape) -> Any:
+    """Return the shapes of a network's parameters.
+
+    Raises:
+      UserError: it can't be built for such inputs.
+    """
+    try:
+        return jax.eval_shape(lambda: model.init(jax.random.key(0), zero_inputs(shape)))
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        given = config.model.options.to_dict()
+        raise UserError(f"model.options: no {config.model.name} can be built with {given} ({error})") from error

@@ -18,6 +18,9 @@ DATASETS: dict[str, str] = {
     "expw": "expressnet_jax.data.datasets.expw:ExpW",
     "lfw_expression": "expressnet_jax.data.datasets.lfw_expression:LfwExpression",
     "identity": "expressnet_jax.data.datasets.identity:Identity",
+    "ravdess": "expressnet_jax.data.datasets.ravdess:Ravdess",
+    "cremad": "expressnet_jax.data.datasets.cremad:CremaD",
+    "emodb": "expressnet_jax.data.datasets.emodb:EmoDb",
     "synthetic": "expressnet_jax.data.datasets.synthetic:Synthetic",
     "folder": "expressnet_jax.data.datasets.folder:Folder",
 }
@@ -33,9 +36,12 @@ SOURCES: dict[str, str] = {
     "expw": "label/label.lst + image/origin/",
     "lfw_expression": "legend.csv + images/",
     "identity": "a folder for each person, or legend.csv + images/",
+    "ravdess": "Actor_01/03-01-05-01-01-01-01.wav, ... (speech; openface.npz with action units may lie next to them)",
+    "cremad": "AudioWAV/ with files like 1001_DFA_ANG_XX.wav",
+    "emodb": "wav/ with files like 03a01Fa.wav",
     "synthetic": "nothing: its images are drawn",
-    "folder": "class folders; a list with path and label (CSV, any delimiter and encoding; JSON lines); metadata.csv or"
-    " .jsonl; Parquet of the Hugging Face hub",
+    "folder": "class folders of images or of recordings; a list with path and label (CSV, any delimiter and encoding;"
+    " JSON lines); metadata.csv or .jsonl; Parquet of the Hugging Face hub",
 }
 
 

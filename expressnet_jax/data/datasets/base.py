@@ -24,6 +24,7 @@ from expressnet_jax.data.fingerprint import files_below
 from expressnet_jax.data.parallel import parallel_map, work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.data.remarks import LEFT_OUT
+from expressnet_jax.data.sound import validate_and_encode_sound
 from expressnet_jax.errors import UserError
 
 
@@ -34,6 +35,7 @@ class Record:
     Attributes:
       key: where it stands in the source: file name or row. It names the record in every message.
       image: encoded bytes, the path of a file, or uint8[H,W] or uint8[H,W,C] pixels (C = 1, or 3 in the order R, G, B).
+        Where the builder's MEDIA is "waveform", a sound: bytes, the path of a file, or int16[n].
       label: 0..K-1, into the builder's CLASSES.
       votes: float32[K], how often annotators chose each class.
       subject: the person's identity, as the data set writes it.
@@ -66,15 +68,16 @@ class RecordValidator:
     channels: int | None
     size: tuple[int, int] | None
     columns: Mapping[str, tuple[tuple[int, ...], Any]]
+    media: str = "image"
 
     def __call__(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]]:
         if not 0 <= record.label < len(self.classes):
             raise UserError(f"{self.name}: {record.key}: label {record.label} is not 0..{len(self.classes) - 1}")
         try:
-            encoded, pixels = validate_and_encode(record.image, self.channels, self.size)
+            encoded, pixels = self.encode(record.image)
         except (UserError, OSError) as error:
             raise BadImage(f"{self.name}: {record.key}", record.key, why_bad(error)) from error
-        example = {"image": encoded, "label": int(record.label), "key": record.key}
+        example = {self.media: encoded, "label": int(record.label), "key": record.key}
         for name, (shape, dtype) in self.columns.items():
             value = record.extras[name] if name in record.extras else getattr(record, name)
             example[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
@@ -83,6 +86,12 @@ class RecordValidator:
         seen = {DIGEST: digest.digest(), PIXELS: pixel_digest(pixels)}
         hashes = {name: np.frombuffer(value, np.uint8) for name, value in seen.items()}
         return example, {SHAPE: np.array(pixels.shape, np.int32)} | hashes
+
+    def encode(self, media: bytes | Path | np.ndarray) -> tuple[bytes, np.ndarray]:
+        """Return the bytes to store, and the pixels uint8[H,W,C] or samples int16[n]."""
+        if self.media == "waveform":
+            return validate_and_encode_sound(media)
+        return validate_and_encode(media, self.channels, self.size)
 
     def attempt(self, make: Callable[[Any], Record], item: Any) -> tuple[dict[str, Any], dict[str, Any]] | BadImage:
         """Return what the record that `make` makes of an item comes to, or what is wrong with its image."""
@@ -107,6 +116,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     Attributes:
       CLASSES: the class names, in label order.
+      MEDIA: what a record is: "image" or "waveform".
       CHANNELS: 1, 3, or None for whatever the images have.
       SIZE: (height, width) of every image, or None for any.
       LICENSE: on what terms the images may be used, in one sentence.
@@ -131,6 +141,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     code_path = None
 
     CLASSES: ClassVar[tuple[str, ...]]
+    MEDIA: ClassVar[str] = "image"
     CHANNELS: ClassVar[int | None] = None
     SIZE: ClassVar[tuple[int, int] | None] = None
     LICENSE: ClassVar[str]
@@ -195,10 +206,12 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     def _info(self) -> tfds.core.DatasetInfo:
         height, width = self.SIZE or (None, None)
         features = {
-            "image": tfds.features.Image(shape=(height, width, self.CHANNELS or 3)),
+            self.MEDIA: tfds.features.Text(),
             "label": tfds.features.ClassLabel(names=list(self.CLASSES)),
             "key": tfds.features.Text(),
         }
+        if self.MEDIA == "image":
+            features["image"] = tfds.features.Image(shape=(height, width, self.CHANNELS or 3))
         for name, (shape, dtype) in self.COLUMNS.items():
             text = dtype is str
             features[name] = tfds.features.Text() if text else tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype))
@@ -239,7 +252,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
                 self.refused = not self.skip_bad
             elif not self.refused:
                 example, seen = found
-                ledger.add({name: value for name, value in example.items() if name != "image"} | seen)
+                ledger.add({name: value for name, value in example.items() if name != self.MEDIA} | seen)
                 yield example
 
     def refuse_bad(self) -> None:
@@ -253,4 +266,4 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     @property
     def check(self) -> RecordValidator:
         """What every record has to pass."""
-        return RecordValidator(self.name, self.CLASSES, self.CHANNELS, self.SIZE, self.COLUMNS)
+        return RecordValidator(self.name, self.CLASSES, self.CHANNELS, self.SIZE, self.COLUMNS, self.MEDIA)

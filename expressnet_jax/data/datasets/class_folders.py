@@ -1,5 +1,6 @@
 """Class folders on disk: ROOT/CLASS/image, or ROOT/SPLIT/CLASS/image."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,19 @@ def split_folders(root: Path) -> dict[str, Path]:
     return {split: found[split] for split in SPLIT_WORDS if split in found}
 
 
-def class_tree(root: Path, notes: dict[str, Any] | None = None) -> Tree:
+def class_tree(root: Path, notes: dict[str, Any] | None = None, kinds: Sequence[str] = ("image",)) -> Tree:
     """Split -> class folder -> its images, all in the order of their names; one split, "all", without split folders.
 
-    Images are what is one by its content. What else is there, and is no litter, goes into the notes with its reason.
+    With several `kinds` of `media_files.media_kind` it is the files of the first one that there are any of. Images are
+    what is one by its content. What else is there, and is no litter, goes into the notes with its reason.
     """
     notes = {} if notes is None else notes
     splits = split_folders(root)
     if splits and (others := {folder.name for folder in _folders(root)} - {path.name for path in splits.values()}):
         raise UserError(f"{root}: {min(others)}/ is next to {min(splits)}/ but is no split; move it away")
-    found = find_media(root).only("image")
+    found = find_media(root)
+    present = {file.kind for file in found.files}
+    found = found.only(next((kind for kind in kinds if kind in present), kinds[0]))
     tree: dict[str, dict[str, list[Path]]] = {
         split: {child.name: [] for child in _folders(path)} for split, path in (splits or {"all": root}).items()
     }

@@ -5,6 +5,8 @@ ROOT/train|validation|test/CLASS/*
 FILE.csv|tsv|txt|jsonl          path (or image, file) and label (or emotion, class); optional split and subject
 ROOT/[SPLIT/]metadata.csv|jsonl file_name and label, next to the images: `imagefolder` of the hub
 FILE.parquet, ROOT/[data/]train-00000-of-00003.parquet
+
+Recordings are read as well, from class folders and lists that hold no image.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +22,9 @@ from expressnet_jax.data.datasets.numbered import name_numbers
 from expressnet_jax.data.datasets.parquet import ParquetFaces, parquet_files
 from expressnet_jax.data.datasets.sample_list import Sample, listed_samples
 from expressnet_jax.data.labels import BASIC, LABELS, WITH_CONTEMPT, canonical
+from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.data.remarks import KEPT_APART, MERGED
+from expressnet_jax.data.sound import RATE
 from expressnet_jax.errors import UserError, printable
 
 
@@ -56,6 +60,12 @@ class Folder(FaceBuilder, skip_registration=True):
         return class_names(self._named.values(), self.options["labels"])
 
     @cached_property
+    def MEDIA(self) -> str:
+        """What the first sample is; a folder with any image is one of images."""
+        sound = self._tables is None and self._samples and media_kind(self._samples[0].path) == "audio"
+        return "waveform" if sound else "image"
+
+    @cached_property
     def COLUMNS(self) -> dict:
         subjects = self._tables is None and any(sample.subject for sample in self._samples)
         return {"subject": ((), str)} if subjects else {}
@@ -85,6 +95,8 @@ class Folder(FaceBuilder, skip_registration=True):
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
         """The splits that are named, in the order train, validation, test; "all" where none is."""
         self.notes |= shared_meanings(self._named.values(), self.CLASSES)
+        if self.MEDIA == "waveform":
+            self.notes["sample_rate"] = RATE
         names = {word: name if name in self.CLASSES else canonical(name) for word, name in self._named.items()}
         labels = {word: self.CLASSES.index(name) for word, name in names.items()}
         if self._tables:
@@ -141,7 +153,7 @@ def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[
             yield from listed_samples(path, notes, split)
         return
     root = class_root(source, notes)
-    for split, classes in class_tree(root, notes).items():
+    for split, classes in class_tree(root, notes, ("image", "audio")).items():
         for word, paths in classes.items():
             for path in paths:
                 yield Sample(printable(path.relative_to(source).as_posix()), path, printable(word), split)

@@ -12,7 +12,8 @@ BAD = "bad"  # str[M,2], the keys and reasons of images that are left out betwee
 
 class SplitIndex:
     """What is known of a split besides its images, part after part: every column in order, and of each image its
-    shape, int32[N,3], the SHA-256 of label, shape and pixels, uint8[N,32], and a hash of the pixels, uint8[N,16]."""
+    shape, int32[N,3], the SHA-256 of label, shape and pixels, uint8[N,32], and a hash of the pixels, uint8[N,16]. Of a
+    sound the shape is int32[N,1], and its samples stand for pixels."""
 
     def __init__(self) -> None:
         self.parts: list[dict[str, np.ndarray]] = []
@@ -50,12 +51,14 @@ class SplitIndex:
         counts = np.bincount(self._whole("label"), minlength=len(classes)).tolist()
         shapes = self._whole(SHAPE)
         low, high = shapes.min(0).tolist(), shapes.max(0).tolist()
+        sizes: dict[str, Any] = {"samples": [low[0], high[0]]}
+        if len(low) == 3:
+            sizes = {"height": [low[0], high[0]], "width": [low[1], high[1]]}
+            sizes["channels"] = np.unique(shapes[:, 2]).tolist()
         return {
             "examples": len(shapes),
             "per_class": dict(zip(classes, counts, strict=True)),
-            "height": [low[0], high[0]],
-            "width": [low[1], high[1]],
-            "channels": np.unique(shapes[:, 2]).tolist(),
+            **sizes,
             "sha256": hashlib.sha256(self._whole(DIGEST).tobytes()).hexdigest(),
         }
 

@@ -188,8 +188,8 @@ def _chosen_again(checkpoint: Checkpoint, prepared: Prepared) -> selection.Split
     records, config = checkpoint.metadata.get("trained_on", []), checkpoint.metadata["config"]
     if not any(record["labelled"] and record["identity"] == prepared.identity for record in records):
         return None
-    names = ("train_split", "validation_split", "holdout", "folds", "fold", "drop_leaks")
+    given = {name: value for name, value in config["data"].items() if name in selection.SETTINGS}
     try:
-        return selection.select_splits(prepared, **{name: config["data"][name] for name in names}, seed=config["seed"])
+        return selection.select_splits(prepared, **given, seed=config["seed"])
     except UserError:  # the audit that left examples out is gone
         return None

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from expressnet_jax.data.fields import Field
+from expressnet_jax.data.fields import INPUT_KINDS, Field
 from expressnet_jax.errors import UserError, one_line
-from expressnet_jax.models.network import MAIN, Head, Network
+from expressnet_jax.models.network import MAIN, Head, Network, Shape, zero_inputs
 from expressnet_jax.models.registry import create_model
 
 LATEST, BEST = "checkpoints", "best"  # the folders of a run
@@ -52,29 +51,62 @@ class Checkpoint(NamedTuple):
         return [*self.metadata.get("lineage", []), own]
 
     @property
+    def inputs(self) -> dict[str, Field]:
+        """What the network takes; of checkpoints from before there were several, an image or a clip."""
+        if found := self.metadata.get("inputs"):
+            return {name: Field.from_json(field) for name, field in found.items()}
+        shape = tuple(self.metadata["image_shape"])
+        name = "clip" if len(shape) == 4 else "image"
+        return {name: Field(name, shape)}
+
+    @property
+    def shape(self) -> Shape:
+        """Of the image, clip or waveform that is the only input, or of every input by name."""
+        return shape_of(self.inputs)
+
+    @property
     def image_shape(self) -> tuple[int, ...]:
-        return tuple(self.metadata["image_shape"])
+        """(H,W,C) of the images, or (T,H,W,C) of the clips.
+
+        Raises:
+          UserError: the network takes something else.
+        """
+        if not isinstance(self.shape, tuple) or len(self.shape) < 3:
+            raise UserError(f"{self.path}: takes {', '.join(self.inputs)}, not images alone, which this is for")
+        return self.shape
+
+
+def shape_of(inputs: Mapping[str, Field]) -> Shape:
+    """Return the shape of the image, clip or waveform that is the only input, or of every input by name."""
+    (name, first), *others = inputs.items()
+    if not others and name in INPUT_KINDS:
+        return first.shape
+    return {name: field.shape for name, field in inputs.items()}
 
 
 def describe(
     config: Mapping[str, Any],
     classes: tuple[str, ...],
-    image_shape: tuple[int, ...],
+    shape: Shape,
     lineage: Sequence[Mapping[str, Any]] = (),
     model: Network | None = None,
     outputs: Mapping[str, Field] | None = None,
+    inputs: Mapping[str, Field] | None = None,
 ) -> dict[str, Any]:
     """Return the metadata of a run's checkpoints.
 
-    `config` is plain JSON-able values, `lineage` what came before this run, `outputs` the fields of the model's heads.
+    `config` is plain JSON-able values, `lineage` what came before this run, `outputs` the fields of the model's heads,
+    `inputs` those of what it takes: by default its one image or clip of `shape`.
     """
+    if inputs is None:
+        inputs = {name: Field(name, shape) for name in (model.encoders if model else ())}  # type: ignore[arg-type]
     heads = {name: head._asdict() for name, head in model.heads.items()} if model else None
     fields = {name: field.to_json() for name, field in (outputs or {}).items()}
     return {
         "model": config["model"],
         "classes": list(classes),
-        "image_shape": list(image_shape),
-        "inputs": {name: Field(name, image_shape).to_json() for name in (model.encoders if model else ())},
+        "image_shape": list(shape) if isinstance(shape, tuple) else None,
+        "inputs": {name: field.to_json() for name, field in inputs.items()},
         "outputs": fields,
         "heads": heads,
         "lineage": list(lineage),
@@ -118,7 +150,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     with ocp.Checkpointer(ocp.CompositeCheckpointHandler(), multiprocessing_options=alone) as reader, silent():
         try:
             metadata = reader.restore(folder, ocp.args.Composite(metadata=ocp.args.JsonRestore()))["metadata"]
-            name, classes, shape = metadata["model"]["name"], metadata["classes"], tuple(metadata["image_shape"])
+            name, classes, shape = metadata["model"]["name"], metadata["classes"], _stored_shape(metadata)
             options, averaged = metadata["model"]["options"], metadata["config"]["optimizer"]["ema"] > 0
             averaged = metadata.get("averaged", averaged)
             heads = _heads_of(metadata)
@@ -128,7 +160,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             ) from error
         if len(classes) != (width := next(iter(heads.values())).shape[0]):
             raise UserError(f"{folder}: its head is of {width} classes, no {name} of {len(classes)} classes{way_out}")
-        model = create_model(name, heads, temporal=metadata["model"].get("temporal", "none"), **options)
+        model = create_model(name, heads, **model_parts(metadata), **options)
         target = _model_target(model, shape, averaged)
         try:
             saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]
@@ -150,8 +182,24 @@ def _heads_of(metadata: Mapping[str, Any]) -> dict[str, Head]:
     return {MAIN: Head((len(metadata["classes"]),), kind, scale)}
 
 
-def _model_target(model: Network, image_shape: tuple[int, ...], ema: bool) -> dict[str, Any]:
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))
+def model_parts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `create_model` is to be given besides the first encoder's options; of what is older, the defaults."""
+    section, inputs = metadata["model"], list(metadata.get("inputs") or {})
+    names = ("temporal", "fusion", "modality_dropout")
+    given = section.get("encoders", {})
+    parts = {name: section[name] for name in names if name in section}
+    return parts | {"encoders": {name: given[name] for name in inputs[1:]}, "input": inputs[0] if inputs else ""}
+
+
+def _stored_shape(metadata: Mapping[str, Any]) -> Shape:
+    stored = metadata.get("inputs")
+    if metadata["image_shape"] is not None or not stored:
+        return tuple(metadata["image_shape"])
+    return shape_of({name: Field.from_json(field) for name, field in stored.items()})
+
+
+def _model_target(model: Network, shape: Shape, ema: bool) -> dict[str, Any]:
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), zero_inputs(shape)))
     sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     place = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
     params, stats = jax.tree.map(place, (shapes["params"], shapes.get("batch_stats", {})))

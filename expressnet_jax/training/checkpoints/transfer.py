@@ -8,11 +8,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from expressnet_jax.data.labels import canonical
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.network import Shape, zero_inputs
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 
@@ -21,7 +21,7 @@ def transfer_weights(
     wanted: Mapping[str, Any],
     model: nn.Module,
     classes: Sequence[str],
-    image_shape: tuple[int, ...],
+    shape: Shape,
     seed: int = 0,
 ) -> dict[str, Any]:
     """params and batch_stats for `model`, a classifier of `classes`, from a checkpoint of the same network.
@@ -34,7 +34,7 @@ def transfer_weights(
       UserError: another network, other options, or a network that is bound to the size of its images.
     """
     _check_same_network(checkpoint, wanted)
-    create = lambda key: model.init(key, jnp.zeros((1, *image_shape)))["params"]
+    create = lambda key: model.init(key, zero_inputs(shape))["params"]
     key, old = jax.random.key(seed), jax.device_get(checkpoint.variables)
     shapes = jax.eval_shape(create, key)["backbone"]
     backbone = jax.tree_util.tree_map_with_path(_fit(checkpoint), shapes, old["params"]["backbone"])
@@ -77,8 +77,10 @@ def _fit(checkpoint: Checkpoint):
             if (channels(old), channels(new)) == (3, 1):
                 return old.sum(2, keepdims=True)  # as on a gray image
         name = "/".join(key.key for key in path)
+        shape = checkpoint.shape
+        size = "x".join(map(str, shape)) if isinstance(shape, tuple) else shape
         raise UserError(
-            f"init_from: {checkpoint.path} is for images of {'x'.join(map(str, checkpoint.image_shape))}, and its"
+            f"init_from: {checkpoint.path} is for inputs of {size}, and its"
             f" {name} is {old.shape}, not {new.shape}; use the same data.size"
         )
 

@@ -1,0 +1,44 @@
+"""RAVDESS, voice and face: the network of ravdess_audio.py and OpenFace's action units of the same take, joined.
+
+    expressnet prepare ravdess --source FOLDER      # with openface.npz next to the recordings
+    python -m expressnet_jax.main --config configs/ravdess_av.py --workdir runs/ravdess_av
+    expressnet folds ravdess --config configs/ravdess_av.py --output runs/ravdess_av_folds
+
+The word after the colon of ravdess_av.py:gated is the fusion: concatenate (default), gated or cross_attention. Modality
+dropout withholds one of both in a fifth of the examples, so that the network still answers where one is missing.
+
+hardware  2 CPU cores, which many other jobs shared; about 45 seconds of one core's time a fold
+actors 1 to 20 (1,199 recordings), folds of 4 unseen actors, last weights, seed 0, 2026-11-28:
+  fold 0 (n 240): 75.8 %; the other four folds are not measured yet
+  logistic regression, all 5 folds: action units 56.5 %, log-mel statistics 46.3 %, both 66.2 %
+"""
+
+from expressnet_jax.config import default
+
+
+def get_config(fusion="concatenate"):
+    config = default()
+    config.model.name = "audio_cnn"
+    config.model.dropout = 0.3
+    config.model.options.update(time_mask=0.1, band_mask=0.15)
+    config.model.encoders.openface = {"name": "vector_mlp", "widths": (64,), "dropout": 0.3}
+    config.model.fusion = fusion
+    config.model.modality_dropout = 0.2
+    config.data.name = "ravdess"
+    config.data.inputs = ("waveform", "openface")
+    config.data.seconds = 2.25
+    config.data.holdout = 0.2
+    config.train.batch_size = 32
+    config.train.epochs = 35.0
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 0.003
+    config.optimizer.weight_decay = 0.05
+    config.optimizer.warmup_epochs = 2.0
+    config.optimizer.ema = 0.99
+    config.losses.expression.label_smoothing = 0.1
+    config.augment.gain = 6.0
+    config.augment.time_shift = 0.05
+    config.checkpoint.every_epochs = 10.0
+    config.eval.every_epochs = 5.0
+    config.eval.metric = "balanced_accuracy"
+    return config

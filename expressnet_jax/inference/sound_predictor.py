@@ -1,0 +1,95 @@
+"""Recordings -> the label that annotators would give to what each stretch of them sounds like, without JAX.
+
+    >>> from expressnet_jax.inference.sound_predictor import SoundPredictor
+    >>> for stretch in SoundPredictor("audio.onnx")("talk.wav"):
+    ...     print(stretch.start, stretch.end, stretch.label)
+
+Shapes: n samples of a recording, S samples that the network takes, W stretches.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from expressnet_jax.data.sound import RATE, fit_length, read_sound, voiced_range
+from expressnet_jax.errors import UserError
+from expressnet_jax.inference.predictor import load_model
+
+MOST_STRETCHES = 64  # at once, so that memory does not grow with the recording
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a recording: from `start` to `end` in seconds, with the probability of each class by name."""
+
+    start: float
+    end: float
+    probabilities: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The likeliest class."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """Its probability."""
+        return self.probabilities[self.label]
+
+
+class SoundPredictor:
+    """Predicts recordings stretch by stretch by a network of sound.
+
+    A voiced part that is no longer than the network's S samples is one stretch; of a longer one, stretches of S follow
+    each other by half of S. What the network takes besides sound is missing, which it has to be trained for.
+    """
+
+    def __init__(self, model: str | Path, *, threads: int = 0):
+        """`model` is a file of `expressnet export`.
+
+        Raises:
+          UserError: it is no such file, or the network takes no sound, or can't do without something else.
+        """
+        self.model = load_model(model, threads)
+        inputs = self.model.inputs
+        if "waveform" not in inputs:
+            raise UserError(f"model: {model} takes no sound; give a file of expressnet export of a network of sound")
+        others = [name for name in inputs if name != "waveform"]
+        if others and self.model.metadata.get("missing_inputs") != "true":
+            raise UserError(
+                f"model: {model} takes {' and '.join(others)}, too, which a recording alone doesn't give; train it with"
+                " model.modality_dropout"
+            )
+        self.length = inputs["waveform"].shape[0]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.model.classes
+
+    def __call__(self, sound: bytes | Path | str | np.ndarray) -> list[Stretch]:
+        """A file, its bytes, or int16[n] at 16 kHz -> its stretches in order.
+
+        Raises:
+          UserError: it can't be decoded, or is silent throughout.
+        """
+        source = Path(sound) if isinstance(sound, str) else sound
+        samples = source if isinstance(source, np.ndarray) else read_sound(source)
+        if not samples.any():
+            raise UserError("the sound is silent throughout")
+        ranges = self.stretches(samples)
+        cut = np.stack([fit_length(samples[first:last], self.length) for first, last in ranges])
+        parts = [self.model({"waveform": cut[i : i + MOST_STRETCHES]}) for i in range(0, len(cut), MOST_STRETCHES)]
+        return [
+            Stretch(first / RATE, last / RATE, dict(zip(self.classes, row.tolist(), strict=True)))
+            for (first, last), row in zip(ranges, np.concatenate(parts), strict=True)
+        ]
+
+    def stretches(self, samples: np.ndarray) -> list[tuple[int, int]]:
+        """Return the first sample of each stretch of int16[n] and the one behind its last."""
+        first, last = voiced_range(samples)
+        if last - first <= self.length:
+            return [(first, last)]
+        starts = [*range(first, last - self.length, self.length // 2), last - self.length]
+        found = [(start, start + self.length) for start in starts]
+        return [(start, end) for start, end in found if samples[start:end].any()]
