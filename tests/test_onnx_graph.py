@@ -95,13 +95,14 @@ def test_only_a_sum_over_its_number_of_terms_becomes_a_mean():
         node("Div", ["s1", "terms"], ["mean"]),
         node("ReduceSum", ["x", "space"], ["s2"], keepdims=0),
         node("Div", ["s2", "other"], ["scaled"]),
-        node("Add", ["mean", "scaled"], ["y"]),
+        node("Relu", ["mean"], ["positive"]),  # what takes one input is no Div, whatever it comes after
+        node("Add", ["positive", "scaled"], ["y"]),
     ]
     constants = {"space": [1, 2], "terms": np.float32(24), "other": np.float32(25)}
     model = model_of(nodes, constants, ["B", 3])
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fuse_reductions(graph)
-    assert [n.op_type for n in graph.nodes] == ["ReduceMean", "ReduceSum", "Div", "Add"]
+    assert [n.op_type for n in graph.nodes] == ["ReduceMean", "ReduceSum", "Div", "Relu", "Add"]
     assert_equal(model, graph.write("g"))
 
 

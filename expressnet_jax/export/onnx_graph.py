@@ -160,8 +160,9 @@ def fuse_reductions(graph: Graph) -> None:
     makers, uses = graph.makers(), graph.uses()
     fused: dict[str, NodeProto] = {}
     for node in graph.nodes:
-        inner = makers.get(node.input[0]) if len(node.input) == 2 else None
-        inner = fused.get(node.input[0], inner)
+        if len(node.input) != 2:
+            continue
+        inner = fused.get(node.input[0], makers.get(node.input[0]))
         if inner is None or uses[node.input[0]] > 1 or not inner.op_type.startswith("Reduce") or len(inner.input) < 2:
             continue
         by, axes = graph.constants.get(node.input[1]), graph.constants.get(inner.input[1])
