@@ -105,6 +105,7 @@ class ArraySplit:
     votes: np.ndarray | None = None
     classes: tuple[str, ...] = BASIC
     columns: dict[str, np.ndarray] = field(default_factory=dict)
+    targets: dict = field(default_factory=dict)
 
     @property
     def keys(self):

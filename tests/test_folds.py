@@ -22,7 +22,6 @@ from recordings import tone, write_ravdess
 
 pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
-pytest_plugins = ["run_fixtures"]
 ACTORS = 5
 
 
@@ -144,7 +143,7 @@ def test_what_is_tested_twice_or_never_is_refused():
         gather([part, part], 3, 2)
 
 
-def test_a_killed_protocol_goes_on_behind_its_last_fold(data, config, tmp_path, monkeypatch, compile_once):
+def test_a_killed_protocol_goes_on_behind_its_last_fold(data, config, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     protocol, trained = make_protocol(data, config, folds=2), []
 
@@ -180,7 +179,7 @@ def test_a_killed_protocol_goes_on_behind_its_last_fold(data, config, tmp_path, 
         run_protocol(config, data, protocol, tmp_path, linear=False)
 
 
-def test_the_last_weights_are_taken_though_earlier_ones_were_better(data, config, tmp_path, compile_once):
+def test_the_last_weights_are_taken_though_earlier_ones_were_better(data, config, tmp_path):
     config = config.copy_and_resolve_references()
     protocol = make_protocol(data, config, folds=2)
     config.train.epochs = 1.0

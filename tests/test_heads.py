@@ -43,7 +43,6 @@ from runs import history, train
 from test_ferplus import write_pair
 
 pytest_plugins = ["run_fixtures"]
-pytestmark = pytest.mark.usefixtures("compile_once")
 CONFIG = Path(__file__).parents[1] / "configs" / "ferplus_heads.py"
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fer2013_landmarks.npz"
 TINY = {"widths": (4, 8), "depths": (1, 1), "stem_width": 4}

@@ -67,8 +67,7 @@ def input_shape(config: ConfigDict, split: Split | None = None) -> Shape:
     columns = column_names(config)
     if media is not None and not columns:
         return media
-    known = {} if split is None else target_fields(split.classes, split.columns, None, split.targets)
-    shapes = {name: check_target(name, known, "data.inputs").shape for name in columns}
+    shapes = {name: _column_field(name, split).shape for name in columns}
     return {name: media if name in INPUT_KINDS else shapes[name] for name in input_names(config)}  # type: ignore[misc]
 
 
@@ -77,8 +76,12 @@ def input_arrays(names: Sequence[str], split: Split, size: tuple[int, int] | Non
 
     `size` is (height, width) of the stored images, which points are measured in.
     """
-    known = target_fields(split.classes, split.columns, None, split.targets) if names else {}
-    return {name: target_column(name, known[name], split.columns, size) for name in names}
+    return {name: target_column(name, _column_field(name, split), split.columns, size) for name in names}
+
+
+def _column_field(name: str, split: Split | None) -> Field:
+    known = {} if split is None else target_fields(split.classes, split.columns, None, split.targets)
+    return check_target(name, known, "data.inputs")
 
 
 def make_inputs_reader(split: Split, batch_size: int, shape: Shape, size: tuple[int, int] | None = None) -> EvalLoader:

@@ -111,6 +111,8 @@ def with_teachers(
     Raises:
       UserError: a teacher that is not there, or one with other classes than the data set or another teacher.
     """
+    if size is None:
+        raise UserError("teachers: they answer about images, and this data set holds sound; leave them out")
     teachers = [load_teacher(path) for path in paths]
     shared = shared_fields(teachers)
     for name, field in shared.items():
@@ -123,8 +125,7 @@ def with_teachers(
     key.update(np.ascontiguousarray(split.indices).tobytes())
     path = folder / f"teachers_{key.hexdigest()[:12]}.npz"
     values = _kept(path, shared) or _asked(teachers, shared, split, path)
-    if size:
-        values |= {name: stored_points(values[name], size) for name, field in shared.items() if field.kind == "points"}
+    values |= {name: stored_points(values[name], size) for name, field in shared.items() if field.kind == "points"}
     named = lambda of: {f"{PREFIX}{name}": value for name, value in of.items()}
     return split.with_targets(named(shared), named(values))
 
