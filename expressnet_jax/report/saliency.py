@@ -23,7 +23,7 @@ from expressnet_jax.report.subject import Subject
 
 MapOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
 PATCH, STRIDE = 1 / 6, 1 / 12  # of the image's side
-IG_STEPS = 24
+IG_STEPS = 16
 CHUNK = 16
 
 
