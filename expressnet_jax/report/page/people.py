@@ -20,8 +20,8 @@ def fairness_html(found: Found) -> str:
     swept = found["generated"]
     words = (
         f"{swept['people']} generated people, each with every expression, drawn again and again with one thing "
-        "changed and all else the same, muscles, pose, light and camera included. What differs is therefore due to that "
-        "thing, on drawn faces; photographs of real people may differ in other ways."
+        "changed and all else the same, muscles, pose, light and camera included. What differs is therefore due to "
+        "that thing, on drawn faces; photographs of real people may differ in other ways."
     )
     parts += ["<h3>Generated faces</h3>", paragraph(words)]
     rows = [
