@@ -32,9 +32,8 @@ def _what(report: Found) -> str:
     terms = f"\n\nTerms: {cost['license']}" if cost.get("license") else ""
     return (
         f"A {report['model']['network']}{size} that **predicts the label that annotators gave to the expression "
-        f"shown**. "
-        "It does not detect what a person feels; do not use it to judge people. The EU AI Act (Art. 5(1)(f)) bans "
-        f"inferring emotions at work and in education.{terms}"
+        "shown**. It does not detect what a person feels; do not use it to judge people. The EU AI Act (Art. 5(1)(f)) "
+        f"bans inferring emotions at work and in education.{terms}"
     )
 
 
@@ -57,8 +56,7 @@ def _calibration(found: Found) -> str:
         f"Calibration error {percent(each['ece_equal_mass'])} on {each['name']}. Refusing answers below a "
         f"confidence of "
         f"{at['least_confidence']:.2f} leaves 80 % of the images, {percent(at['accuracy'])} of them right. An "
-        f"answer is "
-        "right nine times in ten from this probability on (share of the class that is still found):",
+        f"answer is right nine times in ten from this probability on (share of the class that is still found):",
         "",
     ]
     for name, f in each["thresholds"].items():

@@ -3,6 +3,7 @@
 Shapes: N examples, S classes.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,9 @@ def label_errors(rows: np.ndarray, examples: Examples) -> dict[str, Any]:
     shown, labels = np.unique(examples.labels, return_inverse=True)
     part = rows[:, shown].astype(np.float64)
     part /= part.sum(1, keepdims=True)
-    ranked = find_label_issues(labels, part, return_indices_ranked_by="self_confidence", n_jobs=1)
+    with warnings.catch_warnings():  # of classes with few examples, which the report counts
+        warnings.filterwarnings("ignore", "May not flag all label issues", UserWarning)
+        ranked = find_label_issues(labels, part, return_indices_ranked_by="self_confidence", n_jobs=1)
     names = [examples.classes[i] for i in shown]
     worst = [
         {

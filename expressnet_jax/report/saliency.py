@@ -23,8 +23,8 @@ from expressnet_jax.report.subject import Subject
 
 MapOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
 PATCH, STRIDE = 1 / 6, 1 / 12  # of the image's side
-IG_STEPS = 24
-CHUNK = 32
+IG_STEPS = 16
+CHUNK = 16
 
 
 class Method(NamedTuple):
@@ -94,13 +94,12 @@ def signed_gradients(
     model: Network, variables: Any, images: np.ndarray, targets: np.ndarray, steps: int = IG_STEPS
 ) -> np.ndarray:
     """Return each value's part float64[N,H,W,C]; their sum is the logit less the black image's (completeness)."""
-    gradient = jax.jit(jax.grad(lambda x, wanted: _score(model, variables, x, wanted).sum()))
 
     def of(part: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         x = part.astype(np.float32)
         total = np.zeros(x.shape)
         for i in range(steps):
-            total += np.asarray(gradient(x * np.float32((i + 0.5) / steps), wanted))
+            total += np.asarray(_logit_gradient(model, variables, x * np.float32((i + 0.5) / steps), wanted))
         return x * total / steps
 
     return _in_chunks(of, images, targets, "integrated gradients")
@@ -113,22 +112,8 @@ def grad_cam(model: Network, variables: Any, images: np.ndarray, targets: np.nda
     """
     path, shape = last_map(model, variables, images.shape[1:])
 
-    def score(shift: Array, x: Array, wanted: Array) -> tuple[Array, Array]:
-        seen = {}
-
-        def add(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
-            out = call(*args, **kwargs)
-            if context.module.path == path and context.method_name == "__call__":
-                out = seen["map"] = out + shift
-            return out
-
-        with nn.intercept_methods(add):
-            return _score(model, variables, x, wanted).sum(), seen["map"]
-
-    both = jax.jit(jax.grad(score, has_aux=True))
-
     def of(part: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        gradient, maps = both(jnp.zeros((len(part), *shape)), part.astype(np.float32), wanted)
+        gradient, maps = _map_gradient(model, path, shape, variables, part.astype(np.float32), wanted)
         weights = np.asarray(gradient, np.float64).mean((1, 2), keepdims=True)
         found = np.maximum((weights * np.asarray(maps, np.float64)).sum(-1), 0)
         return enlarged(found, part.shape[1:3])
@@ -139,19 +124,9 @@ def grad_cam(model: Network, variables: Any, images: np.ndarray, targets: np.nda
 def class_activation_maps(model: Network, variables: Any, images: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the terms of the target's logit at each place, enlarged (Zhou et al. 2016, eq. 2)."""
 
-    @jax.jit
-    def places(x: Array, wanted: Array) -> list[Array]:
-        _, seen = model.apply(variables, x, mutable=["intermediates"])
-        maps = activation_maps(seen)
-        ends = np.cumsum([each.shape[-1] for each in maps])[:-1]
-        kernels = jnp.split(variables["params"]["head"]["kernel"], ends)
-        weigh = lambda each, kernel: jnp.einsum("nhwc,cn->nhw", each, kernel[:, wanted]) / each[0, ..., 0].size
-        return [weigh(each, kernel) for each, kernel in zip(maps, kernels, strict=True)]
-
     def of(part: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        return sum(
-            enlarged(np.asarray(each, np.float64), part.shape[1:3]) for each in places(part.astype(np.float32), wanted)
-        )  # type: ignore[return-value]
+        terms = _logit_terms(model, variables, part.astype(np.float32), wanted)
+        return np.sum([enlarged(np.asarray(each, np.float64), part.shape[1:3]) for each in terms], axis=0)
 
     return _in_chunks(of, images, targets, "class activation")
 
@@ -201,6 +176,44 @@ def _score(model: Network, variables: Any, x: Array, targets: Array) -> Array:
     return logits[jnp.arange(len(x)), targets]
 
 
+# The variables are arguments, so that a network and the same one with shuffled weights are one program.
+@partial(jax.jit, static_argnums=0)
+def _logit_gradient(model: Network, variables: Any, x: Array, targets: Array) -> Array:
+    return jax.grad(lambda x: _score(model, variables, x, targets).sum())(x)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _map_gradient(
+    model: Network, path: tuple[str, ...], shape: tuple[int, ...], variables: Any, x: Array, targets: Array
+) -> tuple[Array, Array]:
+    """The gradient of the targets' logits with respect to the map (h, w, C) at a module's path, and the map."""
+
+    def score(shift: Array) -> tuple[Array, Array]:
+        seen = {}
+
+        def add(call: Callable[..., Any], args: Any, kwargs: Any, context: Any) -> Any:
+            out = call(*args, **kwargs)
+            if context.module.path == path and context.method_name == "__call__":
+                out = seen["map"] = out + shift
+            return out
+
+        with nn.intercept_methods(add):
+            return _score(model, variables, x, targets).sum(), seen["map"]
+
+    return jax.grad(score, has_aux=True)(jnp.zeros((len(x), *shape)))
+
+
+@partial(jax.jit, static_argnums=0)
+def _logit_terms(model: Network, variables: Any, x: Array, targets: Array) -> list[Array]:
+    """What each place of each map adds to the targets' logits, float32[N,h,w] each."""
+    _, seen = model.apply(variables, x, mutable=["intermediates"])
+    maps = activation_maps(seen)
+    ends = np.cumsum([each.shape[-1] for each in maps])[:-1]
+    kernels = jnp.split(variables["params"]["head"]["kernel"], ends)
+    weigh = lambda each, kernel: jnp.einsum("nhwc,cn->nhw", each, kernel[:, targets]) / each[0, ..., 0].size
+    return [weigh(each, kernel) for each, kernel in zip(maps, kernels, strict=True)]
+
+
 def _attention(attention: Callable[[np.ndarray], np.ndarray], images: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """The file's own map, which is of the likeliest class whatever the target."""
     return enlarged(np.asarray(attention(images), np.float64), images.shape[1:3])
@@ -208,10 +221,10 @@ def _attention(attention: Callable[[np.ndarray], np.ndarray], images: np.ndarray
 
 def _in_chunks(of: MapOf, images: np.ndarray, targets: np.ndarray, text: str) -> np.ndarray:
     """`of` on parts of one size, the last one filled up with black, so that it compiles once."""
-    size, found = min(CHUNK, len(images)), []
-    for start in progress(range(0, len(images), size), text):
-        part, wanted = images[start : start + size], np.asarray(targets[start : start + size], np.int32)
-        short = size - len(part)
+    found = []
+    for start in progress(range(0, len(images), CHUNK), text):
+        part, wanted = images[start : start + CHUNK], np.asarray(targets[start : start + CHUNK], np.int32)
+        short = CHUNK - len(part)
         full = np.concatenate([part, np.zeros((short, *part.shape[1:]), part.dtype)])
         found.append(of(full, np.pad(wanted, (0, short)))[: len(part)])
     return np.concatenate(found)

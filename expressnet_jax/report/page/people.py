@@ -20,9 +20,8 @@ def fairness_html(found: Found) -> str:
     swept = found["generated"]
     words = (
         f"{swept['people']} generated people, each with every expression, drawn again and again with one thing "
-        f"changed and "
-        "all else the same, muscles, pose, light and camera included. What differs is therefore due to that thing, on "
-        "drawn faces; photographs of real people may differ in other ways."
+        "changed and all else the same, muscles, pose, light and camera included. What differs is therefore due to "
+        "that thing, on drawn faces; photographs of real people may differ in other ways."
     )
     parts += ["<h3>Generated faces</h3>", paragraph(words)]
     rows = [
@@ -79,9 +78,8 @@ def _data(each: Found) -> str:
     errors = each["label_errors"]
     words = (
         f"The commonest class has {each['imbalance']:.1f} times the images of the rarest. Confident learning takes "
-        f"{errors['count']:,} labels ({percent(errors['share'])}) for errors; about as often the model is what "
-        f"is wrong, "
-        "so look at them."
+        f"{errors['count']:,} labels ({percent(errors['share'])}) for errors; often it is the "
+        "model that is wrong, so look at them."
     )
     rows = [
         (row["key"], row["label"], row["predicted"], number(row["probability_of_label"], 4))
@@ -114,10 +112,8 @@ def cost_html(found: Found, measured: Found | None) -> str:
         low, high = measured["quartiles"]
         words = (
             f"One face takes {measured['milliseconds']:.2f} ms on one core ({low:.2f} to {high:.2f} in half of "
-            f"the blocks); "
-            f"the process has {measured['peak_mib']:.0f} MiB at most, {measured['before_mib']:.0f} MiB before "
-            f"the model and "
-            "its libraries are loaded. Measured on this computer, so it differs from run to run."
+            f"the blocks); the process has {measured['peak_mib']:.0f} MiB at most, {measured['before_mib']:.0f} MiB "
+            "before the model and its libraries are loaded. Measured on this computer, so it differs from run to run."
         )
         parts.append(paragraph(words))
     if found.get("license"):

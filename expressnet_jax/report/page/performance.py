@@ -84,9 +84,8 @@ def _against(found: Found) -> str:
     verdict = "more than luck" if found["p_value"] < 0.05 else "no more than luck could make it"
     words = (
         f"Against {found['name']} ({percent(found['accuracy'])}): {100 * found['difference']:+.1f} points, 95 % "
-        f"interval "
-        f"{100 * low:+.1f} to {100 * high:+.1f}; {found['only_this_right']:,} images only this model gets right, "
-        f"{found['only_other_right']:,} only the other. McNemar's test: p = {found['p_value']:.2g}, {verdict}."
+        f"interval {100 * low:+.1f} to {100 * high:+.1f}; {found['only_this_right']:,} images only this model gets "
+        f"right, {found['only_other_right']:,} only the other. McNemar's test: p = {found['p_value']:.2g}, {verdict}."
     )
     rows = [(name, percent(f["this"]), percent(f["other"])) for name, f in found["per_class"].items()]
     differ = [(row["label"], row["this"], row["other"], row["count"]) for row in found["differ_most"]]
