@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     elif config.data.name == "ferplus":
         fields |= {"fer2013": Field("class", (7,), BASIC), "landmarks": Field("points", (6, 2))}
         fields |= {"blendshapes": Field("vector", (4,))}
-        split.columns = {"fer2013": split.labels}
+        split = replace(split, columns={"fer2013": split.labels})
     model = make_model(config, make_heads(config, learned_fields(config, fields)))
     program = make_program(config, model, fields, split, plan)
     shape = input_shape(config, split)

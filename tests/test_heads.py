@@ -316,13 +316,10 @@ def test_every_output_is_judged_on_bare_faces(run, exported):
         predictor = Predictor(exported[1], detector="none", output=name)
         figures = judge_bare_faces(predictor, split)
         faces = [predictor(image)[0] for image in images]
-        answers = [max(face.outputs[other], key=face.outputs[other].get) for face in faces]
-        shown = {BASIC[label] for label in split.columns["fer2013"]}
-        right = np.mean(
-            [answer == BASIC[label] for answer, label in zip(answers, split.columns["fer2013"], strict=True)]
-        )
-        if set(answers) <= shown:
-            assert figures["outputs"][other]["accuracy"] == pytest.approx(right)
+        labels = [BASIC[label] for label in split.columns["fer2013"]]
+        among = [name for name in faces[0].outputs[other] if name in labels]
+        answers = [max(among, key=face.outputs[other].get) for face in faces]
+        assert figures["outputs"][other]["accuracy"] == pytest.approx(np.mean(np.equal(answers, labels)))
         assert {"landmarks", "blendshapes"} <= figures["outputs"].keys()
 
 
