@@ -85,7 +85,9 @@ def _check(plan: Comparison) -> None:
         raise UserError(f"--seeds {plan.seeds}, --weights {plan.weights}: give one seed at least, and positive weights")
 
 
-def _row(plan: Comparison, origin: Checkpoint, target: str, method: str, folder: Path, log) -> dict[str, Any]:
+def _row(
+    plan: Comparison, origin: Checkpoint, target: str, method: str, folder: Path, log: Callable[[str], None]
+) -> dict[str, Any]:
     """The runs of a method; or the line that says why there are none."""
 
     def run(seed: int, weight: float, name: str) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def _row(plan: Comparison, origin: Checkpoint, target: str, method: str, folder:
     return {"runs": runs, "weight": chosen, "tried": {f"{w:g}": found["criteria"] for w, found in tried.items()}}
 
 
-def _run(config: ConfigDict, folder: Path, name: str, log) -> dict[str, Any]:
+def _run(config: ConfigDict, folder: Path, name: str, log: Callable[[str], None]) -> dict[str, Any]:
     """One run's evaluation.json, made now if it is not there. Its output goes to log.txt.
 
     Raises:
@@ -120,7 +122,11 @@ def _run(config: ConfigDict, folder: Path, name: str, log) -> dict[str, Any]:
             raise UserError(f"{folder}: holds another run ({'; '.join(changed[:3])}); give another --workdir")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        with (
+            (folder / "log.txt").open("a") as lines,
+            contextlib.redirect_stdout(lines),
+            contextlib.redirect_stderr(lines),
+        ):
             train(config, folder, experiment.build_experiment).finish(folder)
     figures = json.loads(stored.read_text())
     log(f"{name}: held-out balanced accuracy {figures['heldout']['balanced_accuracy']:.2%}")

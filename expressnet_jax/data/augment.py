@@ -54,7 +54,7 @@ def augment_batch(
     visual = next((name for name in VISUAL if name in batch), None)
     if visual:
         images, columns = _mirror_and_move(
-            keys[0], batch[visual], batch["index"], columns, fields, options, step, num_examples
+            keys[0], batch[visual], batch.get("index"), columns, fields, options, step, num_examples
         )
     columns = {name: one_hot(value, fields[name]) for name, value in columns.items()}
     if "waveform" in batch:
@@ -69,14 +69,17 @@ def augment_batch(
 def _mirror_and_move(
     key: Array,
     images: Array,
-    index: Array,
+    index: Any,
     columns: dict[str, Array],
     fields: Mapping[str, Field],
     options: Mapping[str, Any],
     step: Array,
     num_examples: int,
 ) -> tuple[Array, dict[str, Array]]:
-    """Return the augmented images or clips, and the columns with points and sides where they are in them now."""
+    """Return the augmented images or clips, and the columns with points and sides where they are in them now.
+
+    index int32[B], which only `alternating_flip` needs.
+    """
     shape, moved = images.shape, []
     if options.get("alternating_flip"):
         position = step * shape[0] + jnp.arange(shape[0])
