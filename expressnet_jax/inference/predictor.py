@@ -30,7 +30,6 @@ SHIPPED = {
     "small": "expressnet_small.onnx",
     "small_int8": "expressnet_small_int8.onnx",
     "tiny": "expressnet_tiny.onnx",
-    "small_fer2013": "expressnet_small_fer2013.onnx",
 }
 MOST_FACES = 64  # at once, so that memory does not grow with the crowd
 
