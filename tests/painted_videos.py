@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -42,6 +43,7 @@ class Painted:
 
     classes = CLASSES
     margin = None
+    model = SimpleNamespace(fields={})
 
     def cut(self, image, found):
         patch = lambda box: image[round(box[1]) : round(box[1] + box[3]), round(box[0]) : round(box[0] + box[2])]

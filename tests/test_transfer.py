@@ -82,5 +82,5 @@ def test_what_does_not_fit_is_one_line_with_the_remedy():
         moved(old, name="resnet18", options={})
     with pytest.raises(UserError, match=r"has model.options \{.*\(4, 8\).*\}, the config"):
         moved(old, options=OPTIONS | {"widths": (4, 16)})
-    with pytest.raises(UserError, match=r"is for images of 48x48x1, and its .* is \(.*use the same data.size"):
+    with pytest.raises(UserError, match=r"is for inputs of 48x48x1, and its .* is \(.*use the same data.size"):
         moved(checkpoint_of("plain_cnn", (48, 48, 1)), shape=(64, 64, 1))

@@ -44,7 +44,15 @@ def test_videos_need_no_jax():
 
 def predict_arguments(video, **given):
     options = {"inputs": [str(video)], "model": "small", "detector": "none", "size": None, "align": True}
-    options |= {"equalize": False, "threads": 2, "csv": None, "annotate": None, "save": None, "json": False}
+    options |= {
+        "equalize": False,
+        "threads": 2,
+        "csv": None,
+        "annotate": None,
+        "save": None,
+        "json": False,
+        "output": "expression",
+    }
     return argparse.Namespace(**(options | given))
 
 
@@ -108,7 +116,7 @@ def start(video, path, *more):
         str(path),
     ]
     process = subprocess.Popen([*command, *more], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    while process.poll() is None and (not path.exists() or path.stat().st_size < 6_000):
+    while process.poll() is None and (not path.exists() or path.read_bytes().count(b"\n") < 50):
         time.sleep(0.01)
     assert process.poll() is None, process.communicate()
     return process
@@ -221,6 +229,7 @@ def webcam_arguments(**given):
         **({"camera": 0, "csv": None, "model": "small", "detector": "none", "size": None, "align": True} | given),
         equalize=False,
         threads=1,
+        output="expression",
     )
 
 
