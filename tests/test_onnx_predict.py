@@ -57,7 +57,7 @@ def random_images(count):
 def test_it_gives_the_probabilities_and_says_what_they_are(path, threads):
     predict = onnx_predict(path, threads=threads)
     assert (predict.classes, predict.image_shape) == (("red", "green", "blue"), (4, 5, 3))
-    assert predict.metadata == METADATA | {"outputs": {}}
+    assert predict.metadata == METADATA | {"inputs": {}, "outputs": {}}
     for count in (0, 1, 7):
         light = random_images(count).sum((1, 2), dtype=np.float64)
         found = predict(random_images(count))
