@@ -12,7 +12,7 @@ import numpy as np
 # hardly a change which does not last. A label that does shows up 0.1 to 0.3 s late, unless the frames are undecided
 # between it and the shown one: the odds of both are below ODDS for up to 2 s where crying is called sadness or neutral.
 TIME_CONSTANT = 0.2  # seconds
-ODDS = 1.5  # how much likelier than the shown label another one must be
+ODDS = 1.8  # how much likelier than the shown label another one must be
 LEAST = 1e-3  # probability; what is below it weighs no more, so that one sure frame is soon forgotten
 
 
