@@ -70,9 +70,9 @@ def test_probabilities_stay_probabilities_even_of_ones_and_zeros():
 
 
 def test_label_changes_only_when_another_is_odds_times_as_likely():
-    rows = [(0.5, 0.5), (0.41, 0.59), (0.39, 0.61), (0.5, 0.5), (0.59, 0.41), (0.61, 0.39)]
-    ratios = [max(row) / min(row) for row in rows]
-    assert ratios[1] < ODDS < ratios[2] and ratios[4] < ODDS < ratios[5]
+    least = ODDS / (1 + ODDS)  # the share at which another class is ODDS times as likely
+    first = [0.5, 1 - least + 0.01, 1 - least - 0.01, 0.5, least - 0.01, least + 0.01]
+    rows = [(share, 1 - share) for share in first]
     _, labels = run(rows, np.arange(len(rows)) * 100.0)  # so far apart that each stands by itself
     assert labels == [0, 0, 1, 1, 1, 0]
 
