@@ -73,22 +73,19 @@ def export_onnx(
     examples = rows(images, slice(LARGEST_BATCH))
     apart = _further_difference(checkpoint, predictor, examples, temperatures, mirror)
     proof["largest_difference"] = max(proof["largest_difference"], apart)
+    _refuse_another_model(proof, output)
+    write_bytes(output, content)
+    facts = {"path": str(output), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return facts | {"opset": OPSET, "input": metadata["input"]} | proof
+
+
+def _refuse_another_model(proof: Mapping[str, Any], output: Path | str) -> None:
     if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
         raise UserError(
             f"{output}: refuses to write a model that differs: ONNX Runtime and JAX are up to "
             f"{proof['largest_difference']:.2g} apart in a probability (allowed: {TOLERANCE:g}) and disagree on "
-            f"{proof['different_labels']} of {count(images)} labels; try other versions of jax2onnx and onnxruntime"
+            f"{proof['different_labels']} of {proof['examples']} labels; try other versions of jax2onnx and onnxruntime"
         )
-    write_bytes(output, content)
-    digest = hashlib.sha256(content).hexdigest()
-    return {
-        "path": str(output),
-        "bytes": len(content),
-        "sha256": digest,
-        "opset": OPSET,
-        "input": metadata["input"],
-        **proof,
-    }
 
 
 def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool, mirror: bool = False) -> None:
