@@ -173,7 +173,7 @@ def check_same_config(config: Mapping[str, Any], differences) -> None:
 
 
 class StopSignal:
-    """Turns SIGINT and SIGTERM into a wish to stop after the step at hand; a second one ends the process at once.
+    """Turn SIGINT and SIGTERM into a request to stop after the current step; a second one ends the process at once.
 
     Of several processes all stop after the same step, whichever was asked: JAX's preemption service takes SIGTERM for
     all of them, and SIGINT is handed on to it.

@@ -29,7 +29,7 @@ class Kernel:
 
 @dataclass
 class Collective:
-    """One exchange between devices: its operation, bytes that a device puts in, whether it runs beside other work."""
+    """One collective operation: its name, the bytes that a device contributes, whether it overlaps with other work."""
 
     operation: str
     starts: float

@@ -73,7 +73,7 @@ def target_lines(figures: Mapping[str, Any]) -> list[str]:
     if figures["devices"] > 1:
         lines.append(
             f"exchanges a step: {exchanged['count']:,.0f} of {exchanged['bytes'] / 1e6:,.2f} MB in all,"
-            f" {exchanged['overlapping']:,.0f} beside other work"
+            f" {exchanged['overlapping']:,.0f} overlapping with other work"
         )
     parts = ", ".join(f"{name} {time[name]:.2f}" for name in ("compute", "memory", "launches", "links"))
     lines.append(

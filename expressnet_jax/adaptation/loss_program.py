@@ -137,7 +137,7 @@ def _forward_domains(
         seen_source, _ = forward(source, stats)
         seen_target, stats = forward(target, stats)
         return (seen_source, seen_target), stats
-    # Side by side, not one after the other: each device goes on with its own images of both.
+    # Interleaved, not concatenated: each device keeps its own images of both.
     pairs = jnp.stack([source, target], axis=1)
     seen, stats = forward(pairs.reshape(-1, *source.shape[1:]), stats)
     part = lambda i: jax.tree.map(lambda x: x.reshape(len(source), 2, -1)[:, i], seen)

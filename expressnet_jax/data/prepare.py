@@ -54,7 +54,7 @@ def prepare(
 
     What was prepared before from the same files with the same options is returned as it is, unless `overwrite`; other
     content comes to lie next to it. Nothing is visible under its name until everything is written. A run that was
-    killed leaves its complete files of EXAMPLES_PER_FILE images in a hidden folder, and the same call goes on behind
+    killed leaves its complete files of EXAMPLES_PER_FILE images in a hidden folder, and the same call resumes after
     them. Of two calls at once with the same source, the second one waits.
     With `beam`, options of an Apache Beam pipeline, that writes it on its machines, and a killed run starts again.
     An image that can't be used ends it, after all such images are found and named; with `skip_bad` they are left out.

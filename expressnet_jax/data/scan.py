@@ -1,4 +1,4 @@
-"""One pass over every image of a data set, for the audit: what is the same, what is broken, and a thumbnail of each.
+"""Read every image of a data set once for the audit: what is the same, what is broken, and a thumbnail of each.
 
 Shapes: N examples of all splits together, D distinct images, T the side of a thumbnail.
 """

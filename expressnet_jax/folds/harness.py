@@ -1,4 +1,4 @@
-"""A protocol from beginning to end: the linear model, a run a fold and seed, figures. A killed one goes on.
+"""Run a whole protocol: the linear model, one run for each fold and seed, figures. A killed one resumes.
 
 OUTPUT/results.json, table.md   written again after every seed
 """
@@ -39,7 +39,7 @@ def run_protocol(
 
     Raises:
       UserError: anything that a user can mend; what is finished stays.
-      Interrupted: a run was stopped; the same call goes on with it.
+      Interrupted: a run was stopped; the same call resumes it.
     """
     if config.task != "classification":
         raise UserError(f"task: {config.task}; folds are of task=classification")

@@ -34,8 +34,24 @@ SHIPPED = {
 MOST_FACES = 64  # at once, so that memory does not grow with the crowd
 
 
+class Answer:
+    """What a model says of a face or of a part of a recording: `probabilities` of each class, by name."""
+
+    probabilities: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The likeliest class: the label that annotators would most probably give to the expression shown."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """Its probability; calibrated for the shipped models, on images like those they were validated on."""
+        return self.probabilities[self.label]
+
+
 @dataclass(frozen=True)
-class Face:
+class Face(Answer):
     """One face.
 
     Attributes:
@@ -54,16 +70,6 @@ class Face:
     probabilities: dict[str, float]
     flags: tuple[str, ...]
     outputs: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """The likeliest class: the label that annotators would most probably give to the expression shown."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @property
-    def confidence(self) -> float:
-        """Its probability; calibrated for the shipped models, on images like those they were validated on."""
-        return self.probabilities[self.label]
 
 
 class Predictor:

@@ -58,7 +58,7 @@ def predict_sounds(arguments: argparse.Namespace, sources: Sequence[Source]) -> 
 
 
 def lines(name: str, found: Sequence[Stretch]) -> str:
-    """A recording's stretches, a line each, for a terminal."""
+    """Return the stretches of a recording as lines of text for a terminal."""
     text = [f"{printable(name)}: {len(found)} stretch{'es' if len(found) > 1 else ''}"]
     for stretch in found:
         ranked = sorted(stretch.probabilities.items(), key=lambda pair: -pair[1])
@@ -69,7 +69,7 @@ def lines(name: str, found: Sequence[Stretch]) -> str:
 
 
 def json_line(name: str, found: Sequence[Stretch]) -> str:
-    """One recording as a line of JSON: its name and its stretches."""
+    """Return a recording as a line of JSON: its name and its stretches."""
     rows = [
         {
             "start": round(stretch.start, 3),
@@ -84,7 +84,7 @@ def json_line(name: str, found: Sequence[Stretch]) -> str:
 
 
 def row(name: str, stretch: Stretch) -> list[str | float]:
-    """A stretch as a row of the CSV."""
+    """Return a stretch as a row of the CSV."""
     probabilities = [round(p, 5) for p in stretch.probabilities.values()]
     sure = round(stretch.confidence, 5)
     return [name, round(stretch.start, 3), round(stretch.end, 3), stretch.label, sure, *probabilities]

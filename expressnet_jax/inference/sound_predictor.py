@@ -14,28 +14,18 @@ import numpy as np
 
 from expressnet_jax.data.sound import RATE, fit_length, read_sound, voiced_range
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.predictor import load_model
+from expressnet_jax.inference.predictor import Answer, load_model
 
 MOST_STRETCHES = 64  # at once, so that memory does not grow with the recording
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Stretch(Answer):
     """A part of a recording: from `start` to `end` in seconds, with the probability of each class by name."""
 
     start: float
     end: float
     probabilities: dict[str, float]
-
-    @property
-    def label(self) -> str:
-        """The likeliest class."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @property
-    def confidence(self) -> float:
-        """Its probability."""
-        return self.probabilities[self.label]
 
 
 class SoundPredictor:

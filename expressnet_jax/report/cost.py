@@ -60,7 +60,7 @@ def measure_cost(model: str) -> dict[str, Any] | None:
 def peak_mib() -> float:
     """Return the largest resident memory that this process has had, in MiB.
 
-    Linux's own count begins with the program; that of getrusage goes on with what the calling process had.
+    Linux's own count starts with the program; that of getrusage includes what the calling process had.
     """
     import resource
 

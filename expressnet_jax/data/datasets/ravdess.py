@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from expressnet_jax.data.datasets.base import Record
-from expressnet_jax.data.datasets.sound import SpeechBuilder, unmatched
+from expressnet_jax.data.datasets.sound import SpeechBuilder
 from expressnet_jax.data.remarks import LEFT_OUT
 from expressnet_jax.errors import UserError, one_line
 
@@ -80,7 +80,7 @@ class Ravdess(SpeechBuilder, skip_registration=True):
         units, names = read_units(table)
         self.notes["openface"] = names
         keys = [take(record.key) for record in records]
-        if lacking := unmatched(keys, units):
+        if lacking := [key for key in keys if key not in units]:
             raise UserError(f"{self.name}: {table} has no row for take {lacking[0]}; complete it or move it away")
         return [
             dataclasses.replace(record, extras={"openface": units[key]})

@@ -1,10 +1,11 @@
 """What the data sets of speech have in common: files whose names say who speaks and how."""
 
+import abc
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.locate import locate
@@ -52,12 +53,12 @@ class SpeechBuilder(FaceBuilder, skip_registration=True):
             self.notes["all"] = f"{len(files):,} of the official {self.OFFICIAL_COUNT:,} recordings"
         return {"all": self.describe(folder, records)}
 
+    @abc.abstractmethod
     def read_name(self, path: Path) -> Record | None:
         """Return what a file's name says, or None for a recording that takes no part."""
-        raise NotImplementedError
 
     def describe(self, folder: Path, records: list[Record]) -> list[Record]:
-        """Return the records with what the folder holds of them besides sound."""
+        """Return the records with what else the folder holds of them."""
         return records
 
     def match(self, path: Path) -> re.Match[str]:
@@ -84,8 +85,3 @@ def sound_files(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder, and of the folders in it, whose suffix is one of sound."""
     for pattern in ("*.*", "*/*.*"):
         yield from (path for path in no_litter(folder.glob(pattern)) if path.suffix.lower() in SUFFIXES)
-
-
-def unmatched(names: list[str], known: Mapping[str, Any]) -> list[str]:
-    """Return the names that a table says nothing about."""
-    return [name for name in names if name not in known]
