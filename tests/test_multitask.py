@@ -144,7 +144,7 @@ def test_a_clip_network_is_a_config(tmp_path):
     with pytest.raises(UserError, match=r"data.frames: 0, but subtle_clips holds clips of 4 frames; use"):
         train(config, tmp_path / "other")
     config.data.frames = 4
-    with pytest.raises(UserError, match=r"model.temporal: none with data.frames=4"):
+    with pytest.raises(UserError, match=r"model.name: expressnet_tiny takes no clips, but data.frames=4"):
         train(config, tmp_path / "other")
 
 

@@ -52,6 +52,7 @@ SLOW = {
     "temporal",
     "transfer",
     "vgg",
+    "video_networks",
     "zoo",
 }
 ORDER = ("slow", "process", "browser", "fast")  # the tiers by how long their files take

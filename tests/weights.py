@@ -29,6 +29,9 @@ SMALLER = {
     "vgg19": {"width": 8},
     "csam_vgg": {"widths": (16, 32)},
     "ghost_resnet": {"widths": (16, 32), "depths": (1, 2)},
+    "c3d": {"widths": (4, 6, 8)},
+    "r3d18": {"width": 4, "depths": (1, 1)},
+    "r2plus1d18": {"width": 4, "depths": (1, 1)},
     "audio_cnn": {"widths": (4, 8, 12)},
     "audio_cnn_lstm": {"widths": (4, 8, 12), "hidden": 6},
 }
@@ -40,13 +43,16 @@ def first_of_each_kind() -> list[str]:
     for name in MODELS:
         (make_backbone,) = create_model(name, 7).encoders.values()
         backbone = make_backbone()
-        form = tuple(getattr(backbone, option, None) for option in ("block", "attention", "pool"))
+        form = tuple(getattr(backbone, option, None) for option in ("block", "attention", "pool", "kind"))
         kinds.setdefault((type(backbone), *form), name)
     return list(kinds.values())
 
 
 def small_shape(name: str, side: int = 48, channels: int = 1) -> tuple[int, ...]:
-    """The shape of one example of what a network takes: an image of that size, half a second of sound, or values."""
+    """The shape of one example of what a network takes: an image of that size, four frames of a third of it, half a
+    second of sound, or values."""
+    if input_kind(name) == "clip":
+        return 4, side // 3, side // 3, channels
     return (8_000,) if input_kind(name) == "waveform" else example_shape(name, (side, side, channels))
 
 

@@ -1,8 +1,9 @@
 """The examples on which an exported file is compared with JAX.
 
-Shapes: N examples, H height, W width, C channels, S samples.
+Shapes: N examples, T frames, H height, W width, C channels, S samples.
 """
 
+import math
 from typing import Any
 
 import cv2
@@ -59,11 +60,13 @@ def padded(inputs: Any, size: int) -> Any:
 
 
 def generated_images(shape: tuple[int, ...], count: int = COUNT) -> np.ndarray:
-    """uint8[N,H,W,C]: one half noise, one half smooth, for networks answer differently to the two."""
-    height, width, channels = shape
+    """Return images uint8[N,H,W,C] or clips uint8[N,T,H,W,C], half of them noise and half smooth, for networks answer
+    differently to the two."""
+    *frames, height, width, channels = shape
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (count // 2, *shape), np.uint8)
-    coarse = rng.uniform(0, 256, (count - count // 2, 4, 4, channels)).astype(np.float32)
+    smooth_images = (count - count // 2) * math.prod(frames)
+    coarse = rng.uniform(0, 256, (smooth_images, 4, 4, channels)).astype(np.float32)
     smooth = [cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in coarse]
     return np.concatenate([noise, np.stack(smooth).reshape(-1, *shape).astype(np.uint8)])
 

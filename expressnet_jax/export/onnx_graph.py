@@ -202,7 +202,7 @@ def _normalised(graph: Graph, conv: NodeProto, norm: NodeProto) -> NodeProto:
     shift = shift + ((bias[0] if bias else 0) - mean) * scale
     name = norm.output[0]
     weights = [
-        graph.add_constant(f"{name}_kernel", (kernel * scale[:, None, None, None]).astype(np.float32)),
+        graph.add_constant(f"{name}_kernel", (kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1))).astype(np.float32)),
         graph.add_constant(f"{name}_bias", shift.astype(np.float32)),
     ]
     return helper.make_node("Conv", [conv.input[0], *weights], [name], **attributes(conv))

@@ -1,9 +1,9 @@
 """Provide the layers of every backbone: the one module that knows how the platform computes them.
 
-Shapes: B batch, H height, W width, C channels, D features, k kernel, s stride.
+Shapes: B batch, T frames, H height, W width, C channels, D features, k kernel, s stride.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,6 +19,7 @@ from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.cpu.convolution import direct_conv, matmul_conv
 from expressnet_jax.models.cpu.depthwise import shifted_conv
+from expressnet_jax.models.cpu.volume import direct_volume_conv, matmul_volume_conv
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,15 @@ class Layers:
         On a CPU it trains through matrix products. Evaluation always takes XLA's primitive: what is measured and
         exported is the plain sum.
         """
-        function = (matmul_conv if self.train else direct_conv) if use_matmul_conv() else None
+        return self._conv(matmul_conv, direct_conv)
+
+    @property
+    def conv_3d(self) -> ModuleDef:
+        """`conv` over the frames and pixels of float[B,T,H,W,C], with kernels (k, k, k)."""
+        return self._conv(matmul_volume_conv, direct_volume_conv)
+
+    def _conv(self, in_training: Callable[..., Array], otherwise: Callable[..., Array]) -> ModuleDef:
+        function = (in_training if self.train else otherwise) if use_matmul_conv() else None
         initial = nn.initializers.he_normal()
         return partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=initial, conv_general_dilated=function)
 
@@ -108,6 +117,12 @@ def _max_pool_jvp(primals, tangents):
     here = (windows(x) == top).astype(x.dtype)
     share = here / jnp.maximum(here.sum((2, 4), keepdims=True), 1)
     return top[:, :, 0, :, 0], (share * windows(change)).sum((2, 4))
+
+
+def max_pool_frames(x: Array) -> Array:
+    """Return the maximum of every two frames: [B,T,...] -> [B,T/2,...]; an odd last one is cut, a single one stays."""
+    last = x.shape[1] // 2 * 2
+    return jnp.maximum(x[:, :last:2], x[:, 1:last:2]) if last else x
 
 
 def overlapping_max_pool(x: Array) -> Array:

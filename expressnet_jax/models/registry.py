@@ -15,6 +15,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.alexnet import AlexNet
 from expressnet_jax.models.attention import check_attention
 from expressnet_jax.models.audio import AudioCNN
+from expressnet_jax.models.c3d import C3D
 from expressnet_jax.models.csam_vgg import CSAMVGG
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.explainable_cnn import ExplainableCNN
@@ -30,6 +31,7 @@ from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.temporal import POOLS, PerFrame
 from expressnet_jax.models.vector import VectorMLP
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
+from expressnet_jax.models.video_resnet import VideoResNet
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "expressnet_tiny": partial(ExpressNet, widths=(16, 32, 64), depths=(1, 2, 2), stem_width=8),
@@ -55,6 +57,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "audio_cnn": AudioCNN,
     "audio_cnn_lstm": partial(AudioCNN, pool="lstm"),
     "vector_mlp": VectorMLP,
+    "c3d": C3D,
+    "r3d18": VideoResNet,
+    "r2plus1d18": partial(VideoResNet, kind="2+1d"),
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
 
@@ -109,7 +114,9 @@ def create_model(
 
 def default_input(name: str, temporal: str = "none") -> str:
     """Return what a batch calls the input of a model, where nothing else is said."""
-    return input_kind(name) if temporal == "none" and name in MODELS else "clip"
+    if temporal != "none":
+        return "clip"
+    return input_kind(name) if name in MODELS else "image"
 
 
 def make_encoder(

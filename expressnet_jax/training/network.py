@@ -14,7 +14,7 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sound import RATE
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Head, Network, Shape
-from expressnet_jax.models.registry import create_model, default_input
+from expressnet_jax.models.registry import create_model, default_input, models_of
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.checkpoints.transfer import transfer_weights
 
@@ -136,11 +136,7 @@ def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
             f"model.encoders: {', '.join(further) or 'none'}, but data.inputs are {', '.join(names)}; give each input"
             " behind the first a model there, and no other"
         )
-    if (config.model.temporal != "none") != bool(config.data.frames):
-        raise UserError(
-            f"model.temporal: {config.model.temporal} with data.frames={config.data.frames}; clips need both, images"
-            " none and 0"
-        )
+    _check_frames(config)
     return create_model(
         config.model.name,
         heads,
@@ -152,6 +148,21 @@ def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
         modality_dropout=config.model.modality_dropout,
         dtype=compute_dtype(config.train.dtype),
         **options,
+    )
+
+
+def _check_frames(config: ConfigDict) -> None:
+    """Raise UserError unless the data are clips exactly where the network takes clips."""
+    name, frames = config.model.name, config.data.frames
+    takes = default_input(name, config.model.temporal)
+    if (takes == "clip") == bool(frames):
+        return
+    if frames:
+        remedy = f"give model.temporal for clips, or a model of clips ({', '.join(models_of('clip'))})"
+        raise UserError(f"model.name: {name} takes no clips, but data.frames={frames}; {remedy}")
+    raise UserError(
+        f"model.temporal: {config.model.temporal} with data.frames=0: {name} would take clips; give data.frames the"
+        " length of the data set's clips, or both none and 0 for images"
     )
 
 
