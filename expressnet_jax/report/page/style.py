@@ -44,7 +44,7 @@ th, td { padding: 5px 10px 5px 0; border-bottom: 1px solid var(--line); text-ali
 thead th { color: var(--faint); font-weight: 600; vertical-align: bottom; white-space: normal; }
 th:first-child { text-align: left; font-weight: 500; }
 td.words { text-align: left; }
-.heat th, .heat td { padding: 6px 9px; border: 2px solid #fff; text-align: center; }
+.heat th, .heat td { padding: 6px 5px; border: 2px solid #fff; text-align: center; min-width: 38px; }
 .heat th:first-child { text-align: left; padding-left: 0; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 10px; margin: 16px 0; }
 .card { padding: 12px 14px; border: 1px solid var(--line); border-radius: 8px; background: #fff; }
