@@ -111,12 +111,14 @@ def _run_steps(
     calls = [(first, (phase, make_multi_step(phase, shardings))) for first, phase in experiment.program.phases]
     meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
     meter.speed.peak = peak_of_devices(compute_dtype(config.train.dtype))
+    seed = jax.device_put(np.int32(config.seed), state.step.sharding)
     with StopSignal() as stop:
         for batches in meter.speed.timed(loader.start(step)):
             phase, multi_step = active_at(calls, step)
             meter.speed.count_flops(phase, state, loader.table, batches)
-            with profile.call(step, num_steps(batches)):
-                state, metrics = multi_step(state, loader.table, batches, config.seed)
+            # A call that has to wait for an array of the host would stall the device at every step.
+            with profile.call(step, num_steps(batches)), jax.transfer_guard("disallow"):
+                state, metrics = multi_step(state, loader.table, batches, seed)
             before, step = step, step + num_steps(batches)
             meter.add(step, metrics)
             profile.end(step, state)
