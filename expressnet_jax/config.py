@@ -100,8 +100,8 @@ def _data() -> ConfigDict:
 
 def _augment() -> ConfigDict:
     names = (
-        "flip random_resized_crop rotate zoom brightness contrast gamma shadow cutout random_erasing mixup cutmix"
-        " gain noise time_shift"
+        "flip random_resized_crop rotate zoom brightness contrast gamma shadow cutout random_erasing degrade mixup"
+        " cutmix gain noise time_shift"
     )
     counts = {"pad": 0, "crop": 0, "resize": 0}
     return ConfigDict(counts | dict.fromkeys(names.split(), 0.0) | {"alternating_flip": False})
@@ -248,7 +248,8 @@ _RANGES = {
         ["train.epochs", "eval.every_epochs", "checkpoint.every_epochs", "optimizer.decay_factor"], _POSITIVE
     ),
     **dict.fromkeys(
-        ["model.dropout", "augment.flip", "augment.shadow", "augment.random_erasing", "augment.cutout"], _SHARE
+        ["model.dropout", *(f"augment.{name}" for name in ("flip", "shadow", "random_erasing", "cutout", "degrade"))],
+        _SHARE,
     ),
     **dict.fromkeys(
         ["augment.random_resized_crop", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE

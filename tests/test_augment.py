@@ -1,5 +1,7 @@
-"""Light and occlusion against plain NumPy, and the promises of `augment` that the training step builds on."""
+"""Light, occlusion and degradation against NumPy, Pillow and SciPy, and the promises of `augment` that the training
+step builds on."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,8 +11,10 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from expressnet_jax.data.augment import AUGMENTATIONS, augment, augment_batch, mirrored_in
+from expressnet_jax.data.degradation import SIDES, jpeg, spread
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 
@@ -27,6 +31,7 @@ ALL = {
     "shadow": 0.5,
     "cutout": 0.3,
     "random_erasing": 0.5,
+    "degrade": 0.5,
     "mixup": 0.2,
     "cutmix": 1.0,
 }
@@ -102,6 +107,42 @@ def test_erase_puts_noise_in_rectangles_of_the_papers_sizes():
     assert 0.015 < shares.min() < 0.03 and 0.31 < shares.max() < 0.35
     assert 0.22 < aspects.min() < 0.35 and 2.9 < aspects.max() < 4.3 and abs(np.log(aspects).mean()) < 0.1
     assert abs(changed[hidden].mean() - 127.5) < 2 and abs(changed[hidden].std() - 255 / np.sqrt(12)) < 2
+
+
+def smooth(*shape):
+    """Gray images without the sharpest detail, as photographs are: float32[B,H,W,1]."""
+    raw = np.random.default_rng(3).normal(size=shape[:3])
+    soft = np.stack([gaussian_filter(each, 2.0) for each in raw])
+    return np.clip(128 + 400 * soft, 0, 255).round().astype(np.float32)[..., None]
+
+
+def test_jpeg_keeps_what_libjpeg_keeps():
+    images, qualities = smooth(6, 40, 48), [10, 25, 40, 50, 60, 80]
+    kept = np.asarray(jpeg(images, np.float32(qualities)))[..., 0]
+    for image, own, quality in zip(images[..., 0], kept, qualities, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(image.astype(np.uint8)).save(file, "JPEG", quality=quality)
+        theirs = np.asarray(Image.open(file), np.float32)
+        lost = np.abs(theirs - image).mean()
+        assert np.abs(own - theirs).mean() < 0.1 * lost + 0.1, quality  # ties are rounded in another way
+
+
+def test_fewer_pixels_are_those_of_pillow_and_blur_is_that_of_scipy():
+    images, sides = smooth(4, 48, 48), (np.arange(4) + 0.5) / 4
+    shrunk = np.asarray(spread(images, np.zeros(4), np.float32(sides)))[..., 0]
+    for image, own, share in zip(images[..., 0], shrunk, SIDES, strict=True):
+        small = Image.fromarray(image).resize((round(48 * share),) * 2, Image.Resampling.BILINEAR)
+        theirs = np.asarray(small.resize((48, 48), Image.Resampling.BILINEAR))
+        np.testing.assert_allclose(own, theirs, atol=0.05)
+    blurred = np.asarray(spread(images, np.full(4, 1.5 / 48, np.float32), np.ones(4)))[..., 0]
+    theirs = np.stack([gaussian_filter(each, 1.5, truncate=8.0) for each in images[..., 0]])
+    np.testing.assert_allclose(blurred[:, 10:-10, 10:-10], theirs[:, 10:-10, 10:-10], atol=0.05)
+
+
+def test_degradation_changes_its_share_of_the_images_and_leaves_the_others():
+    images = smooth(400, 24, 24).astype(np.uint8)
+    same = (run(images, degrade=0.6) == images).all((1, 2, 3))
+    assert abs(same.mean() - (1 - 0.6 * (1 - 0.5**4))) < 0.06
 
 
 @pytest.mark.parametrize("options", [{}, dict.fromkeys(ALL, 0.0)])

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from expressnet_jax.data.degradation import DEGRADATIONS
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.geometry import (
     GEOMETRIES,
@@ -106,7 +107,7 @@ def one_hot(values: Array, field: Field) -> Array:
 
 
 def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
-    """Apply geometry, then light, then occlusion, each as strong as its option says; 0 or absent leaves it out.
+    """Apply geometry, light, occlusion and degradation, each as strong as its option says; 0 or absent leaves it out.
 
     images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255; a clip uint8[B,T,H,W,C] has one draw for all its frames.
     `options` are those of the config's section `augment`; `mixup` and `cutmix` belong to `mix`, `alternating_flip` to
@@ -123,7 +124,7 @@ def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
     keys = _keys(key, options)
     images = _move(keys, images, {name: options[name] for name in GEOMETRIES if name in keys})
     images = resize(_centre_crop(images, options.get("crop", 0)), options.get("resize", 0))
-    for name, change in (PHOTOMETRICS | OCCLUSIONS).items():
+    for name, change in (PHOTOMETRICS | OCCLUSIONS | DEGRADATIONS).items():
         if name in keys:
             images = change(keys[name], images, options[name])
     return images
@@ -185,6 +186,7 @@ AUGMENTATIONS: dict[str, Callable[[Array, Array, float], Array]] = {
     **{name: _moving(name) for name in GEOMETRIES},
     **PHOTOMETRICS,
     **OCCLUSIONS,
+    **DEGRADATIONS,
 }
 
 
