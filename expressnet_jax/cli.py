@@ -21,6 +21,7 @@ from expressnet_jax.data.commands import load_images, load_named
 from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.errors import UserError, system_line
 from expressnet_jax.export import commands as export_commands
+from expressnet_jax.export import import_command
 from expressnet_jax.finetune import commands as finetune_commands
 from expressnet_jax.folds import commands as folds_commands
 from expressnet_jax.inference import commands as inference_commands
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     adaptation_commands.add_commands(command)
     baseline_commands.add_command(command)
     export_commands.add_command(command)
+    import_command.add_command(command)
     inference_commands.add_commands(command)
     web_commands.add_command(command)
     finetune_commands.add_command(command)

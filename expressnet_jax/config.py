@@ -29,7 +29,9 @@ def default() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0
     config.task = "classification"  # classification | identity | adaptation
-    config.init_from = ""  # a run's workdir or checkpoint whose backbone, and head where classes agree, is begun with
+    # A run's workdir or checkpoint whose backbone, and head where classes agree, is begun with; or a file of published
+    # weights (.safetensors, .pth).
+    config.init_from = ""
     config.model = _model()
     config.data = _data()
     config.augment = _augment()

@@ -44,6 +44,8 @@ SLOW = {
     "models",
     "multitask",
     "networks",
+    "parity",
+    "published",
     "report_command",
     "report_gradients",
     "setup",

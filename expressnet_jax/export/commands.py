@@ -19,6 +19,8 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--data", help="a prepared data set to compare on; default: generated images")
     sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
     sub.add_argument("--slim", type=Path, metavar="FOLDER", help="write a checkpoint of the weights alone, too")
+    text = "write the weights by PyTorch's names, too (timm, torchvision), for networks that have them"
+    sub.add_argument("--safetensors", type=Path, metavar="FILE", help=text)
     sub.add_argument("--int8", type=Path, metavar="FILE", help="write a version with 8-bit integers, too")
     sub.add_argument("--mirror", action="store_true", help="the mean over the image and its mirror image, in it")
     sub.add_argument("--attention", action="store_true", help="the file also gives the class activation map")
@@ -31,12 +33,15 @@ def export(arguments: argparse.Namespace) -> None:
     from expressnet_jax.export.example_inputs import rows, takes_images
     from expressnet_jax.export.onnx_export import export_onnx
     from expressnet_jax.export.quantize import CALIBRATION, quantize
+    from expressnet_jax.models.published.safetensors import write_safetensors
     from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
+    from expressnet_jax.training.checkpoints.published import as_published
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
     from expressnet_jax.training.evaluate_checkpoint import find_temperatures
     from expressnet_jax.training.network import make_inputs_reader
 
     checkpoint = load_checkpoint(arguments.checkpoint)
+    tensors = as_published(checkpoint) if arguments.safetensors else {}
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
     if arguments.int8 and not takes_images(checkpoint):
         raise UserError(f"--int8: is for networks of images; {checkpoint.path} takes {', '.join(checkpoint.inputs)}")
@@ -66,4 +71,7 @@ def export(arguments: argparse.Namespace) -> None:
         print(json.dumps(proof, indent=2))
     if arguments.slim:
         write_inference_checkpoint(checkpoint, arguments.slim)
-    print("wrote", ", ".join(str(path) for path in (arguments.output, arguments.int8, arguments.slim) if path))
+    if arguments.safetensors:
+        write_safetensors(arguments.safetensors, tensors)
+    written = (arguments.output, arguments.int8, arguments.slim, arguments.safetensors)
+    print("wrote", ", ".join(str(path) for path in written if path))

@@ -27,11 +27,13 @@ class Layers:
     """Make the layers of a backbone, for training or not, with arithmetic in `dtype`; parameters stay float32.
 
     `conv`, `norm`, `depthwise` and what `attend` returns are partial modules, to be called as
-    `conv(filters, (k, k), strides=s, name=...)(x)`; a block takes them as they are.
+    `conv(filters, (k, k), strides=s, name=...)(x)`; a block takes them as they are. With `symmetric`, as many zeros are
+    put before a map as behind it, as PyTorch does: SAME puts fewer before an even one that is strided over.
     """
 
     train: bool
     dtype: DTypeLike = jnp.float32
+    symmetric: bool = False
 
     @property
     def conv(self) -> ModuleDef:
@@ -50,7 +52,8 @@ class Layers:
     def _conv(self, in_training: Callable[..., Array], otherwise: Callable[..., Array]) -> ModuleDef:
         function = (in_training if self.train else otherwise) if use_matmul_conv() else None
         initial = nn.initializers.he_normal()
-        return partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=initial, conv_general_dilated=function)
+        conv = partial(nn.Conv, use_bias=False, dtype=self.dtype, kernel_init=initial, conv_general_dilated=function)
+        return partial(_symmetric_conv, conv) if self.symmetric else conv
 
     @property
     def norm(self) -> ModuleDef:
@@ -59,7 +62,7 @@ class Layers:
 
     @property
     def depthwise(self) -> ModuleDef:
-        return partial(DepthwiseConv, dtype=self.dtype)
+        return partial(DepthwiseConv, dtype=self.dtype, symmetric=self.symmetric)
 
     def attend(self, name: str) -> ModuleDef | None:
         """Return the attention of that name in ATTENTIONS; "none" is None.
@@ -70,23 +73,35 @@ class Layers:
         return make_attention(name, self.norm, self.dtype)
 
 
+def _symmetric_conv(conv: ModuleDef, filters: int, kernel: tuple[int, int], **options) -> nn.Module:
+    return conv(filters, kernel, padding=[(k // 2, k // 2) for k in kernel], **options)
+
+
 class DepthwiseConv(nn.Module):
     """Convolve each channel with a separate k x k kernel, padded as SAME: float[B,H,W,C] -> float[B,H/s,W/s,C].
 
-    The parameter is `kernel` float32[k,k,1,C], as nn.Conv(feature_group_count=C) would have it. It is one grouped
-    convolution on accelerators, and a sum of shifted products on a CPU.
+    `symmetric` is that of `Layers`. The parameter is `kernel` float32[k,k,1,C], as nn.Conv(feature_group_count=C) would
+    have it. It is one grouped convolution on accelerators, and a sum of shifted products on a CPU.
     """
 
     kernel: int = 3
     stride: int = 1
     dtype: DTypeLike = jnp.float32
+    symmetric: bool = False
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         shape = (self.kernel, self.kernel, 1, x.shape[-1])
         kernel = self.param("kernel", nn.initializers.he_normal(in_axis=(0, 1), out_axis=(), batch_axis=(2, 3)), shape)
         convolve = shifted_conv if use_matmul_conv() else grouped_conv
-        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if not (self.symmetric and self.stride == 2):
+            return convolve(x, kernel, self.stride)
+        height, width = x.shape[1:3]
+        x = jnp.pad(
+            x, ((0, 0), *((1 - n % 2,) * 2 for n in (height, width)), (0, 0))
+        )  # SAME then begins a pixel earlier
+        return convolve(x, kernel, 2)[:, : -(-height // 2), : -(-width // 2)]
 
 
 def grouped_conv(x: Array, kernel: Array, stride: int) -> Array:
@@ -125,9 +140,13 @@ def max_pool_frames(x: Array) -> Array:
     return jnp.maximum(x[:, :last:2], x[:, 1:last:2]) if last else x
 
 
-def overlapping_max_pool(x: Array) -> Array:
-    """Return the maximum of 3x3 pixels at every second one: float[B,H,W,C] -> float[B,H/2,W/2,C], padded as SAME."""
-    return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+def overlapping_max_pool(x: Array, symmetric: bool = False) -> Array:
+    """Return the maximum of 3x3 pixels at every second one: float[B,H,W,C] -> float[B,H/2,W/2,C], padded as SAME.
+
+    `symmetric` is that of `Layers`.
+    """
+    padding = ((1, 1), (1, 1)) if symmetric else "SAME"
+    return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=padding)
 
 
 def average_features(backbone: nn.Module, x: Array) -> Array:
@@ -139,9 +158,22 @@ def average_features(backbone: nn.Module, x: Array) -> Array:
     return x.mean((1, 2))
 
 
-def scale_pixels(images: Array, dtype: DTypeLike = jnp.float32) -> Array:
-    """Scale pixel values 0..255, uint8 or float, to -1..1 in `dtype`."""
-    return (images / 127.5 - 1).astype(dtype)
+# Mean and standard deviation of ImageNet's pixels in 0..255, as PyTorch's published networks are trained with.
+IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def scale_pixels(images: Array, dtype: DTypeLike = jnp.float32, pixels: str = "centered") -> Array:
+    """Scale pixel values 0..255, uint8 or float, to -1..1 in `dtype`; with `pixels` "imagenet" by mean and deviation.
+
+    The latter differ between colours, so there a gray image float[B,H,W,1] becomes float[B,H,W,3]: a network that was
+    trained on colours sees it as it would see it stored in colours.
+
+    Raises:
+      UserError: another `pixels`.
+    """
+    if check_choice("pixels", pixels, ("centered", "imagenet")) == "centered":
+        return (images / 127.5 - 1).astype(dtype)
+    return ((images - jnp.array(IMAGENET_MEAN)) / jnp.array(IMAGENET_STD)).astype(dtype)
 
 
 def stem_stride(height: int) -> int:

@@ -49,6 +49,8 @@ class ResNet(nn.Module):
     (section 4.2), without pooling: FER2013's best residual nets keep 48 pixels that way. Larger images enter through
     a larger stride. The stem "imagenet" is table 1's, whatever the size: 7x7 and 3x3 max pooling, each with stride 2,
     which leaves a sixteenth of the arithmetic of 48 pixels.
+    `published` is the network that PyTorch weights are published for: that stem, zeros on both sides of a map and
+    ImageNet's pixel values.
     `attention`, a name in ATTENTIONS, is in every block, on the way back to the identity.
     """
 
@@ -57,14 +59,15 @@ class ResNet(nn.Module):
     block: Literal["basic", "bottleneck"] = "basic"
     stem: Literal["small", "imagenet"] = "small"
     attention: str = "none"
+    published: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        layers = Layers(train, self.dtype)
+        layers = Layers(train, self.dtype, symmetric=self.published)
         conv, norm, attention = layers.conv, layers.norm, layers.attend(self.attention)
 
-        x = scale_pixels(images, self.dtype)
+        x = scale_pixels(images, self.dtype, "imagenet" if self.published else "centered")
         x = self._stem(x, conv, norm)
         block, expansion = BLOCKS[check_choice("block", self.block, BLOCKS)]
         for stage, depth in enumerate(self.depths):
@@ -75,7 +78,7 @@ class ResNet(nn.Module):
         return average_features(self, x)
 
     def _stem(self, x: Array, conv: ModuleDef, norm: ModuleDef) -> Array:
-        small = check_choice("stem", self.stem, ("small", "imagenet")) == "small"
+        small = check_choice("stem", self.stem, ("small", "imagenet")) == "small" and not self.published
         kernel, stride = ((3, 3), stem_stride(x.shape[1])) if small else ((7, 7), 2)
         x = nn.relu(norm(name="stem_norm")(conv(self.width, kernel, strides=stride, name="stem")(x)))
-        return x if small else overlapping_max_pool(x)
+        return x if small else overlapping_max_pool(x, self.published)

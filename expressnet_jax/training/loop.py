@@ -19,6 +19,7 @@ from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.metric_writers import Console, MetricsFile, TensorBoard, Writers, log_line
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.published.files import is_weights_file
 from expressnet_jax.training.checkpoints.data_identity import (
     check_same_set,
     in_words,
@@ -153,9 +154,8 @@ def _open_workdir(
     with raise_on_all():
         folder = stack.enter_context(closing(Workdir(workdir, config.to_dict(), is_main_process(), records)))
         if is_main_process() and not folder.before:
-            write_trained_on(
-                folder.path, experiment.data, find_checkpoint(config.init_from) if config.init_from else None
-            )
+            is_run = config.init_from and not is_weights_file(config.init_from)
+            write_trained_on(folder.path, experiment.data, find_checkpoint(config.init_from) if is_run else None)
     folder.seen_by_all()
     return folder
 

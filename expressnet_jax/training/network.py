@@ -14,7 +14,9 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sound import RATE
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Head, Network, Shape
+from expressnet_jax.models.published.files import is_weights_file
 from expressnet_jax.models.registry import create_model, default_input, models_of
+from expressnet_jax.training.checkpoints.published import published_for
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.checkpoints.transfer import transfer_weights
 
@@ -167,8 +169,10 @@ def _check_frames(config: ConfigDict) -> None:
 
 
 def load_pretrained(config: ConfigDict) -> Checkpoint | None:
-    """The checkpoint that a run begins with, where `init_from` names one."""
-    return load_checkpoint(config.init_from) if config.init_from else None
+    """The checkpoint or published weights that a run begins with, where `init_from` names some."""
+    if not config.init_from:
+        return None
+    return published_for(config) if is_weights_file(config.init_from) else load_checkpoint(config.init_from)
 
 
 def pretrained_variables(

@@ -13,6 +13,7 @@ import orbax.checkpoint as ocp
 from expressnet_jax.data.fields import INPUT_KINDS, Field
 from expressnet_jax.errors import UserError, one_line
 from expressnet_jax.models.network import MAIN, Head, Network, Shape, zero_inputs
+from expressnet_jax.models.published.files import is_weights_file
 from expressnet_jax.models.registry import create_model
 
 LATEST, BEST = "checkpoints", "best"  # the folders of a run
@@ -122,6 +123,8 @@ def find_checkpoint(path: str | Path) -> Path:
       UserError: there is no checkpoint at `path`.
     """
     root = Path(path)
+    if is_weights_file(path):
+        raise UserError(f"{path}: weights, not a run; expressnet import {path} --model NAME --output RUN makes it one")
     if not str(path).startswith("gs://") and not root.is_dir():
         raise UserError(f"{path}: no such folder; give a run's --workdir or one of its checkpoints")
     if (root / "model").is_dir():

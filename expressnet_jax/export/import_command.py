@@ -1,0 +1,48 @@
+"""The command `expressnet import`: published weights as the checkpoint of a run."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expressnet_jax.cli_args import image_size
+from expressnet_jax.data.labels import shorten
+
+if TYPE_CHECKING:
+    from expressnet_jax.training.checkpoints.published import Published
+
+
+def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """`command` (name, function, text) makes a subparser."""
+    sub = command("import", import_weights, "Make a checkpoint of published weights, to begin training with.")
+    sub.add_argument("file", type=Path, help="a .safetensors file; a .pth file where PyTorch is installed")
+    sub.add_argument("--model", required=True, help="the network that the weights are of, such as resnet18")
+    sub.add_argument("--output", type=Path, required=True, metavar="RUN", help="the folder of the checkpoint")
+    sub.add_argument("--size", type=image_size, default=0, help="pixels a side; default: as the weights were trained")
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=3, help="1 is gray, 3 is RGB; default: 3")
+    sub.add_argument("--classes", default="", help="take over the head, too: the names of its classes, as anger,fear")
+
+
+def import_weights(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
+    from expressnet_jax.training.checkpoints.published import published_options, read_published
+
+    classes = tuple(word.strip() for word in arguments.classes.split(",") if word.strip())
+    options = published_options(arguments.model)
+    size = (arguments.size, arguments.channels)
+    published = read_published(arguments.file, arguments.model, options, classes, *size, key="--model")
+    write_inference_checkpoint(published.checkpoint, arguments.output)
+    print("\n".join(_lines(arguments, published, classes)))
+
+
+def _lines(arguments: argparse.Namespace, published: "Published", classes: Sequence[str]) -> list[str]:
+    found, metadata = published.found, published.checkpoint.metadata
+    head = f"{found.naming.head}, {len(found.head['bias'])} classes" if found.head else "none"
+    lines = [f"{arguments.file}: {arguments.model} by the names of {found.naming.source}"]
+    lines += [f"used    {len(found.used)} tensors, all that the backbone has"]
+    lines += [f"head    {head}: {'taken over' if classes else 'left out'}"] if found.head else []
+    lines += [f"unused  {shorten(found.unused)}"] if found.unused else []
+    options = [f"--config.model.options.{name}={value}" for name, value in metadata["model"]["options"].items()]
+    flags = [f"--config.init_from={arguments.output}", f"--config.model.name={arguments.model}", *options]
+    note = "" if classes else "; its head is not trained"
+    return [*lines, f"wrote {arguments.output}{note}; begin with it: {' '.join(flags)}"]

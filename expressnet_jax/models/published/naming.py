@@ -1,0 +1,33 @@
+"""What is known of a kind of published weights: how PyTorch names the tensors of a network."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+BATCH_NORM_EPSILON = 1e-5  # of Layers.norm
+
+
+class Naming(NamedTuple):
+    """A table of names.
+
+    Attributes:
+      source: who gives these names, in words.
+      modules: backbone -> {a module or parameter here, as "stage1_block1/conv_1": its name there}.
+      head: the name there of the layer that classifies.
+      size: pixels a side of the images that the weights are trained on.
+      epsilon: of batch normalisation there. A running variance is moved by the difference from ours.
+      biases: backbone -> {a batch normalisation here: the convolution there whose bias it takes in}. A bias before a
+        normalisation moves its running mean.
+      options: of the model, that the weights need.
+    """
+
+    source: str
+    modules: Callable[[Any], dict[str, str]]
+    head: str
+    size: int = 224
+    epsilon: float = BATCH_NORM_EPSILON
+    biases: Callable[[Any], dict[str, str]] = lambda backbone: {}
+    options: Mapping[str, Any] = {"published": True}
+
+    def lacking(self, backbone: Any) -> dict[str, Any]:
+        """Return the options that the weights need and `backbone` was not given."""
+        return {name: value for name, value in self.options.items() if getattr(backbone, name) != value}

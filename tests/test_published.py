@@ -1,0 +1,241 @@
+"""Published weights: names, shapes, padding and pixel values against NumPy, and files that must be refused."""
+
+import builtins
+import io
+import json
+import pickle
+import re
+import sys
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from expressnet_jax.cli import main
+from expressnet_jax.config import default
+from expressnet_jax.data.labels import BASIC
+from expressnet_jax.errors import UserError
+from expressnet_jax.models.layers import DepthwiseConv, Layers, overlapping_max_pool, scale_pixels
+from expressnet_jax.models.published.files import read_tensors
+from expressnet_jax.models.published.safetensors import read_safetensors, write_safetensors
+from expressnet_jax.training.checkpoints import published
+from expressnet_jax.training.checkpoints.published import as_published, read_published
+from expressnet_jax.training.checkpoints.reading import load_checkpoint
+from expressnet_jax.training.network import load_pretrained, make_model, pretrained_variables
+
+RNG = np.random.default_rng(0)
+TINY = {"published": True, "width": 8, "depths": (1, 1)}
+
+
+def resnet_tensors(depths=(1, 1), width=8, classes=5):
+    """A state dict as torchvision's ResNet has it, written from its source."""
+    shapes = {"conv1.weight": (width, 3, 7, 7), "fc.weight": (classes, width * 2), "fc.bias": (classes,)}
+    norms, channels = {"bn1": width}, width
+    for stage, depth in enumerate(depths, start=1):
+        for block in range(depth):
+            filters, name = width * 2 ** (stage - 1), f"layer{stage}.{block}"
+            shapes |= {f"{name}.conv1.weight": (filters, channels, 3, 3)}
+            shapes |= {f"{name}.conv2.weight": (filters, filters, 3, 3)}
+            norms |= {f"{name}.bn1": filters, f"{name}.bn2": filters}
+            if channels != filters:
+                shapes |= {f"{name}.downsample.0.weight": (filters, channels, 1, 1)}
+                norms |= {f"{name}.downsample.1": filters}
+            channels = filters
+    parts = ("weight", "bias", "running_mean", "running_var")
+    shapes |= {f"{name}.{part}": (size,) for name, size in norms.items() for part in parts}
+    drawn = {name: RNG.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    drawn |= {name: np.abs(value) for name, value in drawn.items() if name.endswith("running_var")}
+    return drawn | {f"{name}.num_batches_tracked": np.int64(7) for name in norms}
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file of a tiny residual network."""
+    return write_safetensors(tmp_path / "tiny.safetensors", resnet_tensors())
+
+
+@pytest.fixture
+def tiny_options(monkeypatch):
+    monkeypatch.setattr(published, "published_options", lambda name: TINY)
+
+
+def test_a_safetensors_file_is_a_header_and_arrays(tmp_path):
+    half = np.arange(6, dtype=np.float16)
+    header = {"b": {"dtype": "F16", "shape": [2, 3], "data_offsets": [4, 16]}, "__metadata__": {"x": "y"}}
+    text = json.dumps(header | {"a": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    bfloat = np.array([1.5, -2], np.float32).view(np.uint16)[1::2].tobytes()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bfloat + half.tobytes())
+    found = read_safetensors(path)
+    np.testing.assert_array_equal(found["a"].astype(np.float32), [1.5, -2])
+    np.testing.assert_array_equal(found["b"], half.reshape(2, 3))
+    again = read_safetensors(write_safetensors(tmp_path / "y.safetensors", {"b": found["b"].astype(np.float32)}))
+    np.testing.assert_array_equal(again["b"], found["b"])
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 20_000])
+def test_half_a_file_is_one_line(weights, keep):
+    weights.write_bytes(weights.read_bytes()[:keep])
+    with pytest.raises(UserError, match=r"tiny.safetensors: no whole safetensors file \(.*\); download it again"):
+        read_published(weights, "resnet18", TINY)
+
+
+def test_every_tensor_is_taken_and_comes_back_under_its_name(weights):
+    found = read_published(weights, "resnet18", TINY, ("a", "b", "c", "d", "e"))
+    tensors = read_safetensors(weights)
+    counters = {name for name in tensors if name.endswith("num_batches_tracked")}
+    assert set(found.found.used) | {"fc.weight", "fc.bias"} == set(tensors) - counters
+    back = as_published(found.checkpoint)
+    assert set(back) == set(tensors) - counters
+    for name, tensor in back.items():
+        np.testing.assert_array_equal(tensor, tensors[name], err_msg=name)
+
+
+def test_convolutions_keep_their_taps(weights):
+    """A convolution in NumPy by PyTorch's layout [F,C,k,k], against the network's stem of the imported kernel."""
+    tensors, found = read_safetensors(weights), read_published(weights, "resnet18", TINY)
+    x = RNG.normal(size=(1, 10, 10, 3)).astype(np.float32)
+    stem = found.checkpoint.variables["params"]["backbone"]["stem"]
+    conv = Layers(False, symmetric=True).conv(8, (7, 7), strides=2)
+    padded = np.pad(x, ((0, 0), (3, 3), (3, 3), (0, 0)))
+    cut = np.lib.stride_tricks.sliding_window_view(padded, (7, 7), (1, 2))[:, ::2, ::2]  # [1,5,5,C,7,7]
+    expected = np.einsum("bhwcij,fcij->bhwf", cut, tensors["conv1.weight"])
+    np.testing.assert_allclose(conv.apply({"params": stem}, x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_symmetric_padding_begins_at_the_same_pixel_for_every_size(size, kernel, stride):
+    x, around = RNG.normal(size=(1, size, size, 2)).astype(np.float32), kernel // 2
+    weights = RNG.normal(size=(kernel, kernel, 1, 2)).astype(np.float32)
+    padded = np.pad(x, ((0, 0), (around, around), (around, around), (0, 0)))
+    cut = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (1, 2))[:, ::stride, ::stride]
+    expected = np.einsum("bhwcij,ijc->bhwc", cut, weights[:, :, 0])
+    module = DepthwiseConv(kernel, stride, symmetric=True)
+    np.testing.assert_allclose(module.apply({"params": {"kernel": weights}}, x), expected, rtol=1e-4, atol=1e-5)
+    if (kernel, stride) == (3, 2):
+        lowest = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+        cut = np.lib.stride_tricks.sliding_window_view(lowest, (3, 3), (1, 2))[:, ::2, ::2]
+        np.testing.assert_array_equal(overlapping_max_pool(jnp.asarray(x), True), cut.max((-1, -2)))
+
+
+def test_imagenets_pixels_are_scaled_as_torchvision_says_and_gray_ones_as_in_colours():
+    gray = RNG.integers(0, 256, (2, 4, 4, 1)).astype(np.uint8)
+    expected = (np.repeat(gray, 3, -1) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    for images in (gray, np.repeat(gray, 3, -1)):
+        np.testing.assert_allclose(scale_pixels(jnp.asarray(images), pixels="imagenet"), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(UserError, match="no pixels 'caffe'; one of centered, imagenet"):
+        scale_pixels(jnp.asarray(gray), pixels="caffe")
+
+
+def test_a_run_begins_with_a_file(weights):
+    config = default()
+    config.init_from, config.model.name, config.data.size = str(weights), "resnet18", 32
+    with pytest.raises(UserError, match=r"init_from: .* give --config.model.options.published=True"):
+        load_pretrained(config)
+    config.model.options.update(TINY)
+    model = make_model(config, 3)
+    found = pretrained_variables(config, model, ("anger", "fear", "joy"), load_pretrained(config))
+    stem = read_safetensors(weights)["conv1.weight"]
+    np.testing.assert_array_equal(found["params"]["backbone"]["stem"]["kernel"], stem.transpose(2, 3, 1, 0))
+    assert found["params"]["head"]["kernel"].shape == (16, 3) and found["params"]["head"]["kernel"].any()
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 32, 32, 1)))
+    assert jax.tree.map(np.shape, found) == jax.tree.map(np.shape, dict(shapes))
+
+
+def test_the_command_writes_a_checkpoint_and_says_what_it_found(weights, tmp_path, tiny_options, capsys):
+    assert main(["import", str(weights), "--model", "resnet18", "--output", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "resnet18 by the names of torchvision, timm" in said and "head    fc, 5 classes: left out" in said
+    assert "used    30 tensors" in said and "--config.model.options.published=True" in said
+    checkpoint = load_checkpoint(tmp_path / "run")
+    assert checkpoint.classes == BASIC and checkpoint.image_shape == (224, 224, 3)
+    assert not np.any(checkpoint.variables["params"]["head"]["kernel"])
+    tensors, back = read_safetensors(weights), as_published(checkpoint)
+    np.testing.assert_array_equal(back["layer2.0.downsample.0.weight"], tensors["layer2.0.downsample.0.weight"])
+    names = "--classes=a,b,c,d,e"
+    assert main(["import", str(weights), "--model", "resnet18", "--output", str(tmp_path / "own"), names]) == 0
+    np.testing.assert_array_equal(as_published(load_checkpoint(tmp_path / "own"))["fc.bias"], tensors["fc.bias"])
+
+
+WRONG = {
+    "another network": (lambda t: {"features.0.weight": t["conv1.weight"]}, "30 of 30 tensors are missing, .*conv1"),
+    "a part is missing": (lambda t: {k: v for k, v in t.items() if k != "bn1.bias"}, "1 of 30 tensors .* bn1.bias"),
+    "more layers": (lambda t: resnet_tensors(depths=(1, 2)), "has further layers, layer2.1.conv1.weight"),
+    "other widths": (lambda t: resnet_tensors(width=16), r"layer1.0.conv1.weight is \(16, 16, 3, 3\)"),
+}
+
+
+@pytest.mark.parametrize("change", WRONG)
+def test_other_weights_are_one_line_and_nothing_is_written(weights, tmp_path, tiny_options, capsys, change):
+    make, line = WRONG[change]
+    write_safetensors(weights, make(resnet_tensors()))
+    with pytest.raises(UserError, match=f"tiny.safetensors: no resnet18: .*{line}.*; give another --model"):
+        read_published(weights, "resnet18", TINY)
+    assert main(["import", str(weights), "--model", "resnet18", "--output", str(tmp_path / "run")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1 and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--model", "resnet18", "--classes=a,b"], "--classes: the head of .* is of 5 classes, not 2; leave"),
+        (["--model", "plain_cnn"], "--model: no names are known of published weights of plain_cnn; of resnet18"),
+        (["--model", "resnet19"], "no model 'resnet19'"),
+    ],
+)
+def test_what_does_not_fit_the_file_is_one_line(weights, tmp_path, tiny_options, monkeypatch, capsys, arguments, line):
+    if "resnet18" not in arguments:
+        monkeypatch.undo()
+    assert main(["import", str(weights), *arguments, "--output", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert re.search(line, error) and not (tmp_path / "run").exists()
+
+
+def test_a_file_is_no_run(weights):
+    with pytest.raises(UserError, match=r"weights, not a run; expressnet import .* makes it one"):
+        load_checkpoint(weights)
+    with pytest.raises(UserError, match=r"nowhere.pth: no such file"):
+        read_tensors(weights.with_name("nowhere.pth"))
+
+
+def test_pytorchs_file_without_pytorch_says_how_to_convert_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "x.pth").write_bytes(b"\x80\2.")
+    with pytest.raises(UserError, match=r"needs PyTorch; pip install torch, or convert it elsewhere by .*save_file"):
+        read_tensors(tmp_path / "x.pth")
+
+
+class Trap:
+    def __reduce__(self):
+        return (exec, ("import builtins; builtins.trapped = True",))
+
+
+@pytest.mark.torch
+def test_a_pickle_with_a_trap_is_not_run(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed: its files can't be read")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("x/data.pkl", pickle.dumps({"conv1.weight": Trap()}, protocol=2))
+        archive.writestr("x/version", "3\n")
+    for name, data in (("new.pth", content.getvalue()), ("old.pth", pickle.dumps(Trap(), protocol=2))):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(UserError, match=f"{name}: no whole file of tensors alone") as refused:
+            read_tensors(tmp_path / name)
+        assert len(str(refused.value).splitlines()) == 1
+    assert not hasattr(builtins, "trapped")
+
+
+@pytest.mark.torch
+def test_pytorchs_own_file_gives_the_same_tensors(weights, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: its files can't be read")
+    tensors = read_safetensors(weights)
+    state = {f"module.{name}": torch.from_numpy(np.array(value)) for name, value in tensors.items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "x.pth")
+    found = read_tensors(tmp_path / "x.pth")
+    assert found.keys() == tensors.keys()
+    np.testing.assert_array_equal(found["layer2.0.conv1.weight"], tensors["layer2.0.conv1.weight"])
