@@ -20,7 +20,7 @@ FREE = (
     "losses.",
     "evals.",
 )  # below these any key may be new
-SMALLEST, LARGEST = 32, 512  # pixels a side of the images that the networks are built for
+SMALLEST, LARGEST = 28, 512  # pixels a side of the images that the networks are built for
 SMALLEST_SEEN = 16  # of what augmentation may leave of them in training
 
 
@@ -103,7 +103,7 @@ def _data() -> ConfigDict:
 def _augment() -> ConfigDict:
     names = (
         "flip random_resized_crop rotate zoom brightness contrast gamma shadow cutout random_erasing degrade mixup"
-        " cutmix gain noise time_shift"
+        " cutmix gain noise time_shift mirror_flow"
     )
     counts = {"pad": 0, "crop": 0, "resize": 0}
     return ConfigDict(counts | dict.fromkeys(names.split(), 0.0) | {"alternating_flip": False})
@@ -257,6 +257,7 @@ _RANGES = {
         ["augment.random_resized_crop", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE
     ),
     **dict.fromkeys(["optimizer.layer_decay", "losses.expression.label_smoothing"], _SHARE),
+    "augment.mirror_flow": _SHARE,
     "train.progressive_until": _SHARE,
     "losses.expression.effective_beta": (0, 1 - 1e-9, True),
     "losses.expression.margin": (0, 1.5, True),

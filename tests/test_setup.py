@@ -23,7 +23,7 @@ REFUSED = {
     "model.dropout": (1.5, "it must be at least 0 and at most 1"),
     "data.reader": ("disk", "no reader 'disk'; one of auto, stream, memory, device"),
     "data.channels": (2, "1 is gray, 3 is RGB"),
-    "data.size": (10, "from 32 to 512"),
+    "data.size": (10, "from 28 to 512"),
     "data.threads": (0, "at least 1"),
     "augment.flip": (1.5, "at most 1"),
     "augment.crop": (64, "do not fit into images of data.size 32"),

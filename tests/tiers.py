@@ -41,6 +41,7 @@ SLOW = {
     "high_order",
     "identity",
     "load_checkpoint",
+    "micro_expressions",
     "models",
     "multitask",
     "networks",

@@ -14,6 +14,7 @@ from jax import Array
 
 from expressnet_jax.data.degradation import DEGRADATIONS
 from expressnet_jax.data.fields import Field
+from expressnet_jax.data.flow_augment import mirror_flow
 from expressnet_jax.data.geometry import (
     GEOMETRIES,
     WHOLE_PIXEL,
@@ -122,6 +123,8 @@ def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
         return jax.vmap(lambda frames: augment(key, frames, options), in_axes=1, out_axes=1)(images)
     _check(options, images.shape)
     keys = _keys(key, options)
+    if chance := options.get("mirror_flow"):
+        images = mirror_flow(jax.random.fold_in(key, len(AUGMENTATIONS)), images, chance)
     images = _move(keys, images, {name: options[name] for name in GEOMETRIES if name in keys})
     images = resize(_centre_crop(images, options.get("crop", 0)), options.get("resize", 0))
     for name, change in (PHOTOMETRICS | OCCLUSIONS | DEGRADATIONS).items():
@@ -191,7 +194,7 @@ AUGMENTATIONS: dict[str, Callable[[Array, Array, float], Array]] = {
 
 
 def _check(options: Mapping[str, float], shape: tuple[int, ...]) -> None:
-    known = (*AUGMENTATIONS, "crop", "resize", "alternating_flip", *MIXES, *SOUND_AUGMENTATIONS)
+    known = (*AUGMENTATIONS, "crop", "resize", "alternating_flip", "mirror_flow", *MIXES, *SOUND_AUGMENTATIONS)
     if unknown := sorted(set(options) - set(known)):
         raise UserError(f"augment: no option {', '.join(unknown)}; there are {', '.join(known)}")
     if options.get("crop", 0) > min(shape[1:3]):

@@ -28,6 +28,7 @@ from expressnet_jax.models.network import MAIN, Head, Network, check_heads
 from expressnet_jax.models.occlusion_aware import OcclusionAware
 from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.models.resnet import ResNet
+from expressnet_jax.models.ststnet import STSTNet
 from expressnet_jax.models.temporal import POOLS, PerFrame
 from expressnet_jax.models.vector import VectorMLP
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
@@ -57,6 +58,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "audio_cnn": AudioCNN,
     "audio_cnn_lstm": partial(AudioCNN, pool="lstm"),
     "vector_mlp": VectorMLP,
+    "ststnet": STSTNet,
     "c3d": C3D,
     "r3d18": VideoResNet,
     "r2plus1d18": partial(VideoResNet, kind="2+1d"),
@@ -65,7 +67,8 @@ _NOT_OPTIONS = {"parent", "name", "dtype"}
 
 
 def input_kind(name: str) -> str:
-    """Return the kind of field that a model takes: "image" unless its module says otherwise by `input_kind`."""
+    """Return what a model takes: "image" unless its module says otherwise by `input_kind`; a kind of field, or "flow",
+    which is an image of optical flow."""
     factory = MODELS[name]
     return getattr(getattr(factory, "func", factory), "input_kind", "image")
 
@@ -116,7 +119,8 @@ def default_input(name: str, temporal: str = "none") -> str:
     """Return what a batch calls the input of a model, where nothing else is said."""
     if temporal != "none":
         return "clip"
-    return input_kind(name) if name in MODELS else "image"
+    kind = input_kind(name) if name in MODELS else "image"
+    return "image" if kind == "flow" else kind  # flow and strain are stored as an image
 
 
 def make_encoder(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 DEPTH = 3  # folders that archives and downloads put around a data set
 MOST = 1000  # entries of a folder, and folders of a level, that are looked at
 ARCHIVE = "archive"
+ARRAYS = "a file of NumPy arrays"  # .npz, a zip archive of .npy
 UNKNOWN = "not an image or video"  # as `identify` calls it
 REMEDIES = {
     "an Excel workbook": "export the sheet as CSV",
@@ -90,6 +91,8 @@ def _file_kind(path: Path) -> str:
     """Return what a file is by its first bytes, in words: "text", "a zip archive", "an image (PNG)"."""
     head = read_head(path)
     found = identify(head)
+    if found.name == "a zip archive" and head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b".npy"):
+        return ARRAYS
     excel = b"xl/" in head or path.suffix.lower().startswith(".xls")
     if excel and found.name in ("a zip archive", "an Office document"):
         return "an Excel workbook"
