@@ -27,6 +27,7 @@ JAFFE_CODES = {
     "NE": "neutral",
 }
 EXPW_CODES = dict(enumerate(("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")))
+DFEW_CODES = dict(enumerate(("happiness", "sadness", "neutral", "anger", "surprise", "disgust", "fear"), start=1))
 FERPLUS_COLUMNS = (
     "neutral",
     "happiness",

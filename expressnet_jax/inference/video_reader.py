@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.media_files import media_kind, missing
+from expressnet_jax.data.opencv_files import opencv_name, silence_opencv
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.opencv_files import opencv_name, silence_opencv
 from expressnet_jax.inference.video_container import Container, read_container
 from expressnet_jax.inference.video_damage import Damage, DecodeCounter
 

@@ -21,6 +21,9 @@ DATASETS: dict[str, str] = {
     "ravdess": "expressnet_jax.data.datasets.ravdess:Ravdess",
     "cremad": "expressnet_jax.data.datasets.cremad:CremaD",
     "emodb": "expressnet_jax.data.datasets.emodb:EmoDb",
+    "dfew": "expressnet_jax.data.datasets.dfew:Dfew",
+    "afew": "expressnet_jax.data.datasets.afew:Afew",
+    "oulu_casia": "expressnet_jax.data.datasets.oulu_casia:OuluCasia",
     "megc2019": "expressnet_jax.data.datasets.megc2019:Megc2019",
     "synthetic": "expressnet_jax.data.datasets.synthetic:Synthetic",
     "folder": "expressnet_jax.data.datasets.folder:Folder",
@@ -40,10 +43,13 @@ SOURCES: dict[str, str] = {
     "ravdess": "Actor_01/03-01-05-01-01-01-01.wav, ... (speech; openface.npz with action units may lie next to them)",
     "cremad": "AudioWAV/ with files like 1001_DFA_ANG_XX.wav",
     "emodb": "wav/ with files like 03a01Fa.wav",
+    "dfew": "EmoLabel_DataSplit/ with the lists of the folds + Clip/ with frames or videos",
+    "afew": "Train_AFEW/ and Val_AFEW/ with class folders of videos, or of folders of frames",
+    "oulu_casia": "VL/Strong/P001/Anger/ ... with frames from neutral to the peak",
     "megc2019": "a table with onset, apex, label, subject of micro-expressions, or micro.npz with their optical flow",
     "synthetic": "nothing: its images are drawn",
-    "folder": "class folders of images or of recordings; a list with path and label (CSV, any delimiter and encoding;"
-    " JSON lines); metadata.csv or .jsonl; Parquet of the Hugging Face hub",
+    "folder": "class folders of images, of recordings or of videos; a list with path and label (CSV, any delimiter and"
+    " encoding; JSON lines); metadata.csv or .jsonl; Parquet of the Hugging Face hub",
 }
 
 

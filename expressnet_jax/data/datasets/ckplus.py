@@ -14,8 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from expressnet_jax.data import clip_frames
+from expressnet_jax.data.clip_frames import ClipShape
 from expressnet_jax.data.datasets.annotation_files import first_dir, label_of
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.datasets.clips import Clip, clip_records
 from expressnet_jax.data.datasets.coded_folders import Filed, filed_images
 from expressnet_jax.data.datasets.face_box import face
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
@@ -31,7 +34,10 @@ MARGIN = 0.25  # of the landmarks' box on each side: they run from brows to chin
 
 
 class CkPlus(FaceBuilder, skip_registration=True):
-    """CK+: the last frames of each labelled sequence, the first one as neutral if asked for; subject is the person."""
+    """CK+: the last frames of each labelled sequence, the first one as neutral if asked for; subject is the person.
+
+    With the option `frames` every labelled sequence is a clip of so many frames, from neutral to the peak.
+    """
 
     name = "ckplus"
     CLASSES = WITH_CONTEMPT
@@ -41,12 +47,21 @@ class CkPlus(FaceBuilder, skip_registration=True):
         "Emotion/ and Landmarks/ (or CK+48/ with class folders) with --source"
     )
     FILES: ClassVar = ("table",)
-    OPTIONS: ClassVar = {"last": 3, "neutral": False, "crop": True}
+    OPTIONS: ClassVar = {"last": 3, "neutral": False, "crop": True, **clip_frames.OPTIONS, "frames": 0}
 
     @property
     def COLUMNS(self) -> dict:
         """The person, where the layout says who is shown."""
         return {} if self.source is not None and pixel_table(self._root) else {"subject": ((), str)}
+
+    @cached_property
+    def _clips(self) -> ClipShape | None:
+        """Which frames of a sequence become a clip, where clips are asked for."""
+        return ClipShape.of(self.options, self.name) if self.options["frames"] else None
+
+    @property
+    def SIZE(self) -> tuple[int, int] | None:
+        return self._clips.stored if self._clips else None
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
@@ -60,6 +75,8 @@ class CkPlus(FaceBuilder, skip_registration=True):
     def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
         """All images by person and sequence in the one split "all"; of copies that have splits, those."""
         images, table = _folder(self._root, *IMAGES), pixel_table(self._root)
+        if images is None and self.options["frames"]:
+            raise self.missing(f"frames: {self._root} has single images; clips are in cohn-kanade-images/ alone")
         if images is None:
             return self._pixels(table) if table else self._class_folders()
         emotions = _folder(self._root, "Emotion", "Emotion_labels")
@@ -86,33 +103,49 @@ class CkPlus(FaceBuilder, skip_registration=True):
         self.notes["people"] = "not in this table: its splits share people, and figures measured on them are too good"
         return {split: splits[split] for split in (*SPLIT_OF_USAGE.values(), "all") if split in splits}
 
-    def _sequences(self, images: Path, emotions: Path, landmarks: Path | None) -> Iterator[Record]:
+    def _sequences(self, images: Path, emotions: Path, landmarks: Path | None) -> Iterable[Record]:
         last = str(self.options["last"])
         if not last.isdecimal() or int(last) < 1:
             raise UserError(f"{self.name}: last is {last}, not a number of frames")
         files = sorted(no_litter(emotions.glob("*/*/*_emotion.txt")))
         if not files:
             raise self.missing(f"no *_emotion.txt below {emotions}")
-        return self._frames(images, files, landmarks, int(last))
+        sequences = (self._sequence(images, file) for file in files)
+        if self._clips:
+            self.notes["frames"] = self._clips.frames
+            return clip_records(self.name, [self._clip(*each, landmarks) for each in sequences], self._clips)
+        return self._frames(sequences, landmarks, int(last))
 
-    def _frames(self, images: Path, files: list[Path], landmarks: Path | None, last: int) -> Iterator[Record]:
-        for file in files:
-            subject, sequence = file.parts[-3:-1]
-            place = f"{self.name}: {file.name}"
-            peak = images / subject / sequence / f"{file.name.removesuffix('_emotion.txt')}.png"
-            if not peak.is_file():
-                raise UserError(f"{place}: no {peak}; unpack cohn-kanade-images again")
-            frames = sorted(path for path in no_litter(peak.parent.glob("*.png")) if path.name <= peak.name)
-            label = label_of(file.read_text().strip(), CKPLUS_CODES, WITH_CONTEMPT, place)
+    def _sequence(self, images: Path, file: Path) -> tuple[list[Path], int, str]:
+        """Return the frames from neutral to the peak, the label and the person of a file in Emotion/."""
+        subject, sequence = file.parts[-3:-1]
+        place = f"{self.name}: {file.name}"
+        peak = images / subject / sequence / f"{file.name.removesuffix('_emotion.txt')}.png"
+        if not peak.is_file():
+            raise UserError(f"{place}: no {peak}; unpack cohn-kanade-images again")
+        frames = sorted(path for path in no_litter(peak.parent.glob("*.png")) if path.name <= peak.name)
+        return frames, label_of(file.read_text().strip(), CKPLUS_CODES, WITH_CONTEMPT, place), subject  # type: ignore[return-value]
+
+    def _clip(self, frames: list[Path], label: int, subject: str, landmarks: Path | None) -> Clip:
+        """Return a sequence whose frames are all cut by the landmarks of the peak."""
+        file = None if landmarks is None else _landmarks_of(frames[-1], landmarks)
+        box = None if file is None else tuple(map(round, _box(file, f"{self.name}: {frames[-1].name}")))
+        return Clip("/".join(frames[-1].parts[-3:-1]), tuple(frames), label, subject, box)  # type: ignore[arg-type]
+
+    def _frames(
+        self, sequences: Iterable[tuple[list[Path], int, str]], landmarks: Path | None, last: int
+    ) -> Iterator[Record]:
+        for frames, label, subject in sequences:
             if self.options["neutral"] and len(frames) > last:
                 yield self._record(frames[0], WITH_CONTEMPT.index("neutral"), subject, landmarks)
             for frame in frames[-last:]:
-                yield self._record(frame, label, subject, landmarks)  # type: ignore[arg-type]
+                yield self._record(frame, label, subject, landmarks)
 
     def _record(self, frame: Path, label: int, subject: str, landmarks: Path | None) -> Record:
         image = frame
         if landmarks is not None:
-            image = _cut(frame, landmarks / "/".join(frame.parts[-3:-1]) / f"{frame.stem}_landmarks.txt", self.name)  # type: ignore[assignment]
+            place = f"{self.name}: {frame.name}"
+            image = face(frame, _box(_landmarks_of(frame, landmarks), place), None, place)  # type: ignore[assignment]
         return Record("/".join(frame.parts[-3:]), image, label, subject=subject)
 
     def _class_folders(self) -> dict[str, list[Record]]:
@@ -142,12 +175,15 @@ def _folder(source: Path, name: str, archive: str) -> Path | None:
     return first_dir(*(root / part for root in (source, source / "CK+") for part in (f"{archive}/{name}", name)))
 
 
-def _cut(frame: Path, file: Path, name: str) -> np.ndarray:
-    """The square around a frame's 68 landmarks, with a margin -> uint8[H,W] or uint8[H,W,3]."""
-    place = f"{name}: {frame.name}"
+def _landmarks_of(frame: Path, landmarks: Path) -> Path:
+    return landmarks / "/".join(frame.parts[-3:-1]) / f"{frame.stem}_landmarks.txt"
+
+
+def _box(file: Path, place: str) -> tuple[float, float, float, float]:
+    """Return the square around a frame's 68 landmarks, with a margin: left, top, right, bottom in pixels."""
     try:
         points = np.array(file.read_text().split(), np.float64).reshape(-1, 2)
         middle, half = (points.max(0) + points.min(0)) / 2, np.ptp(points, axis=0).max() * (0.5 + MARGIN)
     except (OSError, ValueError) as error:
         raise UserError(f"{place}: {file} doesn't hold landmarks ({error}); unpack Landmarks again") from error
-    return face(frame, (*(middle - half), *(middle + half)), None, place)
+    return (*(middle - half), *(middle + half))

@@ -6,7 +6,7 @@ FILE.csv|tsv|txt|jsonl          path (or image, file) and label (or emotion, cla
 ROOT/[SPLIT/]metadata.csv|jsonl file_name and label, next to the images: `imagefolder` of the hub
 FILE.parquet, ROOT/[data/]train-00000-of-00003.parquet
 
-Recordings are read as well, from class folders and lists that hold no image.
+Recordings and videos are read as well, from class folders and lists that hold no image; a video becomes a clip.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from expressnet_jax.data import clip_frames
+from expressnet_jax.data.clip_frames import ClipShape
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, class_tree
+from expressnet_jax.data.datasets.clips import Clip, clip_records
 from expressnet_jax.data.datasets.folder_layout import class_root, list_files
 from expressnet_jax.data.datasets.locate import has_class_folders, refuse_wrong_file
 from expressnet_jax.data.datasets.numbered import name_numbers
@@ -44,7 +47,7 @@ class Folder(FaceBuilder, skip_registration=True):
         "with --source"
     )
     FILES: ClassVar = ("table", "a Parquet table")
-    OPTIONS: ClassVar = {"name": "folder", "labels": "auto", "label_names": ""}
+    OPTIONS: ClassVar = {"name": "folder", "labels": "auto", "label_names": "", **clip_frames.OPTIONS}
 
     def __init__(self, *, options: dict | None = None, **kwargs) -> None:
         self.name = (options or {}).get("name", "folder")
@@ -61,9 +64,25 @@ class Folder(FaceBuilder, skip_registration=True):
 
     @cached_property
     def MEDIA(self) -> str:
-        """What the first sample is; a folder with any image is one of images."""
-        sound = self._tables is None and self._samples and media_kind(self._samples[0].path) == "audio"
-        return "waveform" if sound else "image"
+        """What the first sample is; a folder with any image is one of images, and a clip is stored as one."""
+        return "waveform" if self._kind == "audio" else "image"
+
+    @cached_property
+    def _kind(self) -> str:
+        """What the first sample is by its content: "image", "audio" or "video"."""
+        return media_kind(self._samples[0].path) if self._tables is None and self._samples else "image"
+
+    @cached_property
+    def _clips(self) -> ClipShape | None:
+        return ClipShape.of(self.options, self.name) if self._kind == "video" else None
+
+    @property
+    def SIZE(self) -> tuple[int, int] | None:
+        return self._clips.stored if self._clips else None
+
+    @property
+    def CHANNELS(self) -> int | None:
+        return 3 if self._clips else None
 
     @cached_property
     def COLUMNS(self) -> dict:
@@ -102,12 +121,19 @@ class Folder(FaceBuilder, skip_registration=True):
         if self._tables:
             self.notes |= {f"{split} left out": {"no label": n} for split, n in self._tables.left_out.items()}
             return {split: self._tables.records(split, labels) for split in self._tables.files}
-        splits: dict[str, list[Record]] = {split: [] for split in (*SPLIT_WORDS, "all")}
+        splits: dict[str, list[Any]] = {split: [] for split in (*SPLIT_WORDS, "all")}
+        kind = Clip if self._clips else Record
         for sample in self._samples:
-            splits[sample.split].append(
-                Record(sample.key, sample.path, labels[sample.label_text], subject=sample.subject)
-            )
-        return {split: records for split, records in splits.items() if records}
+            label = labels[sample.label_text]
+            splits[sample.split].append(kind(sample.key, sample.path, label, subject=sample.subject))
+        return {split: self._as_clips(records) for split, records in splits.items() if records}
+
+    def _as_clips(self, found: Sequence[Any]) -> Sequence[Record]:
+        """Return the records of videos, each read when it is asked for; of other media, what is given."""
+        if self._clips is None:
+            return found
+        self.notes["frames"] = self._clips.frames
+        return clip_records(self.name, found, self._clips)
 
 
 def class_names(words: Iterable[str], labels: str = "auto") -> tuple[str, ...]:
@@ -153,7 +179,7 @@ def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[
             yield from listed_samples(path, notes, split)
         return
     root = class_root(source, notes)
-    for split, classes in class_tree(root, notes, ("image", "audio")).items():
+    for split, classes in class_tree(root, notes, ("image", "audio", "video")).items():
         for word, paths in classes.items():
             for path in paths:
                 yield Sample(printable(path.relative_to(source).as_posix()), path, printable(word), split)

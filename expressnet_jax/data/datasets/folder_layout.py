@@ -86,4 +86,4 @@ def _labelled(path: Path) -> bool:
 
 def _has_image(folder: Path) -> bool:
     files = [path for path in _children(folder) if path.is_file()][:LOOKED_AT]
-    return any(media_kind(path) in ("image", "audio") for path in files)
+    return any(media_kind(path) in ("image", "audio", "video") for path in files)

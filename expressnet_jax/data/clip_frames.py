@@ -1,0 +1,141 @@
+"""Videos and folders of frames -> clips of equally many frames, stored as one image, the frames one below the other.
+
+Shapes: n frames of a source, T frames of a clip, S side in pixels, C channels.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from expressnet_jax.data.decode import resized
+from expressnet_jax.data.image_io import read_image
+from expressnet_jax.data.opencv_files import opencv_name, silence_opencv
+from expressnet_jax.errors import UserError
+
+SAMPLINGS = ("uniform", "strided")
+OPTIONS = {"frames": 16, "size": 112, "sampling": "uniform", "stride": 2}  # of every data set of clips
+MOST_FRAMES, MOST_SIDE = 512, 512
+
+Source = Path | Sequence[Path]  # a video, or the files of its frames in order
+Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
+
+
+@dataclass(frozen=True)
+class ClipShape:
+    """Which frames a clip is made of, and how large they are.
+
+    Attributes:
+      frames: T.
+      size: S.
+      sampling: "uniform", the whole source at equal distances, or "strided", see `sample_frames`.
+      stride: of "strided".
+    """
+
+    frames: int
+    size: int
+    sampling: str = "uniform"
+    stride: int = 2
+
+    @classmethod
+    def of(cls, options: dict, name: str) -> "ClipShape":
+        """Return what a data set's options ask for.
+
+        Raises:
+          UserError: an option is out of its range; the line begins with `name`.
+        """
+        shape = cls(**{key: options[key] for key in OPTIONS})
+        for key, value, low, high in (
+            ("frames", shape.frames, 2, MOST_FRAMES),
+            ("size", shape.size, 16, MOST_SIDE),
+            ("stride", shape.stride, 1, MOST_FRAMES),
+        ):
+            if not low <= value <= high:
+                raise UserError(f"{name}: {key} is {value}; it must be from {low} to {high}")
+        if shape.sampling not in SAMPLINGS:
+            raise UserError(f"{name}: sampling: no {shape.sampling!r}; one of {', '.join(SAMPLINGS)}")
+        return shape
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """(height, width) of a clip as it is stored."""
+        return self.frames * self.size, self.size
+
+
+def sample_frames(length: int, shape: ClipShape, key: str = "") -> np.ndarray:
+    """Return which of `length` frames a clip is made of, int64[T], in order.
+
+    "uniform" spreads them from the first frame to the last; a short source shows frames more than once. "strided" takes
+    every `stride`-th one from a random frame on, which `key` alone draws, so that a data set prepared again is the
+    same; it falls back to uniform where the source is too short.
+    """
+    span = (shape.frames - 1) * shape.stride + 1
+    if shape.sampling == "strided" and length >= span:
+        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])
+        first = int(np.random.default_rng(seed).integers(length - span + 1))
+        return first + shape.stride * np.arange(shape.frames)
+    return np.linspace(0, length - 1, shape.frames).round().astype(np.int64)
+
+
+def read_clip(source: Source, shape: ClipShape, key: str = "", box: Box | None = None) -> np.ndarray:
+    """Return a clip as it is stored, uint8[T*S,S,C]; with `box` that part of every frame.
+
+    Frames are squeezed to a square. Gray frame files give C = 1, everything else 3.
+
+    Raises:
+      UserError: it can't be read, or holds no frame.
+    """
+    images = list(_video_frames(source, shape, key) if isinstance(source, Path) else _file_frames(source, shape, key))
+    left, top, right, bottom = box or (0, 0, *images[0].shape[1::-1])
+    cut = [image[max(top, 0) : bottom, max(left, 0) : right] for image in images]
+    if not all(image.size for image in cut):
+        raise UserError(f"the face box {box} lies outside of a frame")
+    channels = max(image.shape[2] for image in cut)
+    small = [resized(image, shape.size).reshape(shape.size, shape.size, -1) for image in cut]
+    return np.concatenate([np.broadcast_to(image, (*image.shape[:2], channels)) for image in small])
+
+
+def _file_frames(files: Sequence[Path], shape: ClipShape, key: str) -> Iterator[np.ndarray]:
+    if not files:
+        raise UserError("a clip without frames; restore or remove it")
+    for at in sample_frames(len(files), shape, key):
+        yield read_image(files[at].read_bytes()).pixels
+
+
+def _video_frames(path: Path, shape: ClipShape, key: str) -> Iterator[np.ndarray]:
+    """Yield the chosen frames; the video is decoded twice, for containers lie about their length and seek inexactly."""
+    chosen = sample_frames(_length(path), shape, key).tolist()
+    with _opened(path) as capture:
+        at, image = -1, None
+        for number in chosen:
+            while at < number:
+                at, grabbed = at + 1, capture.grab()
+                image = capture.retrieve()[1] if grabbed and at == number else None
+            if image is None:
+                raise UserError(f"frame {number} can't be decoded; fetch the video again")
+            yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _length(path: Path) -> int:
+    length = 0
+    with _opened(path) as capture:
+        while capture.grab():
+            length += 1
+    if not length:
+        raise UserError("no video that can be decoded; fetch it again")
+    return length
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    silence_opencv()
+    with opencv_name(path) as name:
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+    try:
+        yield capture
+    finally:
+        capture.release()

@@ -1,0 +1,76 @@
+"""What the data sets of clips have in common: a label and a source of frames for each, read while they are stored."""
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from expressnet_jax.data import clip_frames
+from expressnet_jax.data.clip_frames import Box, ClipShape, Source, read_clip
+from expressnet_jax.data.datasets.bad_images import BadImage
+from expressnet_jax.data.datasets.base import FaceBuilder, Record
+from expressnet_jax.data.media_files import media_kind, no_litter
+from expressnet_jax.data.parallel import InOrder
+from expressnet_jax.errors import UserError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A labelled source of frames; its attributes are those of `Record`, and the part of a frame that is the face."""
+
+    key: str
+    source: Source
+    label: int
+    subject: str = ""
+    box: Box | None = None
+    extras: Mapping[str, np.generic] | None = None
+
+
+class ClipBuilder(FaceBuilder, skip_registration=True):
+    """A data set of clips of equally many frames; a subclass implements `clips`."""
+
+    CHANNELS = 3
+    OPTIONS: ClassVar[dict[str, Any]] = clip_frames.OPTIONS
+
+    @cached_property
+    def shape(self) -> ClipShape:
+        """What the options ask for."""
+        return ClipShape.of(self.options, self.name)
+
+    @property
+    def SIZE(self) -> tuple[int, int]:
+        return self.shape.stored
+
+    @abc.abstractmethod
+    def clips(self, source: Path) -> Mapping[str, Sequence[Clip]]:
+        """Return the clips of each official split, or of "all"."""
+
+    def read(self, source: Path) -> Mapping[str, Sequence[Record]]:
+        """Return the records, each made when it is asked for."""
+        self.notes["frames"] = self.shape.frames
+        return {split: clip_records(self.name, clips, self.shape) for split, clips in self.clips(source).items()}
+
+
+def clip_records(name: str, clips: Sequence[Clip], shape: ClipShape) -> Sequence[Record]:
+    """Return the records of a data set `name`, read on all cores while they are asked for."""
+    return InOrder(partial(_record, name, shape), clips)
+
+
+def _record(name: str, shape: ClipShape, clip: Clip) -> Record:
+    try:
+        pixels = read_clip(clip.source, shape, clip.key, clip.box)
+    except (UserError, OSError) as error:
+        raise BadImage(f"{name}: {clip.key}", clip.key, str(error)) from error
+    return Record(clip.key, pixels, clip.label, subject=clip.subject, extras=clip.extras or {})
+
+
+def frame_source(path: Path) -> Source | None:
+    """Return a video, or the frames of a folder in the order of their names; None of anything else."""
+    if path.is_dir():
+        frames = sorted(file for file in no_litter(path.iterdir()) if file.is_file() and media_kind(file) == "image")
+        return tuple(frames) or None
+    return path if path.is_file() and media_kind(path) == "video" else None
