@@ -17,7 +17,7 @@ from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cli_args import Parser, data_dir, image_size, key_and_value
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
-from expressnet_jax.data.commands import load_images, load_named
+from expressnet_jax.data.commands import load_images, open_data
 from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.errors import UserError, system_line
 from expressnet_jax.export import commands as export_commands
@@ -25,7 +25,7 @@ from expressnet_jax.export import import_command
 from expressnet_jax.finetune import commands as finetune_commands
 from expressnet_jax.folds import commands as folds_commands
 from expressnet_jax.inference import commands as inference_commands
-from expressnet_jax.process import settle_process, temporary_folder
+from expressnet_jax.process import settle_process
 from expressnet_jax.report import commands as report_commands
 from expressnet_jax.web import commands as web_commands
 
@@ -198,38 +198,26 @@ def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> P
 def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.report import format_outputs, format_table
     from expressnet_jax.io import write_json
-    from expressnet_jax.training.checkpoints.data_identity import seen_in_training, was_trained_on
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
-    from expressnet_jax.training.evaluate_checkpoint import (
-        evaluate_checkpoint,
-        evaluate_outputs,
-        leaked_examples,
-        trained_on_figures,
-        trained_on_lines,
-        write_report,
-    )
+    from expressnet_jax.training.evaluate_checkpoint import trained_on_lines, write_report
+    from expressnet_jax.training.evaluate_data import evaluate_data
 
     checkpoint = load_checkpoint(arguments.checkpoint)
-    with _data(arguments) as prepared:
-        name = arguments.split or next(s for s in ("test", "validation", "all", "train") if s in prepared.splits)
-        leaked = leaked_examples(prepared, name) if was_trained_on(checkpoint, prepared) else None
-        result = evaluate_checkpoint(checkpoint, prepared.split(name), tta=arguments.tta, leaked=leaked)
-        seen = seen_in_training(checkpoint, prepared, name, result.split)
-        result.figures.update(data=arguments.data, split=name, checkpoint=str(checkpoint.path))
-        result.figures.update(identity=prepared.identity, trained_on=trained_on_figures(result, seen))
-        print(format_table(result.figures, f"{checkpoint.metadata['model']['name']} on {arguments.data}, {name}"))
-        if result.figures["left_out"]:
-            print(f"{result.figures['left_out']:,} images left out: the model does not know their class")
-        size = tuple(prepared.facts["splits"][name][side][1] for side in ("height", "width"))
-        if outputs := evaluate_outputs(checkpoint, result.split, size, tta=arguments.tta):  # type: ignore[arg-type]
-            result.figures["outputs"] = outputs
-            print("\n".join(["", *format_outputs(outputs)]))
-        for line in trained_on_lines(result.figures["trained_on"]):
+    with open_data(arguments.data, arguments.data_dir, arguments.skip_bad) as prepared:
+        result = evaluate_data(checkpoint, prepared, arguments.data, split=arguments.split, tta=arguments.tta)
+        figures = result.figures
+        title = f"{arguments.data}, {figures['split']}"
+        print(format_table(figures, f"{checkpoint.metadata['model']['name']} on {title}"))
+        if figures["left_out"]:
+            print(f"{figures['left_out']:,} images left out: the model does not know their class")
+        if "outputs" in figures:
+            print("\n".join(["", *format_outputs(figures["outputs"])]))
+        for line in trained_on_lines(figures["trained_on"]):
             print(line)
         if arguments.json:
-            print(f"wrote {write_json(arguments.json, result.figures)}")
+            print(f"wrote {write_json(arguments.json, figures)}")
         if arguments.report:
-            for path in write_report(result, checkpoint, arguments.report, f"{arguments.data}, {name}"):
+            for path in write_report(result, checkpoint, arguments.report, title):
                 print(f"wrote {path}")
 
 
@@ -255,29 +243,6 @@ def models(arguments: argparse.Namespace) -> None:
     file_size = lambda name: len(as_onnx(untrained(name, shape)))
     for line in inspect.overview(shape, file_size=file_size if arguments.onnx else None):
         print(line, flush=True)
-
-
-def _data(arguments: argparse.Namespace):
-    """A context with the prepared data set that --data means: by name, or a folder, prepared for the moment."""
-    import contextlib
-
-    from expressnet_jax.data.prepare import default_data_dir
-    from expressnet_jax.data.prepare import prepare as prepare_folder
-    from expressnet_jax.data.remarks import remarks
-
-    stored = (arguments.data_dir or default_data_dir()) / arguments.data.partition("@")[0]
-    if not Path(arguments.data).exists() or (Path(arguments.data).name == arguments.data and stored.is_dir()):
-        return contextlib.nullcontext(load_named(arguments, arguments.data))
-
-    @contextlib.contextmanager
-    def for_the_moment():
-        with temporary_folder() as folder:
-            prepared = prepare_folder("folder", Path(arguments.data), folder, skip_bad=arguments.skip_bad)
-            for line in remarks(arguments.data, prepared.facts["notes"]):
-                print(line, file=sys.stderr)
-            yield prepared
-
-    return for_the_moment()
 
 
 if __name__ == "__main__":

@@ -202,8 +202,8 @@ def augment_faces(config: ConfigDict) -> None:
     )
 
 
-def set_key(config: ConfigDict, key: str, value: Any) -> None:
-    """Sets one key, as `--set KEY=VALUE` does.
+def set_key(config: ConfigDict, key: str, value: Any, option: str = "--set") -> None:
+    """Sets one key, as `--set KEY=VALUE` does; `option` is what errors name.
 
     Raises:
       UserError: no such key, or a value of another kind.
@@ -211,7 +211,7 @@ def set_key(config: ConfigDict, key: str, value: Any) -> None:
     known = flatten(config.to_dict())
     if key not in known and not key.startswith(FREE):
         close = difflib.get_close_matches(key, known, n=1)
-        raise UserError(f"--set: no key {key!r}" + (f"; did you mean {close[0]}?" if close else ""))
+        raise UserError(f"{option}: no key {key!r}" + (f"; did you mean {close[0]}?" if close else ""))
     *groups, name = key.split(".")
     try:
         if key.startswith(FREE):
@@ -219,7 +219,7 @@ def set_key(config: ConfigDict, key: str, value: Any) -> None:
         else:
             config.update_from_flattened_dict({key: value})
     except (TypeError, ValueError) as error:
-        raise UserError(f"--set: {key}={value!r} is no {type(known.get(key)).__name__}") from error
+        raise UserError(f"{option}: {key}={value!r} is no {type(known.get(key)).__name__}") from error
 
 
 def free_section(config: ConfigDict, groups: Sequence[str]) -> ConfigDict:

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import traceback
-from importlib import import_module
 from pathlib import Path
 
 from absl import app, flags
@@ -14,6 +13,7 @@ from expressnet_jax.cluster import CollectiveError, exit_process, is_main_proces
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.errors import Interrupted, UserError, quiet_logging, system_line
 from expressnet_jax.process import expanded, settle_process
+from expressnet_jax.tasks import experiment_builder, run_config
 
 
 def define_flags() -> None:
@@ -46,7 +46,7 @@ def main(_) -> int:
         join_cluster(flags.FLAGS.distributed)
         if flags.FLAGS.dry_run:
             return dry_run(config)
-        files = run(config, workdir)
+        files = run_config(config, workdir)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, CollectiveError) else exit_process(2)
@@ -68,20 +68,6 @@ def main(_) -> int:
     if files:
         print("\n".join(["", *(f"wrote {path}" for path in files)]))
     return 0
-
-
-TASKS = {
-    "classification": "expressnet_jax.training.classification",
-    "identity": "expressnet_jax.training.identity",
-    "adaptation": "expressnet_jax.adaptation.experiment",
-}
-
-
-def experiment_builder(config):
-    """What makes the experiment of a config's task."""
-    if config.task not in TASKS:
-        raise UserError(f"task: no {config.task!r}; one of {', '.join(TASKS)}")
-    return import_module(TASKS[config.task]).build_experiment
 
 
 def dry_run(config) -> int:
@@ -115,25 +101,6 @@ def compile_for_target(config, text: str, dry: bool) -> int:
     figures = run_compiler(target, sys.orig_argv[1:])
     print("\n".join(target_lines(figures)))
     return 0
-
-
-def run(config, workdir: Path) -> list[Path]:
-    """The files that the run has written, next to its checkpoints; the process that leads writes them."""
-    from expressnet_jax.compile_cache import enable_compilation_cache
-    from expressnet_jax.training.loop import train
-
-    enable_compilation_cache()
-    experiment = train(config, workdir, experiment_builder(config))
-    if not is_main_process():
-        return []
-    checkpoint, files = experiment.finish(workdir)
-    if config.export:
-        from expressnet_jax.export.onnx_export import export_onnx
-
-        output = workdir / config.export
-        export_onnx(checkpoint, output, images=experiment.sample_images(checkpoint.shape))
-        files.append(output)
-    return files
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ import difflib
 import json
 import re
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
 
 from expressnet_jax.config import FREE, default, flatten, free_section
+from expressnet_jax.config_file import check_file, config_error
 from expressnet_jax.errors import UserError, one_line
 
 USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [--config.train.batch_size=64 ...]"
@@ -39,7 +38,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         raise UserError(one_line(error, 500)) from error
     except Exception as error:  # the config file is the user's program: anything can come out of it
-        raise UserError(_config_error(error, file)) from error
+        raise UserError(config_error(error, file)) from error
     if len(rest) > 1:
         raise UserError(f"{rest[1]}: not a flag; usage: {USAGE}")
     for name in ("config", "workdir"):
@@ -89,17 +88,10 @@ def check(argv: Sequence[str]) -> str:
     for i, argument in enumerate(argv):
         if match := re.match(r"--?config(?:=(.*))?$", argument):
             file = match[1] if match[1] is not None else argv[i + 1] if i + 1 < len(argv) else ""
-            _check_file(file)
+            check_file(file)
         elif match := re.match(r"--?(?:no)?config\.([^=]+)", argument):
             _check_key(match[1])
     return file
-
-
-def _check_file(name: str) -> None:
-    path = Path(name.split(":")[0])
-    if not path.is_file():
-        there = sorted(str(p) for p in Path("configs").glob("*.py"))
-        raise UserError(f"--config {name}: no such file; there are {', '.join(there) or 'none in configs/'}")
 
 
 def _check_key(key: str) -> None:
@@ -115,18 +107,3 @@ def _check_key(key: str) -> None:
         hint = f"did you mean {close[0]}? " if close else ""
         where = ".".join(names[:i]) or "config"
         raise UserError(f"--config.{key}: {where} has no key {name!r}; {hint}it has {', '.join(valid) or 'no keys'}")
-
-
-def _config_error(error: Exception, file: str) -> str:
-    """Where in the config file it went wrong, and how."""
-    path = Path(file.split(":")[0]).resolve()
-    if isinstance(error, UserError):  # the file's own words about what was asked of it
-        return f"--config {file}: {one_line(error, 500)}"
-    if isinstance(error, SyntaxError):
-        return f"--config {file} line {error.lineno}: {one_line(error.msg)}"
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == path]
-    if lines:
-        return f"--config {file} line {lines[-1]}: {type(error).__name__}: {one_line(error, 500)}"
-    if isinstance(error, AttributeError) and "get_config" in str(error):
-        return f"--config {file}: it has no function get_config(); begin with a copy of one in configs/"
-    return f"--config {file}: {type(error).__name__}: {one_line(error, 500)}"

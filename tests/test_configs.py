@@ -16,7 +16,7 @@ from expressnet_jax.data.datasets.synthetic import columns
 from expressnet_jax.data.fields import Field, target_fields
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
-from expressnet_jax.main import TASKS
+from expressnet_jax.tasks import TASKS
 from expressnet_jax.training.mesh import make_mesh
 from expressnet_jax.training.network import input_names, input_shape, make_model
 from expressnet_jax.training.program import count_steps, make_program

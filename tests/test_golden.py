@@ -18,8 +18,8 @@ import pytest
 
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.environment import host
-from expressnet_jax.main import experiment_builder
 from expressnet_jax.metric_writers import read_history
+from expressnet_jax.tasks import experiment_builder
 from expressnet_jax.training.loop import train
 
 RECORDED = Path(__file__).with_name("golden.json")

@@ -16,6 +16,7 @@ SLOW = {
     "adaptation_job",
     "adaptation_losses",
     "adaptation_task",
+    "api",
     "attention",
     "audio",
     "baselines",

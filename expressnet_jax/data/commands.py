@@ -2,16 +2,19 @@
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expressnet_jax.cli_args import data_dir
 from expressnet_jax.errors import UserError
-from expressnet_jax.process import expanded
+from expressnet_jax.process import expanded, temporary_folder
 
 if TYPE_CHECKING:
     from expressnet_jax.data.manage import Entry
+    from expressnet_jax.data.prepared import Prepared
 
 ACTIONS = ("list", "remove")
 
@@ -90,3 +93,27 @@ def load_named(arguments: argparse.Namespace, name: str):
     from expressnet_jax.data.store import default_data_dir, load
 
     return hold(load(name, arguments.data_dir or default_data_dir()))
+
+
+@contextmanager
+def open_data(given: str, data_dir: Path | None, skip_bad: bool = False) -> "Iterator[Prepared]":
+    """Give the prepared data set that NAME or NAME@IDENTITY says, or a folder, prepared for the moment.
+
+    Raises:
+      UserError: neither, or a folder with images that can't be used (with `skip_bad` they are left out).
+    """
+    from expressnet_jax.data.prepare import prepare
+    from expressnet_jax.data.readers import hold
+    from expressnet_jax.data.remarks import remarks
+    from expressnet_jax.data.store import default_data_dir, load
+
+    folder = data_dir or default_data_dir()
+    is_stored = Path(given).name == given and (folder / given.partition("@")[0]).is_dir()
+    if is_stored or not Path(given).exists():
+        yield hold(load(given, folder))
+        return
+    with temporary_folder() as made:
+        prepared = prepare("folder", Path(given), made, skip_bad=skip_bad)
+        for line in remarks(given, prepared.facts["notes"]):
+            print(line, file=sys.stderr)
+        yield prepared

@@ -4,13 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 from expressnet_jax.cli_args import data_dir, key_and_value
 from expressnet_jax.data.commands import load_named
-from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.errors import Interrupted
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -35,11 +34,12 @@ def folds(arguments: argparse.Namespace) -> int:
     """Run the protocol. Exit status 0, or 128 + signal where a run was stopped."""
     from expressnet_jax.compile_cache import enable_compilation_cache
     from expressnet_jax.config import set_key
+    from expressnet_jax.config_file import load_config
     from expressnet_jax.folds.figures import table
     from expressnet_jax.folds.harness import run_protocol
     from expressnet_jax.folds.protocol import make_protocol
 
-    prepared, config = load_named(arguments, arguments.name), read_config(arguments.config)
+    prepared, config = load_named(arguments, arguments.name), load_config(arguments.config)
     config.data.name = prepared.label
     if arguments.data_dir:
         config.data.dir = str(arguments.data_dir)
@@ -56,23 +56,6 @@ def folds(arguments: argparse.Namespace) -> int:
         return 128 + stop.signum
     print(f"\n{table(results)}\nwrote {arguments.output / 'results.json'}, table.md and folds.json next to it")
     return 0
-
-
-def read_config(given: str) -> Any:
-    """Return what `get_config` of a file gives; FILE:ARGUMENT hands it the argument.
-
-    Raises:
-      UserError: no such file, or no config in it.
-    """
-    path, _, argument = given.partition(":")
-    spec = spec_from_file_location("config_of_folds", path)
-    if spec is None or spec.loader is None or not Path(path).is_file():
-        raise UserError(f"--config {path}: no Python file; give one of configs/")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise UserError(f"--config {path}: has no get_config(); begin with a file of configs/")
-    return module.get_config(argument) if argument else module.get_config()
 
 
 def _numbers(text: str) -> tuple[int, ...]:
