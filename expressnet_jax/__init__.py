@@ -27,6 +27,7 @@ _MODULES = {
     "load_data": "expressnet_jax.api",
     "make_report": "expressnet_jax.api",
     "prepare": "expressnet_jax.api",
+    "sweep": "expressnet_jax.api",
     "train": "expressnet_jax.api",
 }
 __all__ = [*_MODULES]

@@ -6,6 +6,7 @@ from expressnet_jax.api import load_config as load_config
 from expressnet_jax.api import load_data as load_data
 from expressnet_jax.api import make_report as make_report
 from expressnet_jax.api import prepare as prepare
+from expressnet_jax.api import sweep as sweep
 from expressnet_jax.api import train as train
 from expressnet_jax.errors import UserError as UserError
 from expressnet_jax.inference.predictor import Predictor as Predictor

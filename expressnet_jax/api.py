@@ -86,6 +86,24 @@ def train(config: "ConfigDict | str | Path", workdir: str | Path) -> "Checkpoint
     return load_checkpoint(folder)
 
 
+def sweep(
+    config: "ConfigDict | str | Path", grid: Mapping[str, Sequence[Any]], output: str | Path, *, halving: int = 0
+) -> dict[str, Any]:
+    """Train a config with every combination of some values, as `expressnet sweep` does; return the results.
+
+    `grid` is key -> values: {"optimizer.learning_rate": (0.01, 0.02)}; with `halving` only the best 1 of so many runs
+    continue at each rung. `runs` of the results has every run, `best` the name of the best one's folder in OUTPUT/runs.
+
+    Raises:
+      UserError: anything that a user can mend, before the first run begins.
+      Interrupted: a run was stopped; the same call resumes it.
+    """
+    from expressnet_jax.sweeps.harness import run_sweep
+
+    chosen = load_config(config) if isinstance(config, str | Path) else config
+    return run_sweep(chosen, grid, Path(output), halving=halving)
+
+
 def evaluate(
     checkpoint: "Checkpoint | str | Path",
     data: "Prepared | str | Path",

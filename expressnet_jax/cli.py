@@ -27,6 +27,7 @@ from expressnet_jax.folds import commands as folds_commands
 from expressnet_jax.inference import commands as inference_commands
 from expressnet_jax.process import settle_process
 from expressnet_jax.report import commands as report_commands
+from expressnet_jax.sweeps import commands as sweep_commands
 from expressnet_jax.web import commands as web_commands
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     finetune_commands.add_command(command)
     report_commands.add_command(command)
     folds_commands.add_command(command)
+    sweep_commands.add_command(command)
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)

@@ -9,6 +9,10 @@ class UserError(Exception):
     """What a user can mend: one line that names the file or key and the remedy. Exit status 2."""
 
 
+class DivergedError(UserError):
+    """The loss, a gradient or a weight of a run is not finite."""
+
+
 class Interrupted(Exception):
     """A run was asked to stop by `signum` and has saved at `step`. Exit status 128 + signum."""
 

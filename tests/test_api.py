@@ -37,7 +37,7 @@ def test_importing_the_package_loads_nothing_and_the_examples_name_all_of_it():
     code = "import sys, expressnet_jax as e; e.UserError, e.prepare, e.train; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {"numpy", "jax", "onnxruntime", "cv2", "ml_collections"}.isdisjoint(ran.stdout.split())
-    used = set(re.findall(r"fer\.(\w+)", EXAMPLE)) | {"UserError", "load_data"}
+    used = set(re.findall(r"fer\.(\w+)", EXAMPLE)) | {"UserError", "load_data", "sweep"}
     assert used == set(expressnet_jax.__all__)
 
 

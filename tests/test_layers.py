@@ -17,7 +17,7 @@ FLOORS = (
     {"training"},
     {"adaptation", "inference", "export", "baselines"},
     {"web", "finetune", "report", "folds", "tasks"},
-    {"bench"},
+    {"bench", "sweeps"},
     {"cli", "main", "api"},
 )
 MODULES_WITH_A_FLOOR = {"tasks", "cli", "main", "api"}  # all others that have one are packages

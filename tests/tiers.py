@@ -53,6 +53,7 @@ SLOW = {
     "setup",
     "sound_predictor",
     "step",
+    "sweeps",
     "temporal",
     "transfer",
     "vgg",

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
 from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
-from expressnet_jax.errors import Interrupted, UserError
+from expressnet_jax.errors import DivergedError, Interrupted
 from expressnet_jax.metric_writers import Console, MetricsFile, TensorBoard, Writers, log_line
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
@@ -42,10 +42,13 @@ from expressnet_jax.training.train_data import find_prepared
 from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, disk_errors
 
 
-def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigDict, Mesh], Experiment]) -> Experiment:
+def train(
+    config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigDict, Mesh], Experiment], until: int = 0
+) -> Experiment:
     """Trains to the end of the plan, or goes on with what `workdir` holds. The result is in its checkpoints.
 
-    `build_experiment` makes the experiment, whatever is learned: that of `classification` is the common one.
+    `build_experiment` makes the experiment, whatever is learned: that of `classification` is the common one. With
+    `until`, the training pauses with a checkpoint after so many steps; a later call resumes it.
 
     Raises:
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
@@ -80,7 +83,8 @@ def train(config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigD
             log("its earlier checkpoints don't say what they were trained on; from now on they do")
 
         profile = stack.enter_context(StepProfile(config.log.profile_steps, folder.path / "profile"))
-        _run_steps(config, experiment, state, loader, evaluate, checkpoints, writers, console, profile)
+        if not until or step < until:
+            _run_steps(config, experiment, state, loader, evaluate, checkpoints, writers, console, profile, until)
     return experiment
 
 
@@ -101,15 +105,15 @@ def _run_steps(
     writers: Writers,
     console: Console,
     profile: StepProfile,
+    until: int = 0,
 ) -> None:
-    """Train from `state` to the end of the plan: step, and where they are due log lines, evaluation, checkpoints.
+    """Train from `state` to step `until` or the end of the plan; log, evaluate and save where it is due.
 
     Raises:
       Interrupted: after SIGINT or SIGTERM, once a checkpoint of this step is on disk.
     """
     plan, step = experiment.plan, int(state.step)
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    calls = [(first, (phase, make_multi_step(phase, shardings))) for first, phase in experiment.program.phases]
+    calls = _make_calls(experiment, state)
     meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
     meter.speed.peak = peak_of_devices(compute_dtype(config.train.dtype))
     seed = jax.device_put(np.int32(config.seed), state.step.sharding)
@@ -125,17 +129,30 @@ def _run_steps(
             profile.end(step, state)
             console.advance(step)
             stopping = stop.at(step)  # looked at once: what stops the run is what was saved for
+            ending = bool(stopping) or 0 < until <= step
             due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
-            if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or stopping:
+            if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or ending:
                 writers.write(meter.read(state))
             if due(plan.evaluate_every):
                 _evaluate(evaluate, state, plan, step, checkpoints, writers)
                 meter.speed.restart()
-            if due(plan.save_every) or stopping:
+            if due(plan.save_every) or ending:
                 checkpoints.save(state)
-            if stopping and step < plan.total:
-                checkpoints.wait()
-                raise Interrupted(stopping, step)
+            if ending:
+                return _leave(checkpoints, stopping if step < plan.total else 0, step)
+
+
+def _make_calls(experiment: Experiment, state: TrainState) -> list[tuple[int, tuple[Any, Any]]]:
+    """Return each phase with its compiled form, by the step from which on it serves."""
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    return [(first, (phase, make_multi_step(phase, shardings))) for first, phase in experiment.program.phases]
+
+
+def _leave(checkpoints: Checkpoints, signum: int, step: int) -> None:
+    """Leave the loop before its end: raise Interrupted where a signal asked for it, once the checkpoint is on disk."""
+    if signum:
+        checkpoints.wait()
+        raise Interrupted(signum, step)
 
 
 def _evaluate(
@@ -254,7 +271,7 @@ class MetricAccumulator:
         """The means since the last call. `state` is that after the last step.
 
         Raises:
-          UserError: a loss, a gradient or a weight is not finite; names the first such step and the last good
+          DivergedError: a loss, a gradient or a weight is not finite; names the first such step and the last good
             checkpoint. What comes after this call, an evaluation or a checkpoint, sees finite weights only.
         """
         fetched = jax.device_get(self.pending)
@@ -277,7 +294,7 @@ class MetricAccumulator:
             return
         step = self.step - len(good) + int(good.argmin()) + 1
         self.checkpoints.wait()
-        raise UserError(
+        raise DivergedError(
             f"step {step}: the loss, its gradient or a weight is not finite; last good checkpoint:"
             f" {self.checkpoints.last_good()}; lower optimizer.learning_rate or set optimizer.clip, in a new --workdir"
         )
