@@ -40,6 +40,7 @@ SLOW = {
     "golden",
     "heads",
     "high_order",
+    "hub",
     "identity",
     "load_checkpoint",
     "micro_expressions",

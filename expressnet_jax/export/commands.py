@@ -4,17 +4,25 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from expressnet_jax.cli_args import data_dir
 from expressnet_jax.data.commands import load_named
 from expressnet_jax.errors import UserError
+
+if TYPE_CHECKING:
+    from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text) makes a subparser."""
     sub = command("export", export, "Write a checkpoint as ONNX, proved equal in ONNX Runtime.")
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
-    sub.add_argument("--output", type=Path, required=True, help="the .onnx file")
+    sub.add_argument("--output", type=Path, help="the .onnx file; with --hub it may be left out")
+    text = "write a folder for the Hugging Face hub: model card, ONNX, safetensors, configuration; nothing is uploaded"
+    sub.add_argument("--hub", type=Path, metavar="FOLDER", help=text)
+    text = "figures of `expressnet evaluate --json` for the card; again for more; default: the run's own evaluation"
+    sub.add_argument("--results", type=Path, action="append", default=[], metavar="FILE", help=text)
     sub.add_argument("--input", choices=("uint8", "float"), default="uint8", help="type of the pixel values 0..255")
     sub.add_argument("--data", help="a prepared data set to compare on; default: generated images")
     sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
@@ -28,50 +36,67 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    import numpy as np
-
+    from expressnet_jax.export import hub
     from expressnet_jax.export.example_inputs import rows, takes_images
     from expressnet_jax.export.onnx_export import export_onnx
-    from expressnet_jax.export.quantize import CALIBRATION, quantize
+    from expressnet_jax.export.quantize import quantize
     from expressnet_jax.models.published.safetensors import write_safetensors
+    from expressnet_jax.runtime.onnx_predict import HUB_FILE
     from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
     from expressnet_jax.training.checkpoints.published import as_published
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
-    from expressnet_jax.training.evaluate_checkpoint import find_temperatures
-    from expressnet_jax.training.network import make_inputs_reader
 
+    _check(arguments)
     checkpoint = load_checkpoint(arguments.checkpoint)
     tensors = as_published(checkpoint) if arguments.safetensors else {}
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
     if arguments.int8 and not takes_images(checkpoint):
         raise UserError(f"--int8: is for networks of images; {checkpoint.path} takes {', '.join(checkpoint.inputs)}")
-    if (arguments.calibrate or arguments.int8) and not arguments.data:
-        raise UserError("--calibrate and --int8 learn from images; give --data, too")
+    figures = hub.find_figures(checkpoint, arguments.results) if arguments.hub else []
     if arguments.data:
-        prepared = load_named(arguments, arguments.data)
-        name = next(iter(prepared.splits))
-        split = prepared.split(name)
-        order = np.random.default_rng(0).permutation(len(split))[
-            : CALIBRATION + 256 if takes_images(checkpoint) else 256
-        ]
-        chosen = split.subset(np.sort(order))
-        images = make_inputs_reader(chosen, 256, checkpoint.shape, prepared.stored_size(name)).read(
-            np.arange(len(chosen))
-        )
-        options["images"] = rows(images, slice(256))
-        if arguments.calibrate:
-            options["temperature"] = find_temperatures(
-                checkpoint, prepared.split(arguments.calibrate), tta="flip" if arguments.mirror else "none"
-            )
-    proof = export_onnx(checkpoint, arguments.output, **options)
-    print(json.dumps(proof, indent=2, default=str))
+        images, temperatures = _examples(arguments, checkpoint)
+        options |= {"images": rows(images, slice(256))} | temperatures
+    written = [arguments.output or arguments.hub / HUB_FILE]
+    print(json.dumps(export_onnx(checkpoint, written[0], **options), indent=2, default=str))
     if arguments.int8:
         training = images[256:] if len(images) > 512 else images
-        proof = quantize(arguments.output, arguments.int8, training, images[:256])
-        print(json.dumps(proof, indent=2))
+        print(json.dumps(quantize(written[0], arguments.int8, training, images[:256]), indent=2))
+        written.append(arguments.int8)
     if arguments.slim:
         write_inference_checkpoint(checkpoint, arguments.slim)
+        written.append(arguments.slim)
     if arguments.safetensors:
-        write_safetensors(arguments.safetensors, tensors)
-    written = (arguments.output, arguments.int8, arguments.slim, arguments.safetensors)
-    print("wrote", ", ".join(str(path) for path in written if path))
+        written.append(write_safetensors(arguments.safetensors, tensors))
+    if arguments.hub:
+        written += hub.write_hub_folder(checkpoint, written[0], arguments.hub, figures)
+    print("wrote", ", ".join(str(path) for path in written))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if not arguments.output and not arguments.hub:
+        raise UserError("--output: give the .onnx file that is to be written, or a folder with --hub")
+    if arguments.results and not arguments.hub:
+        raise UserError("--results: figures are for the card of --hub FOLDER; give it, too")
+    if (arguments.calibrate or arguments.int8) and not arguments.data:
+        raise UserError("--calibrate and --int8 learn from images; give --data, too")
+
+
+def _examples(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> tuple[Any, dict[str, Any]]:
+    """Return some examples of --data as its network takes them, and with --calibrate the option `temperature`."""
+    import numpy as np
+
+    from expressnet_jax.export.example_inputs import takes_images
+    from expressnet_jax.export.quantize import CALIBRATION
+    from expressnet_jax.training.evaluate_checkpoint import find_temperatures
+    from expressnet_jax.training.network import make_inputs_reader
+
+    prepared = load_named(arguments, arguments.data)
+    name = next(iter(prepared.splits))
+    split, most = prepared.split(name), CALIBRATION + 256 if takes_images(checkpoint) else 256
+    chosen = split.subset(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
+    reader = make_inputs_reader(chosen, 256, checkpoint.shape, prepared.stored_size(name))
+    images = reader.read(np.arange(len(chosen)))
+    if not arguments.calibrate:
+        return images, {}
+    tta = "flip" if arguments.mirror else "none"
+    return images, {"temperature": find_temperatures(checkpoint, prepared.split(arguments.calibrate), tta=tta)}

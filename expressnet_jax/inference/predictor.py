@@ -23,7 +23,7 @@ from expressnet_jax.inference.further import describe_outputs
 from expressnet_jax.inference.images import ImageSource, load_image
 from expressnet_jax.inference.model_files import not_a_model
 from expressnet_jax.inference.quality import flags
-from expressnet_jax.runtime.onnx_predict import OnnxPredictor, onnx_predict
+from expressnet_jax.runtime.onnx_predict import HUB_FILE, OnnxPredictor, onnx_predict
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = {
@@ -101,6 +101,18 @@ class Predictor:
             )
         self.detector = make_detector(detector, size=size, threads=threads)
         self.align, self.equalize = align, equalize
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, **options: Any) -> "Predictor":
+        """Return the predictor of a folder that `expressnet export --hub` wrote; `options` are those of Predictor.
+
+        Raises:
+          UserError: there is no model in it, or what Predictor raises.
+        """
+        file = Path(folder) / HUB_FILE
+        if not file.is_file():
+            raise UserError(f"{folder}: no {HUB_FILE} in it; give a folder of expressnet export --hub")
+        return cls(file, **options)
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.runtime.ort_session import Session
 
 INPUT, OUTPUT, ATTENTION = "images", "probabilities", "attention"  # the last is in a file that was exported with it
+HUB_FILE = "model.onnx"  # its name in a folder of expressnet export --hub
 Inputs = np.ndarray | Mapping[str, np.ndarray]
 DTYPES = {"uint8": np.uint8, "float32": np.float32}
 JSON_FIELDS = ("classes", "image_shape", "model_options", "parameters", "step", "versions")  # the others are plain text
