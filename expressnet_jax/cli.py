@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expressnet_jax import __version__
+from expressnet_jax import __version__, completion
 from expressnet_jax.adaptation import commands as adaptation_commands
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
-from expressnet_jax.cli_args import Parser, data_dir, image_size, key_and_value
+from expressnet_jax.cli_args import Parser, data_dir, image_size, json_option, key_and_value, write_rows
 from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
 from expressnet_jax.data.commands import load_images, open_data
@@ -85,6 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("bench", bench_commands.run, "Measure a part of the trainer against what bounds it.")
     bench_commands.add_parts(sub)
+    completion.add_command(command, parser)
     return top
 
 
@@ -109,6 +110,11 @@ def _add_checkpoint_commands(command: Callable[..., argparse.ArgumentParser]) ->
     sub.add_argument("--size", type=image_size, default=48, help="pixels a side of an image; default: 48")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1, help="1 is gray, 3 is RGB; default: 1")
     sub.add_argument("--onnx", action="store_true", help="also the size of their ONNX files, seconds a model")
+    json_option(sub)
+
+    sub = command("runs", runs, "List the runs below a folder: how far they are, how good.", uses_jax=False)
+    sub.add_argument("folder", type=Path, help="a folder that holds the --workdir of runs, at any depth")
+    json_option(sub)
 
 
 def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -243,8 +249,22 @@ def models(arguments: argparse.Namespace) -> None:
     from expressnet_jax.bench.model import as_onnx, untrained
 
     file_size = lambda name: len(as_onnx(untrained(name, shape)))
-    for line in inspect.overview(shape, file_size=file_size if arguments.onnx else None):
+    rows = inspect.measure_models(shape, file_size=file_size if arguments.onnx else None)
+    if arguments.json:
+        write_rows(arguments.json, "models", list(rows))
+        return
+    for line in inspect.overview(rows, arguments.onnx):
         print(line, flush=True)
+
+
+def runs(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.evaluation.list_runs import find_runs, table
+
+    found = find_runs(arguments.folder)
+    if arguments.json != "-":
+        print(table(found) if found else f"no run in {arguments.folder}")
+    if arguments.json:
+        write_rows(arguments.json, "runs", found)
 
 
 if __name__ == "__main__":

@@ -38,3 +38,19 @@ def data_dir(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--data_dir", type=Path, help="where prepared data lives; default: $EXPRESSNET_DATA or ~/expressnet_data"
     )
+
+
+def json_option(sub: argparse.ArgumentParser) -> None:
+    """Adds --json [FILE]."""
+    text = "write the list as JSON to this file; without a FILE, print it"
+    sub.add_argument("--json", nargs="?", const="-", metavar="FILE", help=text)
+
+
+def write_rows(target: str, name: str, rows: list[dict[str, Any]]) -> None:
+    """Print rows as JSON for the target "-", else write {name: rows} to that file and say so."""
+    from expressnet_jax.io import write_json
+
+    if target == "-":
+        print(json.dumps(rows, indent=2))
+    else:
+        print(f"wrote {write_json(Path(target), {name: rows})}")

@@ -10,6 +10,7 @@ from expressnet_jax.models.inspect import (
     describe,
     forward_flops,
     layer_order,
+    measure_models,
     overview,
     parameter_count,
 )
@@ -83,7 +84,8 @@ def test_a_model_without_attention_has_no_maps():
 def test_the_overview_has_a_line_for_every_model_and_a_description_one_for_every_parameter(monkeypatch):
     some = {name: MODELS[name] for name in ("expressnet_tiny", "plain_cnn", "mini_xception")}  # tracing all takes long
     monkeypatch.setattr("expressnet_jax.models.inspect.MODELS", some)
-    lines = list(overview((32, 32, 1), file_size=lambda name: 3_210_000 if name == "plain_cnn" else 10**6))
+    rows = list(measure_models((32, 32, 1), file_size=lambda name: 3_210_000 if name == "plain_cnn" else 10**6))
+    lines = list(overview(rows, with_size=True))
     assert lines[0].endswith("ONNX MB") and [line.split()[0] for line in lines if line.endswith(" 3.2")] == [
         "plain_cnn"
     ]

@@ -1,14 +1,13 @@
 """The command of `expressnet` about what is stored: data."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expressnet_jax.cli_args import data_dir
+from expressnet_jax.cli_args import data_dir, json_option, write_rows
 from expressnet_jax.errors import UserError
 from expressnet_jax.process import expanded, temporary_folder
 
@@ -26,15 +25,13 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="default: list")
     sub.add_argument("names", nargs="*", metavar="NAME[@ID]", help="only these; the first digits of an ID are enough")
     sub.add_argument("--unused", type=_days, metavar="DAYS", help="only what no command has read for so many days")
-    text = "write the list as JSON to this file; without a FILE, print it"
-    sub.add_argument("--json", nargs="?", const="-", metavar="FILE", help=text)
+    json_option(sub)
     data_dir(sub)
 
 
 def data(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data import manage
     from expressnet_jax.data.store import default_data_dir
-    from expressnet_jax.io import write_json
 
     folder = arguments.data_dir or default_data_dir()
     found = manage.entries(expanded(folder))
@@ -43,12 +40,10 @@ def data(arguments: argparse.Namespace) -> None:
         return
     chosen = [entry for name in arguments.names for entry in manage.named(found, name)] if arguments.names else found
     chosen = manage.idle(chosen, arguments.unused)
-    if arguments.json == "-":
-        print(json.dumps([entry.figures for entry in chosen], indent=2))
-        return
-    print(manage.table(chosen) if chosen else f"no prepared data set in {folder}")
+    if arguments.json != "-":
+        print(manage.table(chosen) if chosen else f"no prepared data set in {folder}")
     if arguments.json:
-        print(f"wrote {write_json(Path(arguments.json), {'sets': [entry.figures for entry in chosen]})}")
+        write_rows(arguments.json, "sets", [entry.figures for entry in chosen])
 
 
 def _remove(found: "list[Entry]", arguments: argparse.Namespace) -> None:

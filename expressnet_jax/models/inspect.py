@@ -1,6 +1,6 @@
 """What can be asked of a model without training it: its order of layers, parameters, arithmetic and attention maps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -61,20 +61,27 @@ def example_shape(name: str, image_shape: tuple[int, ...], frames: int = 8) -> t
     return known.get(input_kind(name), image_shape)
 
 
-def overview(
+def measure_models(
     image_shape: tuple[int, ...], num_classes: int = 7, file_size: Callable[[str], int] | None = None
-) -> Iterator[str]:
-    """The lines of a table of all models for images of that shape (`example_shape` says of what else), each as soon as
-    it is known. `file_size` gives the bytes of a model's ONNX file, which takes seconds a model."""
-    head = f"{'model':20s} {'parameters':>12s} {'MFLOP':>16s} {'features':>9s}"
-    yield head + (f" {'ONNX MB':>9s}" if file_size else "")
+) -> Iterator[dict[str, Any]]:
+    """Yield what is known of every model for images of that shape (`example_shape` says of what else): parameters,
+    floating-point operations of one example, features. `file_size` gives the bytes of its ONNX file, seconds a model.
+    """
     for name in MODELS:
         model, shape = create_model(name, num_classes), example_shape(name, image_shape)
         params = _shapes(model, shape)["params"]
-        features = params["head"]["kernel"].shape[0]
-        flops = forward_flops(model, shape) / 1e6
-        line = f"{name:20s} {parameter_count(params):12,} {flops:16.1f} {features:9d}"
-        yield line + (f" {file_size(name) / 1e6:9.1f}" if file_size else "")
+        found = {"model": name, "input": input_kind(name), "shape": list(shape), "parameters": parameter_count(params)}
+        found |= {"flops": forward_flops(model, shape), "features": params["head"]["kernel"].shape[0]}
+        yield found | ({"onnx_bytes": file_size(name)} if file_size else {})
+
+
+def overview(rows: Iterable[Mapping[str, Any]], with_size: bool = False) -> Iterator[str]:
+    """The lines of a table of `measure_models`, each as soon as it is known."""
+    head = f"{'model':20s} {'parameters':>12s} {'MFLOP':>16s} {'features':>9s}"
+    yield head + (f" {'ONNX MB':>9s}" if with_size else "")
+    for row in rows:
+        line = f"{row['model']:20s} {row['parameters']:12,} {row['flops'] / 1e6:16.1f} {row['features']:9d}"
+        yield line + (f" {row['onnx_bytes'] / 1e6:9.1f}" if with_size else "")
 
 
 def describe(name: str, image_shape: tuple[int, ...], num_classes: int = 7) -> str:
