@@ -251,3 +251,17 @@ print(sorted(heavy & set(sys.modules)))
 def test_prediction_imports_no_jax(model):
     ran = subprocess.run([sys.executable, "-c", WITHOUT, str(model)], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "takes"), [("takes", "optical flow", "optical flow"), ("image_shape", "[4, 48, 48, 1]", "clips")]
+)
+def test_a_model_of_clips_or_of_optical_flow_is_refused(key, value, takes, model, tmp_path):
+    content = onnx.load(model)
+    kept = [entry for entry in content.metadata_props if entry.key != key]
+    del content.metadata_props[:]
+    content.metadata_props.extend(kept)
+    content.metadata_props.add(key=key, value=value)
+    onnx.save(content, tmp_path / "other.onnx")
+    with pytest.raises(UserError, match=f"other.onnx takes {takes}, not single images of faces"):
+        Predictor(tmp_path / "other.onnx")

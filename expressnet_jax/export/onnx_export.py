@@ -24,6 +24,7 @@ from expressnet_jax.export.onnx_function import TIE, run_network
 from expressnet_jax.io import write_bytes
 from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.registry import input_kind
 from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.evaluate_checkpoint import further_outputs
@@ -122,6 +123,8 @@ def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, floa
         "versions": checkpoint.metadata["versions"] | {name: version(name) for name in ("jax2onnx", "onnx")},
     }
     fields |= {"temperatures": known} if known else {}  # of further outputs
+    if input_kind(checkpoint.metadata["model"]["name"]) == "flow":
+        fields["takes"] = "optical flow"
     if not takes_images(checkpoint):
         fields["inputs"] = {name: field.to_json() for name, field in checkpoint.inputs.items()}
         fields["missing_inputs"] = "true" if checkpoint.model.modality_dropout else "false"

@@ -72,6 +72,20 @@ class Face(Answer):
     outputs: dict[str, Any] = field(default_factory=dict)
 
 
+def _refuse_other_inputs(model: OnnxPredictor, name: str | Path) -> None:
+    """Raise UserError for a model that takes something else than an image of a face."""
+    if model.inputs:
+        raise UserError(
+            f"model: {name} takes {' and '.join(model.inputs)}, not images of faces; give it recordings"
+            " (that of a video is written by: ffmpeg -i VIDEO talk.wav)"
+        )
+    takes = "clips" if len(model.image_shape) == 4 else model.metadata.get("takes", "")
+    if takes:
+        raise UserError(
+            f"model: {name} takes {takes}, not single images of faces; measure it with: expressnet evaluate"
+        )
+
+
 class Predictor:
     """Finds faces and predicts the label that annotators would give to the expression each shows."""
 
@@ -94,11 +108,7 @@ class Predictor:
           UserError: a model, a class of it or a detector that is not there.
         """
         self.model = load_model(model, threads, output)
-        if self.model.inputs:
-            raise UserError(
-                f"model: {model} takes {' and '.join(self.model.inputs)}, not images of faces; give it recordings"
-                " (that of a video is written by: ffmpeg -i VIDEO talk.wav)"
-            )
+        _refuse_other_inputs(self.model, model)
         self.detector = make_detector(detector, size=size, threads=threads)
         self.align, self.equalize = align, equalize
 
