@@ -22,11 +22,13 @@ from expressnet_jax.models.explainable_cnn import ExplainableCNN
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.fusion import FUSIONS
 from expressnet_jax.models.ghost_resnet import GhostResNet
+from expressnet_jax.models.landmark import LandmarkGCN, LandmarkMLP
 from expressnet_jax.models.mini_xception import MiniXception
 from expressnet_jax.models.mobilenet import MobileNetV2
 from expressnet_jax.models.network import MAIN, Head, Network, check_heads
 from expressnet_jax.models.occlusion_aware import OcclusionAware
 from expressnet_jax.models.plain_cnn import PlainCNN
+from expressnet_jax.models.pointnet import PointNet
 from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.ststnet import STSTNet
 from expressnet_jax.models.temporal import POOLS, PerFrame
@@ -62,6 +64,9 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "c3d": C3D,
     "r3d18": VideoResNet,
     "r2plus1d18": partial(VideoResNet, kind="2+1d"),
+    "landmark_mlp": LandmarkMLP,
+    "landmark_gcn": LandmarkGCN,
+    "pointnet": PointNet,
 }
 _NOT_OPTIONS = {"parent", "name", "dtype"}
 

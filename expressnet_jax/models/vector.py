@@ -27,7 +27,19 @@ class VectorMLP(nn.Module):
     def __call__(self, values: Array, train: bool = False) -> Array:
         norm = Layers(train, self.dtype).norm
         x = norm(name="norm_0")(values.reshape(values.shape[0], -1).astype(jnp.float32))
-        for i, width in enumerate(self.widths, start=1):
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
-            x = nn.relu(norm(name=f"norm_{i}")(nn.Dense(width, dtype=self.dtype, name=f"dense_{i}")(x)))
-        return x.astype(jnp.float32)
+        dropouts = [self.dropout] * len(self.widths)
+        return dense_layers(x, self.widths, dropouts, train, self.dtype).astype(jnp.float32)
+
+
+def dense_layers(
+    x: Array, widths: Sequence[int], dropouts: Sequence[float], train: bool, dtype: DTypeLike, name: str = ""
+) -> Array:
+    """Apply for each width its dropout, a dense layer, batch normalisation and ReLU: float[B,D] -> float[B,W].
+
+    They belong to the calling module, as `dense_1`, `norm_1`, ..., with `name` and an underscore before these.
+    """
+    norm, prefix = Layers(train, dtype).norm, f"{name}_" if name else ""
+    for i, (width, dropout) in enumerate(zip(widths, dropouts, strict=True), start=1):
+        x = nn.Dropout(dropout, deterministic=not train)(x)
+        x = nn.relu(norm(name=f"{prefix}norm_{i}")(nn.Dense(width, dtype=dtype, name=f"{prefix}dense_{i}")(x)))
+    return x
