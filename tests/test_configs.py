@@ -67,7 +67,8 @@ def test_its_values_are_valid(path, monkeypatch):
 def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     config = load(path).get_config()
     split = array_split(config.train.batch_size * 4, size=12)
-    split.columns.update(openface=np.zeros((len(split), 35), np.float32))
+    known = {"openface": (35,), "landmarks": (6, 3), "points": (20, 3)}
+    split.columns.update({name: np.zeros((len(split), *shape), np.float32) for name, shape in known.items()})
     plan = count_steps(config, len(split))
     assert plan.total == round(config.train.epochs * 4) and plan.evaluate_every >= 1 and plan.save_every >= 1
     main = main_target(config)
@@ -83,6 +84,8 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
         fields |= {"fer2013": Field("class", (7,), BASIC), "landmarks": Field("points", (6, 2))}
         fields |= {"blendshapes": Field("vector", (4,))}
         split = replace(split, columns={"fer2013": split.labels})
+    elif "blendshapes" in config.losses:
+        fields |= {"blendshapes": Field("vector", (4,))}
     model = make_model(config, make_heads(config, learned_fields(config, fields)))
     program = make_program(config, model, fields, split, plan)
     shape = input_shape(config, split)

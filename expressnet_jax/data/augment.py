@@ -34,6 +34,8 @@ from expressnet_jax.errors import UserError
 __all__ = ["AUGMENTATIONS", "MIXES", "augment", "augment_batch", "mix"]
 
 VISUAL = ("image", "clip")
+POINT_GEOMETRIES = ("flip", "rotate", "zoom")  # of points alone: the others are in pixels, or about borders
+UNIT = (2, 2)  # sides of an image over which pixels are the unit of points
 MIXES = ("mixup", "cutmix")  # options of `mix`, which changes targets as well
 
 
@@ -46,6 +48,7 @@ def augment_batch(
     num_examples: int = 1,
 ) -> dict[str, Any]:
     """Return the batch with its images, clips or sound augmented, its points and sides moved along, examples mixed.
+    Points without an image or a clip are moved by the geometries of POINT_GEOMETRIES.
 
     batch: `image` uint8[B,H,W,C], `clip` uint8[B,T,H,W,C] or `waveform` int16[B,S], and the columns of `fields`: points
     float32[B,...,P,2] from -1 to 1 over the image, values whose field has a mirror, and classes int32[B], which leave
@@ -58,6 +61,8 @@ def augment_batch(
         images, columns = _mirror_and_move(
             keys[0], batch[visual], batch.get("index"), columns, fields, options, step, num_examples
         )
+    elif any(fields[name].kind == "points" for name in columns):
+        columns = _move_columns(_keys(keys[0], options), columns, fields, options)
     columns = {name: one_hot(value, fields[name]) for name, value in columns.items()}
     if "waveform" in batch:
         columns["waveform"] = augment_sound(keys[0], batch["waveform"], options)
@@ -88,11 +93,30 @@ def _mirror_and_move(
         mirrored = mirrored_in(index, position // num_examples)
         images = jnp.where(mirrored.reshape(-1, *[1] * (images.ndim - 1)), images[..., ::-1, :], images)
         moved.append(affine(horizontal=jnp.where(mirrored, -1.0, 1.0)))
-    if sided := [name for name in columns if fields[name].kind == "points" or fields[name].mirror]:
+    if sided := _sided(columns, fields):
         matrices = _draw_matrices(_keys(key, options), (shape[0], *shape[-3:]), options)
         for each in moved if matrices is None else [*moved, matrices]:
             columns |= {name: _move_target(columns[name], each, fields[name], shape[-3:-1]) for name in sided}
     return augment(key, images, options), columns
+
+
+def _sided(columns: Mapping[str, Array], fields: Mapping[str, Field]) -> list[str]:
+    """Return the names of the columns that a change of place changes."""
+    return [name for name in columns if fields[name].kind == "points" or fields[name].mirror]
+
+
+def _move_columns(
+    keys: Mapping[str, Array], columns: dict[str, Array], fields: Mapping[str, Field], options: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Return the columns of a batch without images, its points and sides moved as over square images of one place."""
+    strengths = {name: options[name] for name in POINT_GEOMETRIES if name in keys}
+    batch = len(next(iter(columns.values())))
+    matrices = _draw_matrices({name: keys[name] for name in strengths}, (batch, *UNIT, 1), strengths)
+    if matrices is None:
+        return columns
+    return columns | {
+        name: _move_target(columns[name], matrices, fields[name], UNIT) for name in _sided(columns, fields)
+    }
 
 
 def _move_target(values: Array, matrices: Array, field: Field, size: tuple[int, ...]) -> Array:

@@ -16,7 +16,8 @@ from expressnet_jax.errors import UserError
 
 # image uint8[H,W,C], clip uint8[T,H,W,C], waveform int16[S] of `rate` samples per second, which a network sees as
 # float32 in -1..1; class int32[] or float32[K] where annotators' votes are the target; points
-# float32[P,2], in pixels from the top left (x right, y down) as stored, from -1 to 1 over the image as a target;
+# float32[P,2], in pixels from the top left (x right, y down) as stored, from -1 to 1 over the image in a batch; those
+# of an input may have a depth, float32[P,3] in the same unit, and frames, float32[T,P,...];
 # vector float32[D]; multilabel float32[D] in 0..1, labels that don't exclude one another.
 KINDS = ("image", "clip", "waveform", "class", "points", "vector", "multilabel")
 INPUT_KINDS = ("image", "clip", "waveform")  # what a record is; everything else is a column next to it
@@ -57,6 +58,7 @@ STANDARD = {
     "valence_arousal": ("vector", ("valence", "arousal")),
     "action_units": ("multilabel", ()),
     "landmarks": ("points", ()),
+    "points": ("points", ()),  # of a surface, in no order
     "intensity": ("vector", ("intensity",)),
     "pose": ("vector", ("pitch", "yaw", "roll")),
     "blendshapes": ("vector", ()),
@@ -117,7 +119,8 @@ def target_column(
     everything else float32[N,...].
 
     Points come as positions in the stored image of `size` (height, width) and leave from -1 to 1 over it, measured
-    from its center: so neither a crop of the middle nor a resized image changes them.
+    from its center: so neither a crop of the middle nor a resized image changes them. A depth, in pixels as well,
+    leaves in half image widths.
     """
     if name == "valence_arousal" and name not in columns:
         return np.stack([columns["valence"], columns["arousal"]], axis=-1).astype(np.float32)
@@ -126,7 +129,8 @@ def target_column(
     values = np.asarray(columns[name], np.float32)
     if field.kind == "points":
         center, half = _frame(size)  # type: ignore[arg-type]
-        return ((values[..., :2] - center) / half).astype(np.float32)
+        depth = values[..., 2:] / half[0]
+        return np.concatenate([(values[..., :2] - center) / half, depth], axis=-1).astype(np.float32)
     return values if values.ndim > 1 else values[:, None]
 
 

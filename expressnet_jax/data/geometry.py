@@ -65,18 +65,21 @@ def compose(matrices: Sequence[Array]) -> Array:
 def move_points(points: Array, matrices: Array, mirror: Sequence[int], size: Sequence[int]) -> Array:
     """Return where points lie in images that were read through `matrices`.
 
-    points float32[B,...,P,2], x and y from -1 to 1 over an image of `size` (height, width); matrices float32[B,3,3] in
-    pixels, from output to source, so points go through the inverse. Where a matrix mirrors, each point takes the place
-    that `mirror` says: the left eye of a mirrored face is what was the right one. Without `mirror` points keep theirs.
+    points float32[B,...,P,D], x and y from -1 to 1 over an image of `size` (height, width), and where D is 3 a depth,
+    which grows and shrinks with them; matrices float32[B,3,3] in pixels, from output to source, so points go through
+    the inverse. Where a matrix mirrors, each point takes the place that `mirror` says: the left eye of a mirrored face
+    is what was the right one. Without `mirror` points keep theirs.
     """
     half = jnp.array([size[1], size[0]]) / 2
     linear, shift = matrices[:, :2, :2], matrices[:, :2, 2]
     extra = (1,) * (points.ndim - 2)
-    source = points * half - shift.reshape(-1, *extra, 2)
+    source = points[..., :2] * half - shift.reshape(-1, *extra, 2)
     moved = jnp.einsum("bij,b...j->b...i", jnp.linalg.inv(linear), source, precision=jax.lax.Precision.HIGHEST) / half
+    area = jnp.linalg.det(linear).reshape(-1, *extra, 1)
+    moved = jnp.concatenate([moved, points[..., 2:] / jnp.sqrt(jnp.abs(area))], axis=-1)
     if not mirror:
         return moved
-    mirrored = (jnp.linalg.det(linear) < 0).reshape(-1, *extra, 1)
+    mirrored = area < 0
     return jnp.where(mirrored, moved[..., jnp.array(mirror), :], moved)
 
 

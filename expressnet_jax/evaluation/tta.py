@@ -68,7 +68,7 @@ def outputs_with_tta(
         return np.asarray(plain[key])
 
     def mean(images: np.ndarray) -> dict[str, np.ndarray]:
-        views = [predict(view) for view in VIEWS[name](np.asarray(images))]
+        views = [predict(view) for view in VIEWS[name](images if isinstance(images, Mapping) else np.asarray(images))]
         plain = predict(images) if name == "ten_crop" else views[0]
         return {key: combined(key, field, plain, views) for key, field in fields.items()}
 

@@ -67,6 +67,8 @@ def learned_fields(config: ConfigDict, fields: Mapping[str, Field]) -> dict[str,
         if not options["target"]:
             continue
         field = check_target(options["target"], fields, f"losses.{name}.target")
+        if field.kind == "points" and field.shape[-1] != 2:
+            raise UserError(f"losses.{name}.target: {options['target']} has a depth; points in images can be learned")
         output = options["output"]
         if output != "features" and learned.setdefault(output, field) != field:
             raise UserError(f"losses.{name}.output: {output} learns another target already; give it its own name")

@@ -9,12 +9,13 @@ import optax
 from ml_collections import ConfigDict
 
 from expressnet_jax.config import SMALLEST_SEEN, check_values
-from expressnet_jax.data.augment import VISUAL
+from expressnet_jax.data.augment import POINT_GEOMETRIES, VISUAL
 from expressnet_jax.data.pipeline import choose_reader
 from expressnet_jax.data.sound_augment import SOUND_AUGMENTATIONS
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.models.network import Network, Shape, zero_inputs
+from expressnet_jax.models.registry import input_kind
 from expressnet_jax.training.network import (
     column_names,
     compute_dtype,
@@ -65,7 +66,9 @@ def check_kinds(config: ConfigDict) -> None:
     """Raise UserError for a setting that is not about what the network takes."""
     names, augment = input_names(config), config.augment.to_dict()
     visual = any(name in VISUAL for name in names)
-    about_images = [name for name in augment if name not in (*SOUND_AUGMENTATIONS, "mixup")]
+    models = [config.model.name, *(given["name"] for given in config.model.encoders.to_dict().values())]
+    about_points = POINT_GEOMETRIES if any(input_kind(name) == "points" for name in models) else ()
+    about_images = [name for name in augment if name not in (*SOUND_AUGMENTATIONS, *about_points, "mixup")]
     for kind, present, keys in (("images", visual, about_images), ("sound", "waveform" in names, SOUND_AUGMENTATIONS)):
         if not present and (wrong := next((key for key in keys if augment[key]), None)):
             raise UserError(f"augment.{wrong}: changes {kind}, but the network takes {', '.join(names)}; leave it out")

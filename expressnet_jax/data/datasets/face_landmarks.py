@@ -8,11 +8,14 @@ of each row `usage` and `labels`, as in fer2013.csv.
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from expressnet_jax.data.datasets.base import Record
 from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE
 from expressnet_jax.data.fields import Field, mirror_names
 from expressnet_jax.errors import UserError, one_line
@@ -38,13 +41,13 @@ MIRROR_PAIRS = (
 class FaceLandmarks:
     """What such a file says of each split. P points, D blendshapes, N rows of a split."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the file.
+    def __init__(self, path: Path, depth: bool = False) -> None:
+        """Read the file. With `depth` a point has three coordinates, else two.
 
         Raises:
           UserError: it is damaged or holds something else.
         """
-        self.path = path
+        self.path, self.dimensions = path, 3 if depth else 2
         try:
             with np.load(path, allow_pickle=False) as file:
                 self._arrays = {name: file[name] for name in ARRAYS}
@@ -59,13 +62,13 @@ class FaceLandmarks:
         names = tuple(self._arrays["blendshape_names"].tolist())
         indices = self._arrays["indices"].tolist()
         return {
-            "landmarks": Field("points", (len(indices), 2), mirror=mirror_points(indices)),
+            "landmarks": Field("points", (len(indices), self.dimensions), mirror=mirror_points(indices)),
             "blendshapes": Field("vector", (len(names),), names, mirror_names(names)),
         }
 
     def values(self, split: str, labels: Sequence[int]) -> dict[str, np.ndarray]:
-        """Return of each of the split's N rows the points float16[N,P,2], in pixels of the image, and the scores
-        float16[N,D]: NaN where no face was seen, and in a split that the file does not have.
+        """Return of each of the split's N rows the points float16[N,P,2 or 3], in pixels of the image, and the
+        scores float16[N,D]: NaN where no face was seen, and in a split that the file does not have.
 
         Raises:
           UserError: the rows are not those whose `labels` are given.
@@ -81,12 +84,24 @@ class FaceLandmarks:
                 " labels; use all of fer2013.csv in its official order, or take the file away"
             )
         seen = (self._arrays["face_logit"][rows] > 0)[:, None]
-        points = to_image(self._arrays["points146"][rows][..., :2].astype(np.float32))
+        points = to_image(self._arrays["points146"][rows][..., : self.dimensions].astype(np.float32))
         scores = self._arrays["blendshapes"][rows]
         return {
             "landmarks": np.where(seen[..., None], points, np.nan).astype(np.float16),
             "blendshapes": np.where(seen, scores, np.nan).astype(np.float16),
         }
+
+    def extend(self, split: str, records: list[Record], notes: dict[str, Any]) -> list[Record]:
+        """Return the records of a split with their `values` as further extras; `notes` tells how many have none.
+
+        Raises:
+          UserError: the rows are not those of the records.
+        """
+        values = self.values(split, [record.label for record in records])
+        missing = int(np.isnan(values["blendshapes"]).any(1).sum())
+        notes[f"landmarks of {split}"] = f"none of {missing:,} images: no face was seen there"
+        extras = lambda row: {name: column[row] for name, column in values.items()}
+        return [replace(record, extras={**record.extras, **extras(row)}) for row, record in enumerate(records)]
 
 
 def find_landmarks(folder: Path) -> Path | None:
@@ -95,9 +110,10 @@ def find_landmarks(folder: Path) -> Path | None:
 
 
 def to_image(points: np.ndarray) -> np.ndarray:
-    """Return points float[...,2] of the padded and enlarged image as positions in the image itself, where the center of
-    its first pixel is (0, 0)."""
-    return points * ((SIDE + 2 * PADDING) / ENLARGED) - PADDING - 0.5
+    """Return points float[...,2 or 3] of the padded and enlarged image as positions in the image itself, where the
+    center of its first pixel is (0, 0), and depths in its pixels."""
+    offset = np.array([PADDING + 0.5, PADDING + 0.5, 0], np.float32)[: points.shape[-1]]
+    return points * np.float32((SIDE + 2 * PADDING) / ENLARGED) - offset
 
 
 def mirror_points(indices: Sequence[int]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ below train/ and test/, or train/, validation/ and test/.
 """
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,10 +14,12 @@ import numpy as np
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.coded_folders import filed_images
+from expressnet_jax.data.datasets.face_landmarks import LANDMARK_NAMES, FaceLandmarks, find_landmarks
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.pixel_table import SIDE, is_pixel_table, parse_pixels, pixel_rows
 from expressnet_jax.data.datasets.tables import header_of
 from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE, VOTES_NAME, basic_shares, check_rows, read_votes
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.labels import BASIC, FER2013_CODES
 from expressnet_jax.errors import UserError
 
@@ -24,6 +27,7 @@ OFFICIAL_COUNTS = {"train": 28_709, "validation": 3_589, "test": 3_589}
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
 SPLIT_TABLES = {"train": "train.csv", "validation": "val.csv", "test": "test.csv"}
 USAGE_OF_FILE = {"train.csv": "Training"}
+NOTHING = f"no {' or '.join(CSV_NAMES)} and no train/ or test/"
 USAGE_OF_SPLIT = {split: usage for usage, split in SPLIT_OF_USAGE.items()}
 
 
@@ -31,7 +35,8 @@ class Fer2013(FaceBuilder, skip_registration=True):
     """FER2013 with the splits of the challenge: Training, PublicTest -> validation, PrivateTest -> test.
 
     With the option `votes`, every image also carries FER+'s votes (fer2013new.csv next to fer2013.csv) as shares of
-    the seven classes; labels stay FER2013's, no image is left out.
+    the seven classes; labels stay FER2013's, no image is left out. With the option `landmarks`, every image carries 146
+    `landmarks` in space and 52 `blendshapes` of fer2013_landmarks.npz (see `face_landmarks`) in the same folder.
     """
 
     name = "fer2013"
@@ -46,11 +51,27 @@ class Fer2013(FaceBuilder, skip_registration=True):
     )
 
     FILES: ClassVar = ("table",)
-    OPTIONS: ClassVar = {"votes": False}
+    OPTIONS: ClassVar = {"votes": False, "landmarks": False}
 
     @property
     def COLUMNS(self) -> dict:
-        return {"votes": ((len(BASIC),), np.float32)} if self.options["votes"] else {}
+        votes = {"votes": ((len(BASIC),), np.float32)} if self.options["votes"] else {}
+        return votes | {name: (field.shape, np.float16) for name, field in self.TARGETS.items()}
+
+    @property
+    def TARGETS(self) -> dict[str, Field]:
+        """Landmarks and blendshapes, where they are wanted."""
+        return self._landmarks.fields if self.options["landmarks"] and self.source else {}
+
+    @cached_property
+    def _landmarks(self) -> FaceLandmarks:
+        table = self.source.is_file()
+        folder = self.source.parent if table else locate(self, self.source, NOTHING)
+        path = find_landmarks(folder)
+        if path is None or not (table or find_csv(folder)):
+            missing = f"landmarks are rows that go with those of fer2013.csv, and there is no {LANDMARK_NAMES[0]}"
+            raise self.missing(f"{missing} next to one in {folder}")
+        return FaceLandmarks(path, depth=True)
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
@@ -61,7 +82,7 @@ class Fer2013(FaceBuilder, skip_registration=True):
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The splits that the source has rows or folders for."""
-        source = locate(self, source, f"no {' or '.join(CSV_NAMES)} and no train/ or test/")
+        source = locate(self, source, NOTHING)
         table = find_csv(source)
         if table is not None:
             splits = read_csv(table)
@@ -70,6 +91,8 @@ class Fer2013(FaceBuilder, skip_registration=True):
         else:
             splits = _read_folders(source, self.notes)
         self.notes |= coverage(splits)
+        if self.options["landmarks"]:
+            splits = {split: self._landmarks.extend(split, records, self.notes) for split, records in splits.items()}
         return self._with_votes(table, splits) if self.options["votes"] else splits
 
     def _split_tables(self, source: Path) -> dict[str, list[Record]]:

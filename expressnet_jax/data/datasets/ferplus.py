@@ -145,14 +145,8 @@ class FerPlus(FaceBuilder, skip_registration=True):
 
     def _with_targets(self, split: str, records: list[Record]) -> list[Record]:
         """The records of the table with the values of TARGETS."""
-        labels = [record.label for record in records]
-        values = {FER2013: np.array(labels, np.int32)}
-        if self._landmarks:
-            values |= self._landmarks.values(split, labels)
-            missing = int(np.isnan(values["blendshapes"]).any(1).sum())
-            self.notes[f"landmarks of {split}"] = f"none of {missing:,} images: no face was seen there"
-        extras = lambda row: {name: column[row] for name, column in values.items()}
-        return [replace(record, extras=extras(row)) for row, record in enumerate(records)]
+        labelled = [replace(record, extras={FER2013: np.int32(record.label)}) for record in records]
+        return self._landmarks.extend(split, labelled, self.notes) if self._landmarks else labelled
 
     def _generated(self) -> dict[str, list[Record]]:
         splits = {}
