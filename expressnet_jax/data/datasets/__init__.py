@@ -25,6 +25,7 @@ DATASETS: dict[str, str] = {
     "afew": "expressnet_jax.data.datasets.afew:Afew",
     "oulu_casia": "expressnet_jax.data.datasets.oulu_casia:OuluCasia",
     "megc2019": "expressnet_jax.data.datasets.megc2019:Megc2019",
+    "uci_gfe": "expressnet_jax.data.datasets.uci_gfe:UciGfe",
     "synthetic": "expressnet_jax.data.datasets.synthetic:Synthetic",
     "folder": "expressnet_jax.data.datasets.folder:Folder",
 }
@@ -47,6 +48,7 @@ SOURCES: dict[str, str] = {
     "afew": "Train_AFEW/ and Val_AFEW/ with class folders of videos, or of folders of frames",
     "oulu_casia": "VL/Strong/P001/Anger/ ... with frames from neutral to the peak",
     "megc2019": "a table with onset, apex, label, subject of micro-expressions, or micro.npz with their optical flow",
+    "uci_gfe": "a_affirmative_datapoints.txt + a_affirmative_targets.txt, ... (100 points a frame)",
     "synthetic": "nothing: its images are drawn",
     "folder": "class folders of images, of recordings or of videos; a list with path and label (CSV, any delimiter and"
     " encoding; JSON lines); metadata.csv or .jsonl; Parquet of the Hugging Face hub",
