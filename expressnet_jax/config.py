@@ -47,7 +47,7 @@ def default() -> ConfigDict:
     config.eval = _evaluation()
     config.checkpoint = ConfigDict({"every_epochs": 1.0, "keep": 2})
     config.mesh = ConfigDict({"data": -1, "model": 1})
-    config.log = ConfigDict({"every_steps": 50, "tensorboard": False})
+    config.log = ConfigDict({"every_steps": 50, "tensorboard": False, "mlflow": False, "wandb": False})
     config.log.profile_steps = ()  # (100, 110): a trace of these steps in WORKDIR/profile, for TensorBoard or Perfetto
     config.export = ""
     # Name -> {"data": NAME, "split": NAME}: prepared data sets that are evaluated as well, at every evaluation.

@@ -141,6 +141,8 @@ def test_a_crop_that_would_change_the_network_is_refused(tiny_config):
     ("key", "value", "package", "install"),
     [
         ("log__tensorboard", True, "tensorboardX", r"'expressnet-jax\[tensorboard\]'"),
+        ("log__mlflow", True, "mlflow", r"'expressnet-jax\[mlflow\]'"),
+        ("log__wandb", True, "wandb", r"'expressnet-jax\[wandb\]'"),
     ],
 )
 def test_a_missing_package_is_named_before_the_training(tiny_config, monkeypatch, key, value, package, install):

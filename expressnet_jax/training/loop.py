@@ -16,10 +16,11 @@ from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_confi
 from expressnet_jax.config import check_values
 from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
 from expressnet_jax.errors import DivergedError, Interrupted
-from expressnet_jax.metric_writers import Console, MetricsFile, TensorBoard, Writers, log_line
+from expressnet_jax.metric_writers import Console, MetricsFile, Writers, log_line
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.published.files import is_weights_file
+from expressnet_jax.trackers import open_trackers
 from expressnet_jax.training.checkpoints.data_identity import (
     check_same_set,
     in_words,
@@ -216,14 +217,12 @@ def new_state(config: ConfigDict, experiment: Experiment, mesh: Mesh) -> TrainSt
 
 
 def _open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int) -> Writers:
-    """The console, metrics.jsonl and, where wanted, TensorBoard; the run's clock goes on from where the file ends. Only
-    the process that leads has any."""
+    """The console, metrics.jsonl and the wanted trackers; the run's clock goes on from where the file ends. Only the
+    process that leads has any."""
     if not is_main_process():
         return Writers([])
     metrics_file = MetricsFile(folder.metrics, step)
-    writers = [console, metrics_file]
-    if config.log.tensorboard:
-        writers.append(TensorBoard(folder.path / "tensorboard", step))
+    writers = [console, metrics_file, *open_trackers(config.to_dict(), folder.path, step)]
     return Writers(writers, metrics_file.seconds)
 
 

@@ -16,6 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.tta import TTA
 from expressnet_jax.models.network import Network, Shape, zero_inputs
 from expressnet_jax.models.registry import input_kind
+from expressnet_jax.trackers import TRACKERS
 from expressnet_jax.training.network import (
     column_names,
     compute_dtype,
@@ -54,7 +55,8 @@ def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     for key, value, names in (("metric", selecting_metric(config), valid), ("tta", config.eval.tta, TTA)):
         if value not in names:
             raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(names)}")
-    _check_package("log.tensorboard", config.log.tensorboard, "tensorboardX", "'expressnet-jax[tensorboard]'")
+    for name, tracker in TRACKERS.items():
+        _check_package(f"log.{name}", config.log[name], tracker.package, f"'expressnet-jax[{tracker.extra}]'")
 
 
 def _check_package(key: str, wanted: str | bool, package: str, install: str) -> None:
