@@ -37,6 +37,7 @@ def classification_metrics(probabilities: ArrayLike, labels: ArrayLike, classes:
         # A class that no example shows has no recall; one that is neither shown nor predicted has no F1.
         "balanced_accuracy": float(recall[support > 0].mean()),
         "macro_f1": float(f1[support + predicted > 0].mean()),
+        "weighted_f1": float((f1 * support).sum() / count),  # by how often each class is shown
         "log_loss": log_loss(probabilities, labels),
         "ece": expected_calibration_error(probabilities, labels),
         "per_class": {name: {"precision": p, "recall": r, "f1": f, "support": s} for name, p, r, f, s in columns},

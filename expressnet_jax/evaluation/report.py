@@ -53,7 +53,7 @@ def _summary(metrics: dict[str, Any]) -> list[str]:
     lines = [
         f"accuracy            {_with_interval(metrics)}",
         f"balanced accuracy   {_percent(metrics['balanced_accuracy'])}",
-        f"macro-F1            {_percent(metrics['macro_f1'])}",
+        f"macro-F1            {_percent(metrics['macro_f1'])}   weighted F1 {_percent(metrics['weighted_f1'])}",
         f"calibration error   {_percent(metrics['ece'])}   log loss {metrics['log_loss']:.3f}",
     ]
     if "deduplicated" not in metrics:

@@ -46,7 +46,7 @@ from expressnet_jax.training.teachers import with_teachers
 from expressnet_jax.training.train_data import TrainData, find_prepared, load_data, make_eval_loader, make_loaders
 from expressnet_jax.training.validate import METRICS, check_config, check_model
 
-FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
+FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 
 
 def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
