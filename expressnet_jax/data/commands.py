@@ -74,11 +74,11 @@ def load_images(arguments: argparse.Namespace, name: str):
     """Return what `load_named` does.
 
     Raises:
-      UserError: the data set holds sound.
+      UserError: the data set holds no images.
     """
     prepared = load_named(arguments, name)
-    if "sample_rate" in prepared.facts["notes"]:
-        raise UserError(f"{prepared.name}: holds sound; this command looks at images")
+    if prepared.holds != "images":
+        raise UserError(f"{prepared.name}: holds {prepared.holds}; this command looks at images")
     return prepared
 
 

@@ -47,8 +47,8 @@ def digest(image: np.ndarray) -> bytes:
 
 def pixel_digest(image: np.ndarray) -> bytes:
     """Return the `digest` of uint8[H,W,1 or 3] as RGB: gray is the same whether it has one channel or three. Of a
-    waveform int16[n] it is the plain one."""
-    return digest(image if image.ndim == 1 or image.shape[2] == 3 else np.repeat(image, 3, axis=2))
+    waveform int16[n] and of a text uint8[n,1] it is the plain one."""
+    return digest(image if image.ndim < 3 or image.shape[2] == 3 else np.repeat(image, 3, axis=2))
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 A batch is a dict of arrays [B,...] by these names, with `index` int32[B], the example's place in its split. A target
 that an example does not have is -1 (classes) or NaN (everything else), and counts nothing in losses and metrics; so
 data sets with different labels can be mixed.
-Shapes: H height, W width, C channels, T frames, K classes, P points, D values, S samples of a sound.
+Shapes: H height, W width, C channels, T frames, K classes, P points, D values, S samples of a sound, L
+pieces of a text.
 """
 
 import re
@@ -18,8 +19,9 @@ from expressnet_jax.errors import UserError
 # float32 in -1..1; class int32[] or float32[K] where annotators' votes are the target; points
 # float32[P,2], in pixels from the top left (x right, y down) as stored, from -1 to 1 over the image in a batch; those
 # of an input may have a depth, float32[P,3] in the same unit, and frames, float32[T,P,...];
-# vector float32[D]; multilabel float32[D] in 0..1, labels that don't exclude one another.
-KINDS = ("image", "clip", "waveform", "class", "points", "vector", "multilabel")
+# vector float32[D]; multilabel float32[D] in 0..1, labels that don't exclude one another; tokens int32[L], the numbers
+# of a text's word pieces, 0 behind its end.
+KINDS = ("image", "clip", "waveform", "class", "points", "vector", "tokens", "multilabel")
 INPUT_KINDS = ("image", "clip", "waveform")  # what a record is; everything else is a column next to it
 
 EXPRESSION = "expression"
@@ -31,7 +33,7 @@ class Field(NamedTuple):
     Attributes:
       kind: one of KINDS.
       shape: of one example; of a class (K,), which is what a head gives for it.
-      names: of the K classes or the D values, where they have names.
+      names: of the K classes or the D values, where they have names; of tokens, the vocabulary.
       mirror: which point each point, or which value each value becomes in the mirror: left and right are exchanged.
       rate: of a waveform, samples per second.
     """
@@ -116,7 +118,7 @@ def target_column(
     name: str, field: Field, columns: Mapping[str, np.ndarray], size: Sequence[int] | None = None
 ) -> np.ndarray:
     """Return a target's values as the losses take them: classes int32[N], or float32[N,K] where they are probabilities;
-    everything else float32[N,...].
+    tokens int32[N,L]; everything else float32[N,...].
 
     Points come as positions in the stored image of `size` (height, width) and leave from -1 to 1 over it, measured
     from its center: so neither a crop of the middle nor a resized image changes them. A depth, in pixels as well,
@@ -126,6 +128,8 @@ def target_column(
         return np.stack([columns["valence"], columns["arousal"]], axis=-1).astype(np.float32)
     if field.kind == "class":
         return np.asarray(columns[name], np.int32 if columns[name].ndim == 1 else np.float32)
+    if field.kind == "tokens":
+        return np.asarray(columns[name], np.int32)
     values = np.asarray(columns[name], np.float32)
     if field.kind == "points":
         center, half = _frame(size)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from expressnet_jax.data.fields import Field
 from expressnet_jax.data.fingerprint import content_identity
 from expressnet_jax.errors import UserError, one_line
 
+MEDIA = {"image": "images", "waveform": "sound", "text": "text"}  # what a record is called -> what a set of it holds
 AGAIN = "prepare the data set again with --overwrite"
 
 
@@ -101,7 +102,7 @@ class Split:
         return len(self.indices)
 
     def encoded(self, i: int) -> bytes:
-        """The i-th image as PNG or JPEG bytes, or the i-th sound as 16-bit PCM."""
+        """The i-th image as PNG or JPEG bytes, the i-th sound as 16-bit PCM, or the i-th text in UTF-8."""
         return self.encoded_batch([i])[0]
 
     def encoded_batch(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
@@ -225,8 +226,14 @@ class Prepared:
         """The columns that the data set declares as targets, by name."""
         return {name: Field.from_json(field) for name, field in self.facts.get("targets", {}).items()}
 
+    @property
+    def holds(self) -> str:
+        """What the records are: "images", "sound" or "text"."""
+        text = any(field.kind == "tokens" for field in self.targets.values())
+        return MEDIA["text" if text else "waveform" if "sample_rate" in self.facts["notes"] else "image"]
+
     def stored_size(self, split: str) -> tuple[int, int] | None:
-        """(height, width) of a split's stored images, the largest where they differ; None of sound."""
+        """(height, width) of a split's stored images, the largest where they differ; None of sound and text."""
         facts = self.facts["splits"][split]
         return (facts["height"][1], facts["width"][1]) if "height" in facts else None
 
@@ -246,4 +253,5 @@ def stored_split(name: str) -> str:
 
 def _media(record: bytes) -> bytes:
     feature = tf_example_pb2.Example.FromString(record).features.feature
-    return feature["image" if "image" in feature else "waveform"].bytes_list.value[0]
+    name = next(name for name in MEDIA if name in feature)
+    return feature[name].bytes_list.value[0]

@@ -25,7 +25,6 @@ def read_sound(sound: bytes | Path) -> np.ndarray:
     """
     try:
         import soundfile
-        import soxr
     except ImportError as error:
         raise UserError(f"sound needs {error.name}; {INSTALL}") from error
     file = io.BytesIO(sound) if isinstance(sound, bytes) else str(sound)
@@ -33,8 +32,20 @@ def read_sound(sound: bytes | Path) -> np.ndarray:
         samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise UserError(f"no sound that can be decoded ({one_line(error)})") from error
-    mono = samples.mean(1)
-    return to_int16(mono if rate == RATE else soxr.resample(mono, rate, RATE))
+    return to_int16(resample(samples.mean(1), rate))
+
+
+def resample(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Return float[n] of `rate` samples per second as float[m] of RATE.
+
+    Raises:
+      UserError: the rate is another one, and the package for it is missing.
+    """
+    try:
+        import soxr
+    except ImportError as error:
+        raise UserError(f"sound needs {error.name}; {INSTALL}") from error
+    return samples if rate == RATE else soxr.resample(samples, rate, RATE)
 
 
 def to_int16(samples: np.ndarray) -> np.ndarray:

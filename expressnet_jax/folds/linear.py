@@ -49,7 +49,7 @@ def _describe(name: str, values: np.ndarray) -> np.ndarray | None:
     """Return features float32[n,D] of one input, or None where it has none that a linear model can use."""
     if name == "waveform":
         return log_mel_statistics(values)
-    if name in INPUT_KINDS and values[0].size > MOST_PIXELS:
+    if name == "tokens" or (name in INPUT_KINDS and values[0].size > MOST_PIXELS):
         return None
     return np.nan_to_num(values.reshape(len(values), -1).astype(np.float32))
 

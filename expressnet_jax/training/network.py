@@ -98,9 +98,19 @@ def make_inputs_reader(split: Split, batch_size: int, shape: Shape, size: tuple[
 
 
 def input_fields(model: Network, shape: Shape, known: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the fields of a network's inputs, as checkpoints carry them; `known` are those of the data set."""
+    """Return the fields of a network's inputs, as checkpoints carry them; `known` are those of the data set.
+
+    Raises:
+      UserError: the network has fewer embeddings than a text has different pieces.
+    """
     shapes = dict(shape) if isinstance(shape, Mapping) else {next(iter(model.encoders)): shape}
     rate = {"waveform": RATE}
+    for name in (name for name in shapes if name in known and known[name].kind == "tokens"):
+        pieces, room = len(known[name].names), getattr(model.encoders[name](), "vocabulary", 0)
+        if room < pieces:
+            raise UserError(
+                f"model.options.vocabulary: {room}, but {name} has {pieces:,} different pieces; use {pieces}"
+            )
     return {
         name: Field(name, each, rate=rate.get(name, 0)) if name in INPUT_KINDS else known[name]._replace(shape=each)
         for name, each in shapes.items()

@@ -74,12 +74,11 @@ def load_data(config: ConfigDict) -> TrainData:
 
 def _check_media(config: ConfigDict, prepared: Prepared) -> None:
     """Raise UserError where the network takes records of another kind than a data set holds."""
-    sound = "sample_rate" in prepared.facts["notes"]
     wanted = next((name for name in input_names(config) if name in INPUT_KINDS), None)
-    if wanted and sound != (wanted == "waveform"):
-        holds, takes = ("sound", f"{wanted}s") if sound else ("images", "sound")
+    takes = "sound" if wanted == "waveform" else "images"
+    if wanted and takes != prepared.holds:
         raise UserError(
-            f"data.inputs: {config.model.name} takes {takes}, but {prepared.name} holds {holds}; give another"
+            f"data.inputs: {config.model.name} takes {takes}, but {prepared.name} holds {prepared.holds}; give another"
             " model.name or data.name"
         )
 

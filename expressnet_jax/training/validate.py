@@ -28,7 +28,8 @@ from expressnet_jax.training.network import (
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.targets import check_losses, further_metrics, selecting_metric
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1")  # what can select the best checkpoint; the highest wins
+# What can select the best checkpoint; the highest wins.
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 
 
 def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
@@ -74,6 +75,8 @@ def check_kinds(config: ConfigDict) -> None:
     for kind, present, keys in (("images", visual, about_images), ("sound", "waveform" in names, SOUND_AUGMENTATIONS)):
         if not present and (wrong := next((key for key in keys if augment[key]), None)):
             raise UserError(f"augment.{wrong}: changes {kind}, but the network takes {', '.join(names)}; leave it out")
+    if config.augment.mixup and (tokens := [name for name in names if name == "tokens"]):
+        raise UserError(f"augment.mixup: there is nothing between two texts, and the network takes {tokens[0]}; use 0")
     if not visual and config.eval.tta != "none":
         raise UserError(f"eval.tta: {config.eval.tta} is of images; the network takes {', '.join(names)}; use none")
     if len(names) > 1 and config.eval.tta != "none":

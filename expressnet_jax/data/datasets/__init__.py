@@ -26,6 +26,8 @@ DATASETS: dict[str, str] = {
     "oulu_casia": "expressnet_jax.data.datasets.oulu_casia:OuluCasia",
     "megc2019": "expressnet_jax.data.datasets.megc2019:Megc2019",
     "uci_gfe": "expressnet_jax.data.datasets.uci_gfe:UciGfe",
+    "goemotions": "expressnet_jax.data.datasets.goemotions:GoEmotions",
+    "meld": "expressnet_jax.data.datasets.meld:Meld",
     "synthetic": "expressnet_jax.data.datasets.synthetic:Synthetic",
     "folder": "expressnet_jax.data.datasets.folder:Folder",
 }
@@ -49,6 +51,8 @@ SOURCES: dict[str, str] = {
     "oulu_casia": "VL/Strong/P001/Anger/ ... with frames from neutral to the peak",
     "megc2019": "a table with onset, apex, label, subject of micro-expressions, or micro.npz with their optical flow",
     "uci_gfe": "a_affirmative_datapoints.txt + a_affirmative_targets.txt, ... (100 points a frame)",
+    "goemotions": "ekman/ with train.tsv, dev.tsv, test.tsv and labels.txt (texts)",
+    "meld": "train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv (texts)",
     "synthetic": "nothing: its images are drawn",
     "folder": "class folders of images, of recordings or of videos; a list with path and label (CSV, any delimiter and"
     " encoding; JSON lines); metadata.csv or .jsonl; Parquet of the Hugging Face hub",

@@ -25,6 +25,7 @@ from expressnet_jax.data.parallel import parallel_map, work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.data.remarks import LEFT_OUT
 from expressnet_jax.data.sound import validate_and_encode_sound
+from expressnet_jax.data.tokenizer import validate_and_encode_text
 from expressnet_jax.errors import UserError
 
 
@@ -35,7 +36,8 @@ class Record:
     Attributes:
       key: where it stands in the source: file name or row. It names the record in every message.
       image: encoded bytes, the path of a file, or uint8[H,W] or uint8[H,W,C] pixels (C = 1, or 3 in the order R, G, B).
-        Where the builder's MEDIA is "waveform", a sound: bytes, the path of a file, or int16[n].
+        Where the builder's MEDIA is "waveform", a sound: bytes, the path of a file, or int16[n];
+        where it is "text", that in UTF-8.
       label: 0..K-1, into the builder's CLASSES.
       votes: float32[K], how often annotators chose each class.
       subject: the person's identity, as the data set writes it.
@@ -91,6 +93,8 @@ class RecordValidator:
         """Return the bytes to store, and the pixels uint8[H,W,C] or samples int16[n]."""
         if self.media == "waveform":
             return validate_and_encode_sound(media)
+        if self.media == "text":
+            return validate_and_encode_text(media)  # type: ignore[arg-type]
         return validate_and_encode(media, self.channels, self.size)
 
     def attempt(self, make: Callable[[Any], Record], item: Any) -> tuple[dict[str, Any], dict[str, Any]] | BadImage:
@@ -116,15 +120,15 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     Attributes:
       CLASSES: the class names, in label order.
-      MEDIA: what a record is: "image" or "waveform".
+      MEDIA: what a record is: "image", "waveform" or "text".
       CHANNELS: 1, 3, or None for whatever the images have.
       SIZE: (height, width) of every image, or None for any.
       LICENSE: on what terms the images may be used, in one sentence.
       HOW_TO_GET: where to ask for them and where to put them; part of the message when they are missing.
       COLUMNS: what a record carries besides image and label, name -> (shape, dtype); `votes`, `subject`, `valence`
         and `arousal` are fields of `Record`, every other name is looked up in its `extras`. dtype `str` is text.
-      TARGETS: the columns that are targets and whose names are none of `fields.STANDARD`, or need a mirror; a class is
-        -1, another value NaN where an example does not have it.
+      TARGETS: the columns that are targets and whose names are none of `fields.STANDARD`, or need a mirror, and the
+        tokens of a text; a class is -1, another value NaN where an example does not have it.
       OPTIONS: the options that `prepare` accepts, with their defaults.
       FILES: which files may be given instead of a folder: "table" for text, and names of `media_types.identify`.
       NEEDS_SOURCE: False when the images are made, not read.

@@ -13,7 +13,7 @@ BAD = "bad"  # str[M,2], the keys and reasons of images that are left out betwee
 class SplitIndex:
     """What is known of a split besides its images, part after part: every column in order, and of each image its
     shape, int32[N,3], the SHA-256 of label, shape and pixels, uint8[N,32], and a hash of the pixels, uint8[N,16]. Of a
-    sound the shape is int32[N,1], and its samples stand for pixels."""
+    sound the shape is int32[N,1], of a text int32[N,2], and its samples or bytes stand for pixels."""
 
     def __init__(self) -> None:
         self.parts: list[dict[str, np.ndarray]] = []
@@ -52,6 +52,8 @@ class SplitIndex:
         shapes = self._whole(SHAPE)
         low, high = shapes.min(0).tolist(), shapes.max(0).tolist()
         sizes: dict[str, Any] = {"samples": [low[0], high[0]]}
+        if len(low) == 2:
+            sizes = {"bytes": [low[0], high[0]]}
         if len(low) == 3:
             sizes = {"height": [low[0], high[0]], "width": [low[1], high[1]]}
             sizes["channels"] = np.unique(shapes[:, 2]).tolist()
