@@ -34,6 +34,8 @@ SMALLER = {
     "r2plus1d18": {"width": 4, "depths": (1, 1)},
     "audio_cnn": {"widths": (4, 8, 12)},
     "audio_cnn_lstm": {"widths": (4, 8, 12), "hidden": 6},
+    "text_cnn": {"vocabulary": 256, "embedding": 6, "filters": 5},
+    "text_gru": {"vocabulary": 256, "embedding": 6, "hidden": 5},
 }
 
 
@@ -50,10 +52,11 @@ def first_of_each_kind() -> list[str]:
 
 def small_shape(name: str, side: int = 48, channels: int = 1) -> tuple[int, ...]:
     """The shape of one example of what a network takes: an image of that size, four frames of a third of it, half a
-    second of sound, or values."""
+    second of sound, six pieces of a text, or values."""
     if input_kind(name) == "clip":
         return 4, side // 3, side // 3, channels
-    return (8_000,) if input_kind(name) == "waveform" else example_shape(name, (side, side, channels))
+    known = {"waveform": (8_000,), "tokens": (6,)}
+    return known.get(input_kind(name)) or example_shape(name, (side, side, channels))
 
 
 def shapes_of(model: nn.Module, shape: Sequence[int]) -> Any:

@@ -16,6 +16,7 @@ from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.step import as_float
 
 COUNT = 32
+ANY_PIECES = 256  # numbers of word pieces below this, of a field that names none
 
 
 def takes_images(checkpoint: Checkpoint) -> bool:
@@ -72,8 +73,13 @@ def generated_images(shape: tuple[int, ...], count: int = COUNT) -> np.ndarray:
 
 
 def generated_values(field: Field, count: int = COUNT) -> np.ndarray:
-    """Return float32[N,...]: of a waveform one half noise and one half tones, each of another loudness; else noise."""
+    """Return float32[N,...]: of a waveform one half noise and one half tones, each of another loudness; of tokens texts
+    of all lengths; else noise."""
     rng = np.random.default_rng(0)
+    if field.kind == "tokens":
+        (length,), lengths = field.shape, np.linspace(0, field.shape[0], count)[:, None]
+        drawn = rng.integers(1, len(field.names) or ANY_PIECES, (count, length))
+        return np.where(np.arange(length) < lengths, drawn, 0).astype(np.float32)
     noise = rng.normal(size=(count, *field.shape)).astype(np.float32)
     if field.kind != "waveform":
         return noise

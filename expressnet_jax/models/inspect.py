@@ -56,9 +56,9 @@ def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str,
 
 def example_shape(name: str, image_shape: tuple[int, ...], frames: int = 8) -> tuple[int, ...]:
     """Return the shape of one example that a model takes: an image of `image_shape`, a clip of such frames, three
-    seconds of sound, 35 values, 28x28 places of flow and strain, or 68 points in space."""
-    known = {"clip": (frames, *image_shape), "waveform": (48_000,), "vector": (35,), "flow": (28, 28, 3)}
-    known["points"] = (68, 3)
+    seconds of sound, 48 pieces of text, 35 values, 28x28 places of flow and strain, or 68 points in space."""
+    known = {"clip": (frames, *image_shape), "waveform": (48_000,), "tokens": (48,), "vector": (35,)}
+    known |= {"flow": (28, 28, 3), "points": (68, 3)}
     return known.get(input_kind(name), image_shape)
 
 

@@ -32,6 +32,7 @@ from expressnet_jax.models.pointnet import PointNet
 from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.ststnet import STSTNet
 from expressnet_jax.models.temporal import POOLS, PerFrame
+from expressnet_jax.models.text import TextCNN, TextGRU
 from expressnet_jax.models.vector import VectorMLP
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
 from expressnet_jax.models.video_resnet import VideoResNet
@@ -59,6 +60,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "ghost_resnet": GhostResNet,
     "audio_cnn": AudioCNN,
     "audio_cnn_lstm": partial(AudioCNN, pool="lstm"),
+    "text_cnn": TextCNN,
+    "text_gru": TextGRU,
     "vector_mlp": VectorMLP,
     "ststnet": STSTNet,
     "c3d": C3D,

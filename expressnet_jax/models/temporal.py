@@ -16,6 +16,8 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.layers import check_choice
 
+ABSENT = -1e9  # a score without weight; minus infinity would make NaN of an example without any frame
+
 
 class PerFrame(nn.Module):
     """Encode each frame by `backbone` and pool over time: [B,T,H,W,C] in 0..255 -> features float32[B,D or N].
@@ -88,13 +90,15 @@ class AttentionPool(nn.Module):
     """Average over frames with learned weights: float[B,T,D] -> float[B,D].
 
     The weights are a softmax over T of each frame's product with one learned query float[D] (Yang et al. 2017, Neural
-    Aggregation Network, eq. 1-3). The query starts at zero, so the module starts as the mean.
+    Aggregation Network, eq. 1-3). The query starts at zero, so the module starts as the mean. Frames that are not
+    `present`, bool[B,T], have no weight.
     """
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, present: Array | None = None) -> Array:
         query = self.param("query", nn.initializers.zeros, (x.shape[-1],))
-        weight = nn.softmax((x * query).sum(-1), axis=-1)
+        score = (x * query).sum(-1)
+        weight = nn.softmax(score if present is None else jnp.where(present, score, ABSENT), axis=-1)
         self.sow("intermediates", "frame_weight", weight)
         return (x * weight[..., None]).sum(1)
 
