@@ -20,6 +20,7 @@ from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints.reading import Checkpoint, describe
 from expressnet_jax.training.validate import check_config
 from recordings import tone, write_wav
+from videos_with_sound import write_video
 
 pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
@@ -81,6 +82,20 @@ def test_the_command_writes_a_table_json_and_csv(model, tmp_path, capsys):
     for row, stretch in zip(rows, [s for line in lines for s in line["stretches"]], strict=True):
         assert row["label"] == stretch["label"] and float(row["start"]) == stretch["start"]
         assert {name: float(row[name]) for name in CLASSES} == stretch["probabilities"]
+
+
+def test_the_sound_of_a_video_is_predicted_and_a_video_without_sound_is_named(model, tmp_path, capsys):
+    pytest.importorskip("av")
+    loud = tone(300, 1.0, rate=44_100)
+    talk = str(write_video(tmp_path / "talk.mp4", loud, loud))
+    mute = str(write_video(tmp_path / "mute.mp4"))
+    assert main(["predict", talk, mute, "--model", str(model), "--json"]) == 2
+    out, err = capsys.readouterr()
+    (found,) = [json.loads(line) for line in out.splitlines()]
+    samples = np.round(32768 * tone(300, 1.0)).astype(np.int16)
+    expected = SoundPredictor(model, threads=1)(samples)[0].probabilities
+    assert found["sound"] == talk and found["stretches"][0]["probabilities"] == pytest.approx(expected, abs=0.02)
+    assert f"error: {mute}: the video has no sound track" in err
 
 
 def test_a_model_of_something_else_is_refused(model, tmp_path, capsys):

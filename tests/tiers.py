@@ -57,6 +57,7 @@ SLOW = {
     "step",
     "sweeps",
     "temporal",
+    "text_networks",
     "transfer",
     "vgg",
     "video_networks",

@@ -11,12 +11,15 @@ that can't be decoded are counted and passed over; they change no exit status.""
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
-    text = "Find faces in images and videos and predict the label annotators would give to each expression."
+    text = (
+        "Find faces in images and videos and predict the label annotators would give to each expression; or predict"
+        " recordings, the sound of videos, or texts, with a --model of these."
+    )
     sub = command("predict", predict, text, uses_jax=False)
     sub.epilog = EXIT_STATUS
     text = (
         "images and videos in any number, known by their content: files, folders, patterns, - for standard input; or"
-        " recordings, with a --model of sound"
+        " recordings and videos, with a --model of sound; or texts and files with a text in each line, with one of text"
     )
     sub.add_argument("inputs", nargs="+", metavar="INPUT", help=text)
     _prediction(sub)

@@ -45,10 +45,10 @@ def as_dict(face: Face) -> dict[str, Any]:
         "score": round(face.score, 4),
         "landmarks": None if face.landmarks is None else face.landmarks.astype(float).round(1).tolist(),
         "flags": list(face.flags),
-    } | _outputs_as_dict(face.outputs)
+    } | outputs_as_dict(face.outputs)
 
 
-def _outputs_as_dict(outputs: Mapping[str, Any]) -> dict[str, Any]:
+def outputs_as_dict(outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Further outputs in JSON's types, under one key; nothing where there are none."""
     return {"outputs": {name: _plain(values) for name, values in outputs.items()}} if outputs else {}
 
@@ -95,7 +95,7 @@ def _tracked_as_dict(face: TrackedFace, classes: Sequence[str]) -> dict[str, Any
         "raw_probabilities": named(face.raw),
         "box": [round(float(x), 1) for x in face.found.box],
         "score": round(float(face.found.score), 4),
-    } | _outputs_as_dict(face.outputs)
+    } | outputs_as_dict(face.outputs)
 
 
 class Csv:

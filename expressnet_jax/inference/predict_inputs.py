@@ -14,6 +14,7 @@ from expressnet_jax.errors import UserError, printable
 from expressnet_jax.inference import outputs
 from expressnet_jax.inference.images import load_image
 from expressnet_jax.inference.inputs import Inputs, Source, find_inputs
+from expressnet_jax.inference.model_inputs import model_inputs
 from expressnet_jax.inference.output_files import (
     OutputError,
     OutputNames,
@@ -25,13 +26,14 @@ from expressnet_jax.inference.output_files import (
 )
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.inference.sound_commands import are_sounds, predict_sounds
+from expressnet_jax.inference.text_commands import predict_texts
 
 NO_FACE, UNREADABLE = 1, 2  # exit statuses; 0: every input was read and had a face
 ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
 
 
 def predict_inputs(arguments: argparse.Namespace) -> int:
-    """Predict images and videos; return the gravest exit status that came up.
+    """Predict images and videos, or what else the model takes; return the gravest exit status that came up.
 
     One video by itself has the CSV of videos, which an interrupted run continues, and images alone have theirs; both
     together, several videos or a folder with a video have one table of both kinds.
@@ -39,9 +41,12 @@ def predict_inputs(arguments: argparse.Namespace) -> int:
     Raises:
       UserError: nothing is there, an option that doesn't fit the inputs, or a table that can't be written.
     """
+    taken = model_inputs(arguments.model)
+    if "tokens" in taken and "waveform" not in taken:
+        return predict_texts(arguments)
     with tempfile.TemporaryDirectory() as streams:
         inputs = find_inputs(arguments.inputs, Path(streams))
-        if are_sounds(inputs.sources):
+        if "waveform" in taken or are_sounds(inputs.sources):
             return predict_sounds(arguments, inputs.sources)
         _check_options(arguments, inputs)
         if len(inputs.sources) == 1 and not inputs.searched and inputs.sources[0].kind == "video":

@@ -76,8 +76,8 @@ def _refuse_other_inputs(model: OnnxPredictor, name: str | Path) -> None:
     """Raise UserError for a model that takes something else than an image of a face."""
     if model.inputs:
         raise UserError(
-            f"model: {name} takes {' and '.join(model.inputs)}, not images of faces; give it recordings"
-            " (that of a video is written by: ffmpeg -i VIDEO talk.wav)"
+            f"model: {name} takes {' and '.join(model.inputs)}, not images of faces; use expressnet"
+            " predict --model, or SoundPredictor or TextPredictor"
         )
     takes = "clips" if len(model.image_shape) == 4 else model.metadata.get("takes", "")
     if takes:

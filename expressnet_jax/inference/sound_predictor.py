@@ -12,9 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.data.sound import RATE, fit_length, read_sound, voiced_range
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.predictor import Answer, load_model
+from expressnet_jax.inference.model_inputs import load_taking
+from expressnet_jax.inference.predictor import Answer
+from expressnet_jax.inference.sound_track import read_sound_track
 
 MOST_STRETCHES = 64  # at once, so that memory does not grow with the recording
 
@@ -26,6 +29,15 @@ class Stretch(Answer):
     start: float
     end: float
     probabilities: dict[str, float]
+
+
+def _read(source: bytes | Path) -> np.ndarray:
+    """Return the samples int16[n] of a recording, or of a video's sound track."""
+    try:
+        is_video = media_kind(source) == "video"
+    except OSError as error:
+        raise UserError(f"can't be read ({error.strerror})") from error
+    return read_sound_track(source) if is_video else read_sound(source)
 
 
 class SoundPredictor:
@@ -41,30 +53,21 @@ class SoundPredictor:
         Raises:
           UserError: it is no such file, or the network takes no sound, or can't do without something else.
         """
-        self.model = load_model(model, threads)
-        inputs = self.model.inputs
-        if "waveform" not in inputs:
-            raise UserError(f"model: {model} takes no sound; give a file of expressnet export of a network of sound")
-        others = [name for name in inputs if name != "waveform"]
-        if others and self.model.metadata.get("missing_inputs") != "true":
-            raise UserError(
-                f"model: {model} takes {' and '.join(others)}, too, which a recording alone doesn't give; train it with"
-                " model.modality_dropout"
-            )
-        self.length = inputs["waveform"].shape[0]
+        self.model = load_taking("waveform", model, threads)
+        self.length = self.model.inputs["waveform"].shape[0]
 
     @property
     def classes(self) -> tuple[str, ...]:
         return self.model.classes
 
     def __call__(self, sound: bytes | Path | str | np.ndarray) -> list[Stretch]:
-        """A file, its bytes, or int16[n] at 16 kHz -> its stretches in order.
+        """A recording or a video, as a file or its bytes, or int16[n] at 16 kHz -> its stretches in order.
 
         Raises:
-          UserError: it can't be decoded, or is silent throughout.
+          UserError: it can't be decoded, has no sound, or is silent throughout.
         """
         source = Path(sound) if isinstance(sound, str) else sound
-        samples = source if isinstance(source, np.ndarray) else read_sound(source)
+        samples = source if isinstance(source, np.ndarray) else _read(source)
         if not samples.any():
             raise UserError("the sound is silent throughout")
         ranges = self.stretches(samples)
