@@ -6,17 +6,24 @@ from pathlib import Path
 from typing import Any
 
 from expressnet_jax.cli_args import data_dir, image_size, key_and_value
-from expressnet_jax.data.commands import load_images
+from expressnet_jax.data.commands import load_named
 from expressnet_jax.errors import UserError
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
-    text = "Judge the methods before deep networks on a data set: HOG, LBP or Gabor with an SVM or neighbours."
+    text = (
+        "Judge the methods before deep networks on a data set: HOG, LBP or Gabor with an SVM or neighbours; of texts"
+        " TF-IDF with logistic regression."
+    )
     sub = command("baseline", baseline, text, uses_jax=False)
     sub.add_argument("name", help="a prepared data set")
-    sub.add_argument("--features", type=_words, default=("hog",), help="hog, lbp, gabor, with commas; default: hog")
-    sub.add_argument("--classifier", type=_words, default=("svm",), help="svm, knn, with commas; default: svm")
+    sub.add_argument(
+        "--features", type=_words, default=("hog",), help="of images: hog, lbp, gabor, with commas; default: hog"
+    )
+    sub.add_argument(
+        "--classifier", type=_words, default=("svm",), help="of images: svm, knn, with commas; default: svm"
+    )
     sub.add_argument("--split", default="validation", help="to judge on; default: validation")
     sub.add_argument("--k", type=_numbers(int), default=(1, 15), help="neighbours, with commas; default: 1,15")
     text = "of the SVM, with commas: the best on a fifth held out of train is taken; default: 1e-5,1e-4,1e-3"
@@ -32,11 +39,14 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 def baseline(arguments: argparse.Namespace) -> None:
     from expressnet_jax.baselines import run as baselines
     from expressnet_jax.baselines.features import LIBRARIES
+    from expressnet_jax.baselines.text import run_text
     from expressnet_jax.environment import host
     from expressnet_jax.evaluation.report import format_table
     from expressnet_jax.io import write_json
 
-    prepared = load_images(arguments, arguments.name)
+    prepared = load_named(arguments, arguments.name)
+    if prepared.holds not in ("images", "text"):
+        raise UserError(f"{prepared.name}: holds {prepared.holds}; baselines are of images and of text")
     plan = baselines.Settings(
         arguments.features,
         arguments.classifier,
@@ -48,14 +58,16 @@ def baseline(arguments: argparse.Namespace) -> None:
     )
     figures: dict[str, Any] = {"data": prepared.name, "split": arguments.split, "examples": dict(prepared.splits)}
     figures |= {"size": plan.size, "seed": plan.seed, "machine": host(LIBRARIES), "rows": []}
-    for row in baselines.run(plan, prepared, arguments.split):
+    of_text = prepared.holds == "text"
+    found = run_text(prepared, arguments.split) if of_text else baselines.run(plan, prepared, arguments.split)
+    for row in found:
         print(format_table(row.figures, f"{title(row.facts)} on {prepared.name}, {arguments.split}"), flush=True)
         print()
         figures["rows"].append(row.summary())
         if arguments.json:
             write_json(arguments.json, figures)
     print(overview(figures["rows"]))
-    if "deduplicated" not in figures["rows"][0]:
+    if not of_text and "deduplicated" not in figures["rows"][0]:
         print(f"without near-duplicates of training images: first run expressnet audit {prepared.name}")
     if arguments.json:
         print(f"wrote {arguments.json}")

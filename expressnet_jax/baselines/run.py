@@ -86,12 +86,12 @@ def run(plan: Settings, prepared: Prepared, split: str) -> Iterator[Row]:
     for name in plan.features:
         options = plan.options.get(name, {})
         describe = create_features(name, **options)
-        x, described = _timed(describe, gray(images))
+        x, described = timed(describe, gray(images))
         for facts, fit in _fits(plan, x, train.labels, len(train.classes)):
-            classify, fitted = _timed(fit, x, train.labels, len(train.classes))
+            classify, fitted = timed(fit, x, train.labels, len(train.classes))
             predict = make_predict(describe, classify)
             batches = batches_of(unseen, judged.labels, 256)
-            figures, predicted = _timed(evaluate, predict, batches, judged.classes, leaked)
+            figures, predicted = timed(evaluate, predict, batches, judged.classes, leaked)
             seconds = {"features_of_train": described, "fit": fitted, "predict": predicted}
             identity = {"features": name, "options": vars(describe), "dimensions": x.shape[1]} | facts
             yield Row(identity | {"seconds": seconds}, figures, predict)
@@ -134,7 +134,7 @@ def _fits(
         yield {"classifier": "knn", "k": k}, NearestNeighbours(k).fit
 
 
-def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     """What the function gives, and the seconds that it took."""
     start = time.perf_counter()
     return function(*arguments), round(time.perf_counter() - start, 1)
