@@ -67,8 +67,9 @@ def test_its_values_are_valid(path, monkeypatch):
 def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     config = load(path).get_config()
     split = array_split(config.train.batch_size * 4, size=12)
-    known = {"openface": (35,), "landmarks": (6, 3), "points": (20, 3)}
+    known = {"openface": (35,), "landmarks": (6, 3), "points": (20, 3), "tokens": (48,)}
     split.columns.update({name: np.zeros((len(split), *shape), np.float32) for name, shape in known.items()})
+    split = replace(split, targets={"tokens": Field("tokens", (48,))})
     plan = count_steps(config, len(split))
     assert plan.total == round(config.train.epochs * 4) and plan.evaluate_every >= 1 and plan.save_every >= 1
     main = main_target(config)
@@ -86,6 +87,8 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
         split = replace(split, columns={"fer2013": split.labels})
     elif "blendshapes" in config.losses:
         fields |= {"blendshapes": Field("vector", (4,))}
+    elif config.data.name == "goemotions":
+        fields |= {"emotions": Field("multilabel", (7,), BASIC)}
     model = make_model(config, make_heads(config, learned_fields(config, fields)))
     program = make_program(config, model, fields, split, plan)
     shape = input_shape(config, split)
