@@ -47,6 +47,7 @@ SLOW = {
     "models",
     "multitask",
     "networks",
+    "notebook",
     "parity",
     "published",
     "points",
