@@ -97,6 +97,7 @@ def test_the_figures_are_scikit_learns(data):
         assert figures["pooled"][name]["value"] == pytest.approx(value)
         low, high = figures["pooled"][name]["interval"]
         assert low < value < high
+    assert list(figures["f1"].values()) == pytest.approx(metrics.f1_score(labels, predicted, average=None).tolist())
     by_fold = [metrics.accuracy_score(labels[fold == k], predicted[fold == k]) for k in range(4)]
     assert [row["WAR"] for row in figures["folds"]] == pytest.approx(by_fold)
     assert figures["across_folds"]["WAR"]["mean"] == pytest.approx(np.mean(by_fold))

@@ -127,6 +127,19 @@ def test_the_transform_of_pointnet_begins_as_the_identity():
     np.testing.assert_allclose(turned, plain, rtol=1e-5, atol=1e-6)
 
 
+def test_faces_that_are_missing_have_no_part_in_the_statistics_and_lie_at_the_mean():
+    points = cloud(6, 5, 2)
+    points[4:] = np.nan
+    module = LandmarkMLP(widths=())
+    variables = module.init(jax.random.key(0), points)
+    run = lambda x: module.apply(variables, x, True, mutable=["batch_stats"])
+    (found, updated), (alone, expected) = run(points), run(points[:4])
+    np.testing.assert_allclose(found[:4], alone, rtol=1e-4, atol=1e-5)
+    assert not np.asarray(found[4:]).any()
+    norm = lambda each: each["batch_stats"]["norm_points"]
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), norm(updated), norm(expected))
+
+
 def test_dropped_points_are_the_mean_face_and_only_in_training():
     points = cloud(4, 6, 2)
     module = LandmarkMLP(widths=(), point_dropout=0.5)

@@ -37,7 +37,9 @@ def fold_figures(
         found = classification_metrics(probabilities[part], labels[part], classes)
         rows.append({"fold": number, "tests": int(part.sum())} | {name: found[key] for name, key in NAMES.items()})
     over = {name: across_seeds([row[name] for row in rows]) for name in NAMES}
-    return {"pooled": pooled, "across_folds": over, "folds": rows, "confusion": whole["confusion"]}
+    _, _, f1 = precision_recall_f1(np.asarray(whole["confusion"]))
+    each = dict(zip(classes, map(float, f1), strict=True))
+    return {"pooled": pooled, "f1": each, "across_folds": over, "folds": rows, "confusion": whole["confusion"]}
 
 
 def bootstrap(
@@ -91,8 +93,19 @@ def table(results: Mapping[str, Any]) -> str:
             mean = row["across_seeds"]
             cells = " | ".join(f"{100 * mean[key]['mean']:.1f}" for key in NAMES)
             lines.append(f"| {name}, mean of {len(row['seeds'])} seeds | {cells} | |")
+    lines += ["", *_class_lines(results)]
     lines += ["", "In brackets: 95 % over people, by resampling them; over folds: the mean and half of its interval."]
     return "\n".join(lines) + "\n"
+
+
+def _class_lines(results: Mapping[str, Any]) -> list[str]:
+    """Return a table of the F1 of every class, pooled over folds; of several seeds the mean."""
+    classes = results["classes"]
+    lines = ["| F1, percent | " + " | ".join(classes) + " |", "|---|" + "---|" * len(classes)]
+    for name, row in results["rows"].items():
+        values = [np.mean([each["f1"][label] for each in row["seeds"].values()]) for label in classes]
+        lines.append(f"| {name} | " + " | ".join(f"{100 * value:.1f}" for value in values) + " |")
+    return lines
 
 
 def _line(name: str, each: Mapping[str, Any]) -> str:

@@ -78,14 +78,14 @@ def _statistics(frames: np.ndarray) -> np.ndarray:
 def predict_folds(features: np.ndarray, protocol: Protocol) -> Iterator[FoldPredictions]:
     """Yield what logistic regression predicts for each fold; its cost is chosen among COSTS on training people alone.
 
-    features float32[N,D].
+    features float32[N,D]. Where one person alone is trained on, the choice is by stretches of the examples in order.
 
     Raises:
       UserError: scikit-learn is missing.
     """
     try:
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import GridSearchCV, GroupKFold
+        from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedKFold
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
     except ImportError as error:
@@ -95,7 +95,8 @@ def predict_folds(features: np.ndarray, protocol: Protocol) -> Iterator[FoldPred
     for number in protocol.numbers:
         tested = protocol.tested(number)
         trained = np.flatnonzero(protocol.fold != number)
-        inner = GroupKFold(min(4, len(np.unique(groups[trained]))))
+        people = len(np.unique(groups[trained]))
+        inner = GroupKFold(min(4, people)) if people > 1 else StratifiedKFold(4)
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
         search = GridSearchCV(model, {"logisticregression__C": COSTS}, scoring="balanced_accuracy", cv=inner)
         search.fit(features[trained], split.labels[trained], groups=groups[trained])

@@ -12,7 +12,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from expressnet_jax.models.layers import Layers
-from expressnet_jax.models.points import TurnToMean, drop_points, normalise_points, point_values
+from expressnet_jax.models.points import TurnToMean, drop_points, known_points, normalise_points, point_values
 from expressnet_jax.models.vector import dense_layers
 
 
@@ -34,7 +34,7 @@ class LandmarkMLP(nn.Module):
     @nn.compact
     def __call__(self, points: Array, train: bool = False) -> Array:
         places = point_values(TurnToMean(name="turn")(normalise_points(points), train))
-        x = drop_points(norm_values(places, train), self.point_dropout, train)
+        x = drop_points(norm_values(places, known_points(points), train), self.point_dropout, train)
         dropouts = [self.hidden_dropout * (i > 0) for i in range(len(self.widths))]
         x = dense_layers(x.reshape(x.shape[0], -1), self.widths, dropouts, train, self.dtype)
         return x.astype(jnp.float32)
@@ -65,7 +65,7 @@ class LandmarkGCN(nn.Module):
     def __call__(self, points: Array, train: bool = False) -> Array:
         norm = Layers(train, self.dtype).norm
         places = point_values(TurnToMean(name="turn")(normalise_points(points), train))
-        values = drop_points(norm_values(places, train), self.point_dropout, train)
+        values = drop_points(norm_values(places, known_points(points), train), self.point_dropout, train)
         graph = nearest_neighbours(_mean_places(places, points.shape[-1]), self.neighbours).astype(self.dtype)
         count = places.shape[1]
         which = nn.Embed(count, 8, embedding_init=nn.initializers.normal(0.5), name="which")(jnp.arange(count))
@@ -83,9 +83,15 @@ class LandmarkGCN(nn.Module):
         return x.astype(jnp.float32)
 
 
-def norm_values(x: Array, train: bool) -> Array:
-    """Normalise each value of each point over the batch: float32[B,P,C] -> the same; `norm_points` of the caller."""
-    return Layers(train).norm(name="norm_points")(x.reshape(x.shape[0], -1)).reshape(x.shape)
+def norm_values(x: Array, known: Array, train: bool) -> Array:
+    """Normalise each value of each point over the examples that have it: float32[B,P,C] -> the same, 0 where missing.
+
+    known float32[B,P,1] is 1 where a point is there. The parameters are `norm_points` of the calling module. Missing
+    points have no part in the statistics: as zeros, which are far from where any point lies, they would inflate them.
+    """
+    there = jnp.broadcast_to(known, x.shape).reshape(x.shape[0], -1) > 0
+    found = Layers(train).norm(name="norm_points")(x.reshape(x.shape[0], -1), mask=there if train else None)
+    return found.reshape(x.shape) * known
 
 
 def nearest_neighbours(places: Array, neighbours: int) -> Array:

@@ -52,6 +52,11 @@ class TurnToMean(nn.Module):
         return out
 
 
+def known_points(points: Array) -> Array:
+    """Return which points have no NaN, in no frame: float[B,P,D] or float[B,T,P,D] -> float32[B,P,1] of 0 and 1."""
+    return 1 - jnp.isnan(point_values(points)).any(-1, keepdims=True).astype(jnp.float32)
+
+
 def point_values(points: Array) -> Array:
     """Put the frames of each point next to each other: float[B,T,P,D] -> float[B,P,T*D]; float[B,P,D] stays."""
     if points.ndim == 3:
