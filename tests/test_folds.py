@@ -128,6 +128,16 @@ def test_logistic_regression_learns_from_training_people_alone(data, config):
     np.testing.assert_array_equal(next(predict_folds(features, protocol)).probabilities, parts[0].probabilities)
 
 
+def test_one_person_alone_can_be_trained_on(data, config):
+    pytest.importorskip("sklearn")
+    whole = make_protocol(data, config, folds=5)
+    pair = whole.split.subset(np.flatnonzero(whole.fold < 2))
+    protocol = whole._replace(split=pair, fold=whole.fold[whole.fold < 2])
+    assert len(set(pair.subjects)) == 2
+    found = gather(list(predict_folds(pair.columns["openface"], protocol)), len(pair), 8)
+    assert (found.argmax(1) == pair.labels).mean() > 0.4  # chance is an eighth
+
+
 def test_sound_is_described_by_its_voiced_frames_alone():
     short, long = (fit_length(np.round(32768 * tone(500)).astype(np.int16), n) for n in (12_000, 24_000))
     found = [log_mel_statistics(sound[None])[0] for sound in (short, long)]
