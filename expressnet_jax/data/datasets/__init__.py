@@ -28,6 +28,7 @@ DATASETS: dict[str, str] = {
     "uci_gfe": "expressnet_jax.data.datasets.uci_gfe:UciGfe",
     "goemotions": "expressnet_jax.data.datasets.goemotions:GoEmotions",
     "meld": "expressnet_jax.data.datasets.meld:Meld",
+    "ict_face": "expressnet_jax.data.datasets.ict_face:IctFace",
     "synthetic": "expressnet_jax.data.datasets.synthetic:Synthetic",
     "folder": "expressnet_jax.data.datasets.folder:Folder",
 }
@@ -53,6 +54,7 @@ SOURCES: dict[str, str] = {
     "uci_gfe": "a_affirmative_datapoints.txt + a_affirmative_targets.txt, ... (100 points a frame)",
     "goemotions": "ekman/ with train.tsv, dev.tsv, test.tsv and labels.txt (texts)",
     "meld": "train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv (texts)",
+    "ict_face": "ict_face_narrow.npz (a morphable face: its people and expressions are generated)",
     "synthetic": "nothing: its images are drawn",
     "folder": "class folders of images, of recordings or of videos; a list with path and label (CSV, any delimiter and"
     " encoding; JSON lines); metadata.csv or .jsonl; Parquet of the Hugging Face hub",
