@@ -12,7 +12,7 @@ hardware  2 CPU cores (Intel Xeon), which much other work shared
 landmark_mlp, PublicTest, 12 epochs, seed 0, 2026-11-29; PublicTest selected the epoch:
   all 3,589 rows              54.2 % (52.5 to 55.8), balanced 45.0 %, macro-F1 44.1 %
   the 3,111 rows with a face  57.3 % (55.6 to 59.1), balanced 47.1 %
-Gupta et al. 2023 report about 93 % for a landmark-based CNN on FER2013, which landmarks do not hold.
+Gupta et al. 2023 report about 93 % for a landmark-based CNN on FER2013, nothing here comes near that.
 The others are not measured yet.
 """
 
