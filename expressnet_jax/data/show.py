@@ -35,6 +35,7 @@ SHOWN = {
     "shadow": ("≤ {:g}", (0.2, 0.4, 0.6, 0.8)),
     "cutout": ("side {:g}", (0.2, 0.3, 0.4, 0.5)),
     "random_erasing": ("p {:g}", (1.0,)),
+    "degrade": ("p {:g}", (1.0,)),
 }
 NOTHING = "nothing to show: the split holds no images; name another split"
 EFFECTS = 8  # images next to the original
