@@ -166,7 +166,8 @@ def prepare(arguments: argparse.Namespace) -> None:
         print(line)
     counts = ", ".join(f"{name} {count:,}" for name, count in prepared.splits.items())
     print(f"{prepared.name}: {counts}; {len(prepared.classes)} classes: {shorten(prepared.classes)}")
-    print(f"in {prepared.directory}; next: expressnet audit {prepared.name}")
+    images = prepared.holds == "images"
+    print(f"in {prepared.directory}" + (f"; next: expressnet audit {prepared.name}" if images else ""))
 
 
 def audit(arguments: argparse.Namespace) -> None:

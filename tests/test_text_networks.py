@@ -154,6 +154,9 @@ def test_what_is_no_text_is_named_and_the_rest_is_predicted(run, capsys, tmp_pat
     assert "--save is for images and videos; texts are written with --csv or --json" in capsys.readouterr().err
     with pytest.raises(UserError, match="model: small takes no text"):
         TextPredictor("small")
+    report = ["report", *model, "--data", "goemotions", "--output", str(tmp_path / "r"), "--sections", "figures"]
+    assert main([*report, "--data_dir", str(run.parent / "prepared")]) == 2
+    assert "takes no images; a report is about models of single images" in capsys.readouterr().err
 
 
 def test_a_vocabulary_that_does_not_fit_is_named_before_anything_compiles(run):

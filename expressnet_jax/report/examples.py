@@ -78,8 +78,9 @@ def load_examples(
     """
     chosen = split or next((each for each in PREFERRED if each in prepared.splits), next(iter(prepared.splits)))
     stored = prepared.split(chosen)
-    if prepared.facts.get("notes", {}).get("frames"):
-        raise UserError(f"--data {name}: holds clips; a report is about models of single images")
+    if prepared.holds != "images" or prepared.facts.get("notes", {}).get("frames"):
+        holds = prepared.holds if prepared.holds != "images" else "clips"
+        raise UserError(f"--data {name}: holds {holds}; a report is about models of single images")
     if not len(stored) or (stored.labels < 0).all():
         raise UserError(f"--data {name}: its split {chosen} has no labels; a report needs labelled images")
     shared = _shared(stored.classes, classes, name)

@@ -180,5 +180,6 @@ def _is_baseline(model: str) -> bool:
 
 def _checked(name: str, shape: Sequence[int]) -> tuple[int, ...]:
     if len(shape) != 3:
-        raise UserError(f"--model {name}: takes clips of {shape[0]} frames; a report is about models of single images")
+        takes = f"clips of {shape[0]} frames" if shape else "no images"
+        raise UserError(f"--model {name}: takes {takes}; a report is about models of single images")
     return tuple(shape)

@@ -112,7 +112,7 @@ def with_teachers(
       UserError: a teacher that is not there, or one with other classes than the data set or another teacher.
     """
     if size is None:
-        raise UserError("teachers: they answer about images, and this data set holds sound; leave them out")
+        raise UserError("teachers: they answer about images, and this data set holds none; leave them out")
     teachers = [load_teacher(path) for path in paths]
     shared = shared_fields(teachers)
     for name, field in shared.items():
