@@ -116,10 +116,16 @@ def test_a_survivor_is_the_run_that_it_would_have_been_alone(swept, tmp_path):
     assert alone.keys() == paused.keys() and all(alone[name].tobytes() == paused[name].tobytes() for name in alone)
 
 
-def test_a_finished_sweep_trains_nothing_and_another_one_is_refused(swept, monkeypatch):
+def test_a_finished_sweep_trains_nothing_and_another_one_is_refused(swept, data_dir, tmp_path, monkeypatch, capsys):
     config, grid, output, _, results = swept
     monkeypatch.setattr(point_run, "_train", None)
-    assert run_sweep(config, grid, output, halving=3, say=lambda text: None) == results
+    settings = SETTINGS | {"data.dir": str(data_dir), "train.epochs": 4.0, "eval.error_gallery": False}
+    (tmp_path / "c.py").write_text(CONFIG.format(settings=settings))
+    given = ["--config", str(tmp_path / "c.py"), "--grid", "seed=0,1,2", "--halving", "3", "--output", str(output)]
+    assert main(["sweep", *given]) == 0
+    printed = capsys.readouterr().out
+    assert (output / "table.md").read_text() in printed and f"best: {output / 'runs' / results['best']}" in printed
+    assert json.loads((output / "results.json").read_text()) == json.loads(json.dumps(results))
     with pytest.raises(UserError, match=r"holds another sweep \(halving was 3, now 0\); give another --output"):
         run_sweep(config, grid, output)
     with pytest.raises(UserError, match=r"holds another sweep \(grid was "):
