@@ -433,6 +433,8 @@ def test_the_affine_mask_is_what_normalises_in_every_model(name):
     variables = jax.eval_shape(model.init, KEY, jnp.zeros((1, 48, 48, 1)))
     layer = lambda path: jax.tree_util.keystr(path[:-1])
     expected = {layer(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables.get("batch_stats", {}))}
+    leaves = [path for path, _ in jax.tree_util.tree_leaves_with_path(variables["params"])]
+    expected |= {layer(path) for path in leaves if "norm" in path[-2].key}  # over channels: without statistics
     mask = affine_mask(variables["params"])
     assert jax.tree.structure(mask) == jax.tree.structure(variables["params"])
     taken = [layer(path) for path, chosen in jax.tree_util.tree_leaves_with_path(mask) if chosen]

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.alexnet import average_grid
 from expressnet_jax.models.efficientnet import MBConv, SqueezeExcite, round_to_8
 from expressnet_jax.models.inspect import forward_flops, parameter_count
-from expressnet_jax.models.layers import DepthwiseConv
+from expressnet_jax.models.layers import DepthwiseConv, average_grid
 from expressnet_jax.models.mini_xception import SeparableResidual
 from expressnet_jax.models.occlusion_aware import REGIONS, GatedRegions, GateUnit
 from expressnet_jax.models.registry import create_model

@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 import zipfile
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +18,21 @@ from expressnet_jax.cli import main
 from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
+from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.models.layers import DepthwiseConv, Layers, overlapping_max_pool, scale_pixels
 from expressnet_jax.models.published.files import read_tensors
 from expressnet_jax.models.published.safetensors import read_safetensors, write_safetensors
-from expressnet_jax.training.checkpoints import published
-from expressnet_jax.training.checkpoints.published import as_published, read_published
+from expressnet_jax.models.published.tensors import choose_naming, from_tensors, to_tensors
+from expressnet_jax.models.registry import create_model
+from expressnet_jax.models.vit import resize_positions
+from expressnet_jax.training.checkpoints.published import as_published, backbone_of, namings_of, read_published
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.network import load_pretrained, make_model, pretrained_variables
+from weights import drawn_weights
 
 RNG = np.random.default_rng(0)
-TINY = {"published": True, "width": 8, "depths": (1, 1)}
+TINY = {"width": 8, "depths": (1, 1)}
+MODEL = ("--model", "resnet18", "--option=width=8", "--option=depths=[1, 1]")
 
 
 def resnet_tensors(depths=(1, 1), width=8, classes=5):
@@ -54,11 +60,6 @@ def resnet_tensors(depths=(1, 1), width=8, classes=5):
 def weights(tmp_path):
     """A file of a tiny residual network."""
     return write_safetensors(tmp_path / "tiny.safetensors", resnet_tensors())
-
-
-@pytest.fixture
-def tiny_options(monkeypatch):
-    monkeypatch.setattr(published, "published_options", lambda name: TINY)
 
 
 def test_a_safetensors_file_is_a_header_and_arrays(tmp_path):
@@ -134,9 +135,12 @@ def test_imagenets_pixels_are_scaled_as_torchvision_says_and_gray_ones_as_in_col
 def test_a_run_begins_with_a_file(weights):
     config = default()
     config.init_from, config.model.name, config.data.size = str(weights), "resnet18", 32
-    with pytest.raises(UserError, match=r"init_from: .* give --config.model.options.published=True"):
-        load_pretrained(config)
     config.model.options.update(TINY)
+    with pytest.raises(
+        UserError, match=r"init_from: .*another form of resnet18; give --config.model.options.published=True"
+    ):
+        load_pretrained(config)
+    config.model.options.published = True
     model = make_model(config, 3)
     found = pretrained_variables(config, model, ("anger", "fear", "joy"), load_pretrained(config))
     stem = read_safetensors(weights)["conv1.weight"]
@@ -146,8 +150,8 @@ def test_a_run_begins_with_a_file(weights):
     assert jax.tree.map(np.shape, found) == jax.tree.map(np.shape, dict(shapes))
 
 
-def test_the_command_writes_a_checkpoint_and_says_what_it_found(weights, tmp_path, tiny_options, capsys):
-    assert main(["import", str(weights), "--model", "resnet18", "--output", str(tmp_path / "run")]) == 0
+def test_the_command_writes_a_checkpoint_and_says_what_it_found(weights, tmp_path, capsys):
+    assert main(["import", str(weights), *MODEL, "--output", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     assert "resnet18 by the names of torchvision, timm" in said and "head    fc, 5 classes: left out" in said
     assert "used    30 tensors" in said and "--config.model.options.published=True" in said
@@ -157,7 +161,7 @@ def test_the_command_writes_a_checkpoint_and_says_what_it_found(weights, tmp_pat
     tensors, back = read_safetensors(weights), as_published(checkpoint)
     np.testing.assert_array_equal(back["layer2.0.downsample.0.weight"], tensors["layer2.0.downsample.0.weight"])
     names = "--classes=a,b,c,d,e"
-    assert main(["import", str(weights), "--model", "resnet18", "--output", str(tmp_path / "own"), names]) == 0
+    assert main(["import", str(weights), *MODEL, "--output", str(tmp_path / "own"), names]) == 0
     np.testing.assert_array_equal(as_published(load_checkpoint(tmp_path / "own"))["fc.bias"], tensors["fc.bias"])
 
 
@@ -170,26 +174,41 @@ WRONG = {
 
 
 @pytest.mark.parametrize("change", WRONG)
-def test_other_weights_are_one_line_and_nothing_is_written(weights, tmp_path, tiny_options, capsys, change):
+def test_other_weights_are_one_line_and_nothing_is_written(weights, tmp_path, capsys, change):
     make, line = WRONG[change]
     write_safetensors(weights, make(resnet_tensors()))
     with pytest.raises(UserError, match=f"tiny.safetensors: no resnet18: .*{line}.*; give another --model"):
         read_published(weights, "resnet18", TINY)
-    assert main(["import", str(weights), "--model", "resnet18", "--output", str(tmp_path / "run")]) == 2
+    assert main(["import", str(weights), *MODEL, "--output", str(tmp_path / "run")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1 and not (tmp_path / "run").exists()
+
+
+def test_an_imported_network_is_exported(weights, tmp_path):
+    """The file is refused where it differs from JAX: of padding before a maximum jax2onnx knows nothing."""
+    checkpoint = read_published(weights, "resnet18", TINY, size=40).checkpoint
+    head = RNG.normal(size=(16, 7)).astype(np.float32)
+    checkpoint.variables["params"]["head"]["kernel"][:] = head
+    proof = export_onnx(checkpoint, tmp_path / "x.onnx")
+    assert proof["different_labels"] == 0 and (tmp_path / "x.onnx").is_file()
+
+
+@pytest.mark.parametrize(("grid", "size"), [(14, 5), (5, 14)])
+def test_positions_are_interpolated_as_images_are(grid, size):
+    positions = RNG.normal(size=(1, grid * grid, 2)).astype(np.float32)
+    expected = jax.image.resize(positions.reshape(grid, grid, 2), (size, grid + 1, 2), "cubic")
+    found = resize_positions(jnp.asarray(positions), grid, size, grid + 1)
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--model", "resnet18", "--classes=a,b"], "--classes: the head of .* is of 5 classes, not 2; leave"),
+        ([*MODEL, "--classes=a,b"], "--classes: the head of .* is of 5 classes, not 2; leave"),
         (["--model", "plain_cnn"], "--model: no names are known of published weights of plain_cnn; of resnet18"),
         (["--model", "resnet19"], "no model 'resnet19'"),
     ],
 )
-def test_what_does_not_fit_the_file_is_one_line(weights, tmp_path, tiny_options, monkeypatch, capsys, arguments, line):
-    if "resnet18" not in arguments:
-        monkeypatch.undo()
+def test_what_does_not_fit_the_file_is_one_line(weights, tmp_path, capsys, arguments, line):
     assert main(["import", str(weights), *arguments, "--output", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
@@ -239,3 +258,118 @@ def test_pytorchs_own_file_gives_the_same_tensors(weights, tmp_path):
     found = read_tensors(tmp_path / "x.pth")
     assert found.keys() == tensors.keys()
     np.testing.assert_array_equal(found["layer2.0.conv1.weight"], tensors["layer2.0.conv1.weight"])
+
+
+# Of each table some names with the shapes that its source gives, read off the state dicts of torchvision 0.28 and timm
+# 1.0.29 and the released sources of InsightFace, face.evoLVe and InsightFace_Pytorch.
+NAMES = {
+    ("vgg16", "torchvision"): {"features.40.weight": (512, 512, 3, 3), "features.41.running_var": (512,)},
+    ("vgg16", "timm"): {"features.40.bias": (512,), "head.fc.bias": (7,)},
+    ("mobilenet_v2", "torchvision"): {
+        "features.1.conv.0.0.weight": (32, 1, 3, 3),
+        "features.1.conv.2.weight": (16,),
+        "features.17.conv.2.weight": (320, 960, 1, 1),
+        "features.18.1.bias": (1280,),
+    },
+    ("mobilenet_v2", "timm"): {
+        "blocks.0.0.conv_pw.weight": (16, 32, 1, 1),
+        "blocks.1.1.bn3.weight": (24,),
+        "blocks.6.0.conv_pwl.weight": (320, 960, 1, 1),
+        "bn2.weight": (1280,),
+    },
+    ("efficientnet_b0", "torchvision"): {
+        "features.1.0.block.1.fc1.weight": (8, 32, 1, 1),
+        "features.2.0.block.2.fc2.weight": (96, 4, 1, 1),
+        "features.7.0.block.3.1.weight": (320,),
+    },
+    ("efficientnet_b0", "timm"): {
+        "blocks.0.0.se.conv_reduce.bias": (8,),
+        "blocks.1.0.se.conv_expand.weight": (96, 4, 1, 1),
+        "conv_head.weight": (1280, 320, 1, 1),
+    },
+    ("mobilenet_v3_small", "torchvision"): {
+        "features.1.block.1.fc1.weight": (8, 16, 1, 1),
+        "features.3.block.0.0.weight": (88, 24, 1, 1),
+        "features.12.0.weight": (576, 96, 1, 1),
+        "classifier.0.weight": (1024, 576),
+    },
+    ("mobilenet_v3_small", "timm"): {
+        "blocks.0.0.se.conv_expand.weight": (16, 8, 1, 1),
+        "blocks.4.2.bn3.bias": (96,),
+        "blocks.5.0.conv.weight": (576, 96, 1, 1),
+        "conv_head.weight": (1024, 576, 1, 1),
+    },
+    ("convnext_atto", "timm"): {
+        "stem.0.weight": (40, 3, 4, 4),
+        "stages.0.blocks.1.gamma": (40,),
+        "stages.1.downsample.1.weight": (80, 40, 2, 2),
+        "stages.3.blocks.1.mlp.fc1.weight": (1280, 320, 1, 1),
+        "head.norm.bias": (320,),
+    },
+    ("vit_tiny", "timm"): {
+        "cls_token": (1, 1, 192),
+        "pos_embed": (1, 197, 192),
+        "blocks.0.attn.qkv.weight": (576, 192),
+        "blocks.11.mlp.fc2.bias": (192,),
+        "head.weight": (7, 192),
+    },
+    ("ir18", "InsightFace"): {
+        "prelu.weight": (64,),
+        "layer4.0.downsample.0.weight": (512, 256, 1, 1),
+        "fc.weight": (512, 25088),
+        "features.running_mean": (512,),
+    },
+    ("ir18", "face.evoLVe"): {
+        "input_layer.2.weight": (64,),
+        "body.2.shortcut_layer.0.weight": (128, 64, 1, 1),
+        "body.7.res_layer.4.running_var": (512,),
+        "output_layer.3.bias": (512,),
+    },
+    ("mobilefacenet", "InsightFace_Pytorch"): {
+        "conv2_dw.conv.weight": (64, 1, 3, 3),
+        "conv_34.conv_dw.prelu.weight": (256,),
+        "conv_4.model.5.project.bn.bias": (128,),
+        "conv_6_dw.conv.weight": (512, 1, 7, 7),
+        "linear.weight": (512, 512),
+    },
+}
+
+
+@cache
+def drawn(name, *options):
+    model = create_model(name, 7, **dict(options))
+    return model, drawn_weights(model, (1, 64, 64, 3))
+
+
+@pytest.mark.parametrize(("name", "source"), NAMES)
+def test_a_network_leaves_and_enters_by_the_names_of_its_source(name, source):
+    naming = next(naming for naming in namings_of(name) if naming.source == source)
+    model, variables = drawn(name, *naming.options.items())
+    tensors = to_tensors(variables, backbone_of(model), naming)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    assert NAMES[name, source].items() <= shapes.items()
+    count = len(jax.tree.leaves(variables)) + len(naming.biases(backbone_of(model)))
+    assert len(tensors) == count  # no two have the same name
+    own = {part: variables.get(part, {}).get("backbone", {}) for part in ("params", "batch_stats")}
+    assert choose_naming(tensors, backbone_of(model), namings_of(name)) is naming
+    found = from_tensors(tensors, backbone_of(model), own, naming)
+    assert not found.unused and len(found.head) == 2
+    for part in own:
+        again = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+        jax.tree.map(again, getattr(found, part), own[part])
+
+
+def test_what_other_epsilons_and_biases_would_change_is_in_the_statistics():
+    naming = namings_of("vgg16")[0]._replace(epsilon=1e-3)
+    model = create_model("vgg11", 7, width=8, published=True)
+    own = {name: part["backbone"] for name, part in drawn_weights(model, (1, 32, 32, 3)).items()}
+    whole = {"params": {"backbone": own["params"], "head": {}}, "batch_stats": {"backbone": own["batch_stats"]}}
+    tensors = to_tensors(whole, backbone_of(model), naming)
+    tensors["features.0.bias"] = np.arange(8, dtype=np.float32)
+    found = from_tensors(tensors, backbone_of(model), own, naming)
+    x = RNG.normal(size=8)
+    parts = ("weight", "bias", "running_mean", "running_var")
+    scale, bias, mean, variance = (tensors[f"features.1.{part}"] for part in parts)
+    expected = (x + np.arange(8) - mean) / np.sqrt(variance + 1e-3) * scale + bias
+    ours = found.batch_stats["stage1_norm1"]
+    np.testing.assert_allclose((x - ours["mean"]) / np.sqrt(ours["var"] + 1e-5) * scale + bias, expected, rtol=1e-5)

@@ -29,6 +29,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--slim", type=Path, metavar="FOLDER", help="write a checkpoint of the weights alone, too")
     text = "write the weights by PyTorch's names, too (timm, torchvision), for networks that have them"
     sub.add_argument("--safetensors", type=Path, metavar="FILE", help=text)
+    sub.add_argument("--names", default="", help="of --safetensors: timm, torchvision, ...; default: the first known")
     sub.add_argument("--int8", type=Path, metavar="FILE", help="write a version with 8-bit integers, too")
     sub.add_argument("--mirror", action="store_true", help="the mean over the image and its mirror image, in it")
     sub.add_argument("--attention", action="store_true", help="the file also gives the class activation map")
@@ -48,7 +49,7 @@ def export(arguments: argparse.Namespace) -> None:
 
     _check(arguments)
     checkpoint = load_checkpoint(arguments.checkpoint)
-    tensors = as_published(checkpoint) if arguments.safetensors else {}
+    tensors = as_published(checkpoint, arguments.names) if arguments.safetensors else {}
     options = {"input": arguments.input, "attention": arguments.attention, "mirror": arguments.mirror}
     if arguments.int8 and not takes_images(checkpoint):
         raise UserError(f"--int8: is for networks of images; {checkpoint.path} takes {', '.join(checkpoint.inputs)}")

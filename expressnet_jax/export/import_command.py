@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from expressnet_jax.cli_args import image_size
+from expressnet_jax.cli_args import image_size, key_and_value
 from expressnet_jax.data.labels import shorten
 
 if TYPE_CHECKING:
     from expressnet_jax.training.checkpoints.published import Published
+
+OPTION = "of the model, such as embedding=0; what the weights need is set without it"
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -19,18 +21,17 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--model", required=True, help="the network that the weights are of, such as resnet18")
     sub.add_argument("--output", type=Path, required=True, metavar="RUN", help="the folder of the checkpoint")
     sub.add_argument("--size", type=image_size, default=0, help="pixels a side; default: as the weights were trained")
-    sub.add_argument("--channels", type=int, choices=(1, 3), default=3, help="1 is gray, 3 is RGB; default: 3")
+    sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help=OPTION)
     sub.add_argument("--classes", default="", help="take over the head, too: the names of its classes, as anger,fear")
 
 
 def import_weights(arguments: argparse.Namespace) -> None:
     from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
-    from expressnet_jax.training.checkpoints.published import published_options, read_published
+    from expressnet_jax.training.checkpoints.published import read_published
 
     classes = tuple(word.strip() for word in arguments.classes.split(",") if word.strip())
-    options = published_options(arguments.model)
-    size = (arguments.size, arguments.channels)
-    published = read_published(arguments.file, arguments.model, options, classes, *size, key="--model")
+    options = dict(arguments.option)
+    published = read_published(arguments.file, arguments.model, options, classes, arguments.size)
     write_inference_checkpoint(published.checkpoint, arguments.output)
     print("\n".join(_lines(arguments, published, classes)))
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from expressnet_jax.models.layers import Layers, overlapping_max_pool, scale_pixels, stem_stride
+from expressnet_jax.models.layers import Layers, average_grid, overlapping_max_pool, scale_pixels, stem_stride
 
 
 class AlexNet(nn.Module):
@@ -41,16 +41,3 @@ class AlexNet(nn.Module):
         x = average_grid(x, self.grid).reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(self.features, dtype=self.dtype, name="dense_1")(x))
         return nn.relu(nn.Dense(self.features, dtype=self.dtype, name="dense_2")(x))
-
-
-def average_grid(x: Array, grid: int) -> Array:
-    """Means over n x n cells that cover the map: float[B,H,W,C] -> float[B,n,n,C].
-
-    Cell i reaches from floor(i H / n) to ceil((i + 1) H / n), as PyTorch's adaptive average pooling has it: cells
-    overlap where n does not divide H.
-    """
-    for axis in (1, 2):
-        size = x.shape[axis]
-        ends = [(i * size // grid, -(-(i + 1) * size // grid)) for i in range(grid)]
-        x = jnp.stack([x[(slice(None),) * axis + (slice(*cell),)].mean(axis) for cell in ends], axis)
-    return x

@@ -1,7 +1,7 @@
 """EfficientNet. Shapes: B batch, H height, W width, C channels in, F filters out, s stride, D features."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -28,16 +28,18 @@ class SqueezeExcite(nn.Module):
     """Weights each channel by what all hold on average, through `squeezed` units (Hu et al. 2018, eqs. 2 and 3).
 
     x float[B,H,W,C] -> float[B,H,W,C]. The bottleneck's activation is swish, as everywhere in EfficientNet,
-    whose layers have biases here, as its released code has them.
+    whose layers have biases here, as its released code has them; MobileNetV3 has another, and another gate.
     """
 
     squeezed: int
     dtype: DTypeLike = jnp.float32
+    activation: Callable[[Array], Array] = nn.swish
+    gate: Callable[[Array], Array] = nn.sigmoid
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        pooled = nn.swish(nn.Dense(self.squeezed, dtype=self.dtype, name="squeeze")(x.mean((1, 2))))
-        weight = nn.sigmoid(nn.Dense(x.shape[-1], dtype=self.dtype, name="excite")(pooled))
+        pooled = self.activation(nn.Dense(self.squeezed, dtype=self.dtype, name="squeeze")(x.mean((1, 2))))
+        weight = self.gate(nn.Dense(x.shape[-1], dtype=self.dtype, name="excite")(pooled))
         self.sow("intermediates", "channel_weight", weight)
         return x * weight[:, None, None, :]
 
@@ -77,22 +79,25 @@ class EfficientNet(nn.Module):
     `width` and `depth` multiply channels and blocks of every stage (section 3.3); B2 is 1.1 and 1.2. The paper's B2
     wants larger images as well, which here is the caller's choice. Images below 96 pixels keep their size in the
     stem, where the paper halves 224. Its stochastic depth is left out; its dropout is that before every model's head.
+    `published` is the network that PyTorch weights are published for: a stem that halves any size, zeros on both sides
+    of a map and ImageNet's pixel values.
     """
 
     width: float = 1.0
     depth: float = 1.0
     stages: Sequence[tuple[int, int, int, int, int]] = STAGES
+    published: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        layers = Layers(train, self.dtype)
+        layers = Layers(train, self.dtype, symmetric=self.published)
         conv, norm = layers.conv, layers.norm
         parts = (conv, norm, layers.depthwise, partial(SqueezeExcite, dtype=self.dtype))
         wide = lambda channels: round_to_8(channels * self.width)
 
-        x = scale_pixels(images, self.dtype)
-        stride = stem_stride(images.shape[1])
+        x = scale_pixels(images, self.dtype, "imagenet" if self.published else "centered")
+        stride = 2 if self.published else stem_stride(images.shape[1])
         x = nn.swish(norm(name="stem_norm")(conv(wide(32), (3, 3), strides=stride, name="stem")(x)))
         for stage, (expansion, channels, blocks, stride, kernel) in enumerate(self.stages, start=1):
             for i in range(1, math.ceil(blocks * self.depth) + 1):

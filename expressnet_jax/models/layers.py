@@ -61,6 +61,11 @@ class Layers:
         return partial(nn.BatchNorm, use_running_average=not self.train, momentum=0.9, dtype=self.dtype)
 
     @property
+    def layer_norm(self) -> ModuleDef:
+        """Normalisation over the channels of each position (Ba et al. 2016)."""
+        return partial(nn.LayerNorm, epsilon=1e-6, dtype=self.dtype, use_fast_variance=False)
+
+    @property
     def depthwise(self) -> ModuleDef:
         return partial(DepthwiseConv, dtype=self.dtype, symmetric=self.symmetric)
 
@@ -75,6 +80,15 @@ class Layers:
 
 def _symmetric_conv(conv: ModuleDef, filters: int, kernel: tuple[int, int], **options) -> nn.Module:
     return conv(filters, kernel, padding=[(k // 2, k // 2) for k in kernel], **options)
+
+
+class ChannelPReLU(nn.Module):
+    """max(x, 0) + slope min(x, 0) with a learned `slope` float32[C] (He et al. 2015, eq. 1), of float[...,C]."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],))
+        return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
 
 
 class DepthwiseConv(nn.Module):
@@ -145,8 +159,11 @@ def overlapping_max_pool(x: Array, symmetric: bool = False) -> Array:
 
     `symmetric` is that of `Layers`.
     """
-    padding = ((1, 1), (1, 1)) if symmetric else "SAME"
-    return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding=padding)
+    if not symmetric:
+        return nn.max_pool(x, window_shape=(3, 3), strides=(2, 2), padding="SAME")
+    lowest = float(jnp.finfo(x.dtype).min)
+    around = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=lowest)  # the ONNX file would get it wrong
+    return nn.max_pool(around, window_shape=(3, 3), strides=(2, 2), padding="VALID")
 
 
 def average_features(backbone: nn.Module, x: Array) -> Array:
@@ -156,6 +173,21 @@ def average_features(backbone: nn.Module, x: Array) -> Array:
     """
     backbone.sow("intermediates", "activation_map", x)
     return x.mean((1, 2))
+
+
+def average_grid(x: Array, grid: int) -> Array:
+    """Return the means over n x n cells that cover the map: float[B,H,W,C] -> float[B,n,n,C].
+
+    Cell i reaches from floor(i H / n) to ceil((i + 1) H / n), as PyTorch's adaptive average pooling has it: cells
+    overlap where n does not divide H.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        if size == grid:
+            continue
+        ends = [(i * size // grid, -(-(i + 1) * size // grid)) for i in range(grid)]
+        x = jnp.stack([x[(slice(None),) * axis + (slice(*cell),)].mean(axis) for cell in ends], axis)
+    return x
 
 
 # Mean and standard deviation of ImageNet's pixels in 0..255, as PyTorch's published networks are trained with.

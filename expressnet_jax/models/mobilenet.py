@@ -49,23 +49,25 @@ class MobileNetV2(nn.Module):
     """float[B,H,W,C] in 0..255 -> features float[B,D], D = 1280 (Sandler et al. 2018, table 2).
 
     The paper's stem halves 224 pixels; here images below 96 keep their size in it, as networks for small images do.
-    `attention`, a name in ATTENTIONS, is in every block.
+    `attention`, a name in ATTENTIONS, is in every block. `published` is the network that PyTorch weights are published
+    for: a stem that halves any size, zeros on both sides of a map and ImageNet's pixel values.
     """
 
     width: float = 1.0
     features: int = 1280
     stages: Sequence[tuple[int, int, int, int]] = STAGES
     attention: str = "none"
+    published: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, images: Array, train: bool = False) -> Array:
-        layers = Layers(train, self.dtype)
+        layers = Layers(train, self.dtype, symmetric=self.published)
         conv, norm, depthwise, attention = layers.conv, layers.norm, layers.depthwise, layers.attend(self.attention)
         wide = lambda channels: max(8, int(channels * self.width + 4) // 8 * 8)
 
-        x = scale_pixels(images, self.dtype)
-        stride = stem_stride(images.shape[1])
+        x = scale_pixels(images, self.dtype, "imagenet" if self.published else "centered")
+        stride = 2 if self.published else stem_stride(images.shape[1])
         x = nn.relu6(norm(name="stem_norm")(conv(wide(32), (3, 3), strides=stride, name="stem")(x)))
         for stage, (expansion, channels, depth, stride) in enumerate(self.stages, start=1):
             for i in range(1, depth + 1):

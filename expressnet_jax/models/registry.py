@@ -16,15 +16,18 @@ from expressnet_jax.models.alexnet import AlexNet
 from expressnet_jax.models.attention import check_attention
 from expressnet_jax.models.audio import AudioCNN
 from expressnet_jax.models.c3d import C3D
+from expressnet_jax.models.convnext import ConvNeXt
 from expressnet_jax.models.csam_vgg import CSAMVGG
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.explainable_cnn import ExplainableCNN
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.face_recognition import IR, MobileFaceNet
 from expressnet_jax.models.fusion import FUSIONS
 from expressnet_jax.models.ghost_resnet import GhostResNet
 from expressnet_jax.models.landmark import LandmarkGCN, LandmarkMLP
 from expressnet_jax.models.mini_xception import MiniXception
 from expressnet_jax.models.mobilenet import MobileNetV2
+from expressnet_jax.models.mobilenet_v3 import SMALL, MobileNetV3
 from expressnet_jax.models.network import MAIN, Head, Network, check_heads
 from expressnet_jax.models.occlusion_aware import OcclusionAware
 from expressnet_jax.models.plain_cnn import PlainCNN
@@ -36,6 +39,7 @@ from expressnet_jax.models.text import TextCNN, TextGRU
 from expressnet_jax.models.vector import VectorMLP
 from expressnet_jax.models.vgg import VGG, VGG11, VGG16, VGG19
 from expressnet_jax.models.video_resnet import VideoResNet
+from expressnet_jax.models.vit import ViT
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "expressnet_tiny": partial(ExpressNet, widths=(16, 32, 64), depths=(1, 2, 2), stem_width=8),
@@ -47,6 +51,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet50": partial(ResNet, depths=(3, 4, 6, 3), block="bottleneck"),
     "attention_cnn": partial(ResNet, attention="cbam"),
     "mobilenet_v2": MobileNetV2,
+    "mobilenet_v3_small": partial(MobileNetV3, rows=SMALL, features=1024),
+    "mobilenet_v3_large": MobileNetV3,
     "efficientnet_b0": EfficientNet,
     "efficientnet_b2": partial(EfficientNet, width=1.1, depth=1.2),
     "alexnet": AlexNet,
@@ -58,6 +64,13 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg19": partial(VGG, depths=VGG19),
     "csam_vgg": CSAMVGG,
     "ghost_resnet": GhostResNet,
+    "convnext_atto": partial(ConvNeXt, depths=(2, 2, 6, 2), widths=(40, 80, 160, 320)),
+    "convnext_tiny": ConvNeXt,
+    "vit_tiny": ViT,
+    "vit_small": partial(ViT, width=384, heads=6),
+    "ir18": IR,
+    "ir50": partial(IR, depths=(3, 4, 14, 3)),
+    "mobilefacenet": MobileFaceNet,
     "audio_cnn": AudioCNN,
     "audio_cnn_lstm": partial(AudioCNN, pool="lstm"),
     "text_cnn": TextCNN,

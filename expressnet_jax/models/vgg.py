@@ -20,12 +20,14 @@ class VGG(nn.Module):
     times the first, and a 2x2 max pooling ends each, so images have 32 pixels or more. As in the VGG nets published
     for FER2013, each convolution is batch-normalised, and the average over the last map stands in place of the two
     dense layers of 4096, which hold most of the paper's parameters. `attention` weighs what a stage's last convolution
-    gives. Large images come in as they are.
+    gives. Large images come in as they are. `published` is the network that PyTorch weights are published for: it
+    scales pixels as ImageNet's.
     """
 
     depths: Sequence[int]
     width: int = 64
     attention: str = "none"
+    published: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -33,7 +35,7 @@ class VGG(nn.Module):
         layers = Layers(train, self.dtype)
         conv, norm, attention = layers.conv, layers.norm, layers.attend(self.attention)
 
-        x = scale_pixels(images, self.dtype)
+        x = scale_pixels(images, self.dtype, "imagenet" if self.published else "centered")
         for stage, depth in enumerate(self.depths, start=1):
             for i in range(1, depth + 1):
                 x = conv(self.width * min(2 ** (stage - 1), 8), (3, 3), name=f"stage{stage}_conv{i}")(x)

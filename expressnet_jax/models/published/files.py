@@ -12,6 +12,7 @@ from expressnet_jax.models.published.safetensors import read_safetensors
 PYTORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
 SUFFIXES = (".safetensors", *PYTORCH)
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "backbone")  # where training scripts keep the weights
+_SAFE_PYTORCH = (2, 6)
 _WRAPPERS = ("module.", "model.", "backbone.")  # what training scripts put before every name
 
 
@@ -44,6 +45,11 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
     except ImportError as error:
         convert = "safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'weights.safetensors')"
         raise UserError(f"{path}: needs PyTorch; pip install torch, or convert it elsewhere by {convert}") from error
+    if tuple(map(int, torch.__version__.split(".")[:2])) < _SAFE_PYTORCH:
+        needed = ".".join(map(str, _SAFE_PYTORCH))
+        raise UserError(
+            f"{path}: PyTorch {torch.__version__} can run what a file says (CVE-2025-32434); update to {needed}"
+        )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and zipfile raise many kinds

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 BATCH_NORM_EPSILON = 1e-5  # of Layers.norm
+NONE = r"(?!)"  # the regular expression that matches nothing
 
 
 class Naming(NamedTuple):
@@ -17,6 +18,8 @@ class Naming(NamedTuple):
       epsilon: of batch normalisation there. A running variance is moved by the difference from ours.
       biases: backbone -> {a batch normalisation here: the convolution there whose bias it takes in}. A bias before a
         normalisation moves its running mean.
+      pointwise: backbone -> a regular expression of the modules that are dense here and 1x1 convolutions there.
+      beyond: a regular expression of tensors behind the features, which may be unused.
       options: of the model, that the weights need.
     """
 
@@ -26,6 +29,8 @@ class Naming(NamedTuple):
     size: int = 224
     epsilon: float = BATCH_NORM_EPSILON
     biases: Callable[[Any], dict[str, str]] = lambda backbone: {}
+    pointwise: Callable[[Any], str] = lambda backbone: NONE
+    beyond: str = NONE
     options: Mapping[str, Any] = {"published": True}
 
     def lacking(self, backbone: Any) -> dict[str, Any]:

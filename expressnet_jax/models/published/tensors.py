@@ -3,7 +3,8 @@
 Shapes: k kernel, C channels in, F filters out.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ class Imported(NamedTuple):
       head: {"kernel", "bias"} of the layer that classifies, or empty.
       used: names of the tensors that the backbone took.
       unused: the names of all others but those of the head and the counters of batch normalisation.
-      naming: the table that fits best.
+      naming: the table of their names.
     """
 
     params: dict[str, Any]
@@ -36,25 +37,33 @@ class Imported(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """One variable: its collection and path here, its name there, and the bias there that its mean takes in."""
+    """One variable: its collection, path and shape here, its name there, and the bias there that its mean takes in.
+
+    `pointwise`: whether it is a kernel of a 1x1 convolution there, and dense here.
+    """
 
     collection: str
     path: tuple[str, ...]
     shape: tuple[int, ...]
     name: str
     bias: str
+    pointwise: bool
 
 
-def from_tensors(
-    tensors: Mapping[str, np.ndarray], backbone: Any, shapes: Any, namings: tuple[Naming, ...]
-) -> Imported:
+def choose_naming(tensors: Mapping[str, np.ndarray], backbone: Any, namings: Sequence[Naming]) -> Naming:
+    """Return the table that has most of a file's names."""
+    modules = {name.rpartition(".")[0] for name in tensors} | set(tensors)
+    known = lambda naming: len(modules & set(naming.modules(backbone).values()))
+    return max(namings, key=lambda naming: (known(naming), naming.head in modules))
+
+
+def from_tensors(tensors: Mapping[str, np.ndarray], backbone: Any, shapes: Any, naming: Naming) -> Imported:
     """Return the variables of `backbone`, whose `shapes` are {"params": ..., "batch_stats": ...} of arrays' shapes.
 
     Raises:
       UserError: a tensor is missing or has another shape, or the file has more layers; the line says which.
     """
-    tables = [(naming, list(_entries(naming, backbone, shapes))) for naming in namings]
-    naming, entries = max(tables, key=lambda table: sum(entry.name in tensors for entry in table[1]))
+    entries = list(_entries(naming, backbone, shapes))
     if missing := [entry.name for entry in entries if entry.name not in tensors]:
         some = ", ".join(list(tensors)[:3]) or "nothing"
         raise UserError(f"{len(missing)} of {len(entries)} tensors are missing, {missing[0]} among them; it has {some}")
@@ -65,7 +74,7 @@ def from_tensors(
     head = [f"{naming.head}.weight", f"{naming.head}.bias"]
     unused = [name for name in tensors if name not in used and name not in head and not name.endswith(_COUNTER)]
     roots = {name.split(".")[0] for name in used}
-    if more := [name for name in unused if name.split(".")[0] in roots]:
+    if more := [name for name in unused if name.split(".")[0] in roots and not re.match(naming.beyond, name)]:
         raise UserError(f"has further layers, {more[0]} among them")
     found = {"kernel": tensors[head[0]].T, "bias": tensors[head[1]]} if set(head) <= set(tensors) else {}
     return Imported(**variables, head=_single(found), used=sorted(used), unused=unused, naming=naming)
@@ -81,7 +90,7 @@ def to_tensors(variables: Mapping[str, Any], backbone: Any, naming: Naming) -> T
             value = value + np.float32(BATCH_NORM_EPSILON - naming.epsilon)
         if entry.bias:
             tensors[entry.bias] = np.zeros_like(value)
-        tensors[entry.name] = np.ascontiguousarray(_to_torch(value, entry.path[-1]))
+        tensors[entry.name] = np.ascontiguousarray(_to_torch(value, entry))
     head = variables["params"]["head"]
     names = {"kernel": f"{naming.head}.weight", "bias": f"{naming.head}.bias"}
     return tensors | {names[leaf]: np.ascontiguousarray(np.asarray(value).T) for leaf, value in head.items()}
@@ -89,13 +98,14 @@ def to_tensors(variables: Mapping[str, Any], backbone: Any, naming: Naming) -> T
 
 def _entries(naming: Naming, backbone: Any, shapes: Any) -> Iterator[_Entry]:
     modules, biases = naming.modules(backbone), naming.biases(backbone)
+    pointwise = re.compile(naming.pointwise(backbone))
     for collection, part in shapes.items():
         for path, shape in _leaves(part):
             *module, leaf = path
             here, own = "/".join(module), modules.get("/".join(path))
             name = own or f"{modules.get(here, here)}.{LEAVES.get(leaf, leaf)}"
             bias = f"{biases[here]}.bias" if leaf == "mean" and here in biases else ""
-            yield _Entry(collection, path, shape, name, bias)
+            yield _Entry(collection, path, shape, name, bias, leaf == "kernel" and bool(pointwise.search(here)))
 
 
 def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
@@ -134,10 +144,11 @@ def _from_torch(tensor: np.ndarray, leaf: str, rank: int) -> np.ndarray:
     return tensor.reshape(tensor.shape[:2]).T if tensor[:1, :1].size == 1 else tensor
 
 
-def _to_torch(value: np.ndarray, leaf: str) -> np.ndarray:
-    if leaf != "kernel":
+def _to_torch(value: np.ndarray, entry: _Entry) -> np.ndarray:
+    if entry.path[-1] != "kernel":
         return value
-    return value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+    turned = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+    return turned[:, :, None, None] if entry.pointwise else turned
 
 
 def _single(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,7 +1,14 @@
 """The names that torchvision gives; timm has the same for residual networks and VGG."""
 
+import math
+from itertools import count
+
+from expressnet_jax.models.efficientnet import EfficientNet
+from expressnet_jax.models.mobilenet import MobileNetV2
+from expressnet_jax.models.mobilenet_v3 import MobileNetV3, Row
 from expressnet_jax.models.published.naming import Naming
 from expressnet_jax.models.resnet import ResNet
+from expressnet_jax.models.vgg import VGG
 
 
 def _resnet(backbone: ResNet) -> dict[str, str]:
@@ -16,4 +23,85 @@ def _resnet(backbone: ResNet) -> dict[str, str]:
     return names
 
 
+def _vgg(backbone: VGG) -> dict[str, str]:
+    names, place = {}, count()  # of a convolution, a normalisation, a ReLU, ..., and a pooling behind each stage
+    for stage, depth in enumerate(backbone.depths, start=1):
+        for i in range(1, depth + 1):
+            names[f"stage{stage}_conv{i}"] = f"features.{next(place)}"
+            names[f"stage{stage}_norm{i}"] = f"features.{next(place)}"
+            next(place)
+        next(place)
+    return names
+
+
+def _vgg_biases(backbone: VGG) -> dict[str, str]:
+    names = _vgg(backbone)
+    return {ours: names[ours.replace("norm", "conv")] for ours in names if "norm" in ours}
+
+
+def _first_and_last(last: int) -> dict[str, str]:
+    names = {"stem": "features.0.0", "stem_norm": "features.0.1"}
+    return names | {"last": f"features.{last}.0", "last_norm": f"features.{last}.1"}
+
+
+def inverted_residual(ours: str, theirs: str, expands: bool, attends: bool, last: str = ".0") -> dict[str, str]:
+    """Return the names of a block whose layers are numbered: [expand], depthwise, [attention], project.
+
+    `last` is what is behind the number of the last one, where the others have `.0`: torchvision's first network has
+    that layer bare, and the normalisation numbered behind it.
+    """
+    place = count()
+    names: dict[str, str] = {}
+    for layer in ("expand", "depthwise") if expands else ("depthwise",):
+        names |= _convolution(ours, layer, f"{theirs}.{(number := next(place))}.0", f"{theirs}.{number}.1")
+    if attends:
+        number = next(place)
+        names |= {
+            f"{ours}/attention/squeeze": f"{theirs}.{number}.fc1",
+            f"{ours}/attention/excite": f"{theirs}.{number}.fc2",
+        }
+    number = next(place)
+    norm = f"{theirs}.{number}.1" if last else f"{theirs}.{number + 1}"
+    return names | _convolution(ours, "project", f"{theirs}.{number}{last}", norm)
+
+
+def _convolution(ours: str, layer: str, convolution: str, norm: str) -> dict[str, str]:
+    return {f"{ours}/{layer}": convolution, f"{ours}/norm_{layer}": norm}
+
+
+def _mobilenet_v2(backbone: MobileNetV2) -> dict[str, str]:
+    names: dict[str, str] = {}
+    place = count(1)
+    for stage, (expansion, _, depth, _) in enumerate(backbone.stages, start=1):
+        for i in range(1, depth + 1):
+            ours, theirs = f"stage{stage}_block{i}", f"features.{next(place)}.conv"
+            names |= inverted_residual(ours, theirs, expansion > 1, attends=False, last="")
+    return names | _first_and_last(next(place))
+
+
+def _efficientnet(backbone: EfficientNet) -> dict[str, str]:
+    names = _first_and_last(len(backbone.stages) + 1)
+    for stage, (expansion, _, depth, _, _) in enumerate(backbone.stages, start=1):
+        for i in range(math.ceil(depth * backbone.depth)):
+            ours, theirs = f"stage{stage}_block{i + 1}", f"features.{stage}.{i}.block"
+            names |= inverted_residual(ours, theirs, expansion > 1, attends=True)
+    return names
+
+
+def _mobilenet_v3(backbone: MobileNetV3) -> dict[str, str]:
+    names, inputs = _first_and_last(len(backbone.rows) + 1) | {"dense": "classifier.0"}, 16
+    for i, row in enumerate(backbone.rows, start=1):
+        row = Row(*row)
+        names |= inverted_residual(f"block{i}", f"features.{i}.block", row.inside != inputs, row.attends)
+        inputs = row.filters
+    return names
+
+
 RESNET = Naming("torchvision, timm", _resnet, "fc")
+VGG_BN = Naming("torchvision", _vgg, "classifier.6", biases=_vgg_biases)
+TIMM_VGG_BN = VGG_BN._replace(source="timm", head="head.fc")
+MOBILENET_V2 = Naming("torchvision", _mobilenet_v2, "classifier.1")
+EFFICIENTNET = Naming("torchvision", _efficientnet, "classifier.1", pointwise=lambda backbone: "attention")
+MOBILENET_V3 = Naming(
+    "torchvision", _mobilenet_v3, "classifier.3", epsilon=1e-3, pointwise=lambda backbone: "attention"
+)

@@ -18,7 +18,7 @@ from expressnet_jax.models.network import Network, zero_inputs
 from expressnet_jax.models.published import NAMINGS
 from expressnet_jax.models.published.files import read_tensors
 from expressnet_jax.models.published.naming import Naming
-from expressnet_jax.models.published.tensors import Imported, from_tensors, to_tensors
+from expressnet_jax.models.published.tensors import Imported, choose_naming, from_tensors, to_tensors
 from expressnet_jax.models.registry import MODELS, create_model
 from expressnet_jax.training.checkpoints.reading import Checkpoint, describe
 
@@ -36,31 +36,31 @@ def read_published(
     options: Mapping[str, Any],
     classes: Sequence[str] = (),
     size: int = 0,
-    channels: int = 3,
-    key: str = "init_from",
+    complete: bool = True,
 ) -> Published:
-    """Return the network `name` with the weights of a file.
+    """Return the network `name` with the weights of a file, for RGB images.
 
     With `classes` the file's own head is taken, else a head of zeros for the seven basic expressions. `size` is pixels
-    a side, by default those of the weights' training; `key` begins the line of an error.
+    a side, by default those of the weights' training. `complete` adds the options that the weights need; without, they
+    must be among `options`.
 
     Raises:
       UserError: a file that can't be read or is of another network, options that don't suit it, or other classes.
     """
+    namings, tensors = namings_of(name), read_tensors(Path(path))
+    naming = choose_naming(tensors, backbone_of(create_model(name, 2, **options)), namings)
+    options = {**naming.options, **options} if complete else options
     model = create_model(name, len(classes or BASIC), **options)
-    namings = namings_of(name, model)
-    backbone = backbone_of(model)
-    if lacking := namings[0].lacking(backbone):
+    if lacking := naming.lacking(backbone_of(model)):
         flags = " ".join(f"--config.model.options.{option}={value}" for option, value in lacking.items())
-        raise UserError(f"{key}: published weights of {name} are for another form of it; give {flags}")
-    shape = (size or namings[0].size,) * 2 + (channels,)
+        raise UserError(f"init_from: {path}: weights of another form of {name}; give {flags}")
+    shape = (*(size or naming.size,) * 2, 3)
     shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), zero_inputs(shape)))
     own = {part: shapes.get(part, {}).get("backbone", {}) for part in ("params", "batch_stats")}
     try:
-        found = from_tensors(read_tensors(Path(path)), backbone, own, namings)
+        found = from_tensors(tensors, backbone_of(model), own, naming)
     except UserError as error:
-        line = str(error)
-        raise UserError(line if str(path) in line else f"{path}: no {name}: {line}; give another --model") from error
+        raise UserError(f"{path}: no {name}: {error}; give another --model") from error
     head = _head(path, found, classes, shapes["params"]["head"])
     variables = {"params": {"backbone": found.params, "head": head}}
     variables |= {"batch_stats": {"backbone": found.batch_stats}} if found.batch_stats else {}
@@ -79,31 +79,36 @@ def published_for(config: ConfigDict) -> Checkpoint:
             f"init_from: {config.init_from} has weights of a network of one image; import it first (expressnet import),"
             " and give its run"
         )
-    size, channels, options = config.data.size, config.data.channels, config.model.options.to_dict()
-    checkpoint = read_published(config.init_from, config.model.name, options, (), size, channels).checkpoint
-    return checkpoint._replace(
-        variables=checkpoint.variables | {"params": checkpoint.variables["params"] | {"head": {}}}
-    )
+    size, options = config.data.size, config.model.options.to_dict()
+    checkpoint = read_published(config.init_from, config.model.name, options, (), size, complete=False).checkpoint
+    params = checkpoint.variables["params"] | {"head": {}}
+    return checkpoint._replace(variables=checkpoint.variables | {"params": params})
 
 
-def as_published(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+def as_published(checkpoint: Checkpoint, source: str = "") -> dict[str, np.ndarray]:
     """Return a checkpoint's tensors by the names that published weights of its network have.
 
+    `source` is whose names, such as "timm"; by default those of the first table.
+
     Raises:
-      UserError: there is no table of names for the network.
+      UserError: there is no table of such names for the network.
     """
-    name = checkpoint.metadata["model"]["name"]
-    naming = namings_of(name, checkpoint.model, "--safetensors")[0]
-    return to_tensors(jax.device_get(checkpoint.variables), backbone_of(checkpoint.model), naming)
+    name, backbone = checkpoint.metadata["model"]["name"], backbone_of(checkpoint.model)
+    namings = [naming for naming in namings_of(name, "--safetensors") if not naming.lacking(backbone)]
+    fitting = [naming for naming in namings if source.lower() in naming.source.lower()]
+    if not fitting:
+        known = ", ".join(naming.source for naming in namings) or "those of another form of it alone"
+        raise UserError(f"--safetensors: no {source} names of this {name}; known: {known}")
+    return to_tensors(jax.device_get(checkpoint.variables), backbone, fitting[0])
 
 
-def namings_of(name: str, model: Network, key: str = "--model") -> tuple[Naming, ...]:
+def namings_of(name: str, key: str = "--model") -> tuple[Naming, ...]:
     """Return the tables of names that published weights of a network may have.
 
     Raises:
-      UserError: there is none.
+      UserError: no such network, or no table.
     """
-    if namings := NAMINGS.get(type(backbone_of(model))):
+    if namings := NAMINGS.get(type(backbone_of(create_model(name, 2)))):
         return namings
     raise UserError(f"{key}: no names are known of published weights of {name}; of {', '.join(importable())} they are")
 
@@ -111,15 +116,6 @@ def namings_of(name: str, model: Network, key: str = "--model") -> tuple[Naming,
 def importable() -> list[str]:
     """Return the names of the networks that published weights fit."""
     return [name for name, factory in MODELS.items() if getattr(factory, "func", factory) in NAMINGS]
-
-
-def published_options(name: str) -> dict[str, Any]:
-    """Return the options of a network that its published weights need.
-
-    Raises:
-      UserError: no such network, or no names of published weights are known of it.
-    """
-    return dict(namings_of(name, create_model(name, 2))[0].options)
 
 
 def backbone_of(model: Network) -> Any:
@@ -132,8 +128,10 @@ def _head(
 ) -> dict[str, np.ndarray]:
     if not classes:
         return {leaf: np.zeros(shape.shape, np.float32) for leaf, shape in shapes.items()}
-    if not found.head:
-        raise UserError(f"--classes: {path} has no head {found.naming.head}; leave --classes out")
+    if not found.head or len(found.head["kernel"]) != shapes["kernel"].shape[0]:
+        raise UserError(
+            f"--classes: {path} has no head {found.naming.head} right behind the features; leave --classes out"
+        )
     if (count := len(found.head["bias"])) != len(classes):
         raise UserError(f"--classes: the head of {path} is of {count} classes, not {len(classes)}; leave --classes out")
     return found.head
