@@ -13,13 +13,16 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
+BOOLEANS = {"True": "true", "False": "false"}  # Python's words -> JSON's
+
+
 def key_and_value(text: str) -> tuple[str, Any]:
     """`size=64` -> ("size", 64): numbers and JSON as such, everything else as text."""
     key, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE")
     try:
-        return key, json.loads(value)
+        return key, json.loads(BOOLEANS.get(value, value))
     except json.JSONDecodeError:
         return key, value
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import ConfigDict
 
+from expressnet_jax.cli_args import BOOLEANS
 from expressnet_jax.config import FREE, default, flatten, free_section
 from expressnet_jax.config_file import check_file, config_error
 from expressnet_jax.errors import UserError, one_line
@@ -70,7 +71,7 @@ def set_option(config: ConfigDict, key: str, text: str) -> None:
     """Sets `model.options.widths` to "(16, 32)" or "[16, 32]", `model.options.attention` to "cbam"."""
     *groups, name = key.split(".")
     try:
-        value = json.loads(re.sub(r"^\((.*?),?\)$", r"[\1]", text))
+        value = json.loads(re.sub(r"^\((.*?),?\)$", r"[\1]", BOOLEANS.get(text, text)))
     except json.JSONDecodeError:
         value = text
     options = free_section(config, groups)

@@ -171,6 +171,7 @@ def test_options_are_set_whether_the_config_file_has_them_or_not():
         "--config.model.options.widths=(8, 16)",
         "--config.data.options.style=b",
         "--config.model.options.depths=[1]",
+        "--config.model.options.published=True",
     ]
     rest, options = run_flags.take_options(given)
     assert rest == ["main", "--config=c.py", "--config.seed=1"]
@@ -179,7 +180,7 @@ def test_options_are_set_whether_the_config_file_has_them_or_not():
     config.lock()
     for key, value in options.items():
         run_flags.set_option(config, key, value)
-    assert config.model.options.to_dict() == {"attention": "cbam", "widths": (8, 16), "depths": (1,)}
+    assert config.model.options.to_dict() == {"attention": "cbam", "widths": (8, 16), "depths": (1,), "published": True}
     assert config.data.options.to_dict() == {"style": "b"}
     with pytest.raises(AttributeError):
         config.model.nmae = "x"
