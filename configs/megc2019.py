@@ -1,8 +1,8 @@
 """MEGC 2019's micro-expressions: STSTNet on the optical flow from onset to apex, one subject left out at a time.
 
-expressnet prepare megc2019 --source micro.npz       # or a table of onset and apex images
-python -m expressnet_jax.main --config configs/megc2019.py --workdir runs/megc2019
-expressnet folds megc2019 --config configs/megc2019.py --leave-one-subject-out --output runs/megc2019_folds
+    expressnet prepare megc2019 --source micro.npz       # or a table of onset and apex images
+    python -m expressnet_jax.main --config configs/megc2019.py --workdir runs/megc2019
+    expressnet folds megc2019 --config configs/megc2019.py --leave-one-subject-out --output runs/megc2019_folds
 
 hardware  2 CPU cores (Intel Xeon) shared with other work; about 14 seconds of one core's time a fold
 SMIC and CASME II, 309 clips of 40 people (without SAMM), last weights, seed 0, 2026-11-29:
