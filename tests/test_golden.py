@@ -1,8 +1,8 @@
 """The first 60 steps of four recipes, against the losses that were recorded before the network had several heads.
 
 `python -c "import conftest, test_golden; test_golden.record()"` in this folder records them again: only where another
-order of random draws is worth it, and the commit says so. The last digits depend on the processor and on jaxlib, and the
-steps of a run make large what the last digits differ in, so on another machine nothing is compared.
+order of random draws is worth it, and the commit says so. The last digits depend on the processor and on jaxlib, and a
+run makes such a difference large within a few steps, so on another machine nothing is compared.
 """
 
 import importlib.util
