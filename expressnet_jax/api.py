@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from expressnet_jax.data.prepared import Prepared
     from expressnet_jax.training.checkpoints.reading import Checkpoint
 
-NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
+_NO_CHANGES: Mapping[str, Any] = MappingProxyType({})
 
 
-def load_config(file: str | Path = "", changes: Mapping[str, Any] = NO_CHANGES) -> "ConfigDict":
+def load_config(file: str | Path = "", changes: Mapping[str, Any] = _NO_CHANGES) -> "ConfigDict":
     """Return the config of a file, or the default one, with `changes` by key: {"train.epochs": 3}.
 
     Raises:

@@ -17,12 +17,12 @@ import numpy as np
 
 from expressnet_jax.errors import UserError, one_line
 
-MODES = ("auto", "on", "off")
+_MODES = ("auto", "on", "off")
 ADDRESS, COUNT, NUMBER = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 HEARTBEAT = "EXPRESSNET_HEARTBEAT"  # seconds without a sign of life after which a process counts as gone
 # What launchers tell their processes: how many they are.
 SIZES = ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE")
-REPORT = 3600  # seconds that the others wait at the end for the one that writes the report
+_REPORT = 3600  # seconds that the others wait at the end for the one that writes the report
 
 
 def join_cluster(mode: str = "auto") -> None:
@@ -35,8 +35,8 @@ def join_cluster(mode: str = "auto") -> None:
     Raises:
       UserError: no such mode, variables that don't fit together, no cluster, or one that can't be reached.
     """
-    if mode not in MODES:
-        raise UserError(f"--distributed: no {mode!r}; one of {', '.join(MODES)}")
+    if mode not in _MODES:
+        raise UserError(f"--distributed: no {mode!r}; one of {', '.join(_MODES)}")
     given = _own_variables()
     if mode == "off" or (mode == "auto" and not given and not launched()):
         return
@@ -46,13 +46,13 @@ def join_cluster(mode: str = "auto") -> None:
     import jax
 
     try:
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=int(silence), shutdown_timeout_seconds=REPORT)
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=int(silence), shutdown_timeout_seconds=_REPORT)
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"--distributed={mode}: {one_line(error)}; set {ADDRESS}, {COUNT} and {NUMBER}, or start it through SLURM,"
             " Open MPI or on a Cloud TPU"
         ) from error
-    if not is_single_process() and not os.environ.get("PYTHONFAULTHANDLER"):
+    if not _is_single_process() and not os.environ.get("PYTHONFAULTHANDLER"):
         faulthandler.disable()  # JAX's runtime ends this process when another is gone: pages would hide its line
 
 
@@ -91,7 +91,7 @@ class CollectiveError(UserError):
     """An error that ends every process of the run, each by itself."""
 
 
-def is_single_process() -> bool:
+def _is_single_process() -> bool:
     """Whether this process is the whole run."""
     import jax
 
@@ -100,7 +100,7 @@ def is_single_process() -> bool:
 
 def exit_process(status: int) -> int:
     """The exit status, unless others might wait for this process: then it ends here, and JAX's runtime ends them."""
-    if is_single_process():
+    if _is_single_process():
         return status
     sys.stdout.flush()
     sys.stderr.flush()
@@ -111,7 +111,7 @@ def peer_failure(error: Exception) -> str:
     """One line where an error of JAX says that another process of the run is gone; else nothing."""
     import jax
 
-    if not isinstance(error, jax.errors.JaxRuntimeError) or is_single_process():
+    if not isinstance(error, jax.errors.JaxRuntimeError) or _is_single_process():
         return ""
     text = one_line(error)
     signs = ("Gloo", "NCCL", "Connection", "connection", "DEADLINE_EXCEEDED", "UNAVAILABLE", "heartbeat")
@@ -132,7 +132,7 @@ def all_gather(value: Any) -> np.ndarray:
     from jax.experimental.multihost_utils import process_allgather
 
     array = np.asarray(value)
-    return array[None] if is_single_process() else np.asarray(process_allgather(array))
+    return array[None] if _is_single_process() else np.asarray(process_allgather(array))
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def raise_on_all() -> Iterator[None]:
         own = error
     failed = np.flatnonzero(all_gather(own is not None))
     if own is not None:
-        raise own if is_single_process() else CollectiveError(str(own)) from own
+        raise own if _is_single_process() else CollectiveError(str(own)) from own
     if failed.size:
         raise CollectiveError(f"process {failed[0]} ended with an error, which its own output explains")
 
@@ -182,7 +182,7 @@ class StopSignal:
     signum = 0
 
     def __enter__(self) -> "StopSignal":
-        self.alone = is_single_process()
+        self.alone = _is_single_process()
         caught = (signal.SIGINT, signal.SIGTERM) if self.alone else (signal.SIGINT,)
         self.previous = {s: signal.signal(s, self._note) for s in caught}
         return self

@@ -12,7 +12,7 @@ import numpy as np
 
 from expressnet_jax.errors import UserError
 
-LONGEST_NAME = 255  # bytes of a file name, in every file system of use
+_LONGEST_NAME = 255  # bytes of a file name, in every file system of use
 _FLAT_LIST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")
 
 
@@ -41,7 +41,7 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
 def _temporary(path: Path) -> Path:
     """A hidden name next to `path`, shortened where the system would find it too long with what is added."""
     name = f".{path.name}.{os.getpid()}.tmp"
-    if len(os.fsencode(name)) > LONGEST_NAME:
+    if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"
     return path.with_name(name)
 

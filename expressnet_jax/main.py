@@ -16,7 +16,7 @@ from expressnet_jax.process import expanded, settle_process
 from expressnet_jax.tasks import experiment_builder, run_config
 
 
-def define_flags() -> None:
+def _define_flags() -> None:
     """--config with its overrides (--config.train.batch_size=64) and --workdir."""
     from ml_collections import config_flags
 
@@ -106,5 +106,5 @@ def compile_for_target(config, text: str, dry: bool) -> int:
 if __name__ == "__main__":
     settle_process(quiet=False)
     tune_cpu()
-    define_flags()
+    _define_flags()
     app.run(main, flags_parser=run_flags.parse)

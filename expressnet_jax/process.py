@@ -9,7 +9,7 @@ from pathlib import Path
 
 from expressnet_jax.errors import UserError, one_line, quiet_logging
 
-CACHE = "expressnet_jax"
+_CACHE = "expressnet_jax"
 
 
 def settle_process(quiet: bool = True) -> None:
@@ -52,7 +52,7 @@ def cache_folder(name: str) -> Path | None:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     except RuntimeError:  # there is no home folder
         return None
-    folder = caches / CACHE / name
+    folder = caches / _CACHE / name
     there = next(each for each in (folder, *folder.parents) if each.exists())
     return folder if folder.is_absolute() and there.is_dir() and os.access(there, os.W_OK | os.X_OK) else None
 
@@ -78,7 +78,7 @@ def temporary_folder() -> Iterator[Path]:
     """
     remedy = "set TMPDIR to a folder that can be written and has room"
     try:
-        made = tempfile.TemporaryDirectory(prefix=f"{CACHE}_", ignore_cleanup_errors=True)
+        made = tempfile.TemporaryDirectory(prefix=f"{_CACHE}_", ignore_cleanup_errors=True)
     except OSError as error:
         raise UserError(f"temporary folder: none can be written ({one_line(error, 120)}); {remedy}") from error
     with made as folder:

@@ -14,13 +14,13 @@ from expressnet_jax.config import FREE, default, flatten, free_section
 from expressnet_jax.config_file import check_file, config_error
 from expressnet_jax.errors import UserError, one_line
 
-USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [--config.train.batch_size=64 ...]"
+_USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [--config.train.batch_size=64 ...]"
 
 
 def parse(argv: Sequence[str]) -> list[str]:
     """absl's flag parser for app.run: exit status 2 and one line on anything wrong, 0 after --help."""
     if {"-h", "-help", "--help"} & set(argv[1:]):
-        print(f"usage: {USAGE}\n\nkeys of a config and their defaults:")
+        print(f"usage: {_USAGE}\n\nkeys of a config and their defaults:")
         print("\n".join(f"  --config.{key}={value!r}" for key, value in flatten(default().to_dict()).items()))
         sys.exit(0)
     try:
@@ -41,10 +41,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except Exception as error:  # the config file is the user's program: anything can come out of it
         raise UserError(config_error(error, file)) from error
     if len(rest) > 1:
-        raise UserError(f"{rest[1]}: not a flag; usage: {USAGE}")
+        raise UserError(f"{rest[1]}: not a flag; usage: {_USAGE}")
     for name in ("config", "workdir"):
         if not flags.FLAGS[name].value and not (name == "workdir" and flags.FLAGS.dry_run):
-            raise UserError(f"--{name} is missing; usage: {USAGE}")
+            raise UserError(f"--{name} is missing; usage: {_USAGE}")
     for key, value in options.items():
         set_option(flags.FLAGS.config, key, value)
     return rest

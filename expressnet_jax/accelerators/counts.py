@@ -9,11 +9,11 @@ FREE = {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all", "partition-id", "replica-id"),
     *("opt-barrier", "add-dependency", "get-dimension-size", "domain"),
 }
-COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "ragged-all-to-all")
-COPIES = ("copy", "copy-start", "transpose")
-SLICES = ("dynamic-slice", "slice", "gather")
+_COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "ragged-all-to-all")
+_COPIES = ("copy", "copy-start", "transpose")
+_SLICES = ("dynamic-slice", "slice", "gather")
 # Calls that only mark or reserve something.
-MARKERS = ("AllocateBuffer", "Sharding", "SPMD", "annotate", "AssumeGatherIndicesInBound")
+_MARKERS = ("AllocateBuffer", "Sharding", "SPMD", "annotate", "AssumeGatherIndicesInBound")
 LIBRARIES = ("__cudnn", "__cublas")  # they return scratch memory with their result
 
 
@@ -105,7 +105,7 @@ def _count_one(program: Program, computation: Computation, each: Instruction, ti
             inner.opcode == "gather" for part in fused for inner in part.instructions.values()
         )
     operation = each.opcode.removesuffix("-start")
-    if operation in COLLECTIVES:
+    if operation in _COLLECTIVES:
         given = sum(array.bytes for array in _operands(computation, each))
         counts.collectives.append(Collective(operation, times, given, each.opcode.endswith("-start")))
     if kind := _kind(each):
@@ -120,11 +120,11 @@ def _kind(each: Instruction) -> str:
     operation = each.opcode.removesuffix("-start")
     if each.opcode in FREE or each.opcode.endswith(("-done", "-update")):
         return ""
-    if operation in COLLECTIVES:
+    if operation in _COLLECTIVES:
         return "collective"
     if each.opcode == "custom-call":
-        return "" if any(f'custom_call_target="{name}' in each.attributes for name in MARKERS) else "library"
-    if each.opcode in COPIES:
+        return "" if any(f'custom_call_target="{name}' in each.attributes for name in _MARKERS) else "library"
+    if each.opcode in _COPIES:
         return "copy"
     return "fusion" if each.opcode == "fusion" else "library" if each.opcode in ("convolution", "dot") else "other"
 
@@ -147,7 +147,7 @@ def _plain_bytes(computation: Computation, each: Instruction) -> float:
     if each.opcode.endswith("-start"):
         outputs = outputs[len(outputs) // 2 :] if len(outputs) > 1 else outputs
     operands = _operands(computation, each)
-    if each.opcode in SLICES:
+    if each.opcode in _SLICES:
         return 2 * _far(outputs)
     if each.opcode == "dynamic-update-slice" and len(operands) > 1:
         return 2 * _far(operands[1:2])
@@ -171,7 +171,7 @@ def _touched(fused: Computation, parameter: Instruction) -> float:
     total = 0.0
     for user in users:
         first = user.operands[0] == parameter.name
-        if user.opcode in SLICES and first:
+        if user.opcode in _SLICES and first:
             total += sum(array.bytes for array in user.outputs)
         elif not (user.opcode == "dynamic-update-slice" and first):
             return float("inf")

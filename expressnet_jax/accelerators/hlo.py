@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
 
-BITS = {"pred": 8, "bf16": 16, "token": 0, "opaque": 0, "c64": 64, "c128": 128}  # others end in their number of bits
+_BITS = {"pred": 8, "bf16": 16, "token": 0, "opaque": 0, "c64": 64, "c128": 128}  # others end in their number of bits
 _ARRAY = re.compile(r"\b([a-z]\w*)\[([\d,]*)\](\{[^}]*\})?")
 _HEAD = re.compile(r"^(ENTRY )?%?([\w.\-]+)\b.*\{\s*$")
 _CALLED = re.compile(
@@ -23,8 +23,8 @@ class Array(NamedTuple):
     @property
     def bytes(self) -> float:
         """Bytes without the padding of tiles."""
-        if self.dtype in BITS:
-            return prod(self.dims) * BITS[self.dtype] / 8
+        if self.dtype in _BITS:
+            return prod(self.dims) * _BITS[self.dtype] / 8
         bits = re.match(r"[a-z]+(\d+)", self.dtype)
         return prod(self.dims) * (int(bits[1]) if bits else 0) / 8
 

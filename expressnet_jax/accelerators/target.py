@@ -13,10 +13,10 @@ from expressnet_jax.accelerators.cards import Card, find_card
 from expressnet_jax.errors import UserError
 
 EXAMPLES = "tpu:v5e:2x2, tpu:v4:2x2x2, gpu:h200, gpu:h100:8"
-A_HOST = 8  # GPUs of one host
+_A_HOST = 8  # GPUs of one host
 IN_CHILD = "EXPRESSNET_TARGET"  # set in the process that compiles
 # Platform -> the package whose compiler it is, and the extra that installs it.
-COMPILERS = {"tpu": ("libtpu", "tpu"), "gpu": ("jax_cuda13_plugin", "cuda13")}
+_COMPILERS = {"tpu": ("libtpu", "tpu"), "gpu": ("jax_cuda13_plugin", "cuda13")}
 
 
 class Target(NamedTuple):
@@ -41,7 +41,7 @@ def parse_target(text: str) -> Target:
     """
     platform, _, rest = text.partition(":")
     name, _, size = rest.partition(":")
-    if platform not in COMPILERS:
+    if platform not in _COMPILERS:
         raise UserError(f"--target {text}: no platform {platform!r}; give one like {EXAMPLES}")
     find_card(name, platform)
     if platform == "gpu":
@@ -55,15 +55,15 @@ def parse_target(text: str) -> Target:
 
 def _gpus(text: str, name: str, count: str) -> Target:
     devices = int(count) if count.isdecimal() else 0
-    hosts = max(devices // A_HOST, 1)
-    if devices < 1 or (devices > A_HOST and devices % A_HOST):
-        raise UserError(f"--target {text}: give 1 to {A_HOST} GPUs, or a multiple of {A_HOST}")
+    hosts = max(devices // _A_HOST, 1)
+    if devices < 1 or (devices > _A_HOST and devices % _A_HOST):
+        raise UserError(f"--target {text}: give 1 to {_A_HOST} GPUs, or a multiple of {_A_HOST}")
     return Target(text, "gpu", name, f"1x{hosts}x{devices // hosts}", devices)
 
 
 def check_compiler(target: Target) -> None:
     """Raises UserError unless the target's compiler is installed; the message is the line that installs it."""
-    package, extra = COMPILERS[target.platform]
+    package, extra = _COMPILERS[target.platform]
     if not find_spec(package):
         raise UserError(
             f"--target {target.text}: needs the {target.platform.upper()} compiler, not the device; pip install"

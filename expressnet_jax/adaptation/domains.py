@@ -20,7 +20,7 @@ from expressnet_jax.training.evaluate_checkpoint import labels_in
 from expressnet_jax.training.train_data import find_prepared, load_data
 
 KNOWN_PEOPLE = "of people that the identity pretraining knows"
-SPLIT_SEED = 0  # of the held-out target images: the same ones for every seed of a run
+_SPLIT_SEED = 0  # of the held-out target images: the same ones for every seed of a run
 
 
 class Domains(NamedTuple):
@@ -59,7 +59,7 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
     source, chosen = data.prepared, data.chosen
     target = find_prepared(config, config.adapt.target, key="adapt.target")
     classes = _common_classes(source, target, config.adapt.classes, origin)
-    aimed = selection.select_splits(target, holdout=config.adapt.holdout, seed=SPLIT_SEED)
+    aimed = selection.select_splits(target, holdout=config.adapt.holdout, seed=_SPLIT_SEED)
     people = {person for run in origin.lineage for person in run.get("people", ())}
     adapt_split, adapt_out = _restrict(aimed.train, classes, people)
     test_split, test_out = _restrict(aimed.select, classes, people)

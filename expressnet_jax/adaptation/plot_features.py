@@ -15,8 +15,8 @@ from expressnet_jax.training.step import make_predict_fn
 
 MOST, BATCH = 600, 200  # images of each domain, and at once
 # Okabe & Ito 2008: distinguished with every common colour vision.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
-DOMAINS = ("source", "target")
+_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999933")
+_DOMAINS = ("source", "target")
 
 
 def features_png(before: Checkpoint, after: Checkpoint, domains: Domains, path: Path, title: str) -> Path:
@@ -28,7 +28,7 @@ def features_png(before: Checkpoint, after: Checkpoint, domains: Domains, path: 
     axes = figure.subplots(2, 2)
     for column, (name, checkpoint) in enumerate((("before", before), ("after", after))):
         points = _principal(np.concatenate([_features(checkpoint, split) for split in splits]))
-        _scatter(axes[0, column], points, domain, DOMAINS, f"{name}, by domain")
+        _scatter(axes[0, column], points, domain, _DOMAINS, f"{name}, by domain")
         _scatter(axes[1, column], points, labels, domains.classes, f"{name}, by class")
     figure.suptitle(title, x=0.012, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     return save_figure(figure, path)
@@ -56,7 +56,7 @@ def _features(checkpoint: Checkpoint, split: Split) -> np.ndarray:
 
 def _scatter(axes: Axes, points: np.ndarray, kind: np.ndarray, names: tuple[str, ...], title: str) -> None:
     order = np.random.default_rng(1).permutation(len(points))  # no kind lies on top of all others
-    colours = np.array([PALETTE[i % len(PALETTE)] for i in range(len(names))])
+    colours = np.array([_PALETTE[i % len(_PALETTE)] for i in range(len(names))])
     axes.scatter(*points[order].T, c=colours[kind[order]], s=7, alpha=0.6, linewidths=0)  # type: ignore[misc]
     for name, colour in zip(names, colours, strict=True):
         axes.scatter([], [], c=colour, s=20, label=name)

@@ -9,7 +9,7 @@ from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.seeds import across_seeds, percent_across
 
 FIGURES = ("balanced_accuracy", "accuracy", "macro_f1")
-BOUNDS = ("checkpoint", "source_only", "supervised", "oracle")  # what is no unsupervised adaptation
+_BOUNDS = ("checkpoint", "source_only", "supervised", "oracle")  # what is no unsupervised adaptation
 
 
 class Comparison(NamedTuple):
@@ -38,7 +38,9 @@ def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapp
     base = rows.get("source_only", {}).get("runs", [])
     methods = {name: row if "error" in row else _summary(row, base) for name, row in rows.items()}
     gains = {
-        name: row["gain"]["mean"] for name, row in methods.items() if name not in BOUNDS and row.get("gain") is not None
+        name: row["gain"]["mean"]
+        for name, row in methods.items()
+        if name not in _BOUNDS and row.get("gain") is not None
     }
     return {
         "source": plan.source,

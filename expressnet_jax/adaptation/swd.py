@@ -37,7 +37,7 @@ def random_directions(key: Array, dimensions: int, count: int) -> Array:
     return vectors / jnp.linalg.norm(vectors, axis=0)
 
 
-def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable[[MethodInputs], MethodOutput]:
+def _second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable[[MethodInputs], MethodOutput]:
     """Two heads that learn the source's labels and disagree on the target, where the features make them agree.
 
     Both sides of the contest in one backward pass, by a gradient reversal between backbone and heads, where the papers
@@ -56,7 +56,7 @@ def second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable
 
 def _with_second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Method:
     head = lambda size: {"second_head": (nn.Dense(size.classes), size.features)}
-    return Method(second_head(discrepancy), loss_params=head)
+    return Method(_second_head(discrepancy), loss_params=head)
 
 
 def mcd_method() -> Method:

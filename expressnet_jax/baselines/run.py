@@ -19,7 +19,7 @@ from expressnet_jax.evaluation.evaluate import Predict, batches_of, evaluate
 
 CLASSIFIERS = ("svm", "knn")
 HELD_OUT = 0.2  # of the training images, to choose an SVM's cost on
-SUMMARY = ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1")
+_SUMMARY = ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1")
 
 
 class Settings(NamedTuple):
@@ -44,10 +44,10 @@ class Row(NamedTuple):
 
     def summary(self) -> dict[str, Any]:
         """Facts and main figures, in JSON's types."""
-        found = {name: self.figures[name] for name in SUMMARY}
+        found = {name: self.figures[name] for name in _SUMMARY}
         fresh = self.figures.get("deduplicated")
         if fresh:
-            found["deduplicated"] = {name: fresh[name] for name in ("count", *SUMMARY)}
+            found["deduplicated"] = {name: fresh[name] for name in ("count", *_SUMMARY)}
         return self.facts | found
 
 

@@ -25,7 +25,7 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Uniform
 from expressnet_jax.environment import available_cores, machine
 
-ROUNDS = 6
+_ROUNDS = 6
 
 
 def bench_memory(
@@ -36,7 +36,7 @@ def bench_memory(
     images = rng.integers(0, 256, (num_examples, size, size, channels), np.uint8)
     sampler = Uniform(num_examples, batch_size)
     steps = max(num_examples // batch_size, 1)
-    bare = (images[sampler.indices(step)] for step in range(steps * (ROUNDS + 1)))
+    bare = (images[sampler.indices(step)] for step in range(steps * (_ROUNDS + 1)))
     figures = _race(InMemoryImages(images), sampler, bare, steps)
     return {"reader": "memory", "images": [num_examples, size, size, channels], **figures}
 
@@ -55,7 +55,7 @@ def bench_stream(
         encoded = split.encoded_batch(np.arange(num_examples))
         sampler = Uniform(num_examples, batch_size)
         steps = max(num_examples // batch_size, 1)
-        order = chain.from_iterable(sampler.indices(step) for step in range(steps * (ROUNDS + 1)))
+        order = chain.from_iterable(sampler.indices(step) for step in range(steps * (_ROUNDS + 1)))
         decoded = (decode(encoded[i], size, channels) for i in order)
         bare = (list(islice(decoded, batch_size)) for _ in repeat(None))
 
@@ -85,7 +85,7 @@ def _race(
 ) -> dict[str, Any]:
     """The pipeline over `read_images` in turns with `bare`, which makes the same batches and counts `times` as fast."""
     labels = np.zeros(sampler.num_examples, np.int32)
-    source = BatchSource(sampler, {EXPRESSION: labels}, read_images, steps * (ROUNDS + 1))
+    source = BatchSource(sampler, {EXPRESSION: labels}, read_images, steps * (_ROUNDS + 1))
     threads = reading_threads(read_images, threads)
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     piped, bare = iter(grain.MapDataset.source(source).to_iter_dataset(options)), iter(bare)
@@ -96,7 +96,7 @@ def _race(
             "bare": lambda: times * _speed(bare, steps, sampler.batch_size),
             **(also or {}),
         },
-        ROUNDS,
+        _ROUNDS,
     )
     return {
         "batch_size": sampler.batch_size,

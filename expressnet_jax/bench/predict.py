@@ -26,7 +26,7 @@ from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.evaluate_checkpoint import labels_in, match_labels, same_target
 
-REFERENCE = ("mobilenet_v2", 112)
+_REFERENCE = ("mobilenet_v2", 112)
 SCENE = (240, 320)  # height and width of the image that a face is put into
 SMALLEST, LARGEST = 96, 200  # pixels a side of the enlarged face
 
@@ -37,7 +37,7 @@ def bench_predict(
     detectors: Sequence[str] = (),
     *,
     rounds: int = 5,
-    reference: tuple[str, int] = REFERENCE,
+    reference: tuple[str, int] = _REFERENCE,
 ) -> dict[str, Any]:
     """Return the metrics of each model on the bare faces of each split, by the split's name, and its time for one face
     on one thread, in turns with the others and with a new network of the name and size of `reference`.
@@ -79,22 +79,22 @@ def judge_bare_faces(predictor: Predictor, split: Split) -> dict[str, Any]:
     images = decode_all(known, None, 3)
     faces = np.stack([predictor.cut(face, predictor.detector.find(face))[0] for face in images])
     rows, further = predictor.answers(faces)
-    figures = among_shown(rows, labels, predictor.classes)
+    figures = _among_shown(rows, labels, predictor.classes)
     judged = {
-        name: judge_output(values, name, predictor.model.fields[name], known, images[0].shape[:2])
+        name: _judge_output(values, name, predictor.model.fields[name], known, images[0].shape[:2])
         for name, values in further.items()
     }
     return figures | ({"outputs": found} if (found := {name: each for name, each in judged.items() if each}) else {})
 
 
-def among_shown(rows: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+def _among_shown(rows: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """Return the metrics of probabilities float32[N,K] among the classes that labels int[N] show."""
     shown = np.unique(labels)
     rows = rows[:, shown] / rows[:, shown].sum(1, keepdims=True)
     return classification_metrics(rows, np.searchsorted(shown, labels), [classes[i] for i in shown])
 
 
-def judge_output(
+def _judge_output(
     values: np.ndarray, name: str, field: Field, split: Split, size: tuple[int, int]
 ) -> dict[str, float] | None:
     """Return the metrics of a further output on a split's target of that name; of a class without one, on the split's
@@ -104,7 +104,7 @@ def judge_output(
         return evaluate_output(values, target_column(name, field, split.columns, size), field)
     if field.kind != "class" or not ((labels := labels_in(split, field.names)) >= 0).any():
         return None
-    figures = among_shown(values[labels >= 0], labels[labels >= 0], field.names)
+    figures = _among_shown(values[labels >= 0], labels[labels >= 0], field.names)
     return {key: figures[key] for key in CLASS_METRICS}
 
 

@@ -29,7 +29,7 @@ from expressnet_jax.errors import UserError
 NAME, SIDE, CLASSES = "scale", 48, ("anger", "fear")
 DISTINCT = 64
 RECORDS_PER_FILE = 500_000
-BYTES_PER_RECORD = 3000  # on the disk, at most
+_BYTES_PER_RECORD = 3000  # on the disk, at most
 
 
 def bench_scale(
@@ -118,7 +118,7 @@ def _record(rng: np.random.Generator) -> bytes:
 
 
 def _check_space(folder: Path, count: int) -> None:
-    needed, free = count * BYTES_PER_RECORD, shutil.disk_usage(folder).free
+    needed, free = count * _BYTES_PER_RECORD, shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
             f"bench scale: {count:,} records need about {needed / 2**30:.0f} GiB, {folder.parent} has "

@@ -18,7 +18,7 @@ from expressnet_jax.models.inspect import forward_flops, parameter_count
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 
-OWN = ("model.", "augment.", "train.progressive_")  # what a network may set differently; its row says so
+_OWN = ("model.", "augment.", "train.progressive_")  # what a network may set differently; its row says so
 
 
 def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) ->
       UserError: in what decides how much a network is taught.
     """
     differing = {key: keys.get(key) for key in shared.keys() | keys.keys() if keys.get(key) != shared.get(key)}
-    if wrong := sorted(key for key in differing if not key.startswith(OWN)):
+    if wrong := sorted(key for key in differing if not key.startswith(_OWN)):
         raise UserError(
             f"{path}: {wrong[0]} is {keys.get(wrong[0])!r}, in the table's other runs {shared.get(wrong[0])!r};"
             " give runs of one recipe, or another --json"

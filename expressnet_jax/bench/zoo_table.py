@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-BASELINES = "baselines_fer2013.json"
+_BASELINES = "baselines_fer2013.json"
 HEAD = (
     "| network | parameters | MFLOP | ONNX MB | CPU ms | PublicTest (95 % interval) | balanced | macro-F1 |"
     " without near-duplicates |\n|---|---|---|---|---|---|---|---|---|"
@@ -34,8 +34,8 @@ CLAIMS = (
 def tables(figures: Mapping[str, Any], folder: Path) -> str:
     """All three as Markdown. `folder` holds the figures of old methods and longer runs; none there, none here."""
     parts = [networks(figures["networks"]), _claims(figures["networks"], folder)]
-    if (folder / BASELINES).exists():
-        parts.insert(1, _old_methods(read(folder / BASELINES)))
+    if (folder / _BASELINES).exists():
+        parts.insert(1, _old_methods(read(folder / _BASELINES)))
     return "\n\n".join(parts)
 
 

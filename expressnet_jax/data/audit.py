@@ -22,7 +22,7 @@ from expressnet_jax.errors import UserError
 TRAIN = "train"
 LISTED = 200  # conflicts and example pairs that are written out; their number is always given in full
 # An image of another size is suspicious only where nearly all have one size; sets of free crops have thousands.
-SAME_SIZE_SHARE = 0.99
+_SAME_SIZE_SHARE = 0.99
 
 
 def audit(prepared: Prepared) -> dict[str, Any]:
@@ -206,7 +206,7 @@ def _sizes(rows: Scan) -> dict[str, Any]:
     sizes, inverse, counts = np.unique(rows.size, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(-counts)
     odd = rows.readable & (inverse.ravel() != order[0])
-    uniform = counts[order[0]] >= SAME_SIZE_SHARE * len(rows.size)
+    uniform = counts[order[0]] >= _SAME_SIZE_SHARE * len(rows.size)
     common = {f"{sizes[i, 0]}x{sizes[i, 1]}": int(counts[i]) for i in order[:10] if sizes[i, 0]}
     return {
         "different": int((sizes[:, 0] > 0).sum()),

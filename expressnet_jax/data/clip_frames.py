@@ -17,7 +17,7 @@ from expressnet_jax.data.image_io import read_image
 from expressnet_jax.data.opencv_files import opencv_name, silence_opencv
 from expressnet_jax.errors import UserError
 
-SAMPLINGS = ("uniform", "strided")
+_SAMPLINGS = ("uniform", "strided")
 OPTIONS = {"frames": 16, "size": 112, "sampling": "uniform", "stride": 2}  # of every data set of clips
 MOST_FRAMES, MOST_SIDE = 512, 512
 
@@ -56,8 +56,8 @@ class ClipShape:
         ):
             if not low <= value <= high:
                 raise UserError(f"{name}: {key} is {value}; it must be from {low} to {high}")
-        if shape.sampling not in SAMPLINGS:
-            raise UserError(f"{name}: sampling: no {shape.sampling!r}; one of {', '.join(SAMPLINGS)}")
+        if shape.sampling not in _SAMPLINGS:
+            raise UserError(f"{name}: sampling: no {shape.sampling!r}; one of {', '.join(_SAMPLINGS)}")
         return shape
 
     @property

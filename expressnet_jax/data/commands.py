@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from expressnet_jax.data.manage import Entry
     from expressnet_jax.data.prepared import Prepared
 
-ACTIONS = ("list", "remove")
+_ACTIONS = ("list", "remove")
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
     text = "List the prepared data sets with their size and last use, or remove some."
     sub = command("data", data, text, uses_jax=False)
-    sub.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="default: list")
+    sub.add_argument("action", nargs="?", choices=_ACTIONS, default="list", help="default: list")
     sub.add_argument("names", nargs="*", metavar="NAME[@ID]", help="only these; the first digits of an ID are enough")
     sub.add_argument("--unused", type=_days, metavar="DAYS", help="only what no command has read for so many days")
     json_option(sub)

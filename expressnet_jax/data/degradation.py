@@ -12,9 +12,9 @@ EACH = 0.5  # chance of each kind in an image that is degraded
 BLUR = 0.04  # largest standard deviation, as a share of the image's side
 SIDES = (1 / 4, 1 / 3, 1 / 2, 2 / 3)  # sides of an image of fewer pixels, as shares of its own
 NOISE = 0.25  # largest standard deviation, as a share of 255
-QUALITY = (10.0, 80.0)  # of a JPEG
+_QUALITY = (10.0, 80.0)  # of a JPEG
 # The luminance table of ITU-T T.81, annex K.1, which libjpeg scales by quality.
-QUANTIZATION = np.array(
+_QUANTIZATION = np.array(
     [
         [16, 11, 10, 16, 24, 40, 51, 61],
         [12, 12, 14, 19, 26, 58, 60, 55],
@@ -43,7 +43,7 @@ def degrade(key: Array, images: Array, strength: float) -> Array:
     images = spread(images, jnp.where(blurred, BLUR * sigma, 0.0), jnp.where(shrunk, side, 1.0))
     deviation = jnp.where(noisy, 255 * NOISE * noise**2, 0.0)[:, None, None, None]
     images = jnp.clip(images + deviation * jax.random.normal(key_noise, images.shape), 0.0, 255.0)
-    quality = QUALITY[0] + quality * (QUALITY[1] - QUALITY[0])
+    quality = _QUALITY[0] + quality * (_QUALITY[1] - _QUALITY[0])
     return jnp.where(compressed[:, None, None, None], jpeg(images, quality), images)
 
 
@@ -80,7 +80,7 @@ def jpeg(images: Array, quality: Array) -> Array:
     """
     batch, height, width, channels = images.shape
     scale = jnp.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
-    table = jnp.clip(jnp.floor((QUANTIZATION * scale + 50) / 100), 1, 255)[:, None, :, None, :, None]
+    table = jnp.clip(jnp.floor((_QUANTIZATION * scale + 50) / 100), 1, 255)[:, None, :, None, :, None]
     padded = jnp.pad(images, ((0, 0), (0, -height % 8), (0, -width % 8), (0, 0)), mode="edge")
     blocks = padded.reshape(batch, padded.shape[1] // 8, 8, padded.shape[2] // 8, 8, channels) - 128
     cosines = _cosines()

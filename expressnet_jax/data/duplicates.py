@@ -17,7 +17,7 @@ from expressnet_jax.data.parallel import parallel_map
 SIDE = 24
 THRESHOLD = 0.95
 BLANK = 2.0  # standard deviation of the gray thumbnail, in levels of 255
-FREQUENCIES = 8
+_FREQUENCIES = 8
 CHUNK = 4096  # images, or pairs, that are worked on as float32 at once
 # Products of tiles as small as this OpenBLAS leaves on the calling thread; larger ones it would spread over threads of
 # its own, which on a busy machine wait for each other ten times as long as they work.
@@ -91,7 +91,7 @@ def _basis() -> tuple[np.ndarray, np.ndarray]:
     k = np.arange(SIDE)
     rows = np.sqrt(2 / SIDE) * np.cos(np.pi * (k + 0.5) * k[:, None] / SIDE)
     rows[0] /= np.sqrt(2)
-    orders = [(u, v) for u in range(FREQUENCIES) for v in range(FREQUENCIES) if 0 < u + v < FREQUENCIES]
+    orders = [(u, v) for u in range(_FREQUENCIES) for v in range(_FREQUENCIES) if 0 < u + v < _FREQUENCIES]
     flat = np.stack([np.outer(rows[u], rows[v]).ravel() for u, v in orders])
     return flat.astype(np.float32), np.array([*((-1) ** v for _, v in orders), 1], np.float32)
 

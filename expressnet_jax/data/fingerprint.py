@@ -11,7 +11,7 @@ import numpy as np
 
 from expressnet_jax.data.datasets import FORMAT_VERSION
 
-LENGTH = 12  # hexadecimal digits of an identity
+_LENGTH = 12  # hexadecimal digits of an identity
 
 
 def content_identity(facts: Mapping[str, Any], columns: Mapping[str, Mapping[str, np.ndarray]]) -> str:
@@ -37,7 +37,7 @@ def content_identity(facts: Mapping[str, Any], columns: Mapping[str, Mapping[str
 def short_hash(content: Any) -> str:
     """Return the first digits of the SHA-256 of plain JSON-able values."""
     text = json.dumps(content, sort_keys=True)
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:LENGTH]
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_LENGTH]
 
 
 def _column(column: np.ndarray) -> str:

@@ -27,7 +27,7 @@ from expressnet_jax.errors import UserError, one_line
 MOST_PIXELS = 100_000_000  # 300 MB decoded; a file of a few kilobytes may claim any number
 MOST_JPEG_PIXELS = 4 * MOST_PIXELS  # a telephone's 200 megapixels, and panoramas
 MOST_PROGRESSIVE_PIXELS = 2 * MOST_PIXELS  # whose coefficients, 2 bytes each, are all in memory before the first pixel
-DEPTHS = (8, 10, 12, 14, 16)  # bits that sensors and formats use of 16
+_DEPTHS = (8, 10, 12, 14, 16)  # bits that sensors and formats use of 16
 NEW_SUBFILE_TYPE, ORIENTATION = 254, 274  # tags of TIFF, the second of EXIF too
 METADATA = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _FILTERS = threading.Lock()
@@ -105,7 +105,7 @@ def _eight_bits(numbers: np.ndarray) -> np.ndarray:
     if not (low >= 0 and high <= 65535):  # also false for NaN
         raise UserError(f"its numbers go from {low:g} to {high:g}; save it with 8 or 16 bits a channel")
     if numbers.dtype.kind != "f":
-        depth = next(bits for bits in DEPTHS if int(high) < 1 << bits)
+        depth = next(bits for bits in _DEPTHS if int(high) < 1 << bits)
         return (numbers >> (depth - 8)).astype(np.uint8)
     if high > 255:
         raise UserError(f"its numbers go up to {high:g}, not 1 or 255; save it with 8 or 16 bits a channel")

@@ -15,8 +15,8 @@ from expressnet_jax.data.readers import in_use, last_used, lock_of
 from expressnet_jax.data.store import FACTS, PARTIAL, SOURCES, Stored, read_json, stored_sets
 from expressnet_jax.errors import UserError
 
-INTERRUPTED = "interrupted"  # how the identity of a leftover begins
-DAY = 24 * 3600
+_INTERRUPTED = "interrupted"  # how the identity of a leftover begins
+_DAY = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def only(found: Sequence[Entry], name: str) -> Entry:
 
 def idle(found: Sequence[Entry], days: float | None) -> list[Entry]:
     """Return those that nothing has used for so many days; all for None."""
-    return [entry for entry in found if days is None or entry.used < time.time() - days * DAY]
+    return [entry for entry in found if days is None or entry.used < time.time() - days * _DAY]
 
 
 def remove(entry: Entry) -> None:
@@ -142,7 +142,7 @@ def _entry(stored: Stored) -> Entry:
 def _leftover(path: Path) -> Entry:
     name, *key = path.name.removeprefix(".").removesuffix(PARTIAL).split(".")
     source = (read_json(path / "origin.json") or {}).get("source") or ""
-    return Entry(name, "-".join([INTERRUPTED, *key]), path, source, {}, _bytes(path), path.stat().st_mtime)
+    return Entry(name, "-".join([_INTERRUPTED, *key]), path, source, {}, _bytes(path), path.stat().st_mtime)
 
 
 def _remove_set(entry: Entry, stored: Stored) -> None:

@@ -22,13 +22,13 @@ LITTER = frozenset(
         *("lost+found", "__pycache__", "picasa.ini", "zbthumbnail.info", "pspbrwse.jbf", "_gsdata_", "found.000"),
     ]
 )
-LITTER_BEGINNINGS = (".", "~$", "synofile_thumb_", "syno@.", ".trash-")  # a leading dot: hidden
-LITTER_ENDINGS = (  # unfinished: of editors, browsers, and programs that copy or share files
+_LITTER_BEGINNINGS = (".", "~$", "synofile_thumb_", "syno@.", ".trash-")  # a leading dot: hidden
+_LITTER_ENDINGS = (  # unfinished: of editors, browsers, and programs that copy or share files
     *("~", ".tmp", ".temp", ".part", ".partial", ".crdownload", ".opdownload", ".download"),
     *(".filepart", ".dpartial", ".!ut", ".!qb", ".!bt", ".!sync", ".bc!"),
 )
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.I)  # two letters at least: one is a drive of Windows
-RAW_VIDEO_SUFFIXES = (".mjpeg", ".mjpg")
+_RAW_VIDEO_SUFFIXES = (".mjpeg", ".mjpg")
 
 
 class MediaFile(NamedTuple):
@@ -75,7 +75,7 @@ def is_litter_name(name: str) -> bool:
     low = name.lower()
     if name in ("", ".", ".."):
         return False
-    return low in LITTER or low.startswith(LITTER_BEGINNINGS) or low.endswith(LITTER_ENDINGS)
+    return low in LITTER or low.startswith(_LITTER_BEGINNINGS) or low.endswith(_LITTER_ENDINGS)
 
 
 def no_litter(paths: Iterable[Path]) -> Iterator[Path]:
@@ -99,7 +99,7 @@ def _identify_file(path: Path) -> MediaType:
       OSError: it can't be read.
     """
     found = identify(read_head(path))
-    is_stream = found.name == "JPEG" and path.suffix.lower() in RAW_VIDEO_SUFFIXES
+    is_stream = found.name == "JPEG" and path.suffix.lower() in _RAW_VIDEO_SUFFIXES
     return MediaType("video", "Motion JPEG") if is_stream else found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-SHIFT = 4  # binary places of a position in OpenCV's drawing
+_SHIFT = 4  # binary places of a position in OpenCV's drawing
 
 
 def face_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -24,10 +24,10 @@ def paint(vertices: np.ndarray, faces: np.ndarray, values: np.ndarray, size: Seq
     """
     image = np.zeros((*size, values.shape[1]), np.uint8)
     corners = vertices[faces]
-    places = np.rint(corners[..., :2] * 2**SHIFT).astype(np.int32)
+    places = np.rint(corners[..., :2] * 2**_SHIFT).astype(np.int32)
     colors = np.clip(np.rint(values), 0, 255)
     for i in np.argsort(corners[..., 2].mean(1)):
-        cv2.fillConvexPoly(image, places[i], colors[i].tolist(), shift=SHIFT)
+        cv2.fillConvexPoly(image, places[i], colors[i].tolist(), shift=_SHIFT)
     return image
 
 

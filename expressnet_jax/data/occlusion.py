@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-ERASED_AREA = (0.02, 0.33)  # share of the image; s_l and s_h of Zhong et al. 2020
-ERASED_ASPECT = (0.3, 1 / 0.3)  # height over width; r_1 and r_2
+_ERASED_AREA = (0.02, 0.33)  # share of the image; s_l and s_h of Zhong et al. 2020
+_ERASED_ASPECT = (0.3, 1 / 0.3)  # height over width; r_1 and r_2
 
 
 def cutout(key: Array, images: Array, strength: float) -> Array:
@@ -35,8 +35,8 @@ def random_erasing(key: Array, images: Array, strength: float) -> Array:
     batch, height, width, _ = images.shape
     key_box, key_noise = jax.random.split(key)
     chance, area, aspect, down, across = jax.random.uniform(key_box, (batch, 5)).T
-    area = (ERASED_AREA[0] + area * (ERASED_AREA[1] - ERASED_AREA[0])) * height * width
-    aspect = ERASED_ASPECT[0] * (ERASED_ASPECT[1] / ERASED_ASPECT[0]) ** aspect
+    area = (_ERASED_AREA[0] + area * (_ERASED_AREA[1] - _ERASED_AREA[0])) * height * width
+    aspect = _ERASED_ASPECT[0] * (_ERASED_ASPECT[1] / _ERASED_ASPECT[0]) ** aspect
     rows = jnp.clip(jnp.round(jnp.sqrt(area * aspect)), 1, height)
     columns = jnp.clip(jnp.round(jnp.sqrt(area / aspect)), 1, width)
     top, left = jnp.floor(down * (height - rows + 1)), jnp.floor(across * (width - columns + 1))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-SHADOW_EDGE = (0.05, 0.3)  # softness of a shadow's edge, as a share of half the image's longer side
+_SHADOW_EDGE = (0.05, 0.3)  # softness of a shadow's edge, as a share of half the image's longer side
 
 
 def brightness(key: Array, images: Array, strength: float) -> Array:
@@ -45,7 +45,7 @@ def shadow(key: Array, images: Array, strength: float) -> Array:
     radius = jnp.sqrt(((x - centre_x) / half_x) ** 2 + ((y - centre_y) / half_y) ** 2)
     outside_ellipse = (radius - 1) * jnp.minimum(half_x, half_y)
 
-    softness = SHADOW_EDGE[0] + soft * (SHADOW_EDGE[1] - SHADOW_EDGE[0])
+    softness = _SHADOW_EDGE[0] + soft * (_SHADOW_EDGE[1] - _SHADOW_EDGE[0])
     cover = jax.nn.sigmoid(-4 * jnp.where(kind < 0.5, beyond_line, outside_ellipse) / softness)[..., None]
     depth = _per_example(key_depth, images, 0.0, strength)
     return _clip(images * (1 - depth * cover))

@@ -186,7 +186,7 @@ def make_eval_batches(
     whole in this one. `shape` is (H,W,C) of images, (T,H,W,C) of clips, (S,) of waveforms, or None where no record is
     read; `columns` [N,...] are further inputs."""
     read_images: ImageReader | None = None
-    if shape is not None and choose_reader("auto", stored_bytes(split, shape)) == "stream":
+    if shape is not None and choose_reader("auto", _stored_bytes(split, shape)) == "stream":
         read_images = StreamedImages(split, shape)
     elif shape is not None:
         read_images = InMemoryImages(decode_examples(split, shape, threads))
@@ -194,7 +194,7 @@ def make_eval_batches(
     return EvalLoader(read_images, split.labels, batch_size, index, count, columns)
 
 
-def stored_bytes(split: Split, shape: Sequence[int]) -> int:
+def _stored_bytes(split: Split, shape: Sequence[int]) -> int:
     """Return what all records of a split take, decoded."""
     return len(split) * math.prod(shape) * np.dtype(media_dtype(shape)).itemsize
 
@@ -246,7 +246,7 @@ def make_train_loader(
     Raises:
       UserError: an unknown reader.
     """
-    reader = choose_reader(reader, stored_bytes(split, shape or (0, 0, 0)))
+    reader = choose_reader(reader, _stored_bytes(split, shape or (0, 0, 0)))
     read_images: ImageReader | None = None
     table = None
     if shape is None:

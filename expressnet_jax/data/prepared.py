@@ -24,7 +24,7 @@ from expressnet_jax.data.fingerprint import content_identity
 from expressnet_jax.errors import UserError, one_line
 
 MEDIA = {"image": "images", "waveform": "sound", "text": "text"}  # what a record is called -> what a set of it holds
-AGAIN = "prepare the data set again with --overwrite"
+_AGAIN = "prepare the data set again with --overwrite"
 
 
 class Columns(Mapping[str, np.ndarray]):
@@ -43,7 +43,7 @@ class Columns(Mapping[str, np.ndarray]):
                 with np.load(self.path) as index:
                     column = self._read[name] = index[name]
             except (ValueError, BadZipFile, zlib.error) as error:  # ValueError: it would have to be unpickled
-                raise UserError(f"{self.path} is damaged ({one_line(error)}); {AGAIN}") from error
+                raise UserError(f"{self.path} is damaged ({one_line(error)}); {_AGAIN}") from error
         return column
 
     def __iter__(self) -> Iterator[str]:
@@ -152,7 +152,7 @@ class Records:
         self._starts = np.cumsum([0, *(reader.num_records() for reader in self._readers)])
         if self._starts[-1] != count:  # a lost file would give every image behind it another one's label
             folder = Path(files[0]).parent
-            raise UserError(f"{folder}: its files hold {self._starts[-1]:,} images, not {count:,}; {AGAIN}")
+            raise UserError(f"{folder}: its files hold {self._starts[-1]:,} images, not {count:,}; {_AGAIN}")
 
     def read(self, positions: np.ndarray) -> list[bytes]:
         """The records at `positions` int64[n], in this order.
@@ -169,14 +169,14 @@ class Records:
         try:
             return self._readers[file].read(place, place + 1)[0]
         except (RuntimeError, IndexError) as error:  # IndexError: nothing came back
-            raise UserError(f"{self._files[file]} is damaged ({one_line(error)}); {AGAIN}") from error
+            raise UserError(f"{self._files[file]} is damaged ({one_line(error)}); {_AGAIN}") from error
 
 
 def _opened(file: str) -> ArrayRecordReader:
     try:
         return ArrayRecordReader(file, "readahead_buffer_size:0")
     except RuntimeError as error:
-        raise UserError(f"{file} is damaged ({one_line(error)}); {AGAIN}") from error
+        raise UserError(f"{file} is damaged ({one_line(error)}); {_AGAIN}") from error
 
 
 @dataclass(frozen=True)

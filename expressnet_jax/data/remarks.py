@@ -8,7 +8,7 @@ from expressnet_jax.data.media_files import MediaListing, describe_left_out, nam
 from expressnet_jax.errors import printable
 
 LEFT_OUT, LITTER, MERGED, KEPT_APART = "left out", "litter", "merged labels", "labels kept apart"  # keys of the notes
-CHOOSE = "--option labels=own (in training: --config.data.options.labels=own)"
+_CHOOSE = "--option labels=own (in training: --config.data.options.labels=own)"
 
 
 def note_found(notes: dict[str, Any], found: MediaListing, root: Path) -> None:
@@ -20,7 +20,7 @@ def note_found(notes: dict[str, Any], found: MediaListing, root: Path) -> None:
         notes[LITTER] = notes.get(LITTER, 0) + found.litter
 
 
-def remarks(name: str, notes: Mapping[str, Any], choose: str = CHOOSE) -> list[str]:
+def remarks(name: str, notes: Mapping[str, Any], choose: str = _CHOOSE) -> list[str]:
     """Return the lines that say so; `choose` is how every label becomes its own class."""
     lines = [
         f"{name}: {_listed(words)} are both read as {meaning}; {choose} keeps each as its own class"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from expressnet_jax.data.prepare import Split
 
 INK, PALE, PAPER = (32, 33, 36), (95, 99, 104), (255, 255, 255)
-CELL = 128  # smaller images are enlarged to at least this, by whole factors so that pixels stay pixels
+_CELL = 128  # smaller images are enlarged to at least this, by whole factors so that pixels stay pixels
 GAP, MARGIN, TITLE, LINE = 6, 14, 28, 15
 
 # The strengths that `show_augmentations` puts side by side and how it says them; `pad` is for a height of 48.
@@ -39,7 +39,7 @@ SHOWN = {
 }
 NOTHING = "nothing to show: the split holds no images; name another split"
 EFFECTS = 8  # images next to the original
-TRIES = 32  # draws to choose from, and partners for mixup and cutmix
+_TRIES = 32  # draws to choose from, and partners for mixup and cutmix
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def show_augmentations(
         raise UserError(NOTHING)
     order = np.random.default_rng(seed).permutation(len(split))
     others = order[split.labels[order] != split.labels[order[:1]]]
-    indices = np.concatenate([order[:1], (others if len(others) else order)[:TRIES]])
+    indices = np.concatenate([order[:1], (others if len(others) else order)[:_TRIES]])
     images, labels = _decoded(split, indices, size, channels), split.labels[indices]
     key = jax.random.key(seed)
     original = Cell(images[0], split.classes[labels[0]])
@@ -106,7 +106,7 @@ def write_grid(rows: Sequence[tuple[str, Sequence[Cell]]], title: str, output: P
     """Writes rows of (name, cells of one size) as a PNG, names at the left where there are any. Returns the path."""
     bold = _font("DejaVuSans-Bold.ttf", 14)
     height, width = rows[0][1][0].image.shape[:2]
-    factor = max(1, -(-CELL // max(height, width)))
+    factor = max(1, -(-_CELL // max(height, width)))
     names = max(int(bold.getlength(name)) + 2 * GAP if name else 0 for name, _ in rows)
     across = names + max(len(cells) for _, cells in rows) * (width * factor + GAP) - GAP
     heights = [GAP + LINE * max(cell.caption.count("\n") + 1 for cell in cells) + height * factor for _, cells in rows]
@@ -158,7 +158,7 @@ def _effects(name: str, key: jax.Array, image: np.ndarray) -> list[Cell]:
     caption, strengths = SHOWN[name]
     if name == "pad":
         strengths = tuple(max(1, round(strength * image.shape[0] / 48)) for strength in strengths)
-    copies = np.repeat(image[None], TRIES, axis=0).astype(np.float32)
+    copies = np.repeat(image[None], _TRIES, axis=0).astype(np.float32)
     at_strengths = jax.jit(lambda values: jax.lax.map(lambda value: AUGMENTATIONS[name](key, copies, value), values))  # type: ignore[arg-type]
     images = _bytes(at_strengths(np.asarray(strengths)))
     draws = range(EFFECTS) if len(strengths) == 1 else _far_apart(images[-1], image, EFFECTS // len(strengths))

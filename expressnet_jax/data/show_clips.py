@@ -12,8 +12,8 @@ from expressnet_jax.data.show import Cell, some_of_each_class, write_grid
 if TYPE_CHECKING:
     from expressnet_jax.data.prepared import Split
 
-MOST_SHOWN = 16  # frames of a clip, evenly spaced where there are more
-PHASES = ("onset", "apex", "offset")
+_MOST_SHOWN = 16  # frames of a clip, evenly spaced where there are more
+_PHASES = ("onset", "apex", "offset")
 
 
 def show_clips(
@@ -25,7 +25,7 @@ def show_clips(
     intensity and the phase that begins or ends there, where the data set has these columns.
     """
     indices = some_of_each_class(split, per_class, seed)
-    shown = np.unique(np.linspace(0, frames - 1, min(frames, MOST_SHOWN)).round().astype(int))
+    shown = np.unique(np.linspace(0, frames - 1, min(frames, _MOST_SHOWN)).round().astype(int))
     rows = []
     for i in indices.tolist():
         images = _frames(split.encoded(i), frames, size)
@@ -44,5 +44,5 @@ def _caption(split: "Split", i: int, frame: int) -> str:
     parts = [f"{frame}"]
     if "intensity" in columns:
         parts.append(f"{columns['intensity'][i][frame]:.2f}")
-    parts += [name for name in PHASES if name in columns and columns[name][i] == frame]
+    parts += [name for name in _PHASES if name in columns and columns[name][i] == frame]
     return "  ".join(parts)

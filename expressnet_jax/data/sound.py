@@ -12,8 +12,8 @@ from expressnet_jax.errors import UserError, one_line
 
 RATE = 16_000  # samples per second of everything that is stored
 FULL_SCALE = 32_768  # the 16-bit value of 1.0
-QUIET_DB = 35.0  # a stretch so far below the loudest one is no voice
-STRETCH = RATE // 40  # samples, 25 ms
+_QUIET_DB = 35.0  # a stretch so far below the loudest one is no voice
+_STRETCH = RATE // 40  # samples, 25 ms
 INSTALL = "pip install 'expressnet-jax[audio]'"
 
 
@@ -87,11 +87,11 @@ def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
 def voiced_range(samples: np.ndarray) -> tuple[int, int]:
     """Return the first sample of the voiced part and the one behind its last.
 
-    That is from the first to the last stretch of 25 ms whose power is within QUIET_DB of the loudest stretch's.
+    That is from the first to the last stretch of 25 ms whose power is within _QUIET_DB of the loudest stretch's.
     """
-    count = len(samples) // STRETCH
+    count = len(samples) // _STRETCH
     if count < 2:
         return 0, len(samples)
-    power = np.square(samples[: count * STRETCH].astype(np.float64)).reshape(count, STRETCH).mean(1)
-    loud = np.flatnonzero(power >= power.max() * 10 ** (-QUIET_DB / 10))
-    return int(loud[0]) * STRETCH, int(loud[-1] + 1) * STRETCH
+    power = np.square(samples[: count * _STRETCH].astype(np.float64)).reshape(count, _STRETCH).mean(1)
+    loud = np.flatnonzero(power >= power.max() * 10 ** (-_QUIET_DB / 10))
+    return int(loud[0]) * _STRETCH, int(loud[-1] + 1) * _STRETCH

@@ -15,8 +15,8 @@ from expressnet_jax.errors import UserError
 
 PADDING, UNKNOWN = 0, 1  # the numbers of the first two pieces
 SPECIAL = ("[PAD]", "[UNK]")
-ALPHABET = 500  # single characters, the most frequent ones
-LONGEST_WORD = 100  # characters; a longer one is unknown
+_ALPHABET = 500  # single characters, the most frequent ones
+_LONGEST_WORD = 100  # characters; a longer one is unknown
 INSTALL = "pip install 'expressnet-jax[text]'"
 
 
@@ -27,11 +27,11 @@ def train_vocabulary(texts: Iterable[str], size: int) -> tuple[str, ...]:
       UserError: the package of the extra `text` is missing, or `size` leaves no room for the single characters.
     """
     library = _library()
-    if size < 2 * ALPHABET:
-        raise UserError(f"vocabulary: {size}; at least {2 * ALPHABET}, so that there is room for all characters")
+    if size < 2 * _ALPHABET:
+        raise UserError(f"vocabulary: {size}; at least {2 * _ALPHABET}, so that there is room for all characters")
     tokenizer = _with_words(library.models.BPE(unk_token=SPECIAL[UNKNOWN]))
     trainer = library.trainers.BpeTrainer(
-        vocab_size=size, special_tokens=list(SPECIAL), limit_alphabet=ALPHABET, show_progress=False
+        vocab_size=size, special_tokens=list(SPECIAL), limit_alphabet=_ALPHABET, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
     numbers = tokenizer.get_vocab()
@@ -73,7 +73,7 @@ def _library() -> Any:
 @lru_cache(maxsize=4)
 def _tokenizer(vocabulary: tuple[str, ...]) -> Any:
     numbers = {piece: number for number, piece in enumerate(vocabulary)}
-    settings = {"continuing_subword_prefix": "", "max_input_chars_per_word": LONGEST_WORD}
+    settings = {"continuing_subword_prefix": "", "max_input_chars_per_word": _LONGEST_WORD}
     return _with_words(_library().models.WordPiece(numbers, unk_token=SPECIAL[UNKNOWN], **settings))
 
 

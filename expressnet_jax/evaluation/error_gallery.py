@@ -17,8 +17,8 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.error_gallery_page import CARD, PAGE
 from expressnet_jax.io import write_bytes
 
-BARS = 3
-LARGEST_SIDE = 160
+_BARS = 3
+_LARGEST_SIDE = 160
 
 
 def write_error_gallery(
@@ -66,7 +66,7 @@ def worst_errors(probabilities: np.ndarray, labels: np.ndarray, count: int) -> n
 
 def png_uri(image: np.ndarray) -> str:
     """uint8[H,W,C], gray or RGB -> a data URI of the image, shrunk to at most 160 pixels a side."""
-    scale = LARGEST_SIDE / max(image.shape[:2])
+    scale = _LARGEST_SIDE / max(image.shape[:2])
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).reshape(
             -1, max(round(image.shape[1] * scale), 1), image.shape[2]
@@ -85,7 +85,7 @@ def _card(image: np.ndarray, probability: np.ndarray, label: int, classes: Seque
     predicted = int(probability.argmax())
     # The likeliest classes, the label among them however unlikely it was.
     ranked = np.argsort(-probability, kind="stable").tolist()
-    rows = ranked[:BARS] if label in ranked[:BARS] else [*ranked[: BARS - 1], label]
+    rows = ranked[:_BARS] if label in ranked[:_BARS] else [*ranked[: _BARS - 1], label]
     kinds = {predicted: "predicted", label: "label"}
     bars = [_bar(classes[k], float(probability[k]), kinds.get(k, "other")) for k in rows]
     return Template(CARD).substitute(

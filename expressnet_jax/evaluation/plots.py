@@ -19,11 +19,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes
 
-DPI = 150
+_DPI = 150
 INK, FAINT = "#1f2430", "#6b7280"
 # Okabe & Ito 2008, Color universal design: distinguished with every common colour vision.
 COLOURS = {"train": "#0072b2", "validation": "#d55e00"}
-RAW_POINTS = 60
+_RAW_POINTS = 60
 
 
 def confusion_png(metrics: dict[str, Any], path: Path | str, title: str = "") -> Path:
@@ -88,7 +88,7 @@ def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str =
 
 def new_figure(width: float, height: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-    return Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    return Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
 
 
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
@@ -163,7 +163,7 @@ def _draw(axes: Axes, lines: Sequence[dict[str, Any]], split: str, key: str, ove
     if not points:
         return
     x, y = np.array(points, float).T
-    if len(x) > RAW_POINTS:
+    if len(x) > _RAW_POINTS:
         axes.plot(x, y, color=COLOURS[split], linewidth=0.7, alpha=0.25)
         y = _running_mean(y, len(x) // 30)
     marker = "o" if len(x) < 16 else ""
@@ -208,5 +208,5 @@ def _mark(axes: Axes, best: dict[str, Any], over: str, key: str) -> None:
 
 def save_figure(figure: Figure, path: Path | str) -> Path:
     image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=DPI)
+    figure.savefig(image, format="png", dpi=_DPI)
     return write_bytes(path, image.getvalue())

@@ -12,15 +12,15 @@ from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import Predict
 
-CROP = 0.9  # of each side, in a view of ten_crop
+_CROP = 0.9  # of each side, in a view of ten_crop
 
 
 def flip(predict: Predict) -> Predict:
     """The mean over the image and its mirror image."""
-    return lambda images: _mean_over(predict, VIEWS["flip"](np.asarray(images)))
+    return lambda images: _mean_over(predict, _VIEWS["flip"](np.asarray(images)))
 
 
-def ten_crop(predict: Predict, crop: float = CROP) -> Predict:
+def ten_crop(predict: Predict, crop: float = _CROP) -> Predict:
     """The mean over four corners and the centre, each also mirrored (Krizhevsky et al. 2012, section 4.1).
 
     A view keeps `crop` of each side, between 0 (excluded) and 1, and is resized to the size the image had.
@@ -37,10 +37,10 @@ TTA: dict[str, Callable[[Predict], Predict]] = {
 }
 
 
-VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
+_VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
     "none": lambda images: [images],
     "flip": lambda images: _with_mirrored([images]),
-    "ten_crop": lambda images: _with_mirrored(five_crops(images, CROP)),
+    "ten_crop": lambda images: _with_mirrored(five_crops(images, _CROP)),
 }
 
 
@@ -64,18 +64,18 @@ def outputs_with_tta(
         if field.kind == "class":
             return sum(np.asarray(view[key]) for view in views) / len(views)  # type: ignore[return-value]
         if field.mirror and name == "flip":
-            return (np.asarray(plain[key]) + unmirrored(np.asarray(views[1][key]), field)) / 2
+            return (np.asarray(plain[key]) + _unmirrored(np.asarray(views[1][key]), field)) / 2
         return np.asarray(plain[key])
 
     def mean(images: np.ndarray) -> dict[str, np.ndarray]:
-        views = [predict(view) for view in VIEWS[name](images if isinstance(images, Mapping) else np.asarray(images))]
+        views = [predict(view) for view in _VIEWS[name](images if isinstance(images, Mapping) else np.asarray(images))]
         plain = predict(images) if name == "ten_crop" else views[0]
         return {key: combined(key, field, plain, views) for key, field in fields.items()}
 
     return mean
 
 
-def unmirrored(values: np.ndarray, field: Field) -> np.ndarray:
+def _unmirrored(values: np.ndarray, field: Field) -> np.ndarray:
     """Return what is said of mirror images as it is of the images: points float[B,P,2] in -1..1, values float[B,D]."""
     if field.kind == "points":
         return values[..., np.array(field.mirror), :] * np.array([-1, 1], values.dtype)

@@ -16,7 +16,7 @@ from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.step import as_float
 
 COUNT = 32
-ANY_PIECES = 256  # numbers of word pieces below this, of a field that names none
+_ANY_PIECES = 256  # numbers of word pieces below this, of a field that names none
 
 
 def takes_images(checkpoint: Checkpoint) -> bool:
@@ -36,7 +36,7 @@ def example_inputs(checkpoint: Checkpoint, given: Any = None) -> Any:
         shape = checkpoint.image_shape
         return generated_images(shape) if given is None else _checked(given, shape)
     if given is None:
-        return {name: generated_values(field) for name, field in checkpoint.inputs.items()}
+        return {name: _generated_values(field) for name, field in checkpoint.inputs.items()}
     named = given if isinstance(given, dict) else {next(iter(checkpoint.inputs)): given}
     wanted = {name: field.shape for name, field in checkpoint.inputs.items()}
     if {name: values.shape[1:] for name, values in named.items()} != wanted:
@@ -72,13 +72,13 @@ def generated_images(shape: tuple[int, ...], count: int = COUNT) -> np.ndarray:
     return np.concatenate([noise, np.stack(smooth).reshape(-1, *shape).astype(np.uint8)])
 
 
-def generated_values(field: Field, count: int = COUNT) -> np.ndarray:
+def _generated_values(field: Field, count: int = COUNT) -> np.ndarray:
     """Return float32[N,...]: of a waveform one half noise and one half tones, each of another loudness; of tokens texts
     of all lengths; else noise."""
     rng = np.random.default_rng(0)
     if field.kind == "tokens":
         (length,), lengths = field.shape, np.linspace(0, field.shape[0], count)[:, None]
-        drawn = rng.integers(1, len(field.names) or ANY_PIECES, (count, length))
+        drawn = rng.integers(1, len(field.names) or _ANY_PIECES, (count, length))
         return np.where(np.arange(length) < lengths, drawn, 0).astype(np.float32)
     noise = rng.normal(size=(count, *field.shape)).astype(np.float32)
     if field.kind != "waveform":

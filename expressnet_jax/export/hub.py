@@ -28,8 +28,8 @@ from expressnet_jax.training.checkpoints.reading import Checkpoint
 METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "macro_f1": "f1"}  # own name -> the hub's
 KEYS = (*METRICS, "accuracy_interval", "count", "data", "split", "step", "classes")  # of what evaluate writes
 TITLES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
-LICENSES = {Synthetic.name: "apache-2.0"}  # of weights that learned from nothing else
-OTHER = "other"
+_LICENSES = {Synthetic.name: "apache-2.0"}  # of weights that learned from nothing else
+_OTHER = "other"
 EXAMPLE = '''"""Label the faces of an image: python example.py photo.jpg (pip install expressnet-jax)."""
 
 import sys
@@ -42,7 +42,7 @@ for face in predictor(sys.argv[1]):
     print(f"{face.label} {face.confidence:.2f} {face.box}")
 '''
 
-USE = """## How to use it
+_USE = """## How to use it
 
 `pip install expressnet-jax`, then:
 
@@ -84,17 +84,17 @@ def find_figures(checkpoint: Checkpoint, results: Sequence[Path] = ()) -> list[d
     Raises:
       UserError: figures that can't be read or are of another checkpoint, or a network of something else than images.
     """
-    check_images(checkpoint)
-    return [read_figures(path, checkpoint) for path in results] or own_figures(checkpoint)
+    _check_images(checkpoint)
+    return [_read_figures(path, checkpoint) for path in results] or _own_figures(checkpoint)
 
 
-def check_images(checkpoint: Checkpoint) -> None:
+def _check_images(checkpoint: Checkpoint) -> None:
     """Raise UserError for a network of something else than images of faces."""
     if not isinstance(checkpoint.shape, tuple) or len(checkpoint.shape) != 3:
         raise UserError(f"--hub: is for networks of images; {checkpoint.path} takes {', '.join(checkpoint.inputs)}")
 
 
-def read_figures(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
+def _read_figures(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     """Return what `expressnet evaluate --json` has written about a checkpoint.
 
     Raises:
@@ -117,11 +117,11 @@ def read_figures(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
     return figures
 
 
-def own_figures(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+def _own_figures(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     """Return the figures that the run itself has written about this checkpoint; none where there are none."""
     path = checkpoint.path.parents[1] / "evaluation.json"
     try:
-        return [read_figures(path, checkpoint)]
+        return [_read_figures(path, checkpoint)]
     except UserError:  # the run isn't finished, or its best checkpoint is another one
         return []
 
@@ -156,10 +156,10 @@ def _without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
 def header(checkpoint: Checkpoint, figures: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
     """Return the card's YAML header as plain values."""
     learned = {run[key] for run in checkpoint.lineage for key in ("data", "target") if run.get(key)}
-    found = {LICENSES.get(each, OTHER) for each in learned}
-    license = found.pop() if len(found) == 1 else OTHER
+    found = {_LICENSES.get(each, _OTHER) for each in learned}
+    license = found.pop() if len(found) == 1 else _OTHER
     top: dict[str, Any] = {"library_name": "expressnet_jax", "license": license}
-    top |= {"license_name": "terms-of-the-training-images"} if license == OTHER else {}
+    top |= {"license_name": "terms-of-the-training-images"} if license == _OTHER else {}
     tags = ["facial-expression-recognition", "jax", "flax", "onnx", checkpoint.metadata["model"]["name"]]
     top |= {"pipeline_tag": "image-classification", "tags": tags}
     if figures:
@@ -195,7 +195,7 @@ def card(checkpoint: Checkpoint, about: Mapping[str, Any], figures: Sequence[Map
         " emotions at work and in education.",
         f"## Terms\n\n{about['license']}",
         "## How good it is\n\n" + _figures(figures),
-        USE,
+        _USE,
     ]
     return "\n\n".join(parts) + "\n"
 

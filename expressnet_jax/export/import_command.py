@@ -16,7 +16,7 @@ OPTION = "of the model, such as embedding=0; what the weights need is set withou
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text) makes a subparser."""
-    sub = command("import", import_weights, "Make a checkpoint of published weights, to begin training with.")
+    sub = command("import", _import_weights, "Make a checkpoint of published weights, to begin training with.")
     sub.add_argument("file", type=Path, help="a .safetensors file; a .pth file where PyTorch is installed")
     sub.add_argument("--model", required=True, help="the network that the weights are of, such as resnet18")
     sub.add_argument("--output", type=Path, required=True, metavar="RUN", help="the folder of the checkpoint")
@@ -25,7 +25,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--classes", default="", help="take over the head, too: the names of its classes, as anger,fear")
 
 
-def import_weights(arguments: argparse.Namespace) -> None:
+def _import_weights(arguments: argparse.Namespace) -> None:
     from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
     from expressnet_jax.training.checkpoints.published import read_published
 

@@ -29,11 +29,11 @@ from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPr
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.evaluate_checkpoint import further_outputs
 
-OPSET = 18
-TOLERANCE = 1e-4  # of a probability
+_OPSET = 18
+_TOLERANCE = 1e-4  # of a probability
 SMALL_BATCHES, LARGEST_BATCH = (1, 2, 7), 256
 DTYPES = {"uint8": "uint8", "float": "float32"}  # what a caller asks for, NumPy's name of it
-WORDING = "predicts the label annotators gave to the expression shown"
+_WORDING = "predicts the label annotators gave to the expression shown"
 
 
 def export_onnx(
@@ -77,14 +77,14 @@ def export_onnx(
     _refuse_another_model(proof, output)
     write_bytes(output, content)
     facts = {"path": str(output), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    return facts | {"opset": OPSET, "input": metadata["input"]} | proof
+    return facts | {"opset": _OPSET, "input": metadata["input"]} | proof
 
 
 def _refuse_another_model(proof: Mapping[str, Any], output: Path | str) -> None:
-    if not proof["largest_difference"] <= TOLERANCE or proof["different_labels"]:
+    if not proof["largest_difference"] <= _TOLERANCE or proof["different_labels"]:
         raise UserError(
             f"{output}: refuses to write a model that differs: ONNX Runtime and JAX are up to "
-            f"{proof['largest_difference']:.2g} apart in a probability (allowed: {TOLERANCE:g}) and disagree on "
+            f"{proof['largest_difference']:.2g} apart in a probability (allowed: {_TOLERANCE:g}) and disagree on "
             f"{proof['different_labels']} of {proof['examples']} labels; try other versions of jax2onnx and onnxruntime"
         )
 
@@ -110,7 +110,7 @@ def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, floa
         "classes": checkpoint.classes,
         "image_shape": checkpoint.image_shape if takes_images(checkpoint) else None,
         "input": dtype if takes_images(checkpoint) else "float32",
-        "output": WORDING,
+        "output": _WORDING,
         "model": checkpoint.metadata["model"]["name"],
         "model_options": checkpoint.metadata["model"]["options"],
         "outputs": {name: field.to_json() for name, field in further_outputs(checkpoint).items()},
@@ -220,7 +220,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
 
     # On import, jax2onnx draws the weights of many example layers; this generator compiles in half the time.
     with _quiet(), jax.default_prng_impl("unsafe_rbg"), conv_backend("xla"):
-        model = to_onnx(run, specs, opset=OPSET, input_names=inputs, output_names=names)
+        model = to_onnx(run, specs, opset=_OPSET, input_names=inputs, output_names=names)
     graph = onnx_graph.Graph.read(model)
     onnx_graph.fold_constants(graph)
     onnx_graph.drop_identities(graph)
@@ -231,7 +231,7 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
     onnx_graph.fold_batch_norm(graph)
     onnx_graph.share_constants(graph)
     lean = graph.write(metadata["model"])
-    lean.producer_name, lean.producer_version, lean.doc_string = "expressnet_jax", __version__, WORDING
+    lean.producer_name, lean.producer_version, lean.doc_string = "expressnet_jax", __version__, _WORDING
     for name, value in sorted(metadata.items()):
         lean.metadata_props.add(key=name, value=value)
     return lean.SerializeToString(deterministic=True)

@@ -42,7 +42,7 @@ def run_network(
     maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
     if mirror:
         others = model.apply(variables, mirrored(images)).heads  # type: ignore[union-attr]
-        heads |= {name: mirror_mean(heads[name], others[name], field) for name, field in outputs.items()}
+        heads |= {name: _mirror_mean(heads[name], others[name], field) for name, field in outputs.items()}
     main, *further = (
         activate(heads[name], outputs[name], temperatures.get(name, 1.0))
         for name in (model.main, *(name for name in outputs if name != model.main))
@@ -50,7 +50,7 @@ def run_network(
     return main, *maps, *further
 
 
-def mirror_mean(values: Array, of_mirror: Array, field: Field) -> Array:
+def _mirror_mean(values: Array, of_mirror: Array, field: Field) -> Array:
     """Return the mean of what is said of images and of their mirror images, each [B,...]; of logits, those of the mean
     probability up to a constant."""
     if field.kind == "class":

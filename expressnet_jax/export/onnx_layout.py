@@ -11,9 +11,24 @@ from onnx import NodeProto, helper
 from expressnet_jax.export.onnx_graph import Graph, attributes
 
 CHANNELS_FIRST, CHANNELS_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
-AXIS = {0: 0, 1: 2, 2: 3, 3: 1}  # where an axis of [B,H,W,C] lies in [B,C,H,W]
-ELEMENTWISE = {"Abs", "Add", "Clip", "Div", "Exp", "Max", "Min", "Mul", "Neg", "Relu", "Sigmoid", "Sqrt", "Sub", "Tanh"}
-REDUCTIONS = {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
+_AXIS = {0: 0, 1: 2, 2: 3, 3: 1}  # where an axis of [B,H,W,C] lies in [B,C,H,W]
+_ELEMENTWISE = {
+    "Abs",
+    "Add",
+    "Clip",
+    "Div",
+    "Exp",
+    "Max",
+    "Min",
+    "Mul",
+    "Neg",
+    "Relu",
+    "Sigmoid",
+    "Sqrt",
+    "Sub",
+    "Tanh",
+}
+_REDUCTIONS = {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
 
 
 def channels_first(graph: Graph) -> None:
@@ -59,9 +74,9 @@ class _Rewriter:
         return True
 
     def _rewritten(self, node: NodeProto) -> bool:
-        if node.op_type in ELEMENTWISE:
+        if node.op_type in _ELEMENTWISE:
             return self._elementwise(node)
-        if node.op_type in REDUCTIONS:
+        if node.op_type in _REDUCTIONS:
             return self._reduction(node)
         rules = {
             "Transpose": self._transpose,
@@ -107,8 +122,8 @@ class _Rewriter:
         keep = options.get("keepdims", 1)
         if source not in self.twins or len(node.input) < 2 or node.input[1] not in self.graph.constants:
             return False
-        axes = [AXIS[axis % 4] for axis in self.graph.constants[node.input[1]].tolist()]
-        rest = [new for new in AXIS.values() if new not in axes]
+        axes = [_AXIS[axis % 4] for axis in self.graph.constants[node.input[1]].tolist()]
+        rest = [new for new in _AXIS.values() if new not in axes]
         if not keep and rest != sorted(rest):
             return False
         inputs = [self.twins[source], self.graph.add_constant(f"{target}_axes", sorted(axes))]
@@ -121,7 +136,7 @@ class _Rewriter:
     def _concat(self, node: NodeProto) -> bool:
         if not all(name in self.twins for name in node.input):
             return False
-        axis = AXIS[attributes(node)["axis"] % 4]
+        axis = _AXIS[attributes(node)["axis"] % 4]
         return self._emit("Concat", [self.twins[name] for name in node.input], node.output[0], axis=axis)
 
     def _reshape(self, node: NodeProto) -> bool:

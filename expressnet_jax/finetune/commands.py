@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from expressnet_jax.training.train_data import TrainData
 
 SHIPPED = Path(__file__).parents[1] / "inference" / "weights" / "checkpoint"
-DEFAULT_DETECTOR = "centerface"  # as in detector.py, which costs a start of OpenCV
-OURS = ("data.name", "data.dir", "data.source", "export", "init_from", "task")  # keys that --set can't change
+_DEFAULT_DETECTOR = "centerface"  # as in detector.py, which costs a start of OpenCV
+_OURS = ("data.name", "data.dir", "data.source", "export", "init_from", "task")  # keys that --set can't change
 
 
 class Request(NamedTuple):
@@ -58,7 +58,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--data", type=Path, required=True, help="FOLDER/CLASS/*.jpg, or a CSV with path and label")
     sub.add_argument("--output", type=Path, required=True, help="where everything goes; what is there is used again")
     sub.add_argument("--init_from", help="a run's workdir or checkpoint to begin with; default: the shipped one")
-    sub.add_argument("--detector", default=DEFAULT_DETECTOR, help="as in predict; none takes images as faces")
+    sub.add_argument("--detector", default=_DEFAULT_DETECTOR, help="as in predict; none takes images as faces")
     sub.add_argument("--size", type=int, default=960, help="pixels that the detector looks at")
     sub.add_argument(
         "--no-align", dest="align", action="store_false", help="do not turn faces until the eyes are level"
@@ -178,7 +178,7 @@ def check(
     from expressnet_jax.training.network import image_shape
     from expressnet_jax.training.validate import check_config
 
-    if ours := [key for key in request.overrides if key in OURS]:
+    if ours := [key for key in request.overrides if key in _OURS]:
         raise UserError(f"--set: {ours[0]} follows from the other options; leave it out")
     config = make_config(origin, request.overrides)
     check_config(config)
@@ -256,7 +256,7 @@ def identify(faces: Path, config: "ConfigDict") -> str:
 
 def usage(request: Request) -> str:
     """The prediction that cuts faces as they were cut here."""
-    cut = [] if request.detector == DEFAULT_DETECTOR else ["--detector", request.detector]
+    cut = [] if request.detector == _DEFAULT_DETECTOR else ["--detector", request.detector]
     cut += [] if request.align else ["--no-align"]
     return shlex.join(["expressnet", "predict", "photo.jpg", "--model", str(request.output / "model.onnx"), *cut])
 

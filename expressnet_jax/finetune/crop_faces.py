@@ -38,9 +38,9 @@ from expressnet_jax.inference.images import load_image
 from expressnet_jax.io import write_bytes
 
 FACE, NO_FACE, UNREADABLE = "face", "no face", "unreadable"
-LARGER = 2  # times the network's side, to look at and for the next network
+_LARGER = 2  # times the network's side, to look at and for the next network
 FEWEST = 5  # faces of a class in training: one in five is held out
-HEADER = ("image", "class", "split", "person", "status", "faces", "left", "top", "width", "height", "score")
+_HEADER = ("image", "class", "split", "person", "status", "faces", "left", "top", "width", "height", "score")
 
 
 class CropSettings(NamedTuple):
@@ -177,10 +177,10 @@ def _cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: CropSetti
 
 
 def _stored_side(image: np.ndarray, found: Detection, margin: float | None, side: int) -> int:
-    """S, or LARGER times S where the photograph has that many pixels: an enlarged face would come back blurred, and
+    """S, or _LARGER times S where the photograph has that many pixels: an enlarged face would come back blurred, and
     the network would learn from other images than prediction shows it."""
     given = min(image.shape[:2]) if margin is None else margin * math.sqrt(found.box[2] * found.box[3])
-    return LARGER * side if given >= LARGER * side else side
+    return _LARGER * side if given >= _LARGER * side else side
 
 
 def check_classes(
@@ -223,7 +223,7 @@ def write_lists(
         if each.status == FACE:
             listed.append([each.crop, sample.label_text, sample.split, sample.subject, each.sha256])
     rows += [[name, "", "", "", "other file", *[""] * 7, why] for name, why in others.items()]
-    write_bytes(output / "faces.csv", _table([(*HEADER, "crop", "reason"), *rows]))
+    write_bytes(output / "faces.csv", _table([(*_HEADER, "crop", "reason"), *rows]))
     # A column that says nothing would make persons or splits of nothing.
     columns = {"path": 0, "label": 1, "split": 2, "subject": 3, "sha256": 4}
     dropped = {"split"} if samples[0].split == "all" else set()

@@ -14,7 +14,7 @@ from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 NAME = "own_faces"
 BATCH = 32
-LOOKS = 5  # evaluations, of which the best is kept: of many on a small split, the best is the luckiest
+_LOOKS = 5  # evaluations, of which the best is kept: of many on a small split, the best is the luckiest
 
 
 def make_config(origin: Checkpoint, overrides: Mapping[str, Any], train: Split | None = None) -> ConfigDict:
@@ -39,7 +39,7 @@ def make_config(origin: Checkpoint, overrides: Mapping[str, Any], train: Split |
         scale(config, train)
     for key, value in overrides.items():
         set_key(config, key, value)
-    parts = {"eval.every_epochs": LOOKS, "checkpoint.every_epochs": LOOKS, "optimizer.warmup_epochs": 10}
+    parts = {"eval.every_epochs": _LOOKS, "checkpoint.every_epochs": _LOOKS, "optimizer.warmup_epochs": 10}
     if config.train.epochs > 0:  # else it is what check_values shall name
         shares = {key: config.train.epochs / part for key, part in parts.items() if key not in overrides}
         config.update_from_flattened_dict(shares)

@@ -13,7 +13,7 @@ from expressnet_jax.evaluation.metrics import classification_metrics, confusion_
 from expressnet_jax.evaluation.seeds import across_seeds
 
 NAMES = {"WAR": "accuracy", "UAR": "balanced_accuracy", "UF1": "macro_f1"}
-RESAMPLES = 2000
+_RESAMPLES = 2000
 
 
 def fold_figures(
@@ -55,7 +55,7 @@ def bootstrap(
         [confusion_matrix(labels[person == i], predicted[person == i], num_classes) for i in range(len(who))]
     )
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(len(who), np.full(len(who), 1 / len(who)), RESAMPLES)
+    drawn = rng.multinomial(len(who), np.full(len(who), 1 / len(who)), _RESAMPLES)
     figures = [_from_confusion(confusion) for confusion in np.tensordot(drawn, confusions, 1)]
     return {name: np.percentile([row[name] for row in figures], [2.5, 97.5]).tolist() for name in NAMES}
 

@@ -22,7 +22,7 @@ from expressnet_jax.training.step import as_float
 COSTS = (0.001, 0.01, 0.1, 1.0)
 MOST_PIXELS = 4096  # of an image whose pixels are features
 BATCH = 128
-PADDING_DB = -99.0  # a frame without any louder band is padding
+_PADDING_DB = -99.0  # a frame without any louder band is padding
 
 
 def linear_features(split: Split, shape: Shape, size: tuple[int, int] | None) -> dict[str, np.ndarray]:
@@ -65,7 +65,7 @@ def log_mel_statistics(sound: np.ndarray) -> np.ndarray:
 
     int16[n,S] -> float32[n,6M].
     """
-    return np.stack([_statistics(frames[frames.max(1) > PADDING_DB]) for frames in np.asarray(_log_mel(sound))])
+    return np.stack([_statistics(frames[frames.max(1) > _PADDING_DB]) for frames in np.asarray(_log_mel(sound))])
 
 
 def _statistics(frames: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
 
 LISTS, FACTS = "lists", "folds.json"
-DRAWN_BY = 0  # the seed of drawn folds; the seeds of the runs have no part in it
+_DRAWN_BY = 0  # the seed of drawn folds; the seeds of the runs have no part in it
 
 
 class Protocol(NamedTuple):
@@ -60,7 +60,7 @@ def make_protocol(
     wanted = config.data.train_split
     name = ("train" if "train" in prepared.splits else "all") if wanted == "auto" else wanted
     split = prepared.split(name)
-    settings: dict[str, Any] = {"train_split": name, "validation_split": "holdout", "fold_seed": DRAWN_BY}
+    settings: dict[str, Any] = {"train_split": name, "validation_split": "holdout", "fold_seed": _DRAWN_BY}
     if column:
         fold = fold_of(split, 0.5, 0, 0, column)
         return Protocol(f"official folds ({column})", split, fold, settings | {"fold_column": column, "folds": 0})
@@ -70,7 +70,7 @@ def make_protocol(
     folds = people if one_subject else folds
     if folds < 2:
         raise UserError(f"--folds {folds}: {prepared.name} has {people} people; give from 2 to that")
-    fold = subject_folds(split.labels, split.subjects, folds, DRAWN_BY)
+    fold = subject_folds(split.labels, split.subjects, folds, _DRAWN_BY)
     words = "leave one subject out" if one_subject else f"{folds} subject-exclusive folds"
     return Protocol(words, split, fold, settings | {"fold_column": "", "folds": folds})
 

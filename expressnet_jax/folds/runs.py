@@ -24,7 +24,7 @@ from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.workdir import differences
 
-PREDICTIONS = "predictions.npz"
+_PREDICTIONS = "predictions.npz"
 
 
 class FoldPredictions(NamedTuple):
@@ -60,7 +60,7 @@ def run_fold(
       Interrupted: it was stopped, with a checkpoint.
     """
     folder, own = output / f"seed{seed}" / f"fold{number:02d}", fold_config(config, protocol, number, seed)
-    if found := read_predictions(folder):
+    if found := _read_predictions(folder):
         if changed := differences(json.loads((folder / "config.json").read_text(encoding="utf-8")), own.to_dict()):
             raise UserError(f"{folder}: holds another run ({'; '.join(changed[:3])}); give another --output")
         return found
@@ -74,14 +74,14 @@ def run_fold(
     found = FoldPredictions(tested, result.probabilities)
     content = io.BytesIO()
     np.savez(content, **found._asdict())
-    write_bytes(folder / PREDICTIONS, content.getvalue())
+    write_bytes(folder / _PREDICTIONS, content.getvalue())
     return found
 
 
-def read_predictions(folder: Path) -> FoldPredictions | None:
+def _read_predictions(folder: Path) -> FoldPredictions | None:
     """Return what a finished run has predicted, or None of one that isn't finished."""
     try:
-        with np.load(folder / PREDICTIONS, allow_pickle=False) as stored:
+        with np.load(folder / _PREDICTIONS, allow_pickle=False) as stored:
             return FoldPredictions(stored["examples"], stored["probabilities"])
     except OSError:
         return None

@@ -18,12 +18,12 @@ COLOURS = (
 )
 INK = (30, 30, 30)
 MARKS = (255, 255, 255)
-FONT = cv2.FONT_HERSHEY_SIMPLEX
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
 SHOWN = 3  # classes of each face
 LINE, WIDE = 15, 118  # pixels of a panel's line and of its width, at scale 1
-WORTH_IT = 0.15  # share of itself that a panel must hide less elsewhere before it changes sides: it does not jump
+_WORTH_IT = 0.15  # share of itself that a panel must hide less elsewhere before it changes sides: it does not jump
 
-Rectangle = tuple[int, int, int, int]  # left, top, width, height
+_Rectangle = tuple[int, int, int, int]  # left, top, width, height
 
 
 def annotate(
@@ -51,7 +51,7 @@ def annotate(
         _mark(drawn, marks)
     faces = [tuple(round(x) for x in box) for box in boxes]
     sides = {} if sides is None else sides
-    panels: list[Rectangle] = []
+    panels: list[_Rectangle] = []
     for number, (face, row) in enumerate(zip(faces, probabilities, strict=True)):
         scale = float(np.clip(face[2] / WIDE, 0.8, max(min(drawn.shape[:2]) / 480, 0.8)))
         places = _places(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape)  # type: ignore[arg-type]
@@ -73,7 +73,7 @@ def _mark(drawn: np.ndarray, points: np.ndarray) -> None:
         cv2.circle(drawn, (round(float(x)), round(float(y))), radius, MARKS, cv2.FILLED, cv2.LINE_AA)
 
 
-def _places(face: Rectangle, width: int, height: int, shape: tuple[int, ...]) -> list[Rectangle]:
+def _places(face: _Rectangle, width: int, height: int, shape: tuple[int, ...]) -> list[_Rectangle]:
     """Below the face, above it, right and left of it, moved until it is inside the image."""
     left, top, wide, tall = face
     wanted = [(left, top + tall + 2), (left, top - height - 2), (left + wide + 2, top), (left - width - 2, top)]
@@ -81,16 +81,16 @@ def _places(face: Rectangle, width: int, height: int, shape: tuple[int, ...]) ->
     return [(x, y, width, height) for x, y in inside]
 
 
-def _choose(places: Sequence[Rectangle], taken: Sequence[Rectangle], before: int | None) -> int:
+def _choose(places: Sequence[_Rectangle], taken: Sequence[_Rectangle], before: int | None) -> int:
     """The place over as little as can be of what is `taken`, or the one `before` where that is hardly worse."""
     hidden = [sum(_shared(place, other) for other in taken) for place in places]
     best = int(np.argmin(hidden))
-    if before is not None and hidden[before] <= hidden[best] + WORTH_IT * places[before][2] * places[before][3]:
+    if before is not None and hidden[before] <= hidden[best] + _WORTH_IT * places[before][2] * places[before][3]:
         return before
     return best
 
 
-def _shared(a: Rectangle, b: Rectangle) -> int:
+def _shared(a: _Rectangle, b: _Rectangle) -> int:
     """Pixels that two rectangles have in common."""
     across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
@@ -98,7 +98,13 @@ def _shared(a: Rectangle, b: Rectangle) -> int:
 
 
 def _draw(
-    drawn: np.ndarray, face: Rectangle, panel: Rectangle, row: Mapping[str, float], title: str, label: str, scale: float
+    drawn: np.ndarray,
+    face: _Rectangle,
+    panel: _Rectangle,
+    row: Mapping[str, float],
+    title: str,
+    label: str,
+    scale: float,
 ) -> None:
     names = list(row)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
@@ -119,7 +125,7 @@ def _draw(
 
 
 def _write(drawn: np.ndarray, text: str, x: int, y: int, scale: float, colour: tuple[int, int, int]) -> None:
-    cv2.putText(drawn, text, (x, y), FONT, scale, colour, max(round(2 * scale), 1), cv2.LINE_AA)
+    cv2.putText(drawn, text, (x, y), _FONT, scale, colour, max(round(2 * scale), 1), cv2.LINE_AA)
 
 
 def _pale(colour: tuple[int, int, int]) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from expressnet_jax.inference.detection import Detection, as_box
 SMALLEST = 32  # pixels that a detector can look at
 
 
-Finder = Callable[[np.ndarray], list[Detection]]
+_Finder = Callable[[np.ndarray], list[Detection]]
 
 
 class Shared:
@@ -29,7 +29,7 @@ class Shared:
     are made as are in use at the same time; in another process they are made again.
     """
 
-    def __init__(self, make: Callable[[], Finder]):
+    def __init__(self, make: Callable[[], _Finder]):
         self._make, self._idle = make, deque([make()])  # the first one shows whether it can be made
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
@@ -42,7 +42,7 @@ class Shared:
         finally:
             self._idle.append(find)
 
-    def __reduce__(self) -> tuple[type["Shared"], tuple[Callable[[], Finder]]]:
+    def __reduce__(self) -> tuple[type["Shared"], tuple[Callable[[], _Finder]]]:
         return Shared, (self._make,)
 
 
@@ -53,7 +53,7 @@ class Detector(NamedTuple):
     FER2013's training images, enlarged on a background. None takes the whole image.
     """
 
-    find: Finder
+    find: _Finder
     margin: float | None
 
 

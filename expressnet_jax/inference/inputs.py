@@ -15,7 +15,7 @@ from expressnet_jax.data.media_files import by_reason, describe_left_out, find_m
 from expressnet_jax.errors import UserError
 
 STANDARD_INPUT = "-"
-VIDEO_SUFFIXES = frozenset(
+_VIDEO_SUFFIXES = frozenset(
     [".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg", ".vob", ".wmv"]
 )
 
@@ -102,7 +102,7 @@ def _guessed(source: Source) -> Source:
     """What is missing is called missing by the reader of its suffix."""
     if source.kind != "missing":
         return source
-    return source._replace(kind="video" if Path(source.name).suffix.lower() in VIDEO_SUFFIXES else "image")
+    return source._replace(kind="video" if Path(source.name).suffix.lower() in _VIDEO_SUFFIXES else "image")
 
 
 def _add(inputs: Inputs, word: str, streams: Path) -> Inputs:
@@ -149,7 +149,7 @@ def _source_kind(path: Path) -> str:
         return "image"
     if kind in ("image", "video"):
         return kind
-    if kind == "audio" or path.suffix.lower() in VIDEO_SUFFIXES or (kind == "other" and _opens_as_video(path)):
+    if kind == "audio" or path.suffix.lower() in _VIDEO_SUFFIXES or (kind == "other" and _opens_as_video(path)):
         return "video"
     return "image"
 

@@ -6,9 +6,9 @@ from expressnet_jax.data.media_files import KIND_NAMES, read_head
 from expressnet_jax.data.media_types import identify
 
 RUN_FILES, STEPS = ("config.json", "metrics.jsonl"), ("checkpoints", "best")  # of a run's workdir
-ONNX_START = b"\x08"  # field 1 of its protobuf, the version of the format
+_ONNX_START = b"\x08"  # field 1 of its protobuf, the version of the format
 NEEDED = "give a file that expressnet export wrote"
-FORMATS = {
+_FORMATS = {
     ".pth": "weights of PyTorch",
     ".pt": "weights of PyTorch",
     ".bin": "weights of PyTorch",
@@ -71,13 +71,13 @@ def _by_content(path: Path) -> str:
         head = read_head(path)
     except OSError:
         return ""
-    if head.startswith(ONNX_START):
+    if head.startswith(_ONNX_START):
         return ""
     found, suffix = identify(head), path.suffix.lower()
-    if suffix in FORMATS:
-        return FORMATS[suffix]
+    if suffix in _FORMATS:
+        return _FORMATS[suffix]
     if b'"dtype"' in head and head[8:9] == b"{":
-        return FORMATS[".safetensors"]
+        return _FORMATS[".safetensors"]
     if found.kind in KIND_NAMES:
         return KIND_NAMES[found.kind]
     return "" if found.name in ("text", "not an image or video") else found.name

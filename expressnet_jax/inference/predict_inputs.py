@@ -29,7 +29,7 @@ from expressnet_jax.inference.sound_commands import are_sounds, predict_sounds
 from expressnet_jax.inference.text_commands import predict_texts
 
 NO_FACE, UNREADABLE = 1, 2  # exit statuses; 0: every input was read and had a face
-ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
+_ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
 
 
 def predict_inputs(arguments: argparse.Namespace) -> int:
@@ -201,7 +201,7 @@ class InputRun:
 def _remark_animation(source: Source) -> None:
     """Say that of an animation only the first image is predicted."""
     try:
-        with Image.open(source.name, formats=ANIMATIONS) as image:
+        with Image.open(source.name, formats=_ANIMATIONS) as image:
             frames = getattr(image, "n_frames", 1) if getattr(image, "is_animated", False) else 1
     except Exception:  # no such format, as with most images, or damaged behind its first image
         return

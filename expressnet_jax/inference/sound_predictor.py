@@ -19,7 +19,7 @@ from expressnet_jax.inference.model_inputs import load_taking
 from expressnet_jax.inference.predictor import Answer
 from expressnet_jax.inference.sound_track import read_sound_track
 
-MOST_STRETCHES = 64  # at once, so that memory does not grow with the recording
+_MOST_STRETCHES = 64  # at once, so that memory does not grow with the recording
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class SoundPredictor:
             raise UserError("the sound is silent throughout")
         ranges = self.stretches(samples)
         cut = np.stack([fit_length(samples[first:last], self.length) for first, last in ranges])
-        parts = [self.model({"waveform": cut[i : i + MOST_STRETCHES]}) for i in range(0, len(cut), MOST_STRETCHES)]
+        parts = [self.model({"waveform": cut[i : i + _MOST_STRETCHES]}) for i in range(0, len(cut), _MOST_STRETCHES)]
         return [
             Stretch(first / RATE, last / RATE, dict(zip(self.classes, row.tolist(), strict=True)))
             for (first, last), row in zip(ranges, np.concatenate(parts), strict=True)

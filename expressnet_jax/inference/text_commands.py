@@ -40,20 +40,20 @@ def predict_texts(arguments: argparse.Namespace) -> int:
     predictor, status, lines = TextPredictor(arguments.model, threads=arguments.threads), 0, []
     for number, word in enumerate(arguments.inputs, 1):
         try:
-            lines += read_lines(word, number)
+            lines += _read_lines(word, number)
         except UserError as error:
             print(f"error: {printable(word)}: {error}", file=sys.stderr)
             status = UNREADABLE
     answers = predictor([line.text for line in lines])
     for answer in answers:
-        print_result(json_line(answer) if arguments.json else table_line(answer))
+        print_result(json_line(answer) if arguments.json else _table_line(answer))
     if arguments.csv:
         with new_file(arguments.csv) as file:
-            write_csv(file, predictor.classes, lines, answers)
+            _write_csv(file, predictor.classes, lines, answers)
     return status
 
 
-def read_lines(word: str, number: int) -> list[Line]:
+def _read_lines(word: str, number: int) -> list[Line]:
     """Return the lines of a file or of standard input that aren't empty, or the word itself as the `number`-th text.
 
     Raises:
@@ -87,7 +87,7 @@ def _read(path: Path) -> str:
         raise UserError(f"can't be read as UTF-8 ({error}); give a file with a text in each line") from error
 
 
-def table_line(answer: TextAnswer) -> str:
+def _table_line(answer: TextAnswer) -> str:
     """Return a text with its likeliest classes as a line for a terminal."""
     ranked = sorted(answer.probabilities.items(), key=lambda pair: -pair[1])
     rest = ", ".join(f"{label} {100 * p:.0f} %" for label, p in ranked[1:3])
@@ -102,7 +102,7 @@ def json_line(answer: TextAnswer) -> str:
     return json.dumps(found | outputs_as_dict(answer.outputs))
 
 
-def write_csv(file, classes: Sequence[str], lines: Sequence[Line], answers: Sequence[TextAnswer]) -> None:
+def _write_csv(file, classes: Sequence[str], lines: Sequence[Line], answers: Sequence[TextAnswer]) -> None:
     """Write a row for each text into a text file."""
     table = csv.writer(file, lineterminator="\n")
     table.writerow(["source", "line", "text", "label", "confidence", *classes])

@@ -16,7 +16,7 @@ from expressnet_jax.data.tokenizer import encode_texts
 from expressnet_jax.inference.model_inputs import load_taking
 from expressnet_jax.inference.predictor import Answer
 
-MOST_TEXTS = 256  # at once, so that memory does not grow with the list
+_MOST_TEXTS = 256  # at once, so that memory does not grow with the list
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class TextPredictor:
         Raises:
           UserError: the package of the extra `text` is missing.
         """
-        return [answer for i in range(0, len(texts), MOST_TEXTS) for answer in self._predict(texts[i : i + MOST_TEXTS])]
+        return [
+            answer for i in range(0, len(texts), _MOST_TEXTS) for answer in self._predict(texts[i : i + _MOST_TEXTS])
+        ]
 
     def _predict(self, texts: Sequence[str]) -> list[TextAnswer]:
         tokens = encode_texts(texts, self.vocabulary, self.length)

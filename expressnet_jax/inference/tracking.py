@@ -18,12 +18,12 @@ from expressnet_jax.inference.detection import as_box
 
 Box = Sequence[float]
 
-REACH = 1.0  # sizes of a face that it may be from where it is expected
+_REACH = 1.0  # sizes of a face that it may be from where it is expected
 CONFIRMED = 3  # sightings until a track has a number: what flashes up once or twice is hardly a face
-PATIENCE = 1.0  # seconds that a track waits for its face
-BRIEF = 0.2  # seconds that one without a number does
-AGILITY = 0.3  # seconds in which a track's velocity follows its face's
-DRAG = 0.5  # seconds in which the velocity of a face that is not seen fades: it may have stopped
+_PATIENCE = 1.0  # seconds that a track waits for its face
+_BRIEF = 0.2  # seconds that one without a number does
+_AGILITY = 0.3  # seconds in which a track's velocity follows its face's
+_DRAG = 0.5  # seconds in which the velocity of a face that is not seen fades: it may have stopped
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Track:
     def advance(self, elapsed: float) -> None:
         """Goes on by `elapsed` seconds as it went, slower and slower if its face was not found."""
         if self.unseen:
-            fade = math.exp(-elapsed / DRAG)
+            fade = math.exp(-elapsed / _DRAG)
             self.across, self.down = self.across * fade, self.down * fade
         self.left += self.across * elapsed
         self.top += self.down * elapsed
@@ -64,7 +64,7 @@ class Track:
     def meet(self, box: Box) -> None:
         """Its face was found: here it is, and what it is off is owed to a velocity other than thought."""
         left, top, width, height = map(float, box)
-        gain = (1 - math.exp(-self.unseen / AGILITY)) / self.unseen
+        gain = (1 - math.exp(-self.unseen / _AGILITY)) / self.unseen
         self.across += gain * (left + width / 2 - self.left - self.width / 2)
         self.down += gain * (top + height / 2 - self.top - self.height / 2)
         self.left, self.top, self.width, self.height = left, top, width, height
@@ -73,7 +73,7 @@ class Track:
 
     @property
     def lost(self) -> bool:
-        return self.unseen > (PATIENCE if self.number else BRIEF)
+        return self.unseen > (_PATIENCE if self.number else _BRIEF)
 
 
 class Tracker:
@@ -126,17 +126,17 @@ class Tracker:
 
 
 def paired(expected: Sequence[Box], found: Sequence[Box]) -> list[tuple[int, int]]:
-    """T and N boxes -> pairs (t, n) within REACH of each other, with the least sum of distances.
+    """T and N boxes -> pairs (t, n) within _REACH of each other, with the least sum of distances.
 
-    To leave a face without its track costs REACH: no pair is moved far so that another one may exist.
+    To leave a face without its track costs _REACH: no pair is moved far so that another one may exist.
     """
     if not len(expected) or not len(found):
         return []
     from scipy.optimize import linear_sum_assignment  # takes longer to import than a video to open
 
-    apart = np.minimum(distances(np.asarray(expected, float), np.asarray(found, float)), REACH)
+    apart = np.minimum(distances(np.asarray(expected, float), np.asarray(found, float)), _REACH)
     rows, columns = linear_sum_assignment(apart)
-    return [(t, n) for t, n in zip(rows.tolist(), columns.tolist(), strict=True) if apart[t, n] < REACH]
+    return [(t, n) for t, n in zip(rows.tolist(), columns.tolist(), strict=True) if apart[t, n] < _REACH]
 
 
 def distances(expected: np.ndarray, found: np.ndarray) -> np.ndarray:

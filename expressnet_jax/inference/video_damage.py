@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from expressnet_jax.inference.video_container import Container
 
-SHORT_SHARE = 0.02  # that may be missing of what a container promises: many promise a little more
+_SHORT_SHARE = 0.02  # that may be missing of what a container promises: many promise a little more
 SHORT_SECONDS, SHORT_FRAMES = 0.5, 4.0  # at the least, where its length is an estimate and where its frames are counted
-STEADY = 0.02  # share of the steps from frame to frame that may be uneven where the others are as long as the rate says
+_STEADY = (
+    0.02  # share of the steps from frame to frame that may be uneven where the others are as long as the rate says
+)
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ class DecodeCounter:
         A container that counts its frames is believed, and so is a gap in the times of one that doesn't, if all others
         are even: many cameras and screen recorders leave out frames, which is no damage.
         """
-        steady = self.uneven <= STEADY * self.decoded
+        steady = self.uneven <= _STEADY * self.decoded
         lost = self.failed + (self.skipped if steady and not container.counts_frames else 0)
         missing = max(length - self.decoded - lost, 0)
         ended, promised = (0.0 if self.last is None else self.last + 1 / self.rate), length / self.rate
         least = SHORT_FRAMES / self.rate if container.counts_frames else SHORT_SECONDS
-        early = ended < promised - max(least, SHORT_SHARE * promised) and missing > SHORT_SHARE * length
+        early = ended < promised - max(least, _SHORT_SHARE * promised) and missing > _SHORT_SHARE * length
         if missing and container.truncated and (early or container.counts_frames):
             there = f"ends at {ended:.1f} s of {promised:.1f} s, after {self.decoded:,} of {length:,} frames"
             return Damage(self.decoded, lost + missing, f"{there}: {container.truncated}; fetch it again for the rest")

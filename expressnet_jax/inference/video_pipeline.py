@@ -30,7 +30,7 @@ from expressnet_jax.inference.video_reader import Frame
 BATCH, PIXELS = 8, 16_000_000  # frames of a batch, and pixels of all of them together, at most
 FACES = 8  # that the network is shown at once; more are hardly quicker on a CPU
 DEPTH = 1  # batches that wait between two threads
-PAUSE = 0.1  # seconds until a waiting thread looks whether it is to stop
+_PAUSE = 0.1  # seconds until a waiting thread looks whether it is to stop
 
 T = TypeVar("T")
 
@@ -227,7 +227,7 @@ def _ahead(items: Iterator[Any], depth: int, stop: threading.Event) -> tuple[Ite
     def put(item: Any) -> None:
         while not stop.is_set():
             try:
-                return waiting.put(item, timeout=PAUSE)
+                return waiting.put(item, timeout=_PAUSE)
             except queue.Full:
                 pass
 
@@ -244,7 +244,7 @@ def _ahead(items: Iterator[Any], depth: int, stop: threading.Event) -> tuple[Ite
     def drain() -> Iterator[Any]:
         while not stop.is_set():
             try:
-                item = waiting.get(timeout=PAUSE)
+                item = waiting.get(timeout=_PAUSE)
             except queue.Empty:
                 continue
             if isinstance(item, _End):

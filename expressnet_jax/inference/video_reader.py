@@ -15,7 +15,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.inference.video_container import Container, read_container
 from expressnet_jax.inference.video_damage import Damage, DecodeCounter
 
-USUAL_RATE = 25.0  # frames a second, where a container gives none
+_USUAL_RATE = 25.0  # frames a second, where a container gives none
 FEWEST_TRIES, MOST_TRIES = 250, 100_000  # reads that fail one after the other until a video has ended
 
 
@@ -52,7 +52,7 @@ class Video:
             raise UserError(f"{path}: not a video that can be read: {reason}; fetch it again")
         stated = lambda name: max(self.capture.get(name), 0.0)
         rate = stated(cv2.CAP_PROP_FPS)
-        self.rate = rate if 0 < rate <= 1000 else USUAL_RATE
+        self.rate = rate if 0 < rate <= 1000 else _USUAL_RATE
         self.length = _plausible_length(stated(cv2.CAP_PROP_FRAME_COUNT), self.rate, container)
         self.size = round(stated(cv2.CAP_PROP_FRAME_WIDTH)), round(stated(cv2.CAP_PROP_FRAME_HEIGHT))
         self._container = container

@@ -21,7 +21,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.inference.further import output_cells, output_columns
 from expressnet_jax.inference.video_pipeline import FrameResult, TrackState
 
-WHERE = ("frame", "seconds", "track", "left", "top", "width", "height", "score")
+_WHERE = ("frame", "seconds", "track", "left", "top", "width", "height", "score")
 SAMPLE = 1 << 20  # bytes at either end of a file that tell it from another one
 LISTED = 20  # tracks of a summary, the longest
 
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 def columns(classes: Sequence[str], fields: Mapping[str, Field] | None = None) -> list[str]:
     """The CSV's head; `fields` are the model's further outputs."""
     smoothed = [*(f"raw_{c}" for c in classes), *(f"smoothed_{c}" for c in classes)]
-    return [*WHERE, *smoothed, "label", "video", *output_columns(fields or {})]
+    return [*_WHERE, *smoothed, "label", "video", *output_columns(fields or {})]
 
 
 def rows(
@@ -47,7 +47,7 @@ def rows(
     return [
         frame
         | {"track": face.track or "", "score": round(face.found.score, 4), "label": classes[face.label]}
-        | dict(zip(WHERE[3:7], (round(x, 1) for x in face.found.box), strict=True))
+        | dict(zip(_WHERE[3:7], (round(x, 1) for x in face.found.box), strict=True))
         | {f"raw_{c}": round(float(p), 5) for c, p in zip(classes, face.raw, strict=True)}
         | {f"smoothed_{c}": round(float(p), 5) for c, p in zip(classes, face.smoothed, strict=True)}
         | output_cells(face.outputs, fields or {})
@@ -246,7 +246,7 @@ class VideoTable:
                 head, first = next(lines, None), next(lines, None)
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{self.path}: something else is there; give the name of a file to write") from error
-        if head and (head[: len(WHERE)] != list(WHERE) or head[-1] != "video"):
+        if head and (head[: len(_WHERE)] != list(_WHERE) or head[-1] != "video"):
             raise UserError(f"{self.path}: something else is there; give another name, or remove it")
         if first and (self.settings is None or first[-1] != video):
             raise UserError(f"{self.path}: holds the rows of {first[-1]}; give another name, or remove it")

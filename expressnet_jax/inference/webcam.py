@@ -8,7 +8,7 @@ from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.inference.video_pipeline import FrameResult, TrackedFace
 
 UP, CLEAR = "\x1b[{}A", "\x1b[J"  # the cursor n lines up; everything from there on away (ECMA-48, CUU and ED)
-SECOND = 1.0
+_SECOND = 1.0
 
 
 class Lines:
@@ -26,7 +26,7 @@ class Lines:
         if not self.terminal:
             self._changes(result)
             return
-        self.times = [t for t in self.times if t > result.frame.time - SECOND] + [result.frame.time]
+        self.times = [t for t in self.times if t > result.frame.time - _SECOND] + [result.frame.time]
         head = f"{result.frame.time:7.1f} s  {len(self.times):3d} frames/s  stop with Ctrl-C"
         height = shutil.get_terminal_size().lines - 2  # the cursor goes no higher than the screen
         lines = [head, *([self.line(face) for face in result.faces[:height]] or ["  no face"])]

@@ -21,7 +21,7 @@ from expressnet_jax.models.layers import (
     scale_pixels,
 )
 
-GRID = 7  # of the last map of faces of 112 pixels
+_GRID = 7  # of the last map of faces of 112 pixels
 
 
 class IRBlock(nn.Module):
@@ -79,7 +79,7 @@ class IR(nn.Module):
         x = layers.norm(name="last_norm")(x)
         if not self.embedding:
             return average_features(self, x)
-        flat = average_grid(x, GRID).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # channels first, as published
+        flat = average_grid(x, _GRID).transpose(0, 3, 1, 2).reshape(x.shape[0], -1)  # channels first, as published
         x = nn.Dense(self.embedding, dtype=self.dtype, name="embedding")(flat)
         return layers.norm(name="embedding_norm")(x)
 
@@ -142,7 +142,7 @@ class MobileFaceNet(nn.Module):
             for i in range(2, depth + 2):
                 x = FaceBottleneck(filters, inside, 1, layers, name=f"stage{stage}_block{i}")(x)
         x = layers.norm(name="last_norm")(layers.conv(self.last, (1, 1), name="last")(x))
-        x = PositionWeights(name="positions")(average_grid(ChannelPReLU(name="last_prelu")(x), GRID))
+        x = PositionWeights(name="positions")(average_grid(ChannelPReLU(name="last_prelu")(x), _GRID))
         x = layers.norm(name="positions_norm")(x)
         x = nn.Dense(self.embedding, use_bias=False, dtype=self.dtype, name="embedding")(x)
         return layers.norm(name="embedding_norm")(x)

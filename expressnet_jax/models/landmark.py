@@ -34,7 +34,7 @@ class LandmarkMLP(nn.Module):
     @nn.compact
     def __call__(self, points: Array, train: bool = False) -> Array:
         places = point_values(TurnToMean(name="turn")(normalise_points(points), train))
-        x = drop_points(norm_values(places, known_points(points), train), self.point_dropout, train)
+        x = drop_points(_norm_values(places, known_points(points), train), self.point_dropout, train)
         dropouts = [self.hidden_dropout * (i > 0) for i in range(len(self.widths))]
         x = dense_layers(x.reshape(x.shape[0], -1), self.widths, dropouts, train, self.dtype)
         return x.astype(jnp.float32)
@@ -65,7 +65,7 @@ class LandmarkGCN(nn.Module):
     def __call__(self, points: Array, train: bool = False) -> Array:
         norm = Layers(train, self.dtype).norm
         places = point_values(TurnToMean(name="turn")(normalise_points(points), train))
-        values = drop_points(norm_values(places, known_points(points), train), self.point_dropout, train)
+        values = drop_points(_norm_values(places, known_points(points), train), self.point_dropout, train)
         graph = nearest_neighbours(_mean_places(places, points.shape[-1]), self.neighbours).astype(self.dtype)
         count = places.shape[1]
         which = nn.Embed(count, 8, embedding_init=nn.initializers.normal(0.5), name="which")(jnp.arange(count))
@@ -83,7 +83,7 @@ class LandmarkGCN(nn.Module):
         return x.astype(jnp.float32)
 
 
-def norm_values(x: Array, known: Array, train: bool) -> Array:
+def _norm_values(x: Array, known: Array, train: bool) -> Array:
     """Normalise each value of each point over the examples that have it: float32[B,P,C] -> the same, 0 where missing.
 
     known float32[B,P,1] is 1 where a point is there. The parameters are `norm_points` of the calling module. Missing

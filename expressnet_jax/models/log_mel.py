@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-FLOOR = 1e-10  # of the power, as librosa.power_to_db has it: -100 dB
+_FLOOR = 1e-10  # of the power, as librosa.power_to_db has it: -100 dB
 
 
 class LogMel(nn.Module):
@@ -36,14 +36,14 @@ class LogMel(nn.Module):
         right = jnp.take(padded, starts + self.window - np.arange(1, half + 1), axis=1)
         # "highest": accelerators would take shorter numbers, and a decibel of a quiet band is a small difference.
         product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-        cosines, sines = fourier_halves(self.window)
+        cosines, sines = _fourier_halves(self.window)
         real, imaginary = product(left + right, cosines), product(left - right, sines)
         power = real * real + imaginary * imaginary
         mel = product(power, mel_filters(self.rate, self.window, self.bands))
-        return 10 / np.log(10) * jnp.log(jnp.maximum(mel, FLOOR))
+        return 10 / np.log(10) * jnp.log(jnp.maximum(mel, _FLOOR))
 
 
-def fourier_halves(window: int) -> tuple[np.ndarray, np.ndarray]:
+def _fourier_halves(window: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the windowed cosines and sines of a discrete Fourier transform, float32[W/2,F] each, for the samples 1 to
     W/2 of a frame.
 
@@ -59,7 +59,7 @@ def fourier_halves(window: int) -> tuple[np.ndarray, np.ndarray]:
 
 def mel_filters(rate: int, window: int, bands: int) -> np.ndarray:
     """Return float32[F,M], the triangles of Slaney 1998 (Auditory Toolbox), each of unit area in hertz."""
-    edges = mel_to_hertz(np.linspace(0, hertz_to_mel(rate / 2), bands + 2))
+    edges = _mel_to_hertz(np.linspace(0, _hertz_to_mel(rate / 2), bands + 2))
     frequencies = np.linspace(0, rate / 2, window // 2 + 1)[:, None]
     low, center, high = edges[:-2], edges[1:-1], edges[2:]
     rising, falling = (frequencies - low) / (center - low), (high - frequencies) / (high - center)
@@ -69,14 +69,14 @@ def mel_filters(rate: int, window: int, bands: int) -> np.ndarray:
 KNEE, HERTZ_PER_MEL, MEL_STEP = 1000.0, 200 / 3, np.log(6.4) / 27  # linear below the knee, logarithmic above
 
 
-def hertz_to_mel(hertz: float) -> float:
+def _hertz_to_mel(hertz: float) -> float:
     """Return the place of a frequency on Slaney's mel scale."""
     if hertz < KNEE:
         return hertz / HERTZ_PER_MEL
     return float(KNEE / HERTZ_PER_MEL + np.log(hertz / KNEE) / MEL_STEP)
 
 
-def mel_to_hertz(mel: np.ndarray) -> np.ndarray:
+def _mel_to_hertz(mel: np.ndarray) -> np.ndarray:
     """Return the frequencies at places on Slaney's mel scale."""
     knee = KNEE / HERTZ_PER_MEL
     return np.where(mel < knee, mel * HERTZ_PER_MEL, KNEE * np.exp(MEL_STEP * (mel - knee)))

@@ -26,7 +26,7 @@ class Row(NamedTuple):
 
 
 # Howard et al. 2019, tables 1 and 2.
-LARGE = tuple(
+_LARGE = tuple(
     Row(*row)
     for row in (
         (3, 16, 16, False, False, 1),
@@ -98,7 +98,7 @@ class MobileNetV3(nn.Module):
     published for: a stem that halves any size, zeros on both sides of a map and ImageNet's pixel values.
     """
 
-    rows: Sequence[Row] = LARGE
+    rows: Sequence[Row] = _LARGE
     features: int = 1280
     published: bool = False
     dtype: DTypeLike = jnp.float32

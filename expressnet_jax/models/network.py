@@ -68,7 +68,7 @@ def unit(x: Array, axis: int = -1) -> Array:
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis, keepdims=True), 1e-12))
 
 
-HEADS = {"linear": partial(nn.Dense, dtype=jnp.float32), "cosine": CosineHead}
+_HEADS = {"linear": partial(nn.Dense, dtype=jnp.float32), "cosine": CosineHead}
 
 
 class Network(nn.Module):
@@ -98,7 +98,7 @@ class Network(nn.Module):
         for i, (name, make) in enumerate(self.encoders.items()):
             setattr(self, f"backbone_{name}" if i else "backbone", make())
         for i, (name, head) in enumerate(self.heads.items()):
-            module = HEADS[head.kind](math.prod(head.shape))
+            module = _HEADS[head.kind](math.prod(head.shape))
             setattr(self, f"head_{name}" if i else "head", module)
         if len(self.encoders) > 1:
             self.join = self.fusion()
@@ -166,5 +166,5 @@ def image_classifier(
 def check_heads(heads: Mapping[str, Head]) -> None:
     """Raise UserError for a head that there is none of."""
     for head in heads.values():
-        if head.kind not in HEADS:
-            raise UserError(f"model.head: no head {head.kind!r}; one of {', '.join(HEADS)}")
+        if head.kind not in _HEADS:
+            raise UserError(f"model.head: no head {head.kind!r}; one of {', '.join(_HEADS)}")

@@ -40,7 +40,7 @@ class PointNet(nn.Module):
         x = point_values(normalise_points(points))
         if self.transform:
             x = x @ TNet(dtype=self.dtype, name="t_net")(x, train)
-        x = describe_set(x, self.widths, train, self.dtype, self.point_dropout)
+        x = _describe_set(x, self.widths, train, self.dtype, self.point_dropout)
         dropouts = [self.hidden_dropout] * len(self.hidden)
         return dense_layers(x, self.hidden, dropouts, train, self.dtype).astype(jnp.float32)
 
@@ -56,12 +56,12 @@ class TNet(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> Array:
         size = x.shape[-1]
         dropouts = [0.0] * len(self.hidden)
-        found = dense_layers(describe_set(x, self.widths, train, self.dtype), self.hidden, dropouts, train, self.dtype)
+        found = dense_layers(_describe_set(x, self.widths, train, self.dtype), self.hidden, dropouts, train, self.dtype)
         change = nn.Dense(size * size, kernel_init=nn.initializers.zeros, name="matrix")(found.astype(jnp.float32))
         return jnp.eye(size) + change.reshape(-1, size, size)
 
 
-def describe_set(x: Array, widths: Sequence[int], train: bool, dtype: DTypeLike, point_dropout: float = 0.0) -> Array:
+def _describe_set(x: Array, widths: Sequence[int], train: bool, dtype: DTypeLike, point_dropout: float = 0.0) -> Array:
     """Return the maximum over points of a shared perceptron: float[B,P,C] -> float[B,W], W the last of `widths`.
 
     Its layers `point_1`, ... belong to the calling module. A dropped point is zero behind the last ReLU, so it is no

@@ -127,12 +127,12 @@ def create_model(
     check_heads(heads)
     if fusion not in FUSIONS:
         raise UserError(f"model.fusion: no {fusion!r}; one of {', '.join(FUSIONS)}")
-    makers = {input or default_input(name, temporal): make_encoder(name, temporal, dtype, options)}
+    makers = {input or default_input(name, temporal): _make_encoder(name, temporal, dtype, options)}
     for other, given in encoders.items():
         if other in makers or "name" not in given:
             raise UserError(f'model.encoders: {other}: give a further input a model, as in {{"name": "vector_mlp"}}')
         rest = {option: value for option, value in given.items() if option != "name"}
-        makers[other] = make_encoder(given["name"], "none", dtype, rest, f"model.encoders.{other}")
+        makers[other] = _make_encoder(given["name"], "none", dtype, rest, f"model.encoders.{other}")
     return Network(FrozenDict(makers), FrozenDict(heads), dropout, FUSIONS[fusion], modality_dropout)
 
 
@@ -144,7 +144,7 @@ def default_input(name: str, temporal: str = "none") -> str:
     return "image" if kind == "flow" else kind  # flow and strain are stored as an image
 
 
-def make_encoder(
+def _make_encoder(
     name: str, temporal: str, dtype: DTypeLike, options: Mapping[str, Any], key: str = "model"
 ) -> Callable[[], nn.Module]:
     """Return what makes the encoder of one input.

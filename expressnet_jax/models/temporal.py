@@ -16,7 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.layers import check_choice
 
-ABSENT = -1e9  # a score without weight; minus infinity would make NaN of an example without any frame
+_ABSENT = -1e9  # a score without weight; minus infinity would make NaN of an example without any frame
 
 
 class PerFrame(nn.Module):
@@ -98,7 +98,7 @@ class AttentionPool(nn.Module):
     def __call__(self, x: Array, present: Array | None = None) -> Array:
         query = self.param("query", nn.initializers.zeros, (x.shape[-1],))
         score = (x * query).sum(-1)
-        weight = nn.softmax(score if present is None else jnp.where(present, score, ABSENT), axis=-1)
+        weight = nn.softmax(score if present is None else jnp.where(present, score, _ABSENT), axis=-1)
         self.sow("intermediates", "frame_weight", weight)
         return (x * weight[..., None]).sum(1)
 

@@ -15,7 +15,7 @@ from expressnet_jax.report.context import Context
 from expressnet_jax.report.examples import Examples
 
 BINS = 15
-COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+_COVERAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 PRECISION = 0.9
 FEWEST = 10  # answers that a threshold is judged by, at least
 
@@ -54,7 +54,7 @@ def half_of(count: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(count) < count // 2
 
 
-def equal_mass_bins(confidence: np.ndarray, bins: int) -> list[np.ndarray]:
+def _equal_mass_bins(confidence: np.ndarray, bins: int) -> list[np.ndarray]:
     """Return the positions of M groups of (nearly) equally many examples by rising confidence float[N]."""
     return [part for part in np.array_split(np.argsort(confidence, kind="stable"), bins) if len(part)]
 
@@ -62,7 +62,7 @@ def equal_mass_bins(confidence: np.ndarray, bins: int) -> list[np.ndarray]:
 def reliability(confidence: np.ndarray, right: np.ndarray, bins: int) -> list[dict[str, Any]]:
     """Return for each of M bins of equal mass the mean confidence, the accuracy with its 95 % interval, the count."""
     rows = []
-    for part in equal_mass_bins(confidence, bins):
+    for part in _equal_mass_bins(confidence, bins):
         hits = int(right[part].sum())
         rows.append(
             {
@@ -81,7 +81,7 @@ def equal_mass_ece(confidence: np.ndarray, right: np.ndarray, bins: int) -> floa
     confidence float[N], right bool[N] -> 0..1 (Nixon et al. 2019, Measuring calibration in deep learning, section 3.3,
     for the likeliest class). Bins of equal width, as in `evaluation.calibration`, leave nearly empty ones noisy.
     """
-    parts = equal_mass_bins(confidence, bins)
+    parts = _equal_mass_bins(confidence, bins)
     gaps = [len(part) * abs(right[part].mean() - confidence[part].mean()) for part in parts]
     return float(sum(gaps) / len(confidence))
 
@@ -102,13 +102,13 @@ def temper(rows: np.ndarray, labels: np.ndarray, half: np.ndarray) -> tuple[np.n
 
 
 def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
-    """Return the accuracy of the most confident share of the examples, at each of COVERAGES.
+    """Return the accuracy of the most confident share of the examples, at each of _COVERAGES.
 
     El-Yaniv & Wiener 2010: what is left when the model may refuse to answer. `least_confidence` is the threshold.
     """
     order = np.argsort(-confidence, kind="stable")
     rows = []
-    for share in COVERAGES:
+    for share in _COVERAGES:
         kept = order[: max(round(share * len(order)), 1)]
         rows.append(
             {

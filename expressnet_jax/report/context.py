@@ -15,7 +15,7 @@ from expressnet_jax.io import write_bytes
 from expressnet_jax.report.examples import Examples, restrict
 from expressnet_jax.report.subject import Subject
 
-DIGITS = 6
+_DIGITS = 6
 
 
 class Budget(NamedTuple):
@@ -75,7 +75,7 @@ def rounded(value: Any) -> Any:
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, float | np.floating):
-        return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
+        return float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
 
 

@@ -14,9 +14,9 @@ from expressnet_jax.io import write_bytes
 from expressnet_jax.report.context import progress
 from expressnet_jax.report.corruptions import CORRUPTIONS, all_levels
 
-FEW = 16  # images that are not worth starting processes
+_FEW = 16  # images that are not worth starting processes
 
-Levels = Callable[[np.ndarray, np.ndarray, str], np.ndarray]
+_Levels = Callable[[np.ndarray, np.ndarray, str], np.ndarray]
 
 
 def corrupted_images(images: np.ndarray, index: np.ndarray, cache: Path, key: str) -> dict[str, np.ndarray]:
@@ -37,14 +37,14 @@ def corrupted_images(images: np.ndarray, index: np.ndarray, cache: Path, key: st
 
 
 @contextmanager
-def _levels_on_all_cores(count: int) -> Iterator[Levels]:
+def _levels_on_all_cores(count: int) -> Iterator[_Levels]:
     """What makes uint8[5,N,H,W,C] of images, their index and a corruption; each process works on parts of the images.
 
     Processes, not threads: the library draws from NumPy's one global generator. They are started, not forked, for JAX
     and ONNX Runtime have threads by now.
     """
     cores = available_cores()
-    if count <= FEW or cores == 1:
+    if count <= _FEW or cores == 1:
         yield lambda images, index, name: all_levels((images, index, name))
         return
     with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:

@@ -24,10 +24,10 @@ CORRUPTIONS = (
 )
 LENGTHS = ("defocus_blur", "glass_blur", "motion_blur", "elastic_transform")
 LEVELS = (1, 2, 3, 4, 5)
-FULL_SIZE = 224
+_FULL_SIZE = 224
 GREEN = 1
 # sigma, reach and rounds of glass blur (corrupt_tta.corruptions.glass_blur)
-GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
+_GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 
 
 def corrupted(images: np.ndarray, index: Sequence[int] | np.ndarray, name: str, level: int) -> np.ndarray:
@@ -50,7 +50,7 @@ def _one(image: np.ndarray, number: int, name: str, level: int) -> np.ndarray:
     size, channels = image.shape[:2], image.shape[2]
     colour = np.repeat(image, 3, axis=2) if channels == 1 else image
     if name in LENGTHS:
-        colour = cv2.resize(colour, (FULL_SIZE, FULL_SIZE), interpolation=cv2.INTER_LINEAR)
+        colour = cv2.resize(colour, (_FULL_SIZE, _FULL_SIZE), interpolation=cv2.INTER_LINEAR)
     found = np.clip(_drawn(colour, number, name, level), 0, 255).astype(np.uint8)
     found = resized(found, size)
     return found[..., GREEN : GREEN + 1] if channels == 1 else found
@@ -80,7 +80,7 @@ def glass_blur(colour: np.ndarray, level: int) -> np.ndarray:
     """
     from skimage.filters import gaussian
 
-    sigma, reach, rounds = GLASS[level - 1]
+    sigma, reach, rounds = _GLASS[level - 1]
     pixels = np.asarray(gaussian(colour / 255.0, sigma=sigma, channel_axis=-1) * 255).astype(np.uint8)
     height, width = colour.shape[:2]
     inner = (slice(reach, height - reach), slice(reach, width - reach))

@@ -14,7 +14,7 @@ MASK_GRAY, LENS_GRAY, HAIR_GRAY = 205, 30, 45
 Cover = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def surgical_mask(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _surgical_mask(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """A light cloth from the nose's bridge to below the chin, between the jaw's sides."""
     rim = [*points[2:15], points[28]]
     return _filled(image, [np.array(rim)], MASK_GRAY)
@@ -57,10 +57,10 @@ def fringe(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     return _filled(image, [np.array([*top, *edge])], HAIR_GRAY)
 
 
-COVERS: dict[str, Cover] = {"mask": surgical_mask, "sunglasses": sunglasses, "hand": hand, "fringe": fringe}
+COVERS: dict[str, Cover] = {"mask": _surgical_mask, "sunglasses": sunglasses, "hand": hand, "fringe": fringe}
 
 
-def without_part(name: str) -> Cover:
+def _without_part(name: str) -> Cover:
     """Return the cover that gives a part of the face the mean colour of the whole image."""
 
     def cut(image: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ def without_part(name: str) -> Cover:
     return cut
 
 
-CUTS: dict[str, Cover] = {name: without_part(name) for name in NAMES}
+CUTS: dict[str, Cover] = {name: _without_part(name) for name in NAMES}
 
 
 def covered(images: np.ndarray, points: np.ndarray, cover: Cover) -> np.ndarray:

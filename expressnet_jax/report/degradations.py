@@ -18,7 +18,7 @@ class Sweep(NamedTuple):
     apply: Callable[[np.ndarray, float], np.ndarray]
 
 
-def fewer_pixels(image: np.ndarray, side: float) -> np.ndarray:
+def _fewer_pixels(image: np.ndarray, side: float) -> np.ndarray:
     """Shrink to `side` pixels by averaging and enlarge again, as a detector enlarges a distant face."""
     small = cv2.resize(image, (round(side), round(side)), interpolation=cv2.INTER_AREA)
     return resized(small, image.shape[:2]).reshape(image.shape)
@@ -37,17 +37,17 @@ def gamma(image: np.ndarray, exponent: float) -> np.ndarray:
     return cv2.LUT(image, table).reshape(image.shape)
 
 
-def light_from_left(image: np.ndarray, strength: float) -> np.ndarray:
+def _light_from_left(image: np.ndarray, strength: float) -> np.ndarray:
     """Brighten the left and darken the right: a factor that falls evenly from 1 + strength to 1 - strength."""
     factor = np.linspace(1 + strength, 1 - strength, image.shape[1])[None, :, None]
     return np.clip(image * factor + 0.5, 0, 255).astype(np.uint8)
 
 
 SWEEPS = {
-    "resolution": Sweep("Resolution", "pixels a side", (40, 32, 24, 16, 12, 8), fewer_pixels),
+    "resolution": Sweep("Resolution", "pixels a side", (40, 32, 24, 16, 12, 8), _fewer_pixels),
     "jpeg": Sweep("JPEG compression", "quality", (75, 50, 30, 20, 10, 5), jpeg),
     "gamma": Sweep("Exposure", "gamma", (0.25, 0.4, 0.63, 1.6, 2.5, 4.0), gamma),
-    "light": Sweep("Light from one side", "strength", (0.2, 0.4, 0.6, 0.8, 0.95), light_from_left),
+    "light": Sweep("Light from one side", "strength", (0.2, 0.4, 0.6, 0.8, 0.95), _light_from_left),
 }
 
 

@@ -14,7 +14,7 @@ from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.evaluate_checkpoint import labels_in, leaked_examples
 
-PREFERRED = ("test", "validation", "all", "train")
+_PREFERRED = ("test", "validation", "all", "train")
 FEWEST = 10
 
 
@@ -76,7 +76,7 @@ def load_examples(
     Raises:
       UserError: no label, one class only, or fewer than two classes in common.
     """
-    chosen = split or next((each for each in PREFERRED if each in prepared.splits), next(iter(prepared.splits)))
+    chosen = split or next((each for each in _PREFERRED if each in prepared.splits), next(iter(prepared.splits)))
     stored = prepared.split(chosen)
     if prepared.holds != "images" or prepared.facts.get("notes", {}).get("frames"):
         holds = prepared.holds if prepared.holds != "images" else "clips"

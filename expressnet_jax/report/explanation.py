@@ -21,7 +21,7 @@ from expressnet_jax.report.shuffled import rank_correlation, shuffled_subject
 from expressnet_jax.report.subject import Subject
 
 SEED = 2026  # of the generated people: none that a synthetic data set has
-CHECKED = 12  # images of the sanity check
+_CHECKED = 12  # images of the sanity check
 SHOWN = 8  # generated faces of the picture
 ENLARGED = 96  # pixels of a face there
 
@@ -39,7 +39,7 @@ def explanation_section(context: Context) -> dict[str, Any]:
     """Return for each kind of map: deletion and insertion and regions on photographs, regions on generated faces, and
     the correlation with the maps of shuffled weights; the same of random maps."""
     subject, methods = context.subject, methods_of(context.subject)
-    drawn = generated_faces(subject, context.budget.explained)
+    drawn = _generated_faces(subject, context.budget.explained)
     photographs, origin = photographed(context)
     known = np.asarray(photographs.regions.any((1, 2)))
     random = random_maps(len(photographs.images), subject.image_shape[:2])
@@ -63,7 +63,7 @@ def explanation_section(context: Context) -> dict[str, Any]:
     return found
 
 
-def generated_faces(subject: Subject, count: int) -> Located:
+def _generated_faces(subject: Subject, count: int) -> Located:
     """Return generated faces of the expressions that the model knows, without anything in front of them."""
     size, _, channels = subject.image_shape
     emotions = [name for name in BASIC if name in subject.classes and core_units(name)]
@@ -95,7 +95,7 @@ def photographed(context: Context) -> tuple[Located, str]:
 
 def picture(subject: Subject) -> np.ndarray:
     """Return generated faces, below them a row of each kind of map, and the regions: uint8[h,w,3]."""
-    faces = generated_faces(subject, SHOWN)
+    faces = _generated_faces(subject, SHOWN)
     rows = [np.hstack([_large(image) for image in faces.images])]
     for method in methods_of(subject).values():
         maps = method.maps(faces.images, faces.targets)
@@ -138,7 +138,7 @@ def _sanity_check(subject: Subject, methods: dict[str, Method], part: Located) -
     other = shuffled_subject(subject)
     if other is None:
         return {}
-    images, targets = part.images[:CHECKED], part.targets[:CHECKED]
+    images, targets = part.images[:_CHECKED], part.targets[:_CHECKED]
     theirs = methods_of(other)
     return {
         name: rank_correlation(method.maps(images, targets), theirs[name].maps(images, targets))

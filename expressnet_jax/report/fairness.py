@@ -30,7 +30,7 @@ def fairness_section(context: Context) -> dict[str, Any]:
         for name, values in attribute_columns(context.attributes, examples).items():
             groups = group_metrics(examples.labels, rows.argmax(1), values, examples.classes)
             found.append({"attribute": name, "name": examples.name, "split": examples.split} | groups)
-    return {"attributes": found, "generated": generated_groups(context.subject, context.budget.people)}
+    return {"attributes": found, "generated": _generated_groups(context.subject, context.budget.people)}
 
 
 def check_attributes(names: Sequence[str], data: Sequence[Examples]) -> None:
@@ -145,7 +145,7 @@ def _one_group(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
     }
 
 
-def generated_groups(subject: Subject, people: int) -> dict[str, Any]:
+def _generated_groups(subject: Subject, people: int) -> dict[str, Any]:
     """Return the accuracies of every sweep: each person with each expression at every value."""
     known = [name for name in BASIC if name in subject.classes]
     sweeps = {}

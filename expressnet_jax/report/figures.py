@@ -35,7 +35,7 @@ def one_data_set(context: Context, examples: Examples) -> dict[str, Any]:
     metrics["deduplicated"] = {key: fresh[key] for key in MAIN} if fresh else None
     metrics |= {"name": examples.name, "split": examples.split, "audited": examples.leaked is not None}
     metrics |= {"left_out": examples.left_out, "model_classes_left_out": list(examples.model_classes_left_out)}
-    metrics["use"] = use_of_split(context.subject, examples)
+    metrics["use"] = _use_of_split(context.subject, examples)
     if context.other is not None:
         theirs = context.probabilities(context.other, examples)
         metrics["against"] = compare_predictions(rows, theirs, examples.labels, examples.classes)
@@ -43,7 +43,7 @@ def one_data_set(context: Context, examples: Examples) -> dict[str, Any]:
     return metrics
 
 
-def use_of_split(subject: Subject, examples: Examples) -> str:
+def _use_of_split(subject: Subject, examples: Examples) -> str:
     """Return how the training of a model used this split, as far as the file says, in one sentence."""
     trained = str(subject.facts.get("trained_on", "")).partition("@")[0]
     same_images = {"fer2013", "ferplus"}  # the same images, other labels

@@ -21,7 +21,7 @@ from expressnet_jax.data.synthetic.shot import PERSON, STYLES, draw_crop, draw_s
 from expressnet_jax.data.synthetic.traits import TRAIT_NAMES
 
 SEED = 2027  # people whom no data set of seed 0 has
-STRENGTH = (0.7, 1.0)  # of the expressions: clear ones
+_STRENGTH = (0.7, 1.0)  # of the expressions: clear ones
 MUSCLES, SETTING, BEHIND, COVER, CAMERA = range(10, 15)  # families of random streams
 
 
@@ -50,7 +50,7 @@ def draw_face(number: int, emotion: int, size: int, channels: int, what: str, va
 
     `what` is a key of SWEEPS and `value` one of its values; everything else is the same for all of them.
     """
-    activation, _ = draw_expression(stream(SEED, MUSCLES, 16 * number + emotion), emotion, STRENGTH)
+    activation, _ = draw_expression(stream(SEED, MUSCLES, 16 * number + emotion), emotion, _STRENGTH)
     person = person_of(SEED, number, 3)
     if what in PEOPLE:
         person = PEOPLE[what](person, number, float(value))
@@ -81,7 +81,7 @@ def _drawn(
     return style.finish(camera, pixels, camera).reshape(size, size, channels)
 
 
-def with_skin(person: Person, number: int, tone: float) -> Person:
+def _with_skin(person: Person, number: int, tone: float) -> Person:
     """Return a person with a skin on the scale of SKIN, 0 lightest, 1 darkest; the lips keep their contrast to it."""
     at = np.arange(len(SKIN)) / (len(SKIN) - 1)
     skin = np.array([np.interp(tone, at, SKIN[:, channel]) for channel in range(3)], np.float32)
@@ -89,12 +89,12 @@ def with_skin(person: Person, number: int, tone: float) -> Person:
     return replace(person, skin=skin, lips=lips)
 
 
-def with_age(person: Person, number: int, age: float) -> Person:
+def _with_age(person: Person, number: int, age: float) -> Person:
     """Return a person whose skin is lined as at an age 0..1; the hair keeps its colour."""
     return replace(person, age=age)
 
 
-def with_shape(person: Person, number: int, feminine: float) -> Person:
+def _with_shape(person: Person, number: int, feminine: float) -> Person:
     """Return a person with the shape that is typical of a sex, 0 masculine, 1 feminine; hair and beard stay."""
     drawn = stream(SEED, PERSON, number).random()  # what the person was drawn with: the first number of the stream
     traits = np.zeros(len(TRAIT_NAMES))
@@ -104,4 +104,4 @@ def with_shape(person: Person, number: int, feminine: float) -> Person:
     return replace(person, resting=person.resting + shift, neck=person.neck + 0.12 * (drawn - feminine))
 
 
-PEOPLE: dict[str, Callable[[Person, int, float], Person]] = {"skin": with_skin, "age": with_age, "shape": with_shape}
+PEOPLE: dict[str, Callable[[Person, int, float], Person]] = {"skin": _with_skin, "age": _with_age, "shape": _with_shape}

@@ -16,16 +16,16 @@ ENLARGED = 192  # pixels of a face that is shown to the detector
 MARGIN = 48  # pixels of its edge, repeated around it: the detector expects a face in an image
 # The 68 points of a resting face that looks straight ahead, mean of generated people, in half face breadths.
 _EYES, _NOSE, _CORNERS = (slice(36, 42), slice(42, 48)), 30, (48, 54)
-PARTS: Mapping[str, Sequence[int]] = {
+_PARTS: Mapping[str, Sequence[int]] = {
     "brows": range(17, 27),
     "eyes": range(36, 48),
     "nose": range(27, 36),
     "mouth": range(48, 68),
     "chin": (5, 6, 7, 8, 9, 10, 11, 59, 58, 57, 56, 55),
 }
-CHEEKS = ((1, 2, 3, 4, 48, 31, 39, 41, 36), (15, 14, 13, 12, 54, 35, 42, 46, 45))
-_SINGLE = {"brows": (range(17, 22), range(22, 27)), "eyes": (range(36, 42), range(42, 48)), "cheeks": CHEEKS}
-GROWN = {"brows": 0.07, "eyes": 0.06, "nose": 0.04, "mouth": 0.05, "chin": 0.02, "cheeks": 0.0}  # of the image's side
+_CHEEKS = ((1, 2, 3, 4, 48, 31, 39, 41, 36), (15, 14, 13, 12, 54, 35, 42, 46, 45))
+_SINGLE = {"brows": (range(17, 22), range(22, 27)), "eyes": (range(36, 42), range(42, 48)), "cheeks": _CHEEKS}
+_GROWN = {"brows": 0.07, "eyes": 0.06, "nose": 0.04, "mouth": 0.05, "chin": 0.02, "cheeks": 0.0}  # of the image's side
 NAMES = ("brows", "eyes", "nose", "mouth", "chin", "cheeks")
 
 
@@ -94,12 +94,12 @@ def _usual_five(size: Sequence[int]) -> np.ndarray:
 
 
 def part_mask(points: np.ndarray, size: Sequence[int], name: str) -> np.ndarray:
-    """Return bool[H,W], the convex hull of a part's points float[68,2], grown by GROWN of the image's side."""
+    """Return bool[H,W], the convex hull of a part's points float[68,2], grown by _GROWN of the image's side."""
     mask = np.zeros(tuple(size), np.uint8)
-    for indices in _SINGLE.get(name, (PARTS.get(name, ()),)):
+    for indices in _SINGLE.get(name, (_PARTS.get(name, ()),)):
         hull = cv2.convexHull(np.round(points[list(indices)]).astype(np.int32))
         cv2.fillConvexPoly(mask, hull, 1)
-    reach = round(GROWN[name] * size[0])
+    reach = round(_GROWN[name] * size[0])
     if reach:
         kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
         mask = np.asarray(cv2.dilate(mask, kernel), np.uint8)

@@ -16,7 +16,7 @@ from expressnet_jax.report.context import Context
 from expressnet_jax.report.examples import Examples
 
 LISTED = 8
-AGREEMENT = ((0.0, 0.5), (0.5, 0.65), (0.65, 0.8), (0.8, 0.95), (0.95, 1.01))  # share of the commonest vote
+_AGREEMENT = ((0.0, 0.5), (0.5, 0.65), (0.65, 0.8), (0.8, 0.95), (0.95, 1.01))  # share of the commonest vote
 CLEAR = 0.8  # at least 8 of 10 annotators
 
 
@@ -46,7 +46,7 @@ def confused_pairs(
     """
     counts = confusion_matrix(labels, predicted, len(classes))
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    voted = vote_shares(votes, labels, len(classes)) if votes is not None else None
+    voted = _vote_shares(votes, labels, len(classes)) if votes is not None else None
     present = np.flatnonzero(counts.sum(1))
     rows = []
     for a, b in combinations(present.tolist(), 2):
@@ -58,7 +58,7 @@ def confused_pairs(
     return sorted(rows, key=lambda row: -row["confusion"])
 
 
-def vote_shares(votes: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+def _vote_shares(votes: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
     """Return float64[S,S]: the mean share of the votes for each class, over the examples of each label."""
     shares = np.zeros((num_classes, num_classes))
     for label in np.unique(labels):
@@ -88,7 +88,7 @@ def against_votes(
         "spearman": float(correlation.statistic),
         "p_value": float(correlation.pvalue),
         "kullback_leibler": float(kullback_leibler(votes, rows).mean()),
-        "by_agreement": [_share(low, high, agreement, right) for low, high in AGREEMENT],
+        "by_agreement": [_share(low, high, agreement, right) for low, high in _AGREEMENT],
         "clear": {"count": int(clear.sum()), **_with_interval(right[clear])},
         "unclear": {"count": int((~clear).sum()), **_with_interval(right[~clear])},
     }

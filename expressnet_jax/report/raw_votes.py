@@ -16,7 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.report.examples import Examples
 
 KEY = "key"
-FIRST_ROW = 2  # what the first example of FER2013's table is called: row2, the line below the heads
+_FIRST_ROW = 2  # what the first example of FER2013's table is called: row2, the line below the heads
 
 
 def with_votes(examples: Examples, path: Path) -> Examples:
@@ -62,7 +62,7 @@ def _counts(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     if "Usage" not in heads:
         raise UserError(f"--votes {path}: has neither a column {KEY!r} nor FER+'s columns; give fer2013new.csv")
     table = np.concatenate(list(read_votes(path).values())).astype(np.float64)
-    return list(FERPLUS_COLUMNS), {f"row{i}": row for i, row in enumerate(table, start=FIRST_ROW)}
+    return list(FERPLUS_COLUMNS), {f"row{i}": row for i, row in enumerate(table, start=_FIRST_ROW)}
 
 
 def _word(name: str) -> str:

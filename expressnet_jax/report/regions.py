@@ -11,7 +11,7 @@ from expressnet_jax.data.synthetic.expression import CORE
 from expressnet_jax.report.landmarks import part_mask
 
 # Action unit of FACS (Ekman & Friesen 1978) -> the parts of the face that it moves.
-UNIT_PARTS = {
+_UNIT_PARTS = {
     **dict.fromkeys((1, 2, 4), ("brows",)),
     **dict.fromkeys((5, 7, 43), ("eyes",)),
     6: ("eyes", "cheeks"),
@@ -26,7 +26,7 @@ ACTIVE = 0.3  # of full strength
 def region(points: np.ndarray, size: Sequence[int], units: Iterable[int]) -> np.ndarray:
     """Return bool[H,W], the union of the parts that action units move."""
     mask = np.zeros(tuple(size), bool)
-    for name in sorted({part for unit in units for part in UNIT_PARTS[unit]}):
+    for name in sorted({part for unit in units for part in _UNIT_PARTS[unit]}):
         mask |= part_mask(points, size, name)
     return mask
 

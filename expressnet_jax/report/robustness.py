@@ -20,7 +20,7 @@ from expressnet_jax.report.examples import Examples, restrict
 from expressnet_jax.report.landmarks import landmarks_of
 from expressnet_jax.report.subject import Subject
 
-CLEAN = "clean"
+_CLEAN = "clean"
 
 Errors = Mapping[str, list[float]]  # corruption -> error rate at each level
 
@@ -29,10 +29,10 @@ def robustness_section(context: Context) -> dict[str, Any]:
     """Return errors under corruptions, covers, cutouts and degradations; with `--against`, relative to that model's."""
     examples = context.data[0]
     found = {"name": examples.name, "split": examples.split}
-    return found | {"corruptions": corruption_errors(context, examples), **degradation_accuracy(context, examples)}
+    return found | {"corruptions": _corruption_errors(context, examples), **_degradation_accuracy(context, examples)}
 
 
-def corruption_errors(context: Context, examples: Examples) -> dict[str, Any]:
+def _corruption_errors(context: Context, examples: Examples) -> dict[str, Any]:
     """Return the error rate for each corruption and level, their mean, and mCE against the other model."""
     part = examples.sample(context.budget.corrupted)
     key = short(VERSION, part.identity, part.index.tolist(), part.images.shape)
@@ -71,7 +71,7 @@ def mean_corruption_error(errors: Errors, baseline: Errors, clean: float, baseli
     }
 
 
-def degradation_accuracy(context: Context, examples: Examples) -> dict[str, Any]:
+def _degradation_accuracy(context: Context, examples: Examples) -> dict[str, Any]:
     """Return accuracies with 95 % intervals under covers, cutouts of each part, and the sweeps of `degradations`."""
     part = examples.sample(context.budget.degraded)
     points, origin = landmarks_of(part)
@@ -100,12 +100,12 @@ def _kept_errors(
     """The errors of a model under each corruption and on the images as they are, each kept in the cache."""
     path = context.cache / f"errors-{short(key, subject.identity, part.classes)}.json"
     found = read_json(path) or {}
-    for name in progress((CLEAN, *CORRUPTIONS), f"corrupted, {subject.label}"):
+    for name in progress((_CLEAN, *CORRUPTIONS), f"corrupted, {subject.label}"):
         if name not in found:
-            levels = [part.images] if name == CLEAN else images[name]
+            levels = [part.images] if name == _CLEAN else images[name]
             found[name] = [1 - _accuracy(subject, part, each)["accuracy"] for each in levels]
             write_json(path, found)
-    return {name: found[name] for name in CORRUPTIONS}, found[CLEAN][0]
+    return {name: found[name] for name in CORRUPTIONS}, found[_CLEAN][0]
 
 
 def _accuracy(subject: Subject, part: Examples, images: np.ndarray) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from expressnet_jax.report.raw_votes import with_votes
 from expressnet_jax.report.robustness import robustness_section
 from expressnet_jax.report.subject import Subject, load_subject, with_gradients
 
-FORMAT = 1  # of the sections' JSON: another one is computed again
+_FORMAT = 1  # of the sections' JSON: another one is computed again
 SECTIONS: dict[str, Section] = {
     "figures": figures_section,
     "calibration": calibration_section,
@@ -50,7 +50,7 @@ SECTIONS: dict[str, Section] = {
     "data": data_section,
     "cost": cost_section,
 }
-COMPARES = ("figures", "robustness")  # these also follow from the model of --against
+_COMPARES = ("figures", "robustness")  # these also follow from the model of --against
 EXTRA = 'pip install "expressnet-jax[report]"'
 NEEDS = {"robustness": ("corrupt_tta", INSTALL), "fairness": ("fairlearn", EXTRA), "data": ("cleanlab", EXTRA)}
 LIBRARIES = ("corrupt-tta", "fairlearn", "cleanlab", "onnxruntime", "jax", "numpy", "scipy", "scikit-image")
@@ -85,9 +85,9 @@ def run_report(request: Request) -> dict[str, Path]:
     for name in bar:
         bar.set_postfix_str(name)
         found[name] = section(context, name)
-    report = {"format": FORMAT, "version": __version__, **describe(request, context), "sections": found}
+    report = {"format": _FORMAT, "version": __version__, **describe(request, context), "sections": found}
     measured = measurement(context, request.model) if "cost" in request.sections else None
-    return write_files(request, context, report, measured)
+    return _write_files(request, context, report, measured)
 
 
 def check_sections(names: Sequence[str]) -> None:
@@ -107,7 +107,7 @@ def make_context(request: Request) -> Context:
         subject = with_gradients(subject, request.checkpoint)
     other = load_subject(request.against, prepared) if request.against else None
     if other is not None:
-        check_same_kind(subject, other)
+        _check_same_kind(subject, other)
     budget = QUICK if request.quick else FULL
     data = []
     for each, split in request.data:
@@ -120,7 +120,7 @@ def make_context(request: Request) -> Context:
     return Context(subject, other, data, budget, cache, request.attributes, request.runs, audits)
 
 
-def check_same_kind(subject: Subject, other: Subject) -> None:
+def _check_same_kind(subject: Subject, other: Subject) -> None:
     """Raise UserError unless two models take images of one size and have two classes in common."""
     if other.image_shape != subject.image_shape:
         shapes = " and ".join("x".join(map(str, each.image_shape)) for each in (other, subject))
@@ -155,7 +155,7 @@ def measurement(context: Context, model: str) -> dict[str, Any] | None:
 
 def identity(context: Context, name: str) -> str:
     """Return what changes with anything that a section's figures follow from."""
-    other = context.other.identity if context.other and name in COMPARES else ""
+    other = context.other.identity if context.other and name in _COMPARES else ""
     origin = str(context.subject.checkpoint.path) if context.subject.checkpoint else ""
     data = [
         (each.identity, each.classes, len(each), _audited(audit))
@@ -164,7 +164,7 @@ def identity(context: Context, name: str) -> str:
     votes = [short(each.columns["votes"].tolist()) if "votes" in each.columns else "" for each in context.data]
     runs = [str(run) for run in context.runs] if name == "figures" else []
     extras = (context.attributes if name == "fairness" else (), runs, votes if name == "pairs" else [])
-    return short(FORMAT, __version__, name, context.subject.identity, other, origin, data, context.budget, extras)
+    return short(_FORMAT, __version__, name, context.subject.identity, other, origin, data, context.budget, extras)
 
 
 def _audited(audit: Mapping[str, Any] | None) -> str:
@@ -182,7 +182,7 @@ def describe(request: Request, context: Context) -> dict[str, Any]:
     return {"quick": request.quick, "model": model, "data": data, "libraries": libraries}
 
 
-def write_files(
+def _write_files(
     request: Request, context: Context, report: dict[str, Any], measured: dict[str, Any] | None
 ) -> dict[str, Path]:
     """Write every file of a report."""

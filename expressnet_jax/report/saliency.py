@@ -21,9 +21,9 @@ from expressnet_jax.models.network import Network
 from expressnet_jax.report.context import progress
 from expressnet_jax.report.subject import Subject
 
-MapOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
+_MapOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
 PATCH, STRIDE = 1 / 6, 1 / 12  # of the image's side
-IG_STEPS = 16
+_IG_STEPS = 16
 CHUNK = 16
 
 
@@ -31,7 +31,7 @@ class Method(NamedTuple):
     """One kind of map, with its name in words."""
 
     title: str
-    maps: MapOf
+    maps: _MapOf
 
 
 def methods_of(subject: Subject) -> dict[str, Method]:
@@ -46,7 +46,7 @@ def methods_of(subject: Subject) -> dict[str, Method]:
     if has_activation_map(model, variables, shape):
         found["cam"] = Method("class activation map", partial(class_activation_maps, model, variables))
     found["grad_cam"] = Method("Grad-CAM", partial(grad_cam, model, variables))
-    found["integrated_gradients"] = Method("integrated gradients", partial(integrated_gradients, model, variables))
+    found["integrated_gradients"] = Method("integrated gradients", partial(_integrated_gradients, model, variables))
     return found
 
 
@@ -80,8 +80,8 @@ def occlusion(
     return found
 
 
-def integrated_gradients(
-    model: Network, variables: Any, images: np.ndarray, targets: np.ndarray, steps: int = IG_STEPS
+def _integrated_gradients(
+    model: Network, variables: Any, images: np.ndarray, targets: np.ndarray, steps: int = _IG_STEPS
 ) -> np.ndarray:
     """Return the size of each pixel's part in the target's logit, against a black image.
 
@@ -91,7 +91,7 @@ def integrated_gradients(
 
 
 def signed_gradients(
-    model: Network, variables: Any, images: np.ndarray, targets: np.ndarray, steps: int = IG_STEPS
+    model: Network, variables: Any, images: np.ndarray, targets: np.ndarray, steps: int = _IG_STEPS
 ) -> np.ndarray:
     """Return each value's part float64[N,H,W,C]; their sum is the logit less the black image's (completeness)."""
 
@@ -219,7 +219,7 @@ def _attention(attention: Callable[[np.ndarray], np.ndarray], images: np.ndarray
     return enlarged(np.asarray(attention(images), np.float64), images.shape[1:3])
 
 
-def _in_chunks(of: MapOf, images: np.ndarray, targets: np.ndarray, text: str) -> np.ndarray:
+def _in_chunks(of: _MapOf, images: np.ndarray, targets: np.ndarray, text: str) -> np.ndarray:
     """`of` on parts of one size, the last one filled up with black, so that it compiles once."""
     found = []
     for start in progress(range(0, len(images), CHUNK), text):

@@ -18,7 +18,7 @@ def shuffled_subject(subject: Subject) -> Subject | None:
     """Return the subject with shuffled weights; None of a baseline, which has none to shuffle."""
     found = None
     if subject.onnx is not None:
-        content = shuffled_onnx(subject.onnx)
+        content = _shuffled_onnx(subject.onnx)
         found = onnx_subject(subject.name, OnnxPredictor(content, subject.name), content)
     if subject.checkpoint is not None:
         variables = shuffled_arrays(subject.checkpoint.variables)
@@ -27,7 +27,7 @@ def shuffled_subject(subject: Subject) -> Subject | None:
     return found
 
 
-def shuffled_onnx(content: bytes) -> bytes:
+def _shuffled_onnx(content: bytes) -> bytes:
     """Return an ONNX file's bytes with every float constant of two or more axes shuffled in itself."""
     import onnx
     from onnx import numpy_helper

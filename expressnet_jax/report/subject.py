@@ -28,8 +28,8 @@ from expressnet_jax.training.step import make_predict_fn
 
 BATCH = 256
 TRAIN = "train"
-BASELINE_SIZE = 48
-SVM_COST = 1e-5  # the best of three on a fifth held out of FER2013's training images (configs/results)
+_BASELINE_SIZE = 48
+_SVM_COST = 1e-5  # the best of three on a fifth held out of FER2013's training images (configs/results)
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def load_subject(model: str, data: Sequence[Prepared] = ()) -> Subject:
       UserError: none of these, or a model of clips.
     """
     if _is_baseline(model):
-        return baseline_subject(model, data)
+        return _baseline_subject(model, data)
     if training_run(Path(model)):
-        return checkpoint_subject(model)
+        return _checkpoint_subject(model)
     return onnx_subject(model, load_model(model))
 
 
@@ -110,7 +110,7 @@ def onnx_subject(name: str, predictor: OnnxPredictor, content: bytes | None = No
     return Subject(name, predictor, predictor.classes, shape, digest, facts, onnx=content, attention=attention)
 
 
-def checkpoint_subject(path: str) -> Subject:
+def _checkpoint_subject(path: str) -> Subject:
     """Return the subject of a run's workdir or one of its checkpoints."""
     checkpoint = load_checkpoint(path)
     config = checkpoint.metadata["config"]
@@ -139,7 +139,7 @@ def with_gradients(subject: Subject, path: str) -> Subject:
     """
     from expressnet_jax.export.example_inputs import generated_images
 
-    origin = checkpoint_subject(path)
+    origin = _checkpoint_subject(path)
     if origin.classes != subject.classes or origin.image_shape != subject.image_shape:
         raise UserError(f"--checkpoint {path}: its classes or images are not those of {subject.name}")
     images = generated_images(subject.image_shape)
@@ -151,7 +151,7 @@ def with_gradients(subject: Subject, path: str) -> Subject:
     return Subject(**{**vars(subject), "checkpoint": origin.checkpoint})
 
 
-def baseline_subject(name: str, data: Sequence[Prepared]) -> Subject:
+def _baseline_subject(name: str, data: Sequence[Prepared]) -> Subject:
     """Fit FEATURES+CLASSIFIER to the split train of the first data set that has one.
 
     Raises:
@@ -165,12 +165,12 @@ def baseline_subject(name: str, data: Sequence[Prepared]) -> Subject:
         raise UserError(f"--model {name}: none of the data sets has a split train to fit it to; add one that has")
     describe = create_features(features)
     split = prepared.split(TRAIN)
-    x = describe(gray(decode_all(split, BASELINE_SIZE, channels=1)))
-    fit = LinearSvm(SVM_COST).fit if classifier == "svm" else NearestNeighbours(15).fit
+    x = describe(gray(decode_all(split, _BASELINE_SIZE, channels=1)))
+    fit = LinearSvm(_SVM_COST).fit if classifier == "svm" else NearestNeighbours(15).fit
     predict = make_predict(describe, fit(x, split.labels, len(split.classes)))
     facts = {"kind": "baseline", "network": name, "trained_on": prepared.name, "dimensions": x.shape[1]}
     identity = hashlib.sha256(f"{name} {prepared.identity}".encode()).hexdigest()[:12]
-    return Subject(name, predict, split.classes, (BASELINE_SIZE, BASELINE_SIZE, 1), identity, facts)
+    return Subject(name, predict, split.classes, (_BASELINE_SIZE, _BASELINE_SIZE, 1), identity, facts)
 
 
 def _is_baseline(model: str) -> bool:

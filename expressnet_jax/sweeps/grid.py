@@ -46,7 +46,7 @@ def parse_grid(texts: Sequence[str]) -> Grid:
             raise UserError(f"--grid {text}: write KEY=VALUE,VALUE, such as optimizer.learning_rate=0.01,0.02")
         if key in grid:
             raise UserError(f"--grid {text}: {key} is there already; give all of its values at once")
-        grid[key] = tuple(parse_value(each) for each in _COMMA.split(values))
+        grid[key] = tuple(_parse_value(each) for each in _COMMA.split(values))
     return check_grid(grid)
 
 
@@ -66,7 +66,7 @@ def check_grid(grid: Mapping[str, Sequence[Any]]) -> Grid:
     return {key: tuple(values) for key, values in grid.items()}
 
 
-def parse_value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """Return a number, bool or tuple that a text writes, else the text."""
     text = text.strip()
     if text in ("True", "False"):

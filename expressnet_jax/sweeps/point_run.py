@@ -21,7 +21,7 @@ from expressnet_jax.training.checkpoints.reading import LATEST
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.targets import selecting_metric
 
-DIVERGED = "diverged.txt"
+_DIVERGED = "diverged.txt"
 
 
 class Outcome(NamedTuple):
@@ -50,15 +50,15 @@ def train_point(point: Point, step: int, total: int, folder: Path) -> Outcome:
       UserError: the folder holds a run with another config, or the run can't be.
       Interrupted: it was stopped, with a checkpoint.
     """
-    if not (folder / DIVERGED).exists() and not _reached(folder, step, total):
+    if not (folder / _DIVERGED).exists() and not _reached(folder, step, total):
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
                 _train(point, step, total, folder)
             except DivergedError as error:
-                write_bytes(folder / DIVERGED, f"{error}\n".encode())
+                write_bytes(folder / _DIVERGED, f"{error}\n".encode())
         jax.clear_caches()
-    return read_outcome(point, step, folder)
+    return _read_outcome(point, step, folder)
 
 
 def _train(point: Point, step: int, total: int, folder: Path) -> None:
@@ -75,14 +75,14 @@ def _reached(folder: Path, step: int, total: int) -> bool:
     return trained and (step < total or (folder / "evaluation.json").is_file())
 
 
-def read_outcome(point: Point, step: int, folder: Path) -> Outcome:
+def _read_outcome(point: Point, step: int, folder: Path) -> Outcome:
     """Return what a run's metrics.jsonl says up to a step."""
     history, metric = read_history(folder / "metrics.jsonl", step), selecting_metric(point.config)
     last = history[-1] if history else {}
     found = [line for line in history if line["split"] == "validation" and metric in line]
     best = max(found, key=lambda line: (line[metric], -line["step"]), default={})
     reached = (last.get("step", 0), last.get("epoch", 0.0))
-    if (folder / DIVERGED).exists():
-        reason = (folder / DIVERGED).read_text(encoding="utf-8").strip()
+    if (folder / _DIVERGED).exists():
+        reason = (folder / _DIVERGED).read_text(encoding="utf-8").strip()
         return Outcome(*reached, float("nan"), 0, last.get("seconds", 0.0), reason)
     return Outcome(*reached, best.get(metric, float("nan")), best.get("step", 0), last.get("seconds", 0.0))

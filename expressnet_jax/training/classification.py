@@ -46,7 +46,7 @@ from expressnet_jax.training.teachers import with_teachers
 from expressnet_jax.training.train_data import TrainData, find_prepared, load_data, make_eval_loader, make_loaders
 from expressnet_jax.training.validate import METRICS, check_config, check_model
 
-FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
+_FOLLOWED = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 
 
 def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
@@ -148,7 +148,7 @@ def make_evaluate(
         figures = summarise(
             outputs[model.main], split.labels, np.arange(len(split)), data.prepared.classes, data.leaked
         )
-        followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in FOLLOWED}
+        followed = {name.replace("log_loss", "loss"): float(figures[name]) for name in _FOLLOWED}
         if figures.get("deduplicated"):
             followed["deduplicated_accuracy"] = float(figures["deduplicated"]["accuracy"])
         for name, field in others.items():
@@ -186,7 +186,7 @@ def _make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Tr
     def evaluate(state: TrainState) -> dict[str, float]:
         probabilities = predict(state)[model.main]
         figures = summarise(probabilities, labels, np.arange(len(labels)), data.prepared.classes)
-        return {f"{name}/{key.replace('log_loss', 'loss')}": float(figures[key]) for key in FOLLOWED}
+        return {f"{name}/{key.replace('log_loss', 'loss')}": float(figures[key]) for key in _FOLLOWED}
 
     return evaluate
 

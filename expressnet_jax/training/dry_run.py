@@ -13,7 +13,7 @@ from expressnet_jax.training.experiment import Experiment
 from expressnet_jax.training.loop import new_state, set_up
 from expressnet_jax.training.step import make_multi_step, num_steps
 
-TIMED = 3  # dispatches, after a first one that is not
+_TIMED = 3  # dispatches, after a first one that is not
 
 
 def dry_run(config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], Experiment]) -> list[str]:
@@ -34,7 +34,7 @@ def dry_run(config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], E
     compiling = time.perf_counter() - start
     steps = num_steps(batches)
     state, _ = jax.block_until_ready(compiled(state, loader.table, batches, config.seed))
-    more = [each for each in islice(stream, TIMED) if num_steps(each) == steps]  # a run's last dispatch may be shorter
+    more = [each for each in islice(stream, _TIMED) if num_steps(each) == steps]  # a run's last dispatch may be shorter
     start = time.perf_counter()
     for each in more:
         state, _ = compiled(state, loader.table, each, config.seed)

@@ -68,14 +68,14 @@ def evaluate_outputs(
     known = target_fields(split.classes, split.columns, None, split.targets)
     fields = {name: field for name, field in further_outputs(checkpoint).items() if same_target(field, known.get(name))}
     figures = {}
-    for name, output in predict_outputs(checkpoint, split, fields, tta, batch_size, size):
+    for name, output in _predict_outputs(checkpoint, split, fields, tta, batch_size, size):
         target = target_column(name, fields[name], split.columns, size)
         each = value_metrics(output, target, fields[name])
         figures[name] = known_metrics(evaluate_output(output, target, fields[name])) | ({"each": each} if each else {})
     return figures
 
 
-def predict_outputs(
+def _predict_outputs(
     checkpoint: Checkpoint,
     split: Split,
     fields: Mapping[str, Field],
@@ -122,7 +122,9 @@ def find_temperatures(checkpoint: Checkpoint, split: Split, tta: str = "none") -
     temperatures = {checkpoint.model.main: _fit(found.probabilities, found.labels)}
     known = target_fields(split.classes, split.columns, None, split.targets)
     fields = {name: field for name, field in further_outputs(checkpoint).items() if same_target(field, known.get(name))}
-    for name, output in predict_outputs(checkpoint, split, {n: f for n, f in fields.items() if f.kind == "class"}, tta):
+    for name, output in _predict_outputs(
+        checkpoint, split, {n: f for n, f in fields.items() if f.kind == "class"}, tta
+    ):
         labels = target_column(name, fields[name], split.columns)
         temperatures[name] = _fit(output[labels >= 0], labels[labels >= 0])
     return temperatures

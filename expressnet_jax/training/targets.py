@@ -20,7 +20,7 @@ from expressnet_jax.training.losses.base import Loss, LossContext
 from expressnet_jax.training.losses.classification import MARGINS
 
 PREFIX = "teacher_"  # of targets that other networks give (see `teachers`)
-SOFT_TARGETS = ("label", "votes", "both")
+_SOFT_TARGETS = ("label", "votes", "both")
 
 
 def _loss_options(config: ConfigDict) -> dict[str, dict[str, Any]]:
@@ -183,7 +183,7 @@ def class_fields(num_classes: int) -> dict[str, Field]:
     return {EXPRESSION: Field("class", (num_classes,))}
 
 
-def check_teachers(config: ConfigDict) -> None:
+def _check_teachers(config: ConfigDict) -> None:
     """Raise UserError where teachers are named and no loss learns from them, or the other way round."""
     taught = [name for name, options in _loss_options(config).items() if options["target"].startswith(PREFIX)]
     if config.teachers and config.task != "classification":
@@ -198,15 +198,15 @@ def check_teachers(config: ConfigDict) -> None:
 def check_losses(config: ConfigDict) -> None:
     """Raise UserError for anything wrong with the losses of a config that needs no data to see."""
     main = main_target(config)
-    check_teachers(config)
+    _check_teachers(config)
     for name, options in _loss_options(config).items():
         key, kinds = f"losses.{name}", LOSSES[options["loss"]].targets
         shape = (2, 2) if kinds == ("points",) else (2,)
         field = Field(kinds[0], shape) if kinds else None
         context = LossContext(options["output"], options["target"], field, np.ones(2), 1)
         make_loss(options["loss"], options, context, key)
-        if options.get("soft_targets", "label") not in SOFT_TARGETS:
-            raise UserError(f"{key}.soft_targets: no {options['soft_targets']!r}; one of {', '.join(SOFT_TARGETS)}")
+        if options.get("soft_targets", "label") not in _SOFT_TARGETS:
+            raise UserError(f"{key}.soft_targets: no {options['soft_targets']!r}; one of {', '.join(_SOFT_TARGETS)}")
         cosine = options["output"] == main and config.model.head == "cosine"
         if kinds == ("class",) and options["output"] != "features" and (options["loss"] in MARGINS) != cosine:
             raise UserError(

@@ -50,7 +50,7 @@ class Teacher(NamedTuple):
     digest: str
 
 
-def load_teacher(path: str) -> Teacher:
+def _load_teacher(path: str) -> Teacher:
     """Return the teacher in an .onnx file, a run or a checkpoint.
 
     Raises:
@@ -80,7 +80,7 @@ def _checkpoint_teacher(path: str) -> Teacher:
     return Teacher(path, checkpoint.image_shape, checkpoint.outputs, predict, digest.hexdigest())
 
 
-def shared_fields(teachers: Sequence[Teacher]) -> dict[str, Field]:
+def _shared_fields(teachers: Sequence[Teacher]) -> dict[str, Field]:
     """Return the outputs that all teachers have.
 
     Raises:
@@ -113,8 +113,8 @@ def with_teachers(
     """
     if size is None:
         raise UserError("teachers: they answer about images, and this data set holds none; leave them out")
-    teachers = [load_teacher(path) for path in paths]
-    shared = shared_fields(teachers)
+    teachers = [_load_teacher(path) for path in paths]
+    shared = _shared_fields(teachers)
     for name, field in shared.items():
         if name in own and field.kind == "class" and own[name].names != field.names:
             raise UserError(

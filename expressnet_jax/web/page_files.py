@@ -11,7 +11,7 @@ from expressnet_jax.errors import UserError
 
 PAGE = Path(__file__).parent / "page"
 CARD = "MODEL_CARD.md"
-TYPES = {
+_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".gz": "application/gzip",
     ".html": "text/html; charset=utf-8",
@@ -39,15 +39,15 @@ def page_files(model: str | Path = "small") -> dict[str, File]:
     """
     from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
 
-    paths = {path.relative_to(PAGE).as_posix(): path for path in sorted(PAGE.rglob("*")) if path.suffix in TYPES}
+    paths = {path.relative_to(PAGE).as_posix(): path for path in sorted(PAGE.rglob("*")) if path.suffix in _TYPES}
     shipped = str(model) in SHIPPED
     paths["models/expressnet.onnx"] = WEIGHTS / SHIPPED[str(model)] if shipped else Path(model)
     paths |= {f"models/{path.name}": path for path in (WEIGHTS / "centerface.onnx", WEIGHTS / "LICENSE-centerface.txt")}
     if shipped and (WEIGHTS / CARD).is_file():
         paths[f"models/{CARD}"] = WEIGHTS / CARD
     facts = _facts_of(load_model(model).metadata, CARD if f"models/{CARD}" in paths else None)
-    files = {name: File(path.read_bytes(), TYPES[Path(name).suffix]) for name, path in paths.items()}
-    files["models/model.json"] = File(json.dumps(facts, indent=2).encode(), TYPES[".json"])
+    files = {name: File(path.read_bytes(), _TYPES[Path(name).suffix]) for name, path in paths.items()}
+    files["models/model.json"] = File(json.dumps(facts, indent=2).encode(), _TYPES[".json"])
     return files
 
 

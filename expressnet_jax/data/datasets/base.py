@@ -55,7 +55,7 @@ class Record:
     extras: Mapping[str, np.ndarray | np.generic] = field(default_factory=dict)
 
 
-NUMBERS = {bool: "true or false", int: "a whole number", float: "a number"}
+_NUMBERS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         for option, value in given.items():
             kind = type(cls.OPTIONS[option])
             fits = (int, float) if kind is float else kind
-            if kind in NUMBERS and (not isinstance(value, fits) or isinstance(value, bool) != (kind is bool)):
-                raise UserError(f"{cls.name}: {option} is {value}; it must be {NUMBERS[kind]}")
+            if kind in _NUMBERS and (not isinstance(value, fits) or isinstance(value, bool) != (kind is bool)):
+                raise UserError(f"{cls.name}: {option} is {value}; it must be {_NUMBERS[kind]}")
         return {**cls.OPTIONS, **given}
 
     @classmethod

@@ -28,7 +28,7 @@ from expressnet_jax.data.labels import CKPLUS_CODES, WITH_CONTEMPT
 from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
-FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.(?:png|jpe?g|bmp|tiff?)", re.IGNORECASE)
+_FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.(?:png|jpe?g|bmp|tiff?)", re.IGNORECASE)
 IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images")
 MARGIN = 0.25  # of the landmarks' box on each side: they run from brows to chin and leave the forehead out
 
@@ -153,7 +153,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
         return {split: [self._face(image) for image in images] for split, images in filed.items()}
 
     def _face(self, image: Filed) -> Record:
-        match = FRAME.fullmatch(image.path.name)
+        match = _FRAME.fullmatch(image.path.name)
         if match is None:
             raise UserError(
                 f"{self.name}: {image.path}: the name isn't like S010_004_00000017.png, so nobody knows who it is; "

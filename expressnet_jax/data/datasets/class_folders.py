@@ -14,7 +14,7 @@ SPLIT_WORDS = {
     "test": ("test", "testing", "privatetest", "test_set", "testset"),
 }
 
-Tree = dict[str, dict[str, list[Path]]]
+_Tree = dict[str, dict[str, list[Path]]]
 
 
 def split_of(word: str) -> str | None:
@@ -34,7 +34,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     return {split: found[split] for split in SPLIT_WORDS if split in found}
 
 
-def class_tree(root: Path, notes: dict[str, Any] | None = None, kinds: Sequence[str] = ("image",)) -> Tree:
+def class_tree(root: Path, notes: dict[str, Any] | None = None, kinds: Sequence[str] = ("image",)) -> _Tree:
     """Split -> class folder -> its images, all in the order of their names; one split, "all", without split folders.
 
     With several `kinds` of `media_files.media_kind` it is the files of the first one that there are any of. Images are

@@ -19,7 +19,7 @@ from expressnet_jax.data.labels import BASIC, DFEW_CODES
 from expressnet_jax.errors import UserError
 
 LISTS = "EmoLabel_DataSplit/test(single-labeled)"
-SET = re.compile(r"(?:set_?)?(\d)\.csv", re.IGNORECASE)
+_SET = re.compile(r"(?:set_?)?(\d)\.csv", re.IGNORECASE)
 
 
 class Dfew(ClipBuilder, skip_registration=True):
@@ -42,7 +42,7 @@ class Dfew(ClipBuilder, skip_registration=True):
     def clips(self, source: Path) -> Mapping[str, Sequence[Clip]]:
         """Return the clips with a label in the order of the folds' lists, in the one split "all"."""
         root = locate(self, source, f"no {LISTS}/")
-        lists = {int(match[1]): path for path in (root / LISTS).glob("*.csv") if (match := SET.fullmatch(path.name))}
+        lists = {int(match[1]): path for path in (root / LISTS).glob("*.csv") if (match := _SET.fullmatch(path.name))}
         folders = _clip_folders(root)
         if not lists or not folders:
             raise self.missing(f"{root} holds no {'lists like set_1.csv' if not lists else 'clips in Clip/*/'}")

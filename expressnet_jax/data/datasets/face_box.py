@@ -12,7 +12,7 @@ from expressnet_jax.data.datasets.bad_images import BadImage
 from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
 
-JPEG_QUALITY = 95
+_JPEG_QUALITY = 95
 
 
 def face(path: Path, box: tuple[float, float, float, float], side: int | None, place: str) -> np.ndarray:
@@ -47,7 +47,7 @@ def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:
 def as_jpeg(pixels: np.ndarray) -> bytes:
     """uint8[H,W,3] RGB or uint8[H,W] gray -> a colour JPEG: as PNG it would take several times the disk."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR)
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
 
 
 def checked_side(side: object, name: str) -> int:

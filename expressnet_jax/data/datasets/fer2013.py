@@ -25,10 +25,10 @@ from expressnet_jax.errors import UserError
 
 OFFICIAL_COUNTS = {"train": 28_709, "validation": 3_589, "test": 3_589}
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
-SPLIT_TABLES = {"train": "train.csv", "validation": "val.csv", "test": "test.csv"}
-USAGE_OF_FILE = {"train.csv": "Training"}
+_SPLIT_TABLES = {"train": "train.csv", "validation": "val.csv", "test": "test.csv"}
+_USAGE_OF_FILE = {"train.csv": "Training"}
 NOTHING = f"no {' or '.join(CSV_NAMES)} and no train/ or test/"
-USAGE_OF_SPLIT = {split: usage for usage, split in SPLIT_OF_USAGE.items()}
+_USAGE_OF_SPLIT = {split: usage for usage, split in SPLIT_OF_USAGE.items()}
 
 
 class Fer2013(FaceBuilder, skip_registration=True):
@@ -76,7 +76,7 @@ class Fer2013(FaceBuilder, skip_registration=True):
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether one of the tables is there, or class folders below split folders."""
-        if find_csv(folder) is not None or is_pixel_table(folder / SPLIT_TABLES["train"]):
+        if find_csv(folder) is not None or is_pixel_table(folder / _SPLIT_TABLES["train"]):
             return True
         return has_class_folders(folder, FER2013_CODES, splits=True)
 
@@ -86,7 +86,7 @@ class Fer2013(FaceBuilder, skip_registration=True):
         table = find_csv(source)
         if table is not None:
             splits = read_csv(table)
-        elif is_pixel_table(source / SPLIT_TABLES["train"]):
+        elif is_pixel_table(source / _SPLIT_TABLES["train"]):
             splits = self._split_tables(source)
         else:
             splits = _read_folders(source, self.notes)
@@ -97,9 +97,9 @@ class Fer2013(FaceBuilder, skip_registration=True):
 
     def _split_tables(self, source: Path) -> dict[str, list[Record]]:
         splits: dict[str, list[Record]] = {}
-        for split, name in SPLIT_TABLES.items():
+        for split, name in _SPLIT_TABLES.items():
             if "emotion" in header_of(source / name, ("emotion", "pixels")):
-                splits |= read_csv(source / name, USAGE_OF_SPLIT[split])
+                splits |= read_csv(source / name, _USAGE_OF_SPLIT[split])
             elif (source / name).is_file():
                 self.notes[f"{name} left out"] = "it has no labels; its images and theirs are in icml_face_data.csv"
         return splits
@@ -134,7 +134,7 @@ def read_csv(path: Path, usage: str = "") -> dict[str, list[Record]]:
     usage: what a table without the column Usage holds.
     """
     splits: dict[str, list[Record]] = {split: [] for split in SPLIT_OF_USAGE.values()}
-    for row, values in pixel_rows(path, ("emotion", "Usage", "pixels"), usage or USAGE_OF_FILE.get(path.name, "")):
+    for row, values in pixel_rows(path, ("emotion", "Usage", "pixels"), usage or _USAGE_OF_FILE.get(path.name, "")):
         where = f"{path.name} row {row}"
         if values["Usage"] not in SPLIT_OF_USAGE:
             raise UserError(f"{where}: Usage is {values['Usage']!r}, not one of {', '.join(SPLIT_OF_USAGE)}")

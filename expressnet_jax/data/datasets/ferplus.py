@@ -34,11 +34,11 @@ from expressnet_jax.errors import UserError
 
 EXPRESSIONS = len(WITH_CONTEMPT)
 FER2013 = "fer2013"  # the target that is FER2013's own label
-TO_CLASSES = [FERPLUS_COLUMNS.index(name) for name in WITH_CONTEMPT]
+_TO_CLASSES = [FERPLUS_COLUMNS.index(name) for name in WITH_CONTEMPT]
 UNKNOWN, NO_FACE = FERPLUS_COLUMNS.index("unknown"), FERPLUS_COLUMNS.index("NF")
 # FER2013's own label agrees with the majority of FER+ on about two images in three, in rows that don't match on one
 # in five: below this share the two files are not in the same order.
-LEAST_AGREEMENT = 0.4
+_LEAST_AGREEMENT = 0.4
 UNLABELLED = -1  # images of the generator's folders, which have no label of FER2013
 
 
@@ -176,8 +176,8 @@ class FerPlus(FaceBuilder, skip_registration=True):
                 continue
             label = WITH_CONTEMPT.index(FERPLUS_COLUMNS[shares.argmax()])
             agreeing += record.label in (label, UNLABELLED)
-            kept.append(replace(record, label=label, votes=shares[TO_CLASSES] if soft else None))
-        if agreeing < LEAST_AGREEMENT * len(kept):
+            kept.append(replace(record, label=label, votes=shares[_TO_CLASSES] if soft else None))
+        if agreeing < _LEAST_AGREEMENT * len(kept):
             raise UserError(
                 f"ferplus: the votes don't fit the images of {split}; use fer2013.csv in its official order"
             )

@@ -13,7 +13,7 @@ from expressnet_jax.data.media_files import is_litter_name, media_kind
 from expressnet_jax.errors import UserError
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # of the Hugging Face hub's `imagefolder`
-TABLES = (".csv", ".tsv", ".jsonl")
+_TABLES = (".csv", ".tsv", ".jsonl")
 DEPTH = 2
 LOOKED_AT = 20  # files of a folder
 
@@ -30,7 +30,7 @@ def list_files(folder: Path) -> dict[str, Path]:
             return found
     if len(class_words(folder)) > 1:
         return {}
-    tables = [path for path in _children(folder) if path.suffix.lower() in TABLES and _labelled(path)]
+    tables = [path for path in _children(folder) if path.suffix.lower() in _TABLES and _labelled(path)]
     splits = {split_of(re.split("[^a-z]", path.stem.lower())[0]): path for path in tables}
     if len(splits) == len(tables) and None not in splits:
         return {split: splits[split] for split in SPLIT_WORDS if split in splits}

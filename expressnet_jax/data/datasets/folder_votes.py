@@ -13,16 +13,16 @@ from expressnet_jax.data.datasets.tables import Table
 from expressnet_jax.data.labels import FERPLUS_COLUMNS
 from expressnet_jax.errors import UserError
 
-VOTE_FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
-VOTE_TABLES = ("label.csv", "labels.csv")
+_VOTE_FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
+_VOTE_TABLES = ("label.csv", "labels.csv")
 WHOLE = "(0, 0, 48, 48)"  # the box of the face, which label.csv states in its second column
 
 
 def vote_folders(root: Path) -> dict[str, Path]:
     """Return split -> its folder, for those of the generator's folders that are in `root`, or in its data/ or
     images/."""
-    bases = [base for base in (root, root / "data", root / "images") if (base / VOTE_FOLDERS["train"]).is_dir()]
-    return {split: bases[0] / name for split, name in VOTE_FOLDERS.items() if bases and (bases[0] / name).is_dir()}
+    bases = [base for base in (root, root / "data", root / "images") if (base / _VOTE_FOLDERS["train"]).is_dir()]
+    return {split: bases[0] / name for split, name in _VOTE_FOLDERS.items() if bases and (bases[0] / name).is_dir()}
 
 
 def folder_votes(folder: Path, table: Path | None) -> list[tuple[Path, np.ndarray]]:
@@ -33,7 +33,7 @@ def folder_votes(folder: Path, table: Path | None) -> list[tuple[Path, np.ndarra
     Raises:
       UserError: no table, a row of another form, images that aren't there.
     """
-    own = next((folder / name for name in VOTE_TABLES if (folder / name).is_file()), None)
+    own = next((folder / name for name in _VOTE_TABLES if (folder / name).is_file()), None)
     if own is None and table is None:
         raise UserError(
             f"ferplus: no label.csv in {folder}; fetch it, or fer2013new.csv, from github.com/microsoft/FERPlus"

@@ -35,7 +35,7 @@ RECIPES: dict[str, dict[str, float]] = {
 }
 INTENSITY = (0.25, 1.0)
 SIDES = ("_L", "_R")
-FILL = 0.9  # of the image's height that the neutral face takes
+_FILL = 0.9  # of the image's height that the neutral face takes
 
 
 class IctFace(FaceBuilder, skip_registration=True):
@@ -97,7 +97,7 @@ class IctFace(FaceBuilder, skip_registration=True):
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """Return all examples, person by person, in the one split "all"."""
-        shapes = shapes_of_names(self._model["expression_names"].tolist())
+        shapes = _shapes_of_names(self._model["expression_names"].tolist())
         if lacking := sorted({unit for recipe in RECIPES.values() for unit in recipe} - shapes.keys()):
             raise UserError(f"{NAME}: has no shape {lacking[0]}; get the model again")
         return {"all": [record for i in range(self.options["people"]) for record in self._person(i, shapes)]}
@@ -108,7 +108,7 @@ class IctFace(FaceBuilder, skip_registration=True):
         habit = rng.lognormal(0, 0.35, len(model["expression"]))
         for label, name in enumerate(BASIC):
             for take in range(self.options["each"]):
-                strengths = draw_strengths(rng, RECIPES[name], shapes, habit)
+                strengths = _draw_strengths(rng, RECIPES[name], shapes, habit)
                 moved = resting + np.tensordot(strengths, model["expression"], 1)
                 yield self._record(rng, moved, f"p{number:03d} {name} {take}", label, f"p{number:03d}")
 
@@ -117,7 +117,7 @@ class IctFace(FaceBuilder, skip_registration=True):
         pose = rng.uniform(-1, 1, 3) * [turn, turn, turn / 3]
         placed = to_pixels(vertices, self._model["neutral"], pose, size)
         values = depth_values(placed, faces) if self.CHANNELS == 1 else normal_values(placed, faces)
-        per_cm = FILL * size / np.ptp(self._model["neutral"][:, 1])
+        per_cm = _FILL * size / np.ptp(self._model["neutral"][:, 1])
         seen = np.unique(faces[face_normals(placed, faces)[:, 2] < 0])  # y points down, so fronts turn the other way
         seen = seen if len(seen) else np.arange(len(placed))
         cloud = placed[rng.choice(seen, self.options["points"], replace=len(seen) < self.options["points"])]
@@ -127,7 +127,7 @@ class IctFace(FaceBuilder, skip_registration=True):
         return Record(key, paint(placed, faces, values, (size, size)), label, subject=subject, extras=extras)
 
 
-def shapes_of_names(names: list[str]) -> dict[str, list[int]]:
+def _shapes_of_names(names: list[str]) -> dict[str, list[int]]:
     """Return which shapes a name without its side stands for: browDown -> those of browDown_L and browDown_R."""
     found: dict[str, list[int]] = {}
     for position, name in enumerate(names):
@@ -135,7 +135,7 @@ def shapes_of_names(names: list[str]) -> dict[str, list[int]]:
     return found
 
 
-def draw_strengths(
+def _draw_strengths(
     rng: np.random.Generator, recipe: dict[str, float], shapes: dict[str, list[int]], habit: np.ndarray
 ) -> np.ndarray:
     """Return how far each of E shapes goes in one example, float64[E] in 0..1; `habit` [E] are the person's factors."""
@@ -153,5 +153,5 @@ def to_pixels(vertices: np.ndarray, neutral: np.ndarray, pose: np.ndarray, size:
     roll in degrees), x right and y down in pixels of an image of `size`, z towards the viewer in pixels."""
     middle = (neutral.min(0) + neutral.max(0)) / 2
     turned = Rotation.from_euler("xyz", pose, degrees=True).apply(vertices - middle)
-    scale = FILL * size / np.ptp(neutral[:, 1])
+    scale = _FILL * size / np.ptp(neutral[:, 1])
     return turned * scale * [1, -1, 1] + [(size - 1) / 2, (size - 1) / 2, 0]

@@ -15,8 +15,8 @@ from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import WITH_CONTEMPT, canonical
 from expressnet_jax.errors import UserError
 
-LEGENDS = ("legend.csv", "data/legend.csv")
-NUMBERED = re.compile(r"(.+)_\d{4}")
+_LEGENDS = ("legend.csv", "data/legend.csv")
+_NUMBERED = re.compile(r"(.+)_\d{4}")
 
 
 class LfwExpression(FaceBuilder, skip_registration=True):
@@ -34,12 +34,12 @@ class LfwExpression(FaceBuilder, skip_registration=True):
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether the legend is there."""
-        return first_file(*(folder / name for name in LEGENDS)) is not None
+        return first_file(*(folder / name for name in _LEGENDS)) is not None
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """All images in the order of the legend, in the one split "all"."""
         source = locate(self, source, "neither legend.csv nor data/legend.csv")
-        legend = first_file(*(source / name for name in LEGENDS))
+        legend = first_file(*(source / name for name in _LEGENDS))
         if not (source / "images").is_dir():
             raise self.missing(f"no images/ in {source}")
         records, wanted = [], []
@@ -57,7 +57,7 @@ class LfwExpression(FaceBuilder, skip_registration=True):
 
 def identity(stem: str) -> str:
     """`Aaron_Eckhart_0001` -> `Aaron_Eckhart`; another name stands for another person."""
-    match = NUMBERED.fullmatch(stem)
+    match = _NUMBERED.fullmatch(stem)
     return match[1] if match else stem
 
 

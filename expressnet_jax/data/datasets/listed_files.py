@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from expressnet_jax.process import expanded
 
 LOOKED_AT = 64  # paths, evenly spaced over the list
-SUBFOLDERS = 50
+_SUBFOLDERS = 50
 DEPTH = 12
 
 
@@ -94,4 +94,4 @@ def _shortened(name: str, left_out: int) -> str:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(islice((path for path in folder.iterdir() if path.is_dir()), SUBFOLDERS))
+    return sorted(islice((path for path in folder.iterdir() if path.is_dir()), _SUBFOLDERS))

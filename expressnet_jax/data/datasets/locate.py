@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 DEPTH = 3  # folders that archives and downloads put around a data set
 MOST = 1000  # entries of a folder, and folders of a level, that are looked at
-ARCHIVE = "archive"
+_ARCHIVE = "archive"
 ARRAYS = "a file of NumPy arrays"  # .npz, a zip archive of .npy
 UNKNOWN = "not an image or video"  # as `identify` calls it
-REMEDIES = {
+_REMEDIES = {
     "an Excel workbook": "export the sheet as CSV",
-    ARCHIVE: "unpack it and give the folder that comes out",
+    _ARCHIVE: "unpack it and give the folder that comes out",
     "a Parquet table": "prepare it with: expressnet prepare folder --source",
 }
 
@@ -79,7 +79,7 @@ def refuse_wrong_file(name: str, source: Path, accepted: tuple[str, ...], how_to
     kind = _file_kind(source)
     if kind in accepted or (kind == "text" and "table" in accepted):
         return
-    remedy = REMEDIES.get(ARCHIVE if "archive" in kind else kind, "")
+    remedy = _REMEDIES.get(_ARCHIVE if "archive" in kind else kind, "")
     if kind == "a Parquet table":
         remedy += f" {source}"
     if kind == "text":

@@ -30,7 +30,7 @@ COLUMNS = ("onset", "apex", "label", "subject")
 NAMES = ("flow28", "labels", "class_names", "dataset", "subject", "clip")
 OFFICIAL_COUNT = 442
 # The emotions of CASME II and SAMM that are counted into a class; clips of others take no part (See et al. 2019, II.A).
-MEANING = {
+_MEANING = {
     "negative": ("negative", "repression", "anger", "contempt", "disgust", "fear", "sadness"),
     "positive": ("positive", "happiness"),
     "surprise": ("surprise",),
@@ -111,7 +111,7 @@ def _pairs(table: Path) -> list[Pair]:
     Raises:
       UserError: a column is missing.
     """
-    classes = {word: CLASSES.index(name) for name, words in MEANING.items() for word in words}
+    classes = {word: CLASSES.index(name) for name, words in _MEANING.items() for word in words}
     found = []
     for place, row in csv_rows(table, COLUMNS):
         word, dataset = row["label"].lower(), row.get("dataset", "")

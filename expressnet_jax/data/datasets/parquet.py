@@ -18,7 +18,7 @@ from expressnet_jax.data.labels import shorten
 from expressnet_jax.data.media_files import is_litter_name
 from expressnet_jax.errors import UserError, one_line
 
-SHARD = re.compile(r"(.+?)[-_.]\d+([-_.]of[-_.]\d+)?")  # train-00000-of-00003
+_SHARD = re.compile(r"(.+?)[-_.]\d+([-_.]of[-_.]\d+)?")  # train-00000-of-00003
 ROWS = 64  # that are in memory at a time
 FOLDERS = ("*.parquet", "data/*.parquet", "*/*.parquet", "*/*/*.parquet")
 DAMAGED = "is damaged or not readable"
@@ -106,7 +106,7 @@ def _visible(source: Path, pattern: str) -> list[Path]:
 
 def _split(path: Path) -> str:
     """By the name up to its number, else by the folder: train-00000-of-00003.parquet, train/0000.parquet."""
-    match = SHARD.fullmatch(path.stem)
+    match = _SHARD.fullmatch(path.stem)
     return split_of(match[1] if match else path.stem) or split_of(path.parent.name) or "all"
 
 

@@ -11,7 +11,7 @@ from expressnet_jax.errors import UserError
 SIDE = 48
 PIXELS = "pixels"
 # A dictionary parses a pixel and checks its range in one look-up, several times as fast as int() or NumPy's parser.
-PIXEL_VALUES = {str(value): value for value in range(256)}
+_PIXEL_VALUES = {str(value): value for value in range(256)}
 
 
 def pixel_rows(path: Path, wanted: Sequence[str], otherwise: str = "") -> Iterator[tuple[int, dict[str, str]]]:
@@ -43,7 +43,7 @@ def parse_pixels(text: str, where: str) -> np.ndarray:
     if len(words) != SIDE * SIDE:
         raise UserError(f"{where}: {len(words)} pixels, not {SIDE * SIDE}: the row is torn; fetch the file again")
     try:
-        flat = bytes(map(PIXEL_VALUES.__getitem__, words))
+        flat = bytes(map(_PIXEL_VALUES.__getitem__, words))
     except KeyError as error:
         raise UserError(f"{where}: pixel {error.args[0]!r} is not a number from 0 to 255") from None
     return np.frombuffer(flat, np.uint8).reshape(SIDE, SIDE)

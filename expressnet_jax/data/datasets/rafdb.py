@@ -24,8 +24,8 @@ from expressnet_jax.data.labels import BASIC, RAFDB_CODES
 from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError
 
-LIST = "list_patition_label.txt"
-LISTS = (f"EmoLabel/{LIST}", LIST, "EmoLabel/list_partition_label.txt", "list_partition_label.txt")
+_LIST = "list_patition_label.txt"
+LISTS = (f"EmoLabel/{_LIST}", _LIST, "EmoLabel/list_partition_label.txt", "list_partition_label.txt")
 ALIGNED = ("Image/aligned", "aligned", "Image", "images")
 OFFICIAL_COUNTS = {"train": 12_271, "test": 3_068}
 
@@ -59,7 +59,7 @@ class RafDb(FaceBuilder, skip_registration=True):
                 f"{self.name}: the class folders in {self.source} are numbered from 0, RAF-DB's from 1 (surprise) to 7 "
                 "(neutral); rename them by the classes that they hold"
             )
-        return locate(self, self.source, f"neither EmoLabel/{LIST} nor train/1")
+        return locate(self, self.source, f"neither EmoLabel/{_LIST} nor train/1")
 
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The official parts, in the order of the list, or of the file names where there is none."""

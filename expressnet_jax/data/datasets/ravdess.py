@@ -77,7 +77,7 @@ class Ravdess(SpeechBuilder, skip_registration=True):
         table = self._table()
         if table is None:
             return records
-        units, names = read_units(table)
+        units, names = _read_units(table)
         self.notes["openface"] = names
         keys = [take(record.key) for record in records]
         if lacking := [key for key in keys if key not in units]:
@@ -93,7 +93,7 @@ def take(name: str) -> str:
     return Path(name).stem.split("-", 1)[1]
 
 
-def read_units(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
+def _read_units(path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return take -> action units float32[35], and their names.
 
     Raises:

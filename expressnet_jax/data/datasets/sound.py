@@ -36,7 +36,7 @@ class SpeechBuilder(FaceBuilder, skip_registration=True):
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether a recording with one of the data set's names is there or in a folder below."""
-        return any(map(cls._matches, sound_files(folder)))
+        return any(map(cls._matches, _sound_files(folder)))
 
     @classmethod
     def _matches(cls, path: Path) -> bool:
@@ -45,7 +45,7 @@ class SpeechBuilder(FaceBuilder, skip_registration=True):
     def read(self, source: Path) -> Mapping[str, list[Record]]:
         """Return all recordings by name, in the one split "all"."""
         folder = locate(self, source, f"no files like {self.EXAMPLE}")
-        files = sorted((path for path in sound_files(folder) if self._matches(path)), key=lambda path: path.name)
+        files = sorted((path for path in _sound_files(folder) if self._matches(path)), key=lambda path: path.name)
         self._check_names(files)
         records = [record for path in files if (record := self.read_name(path))]
         self.notes["sample_rate"] = RATE
@@ -81,7 +81,7 @@ class SpeechBuilder(FaceBuilder, skip_registration=True):
                 raise UserError(f"{self.name}: {first} and {second} are one recording by their names; keep one")
 
 
-def sound_files(folder: Path) -> Iterator[Path]:
+def _sound_files(folder: Path) -> Iterator[Path]:
     """Yield the files of a folder, and of the folders in it, whose suffix is one of sound."""
     for pattern in ("*.*", "*/*.*"):
         yield from (path for path in no_litter(folder.glob(pattern)) if path.suffix.lower() in SUFFIXES)

@@ -20,11 +20,11 @@ from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
 
 # Of a hundred images, how many are of each class: FER2013's order of frequency, but no class as rare as its disgust.
-PRIOR = {"anger": 13, "disgust": 7, "fear": 13, "happiness": 23, "sadness": 15, "surprise": 11, "neutral": 18}
-PRIOR |= {"contempt": 8}
+_PRIOR = {"anger": 13, "disgust": 7, "fear": 13, "happiness": 23, "sadness": 15, "surprise": 11, "neutral": 18}
+_PRIOR |= {"contempt": 8}
 # Where an expression at its full intensity lies, (valence, arousal): the means that Russell & Mehrabian 1977, table 2,
 # give for the emotions' names; for contempt, which is not among them, between anger and disgust.
-VALENCE_AROUSAL = {
+_VALENCE_AROUSAL = {
     "anger": (-0.51, 0.59),
     "disgust": (-0.60, 0.35),
     "fear": (-0.64, 0.60),
@@ -34,10 +34,10 @@ VALENCE_AROUSAL = {
     "neutral": (0.0, 0.0),
     "contempt": (-0.55, 0.47),
 }
-IMAGES_PER_PERSON = 8
+_IMAGES_PER_PERSON = 8
 # The first identity of each split; the ranges between them hold enough people for ever.
 FIRST_PERSON = {"train": 0, "validation": 60_000, "test": 80_000}
-LAST_PERSON = {"train": 60_000, "validation": 80_000, "test": 100_000}
+_LAST_PERSON = {"train": 60_000, "validation": 80_000, "test": 100_000}
 
 
 class Synthetic(FaceBuilder, skip_registration=True):
@@ -127,7 +127,7 @@ class Faces(InOrder[Record]):
         self.intensity = _range(options["intensity"]) if options["intensity"] else usual
         self._check()
         super().__init__(self._record, range(options[f"num_{split}"]))
-        share = np.array([PRIOR[name] for name in classes], np.float64)
+        share = np.array([_PRIOR[name] for name in classes], np.float64)
         rng = np.random.default_rng((options["seed"], FIRST_PERSON[split]))
         self.labels = np.searchsorted(np.cumsum(share / share.sum())[:-1], rng.random(len(self)), side="right")
 
@@ -148,7 +148,7 @@ class Faces(InOrder[Record]):
             "channels": options["channels"],
             "style": self.styles[i % len(self.styles)],
             "emotion": int(self.labels[i]),
-            "identity": first + (i // IMAGES_PER_PERSON) % (LAST_PERSON[self.split] - first),
+            "identity": first + (i // _IMAGES_PER_PERSON) % (_LAST_PERSON[self.split] - first),
             "intensity": self.intensity,
         }
         if options["frames"]:
@@ -158,7 +158,7 @@ class Faces(InOrder[Record]):
             face = synthetic.generate(index, **arguments)  # type: ignore[assignment]
             image = face.image
         extras = {name: getattr(face, name) for name in self.extras}
-        valence, arousal = float(np.max(face.intensity)) * np.array(VALENCE_AROUSAL[self.classes[face.label]])
+        valence, arousal = float(np.max(face.intensity)) * np.array(_VALENCE_AROUSAL[self.classes[face.label]])
         known = {"subject": f"id{face.identity:05d}", "valence": valence, "arousal": arousal}
         return Record(f"{self.split}{i:06d}", image, face.label, **known, extras=extras)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from expressnet_jax.errors import UserError
 
-DELIMITERS = (",", ";", "\t", "|", " ")
-BYTE_ORDER_MARKS = (
+_DELIMITERS = (",", ";", "\t", "|", " ")
+_BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -19,7 +19,7 @@ BYTE_ORDER_MARKS = (
 )
 CHUNK = 1 << 20
 LOOKED_AT = 20  # lines that the delimiter is judged by
-HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+_HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
 class Table:
@@ -27,7 +27,7 @@ class Table:
 
     Attributes:
       encoding: a codec's name; "utf-8" and "utf-8-sig" are certain, others may be a guess (see `guessed`).
-      delimiter: one of DELIMITERS.
+      delimiter: one of _DELIMITERS.
     """
 
     def __init__(self, path: Path, known: Collection[str]) -> None:
@@ -36,7 +36,7 @@ class Table:
         self.encoding = encoding_of(path)
         with self._opened() as file:
             lines = list(islice((line for line in file if line.strip()), LOOKED_AT))
-        self._declared = bool(lines) and lines[0].strip().lower() in {f"sep={d}" for d in DELIMITERS}
+        self._declared = bool(lines) and lines[0].strip().lower() in {f"sep={d}" for d in _DELIMITERS}
         self.delimiter = lines[0].strip()[-1] if self._declared else _delimiter_of(lines, known)
 
     @property
@@ -74,7 +74,7 @@ def header_of(path: Path, known: Collection[str]) -> set[str]:
             start = file.read(CHUNK >> 6)
     except OSError:
         return set()
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), "utf-8")
     lines = start.decode(encoding, "replace").splitlines()[:1]
     fields = next(csv.reader(lines, delimiter=_delimiter_of(lines, known), skipinitialspace=True), [])
     return {field.strip().lower() for field in fields}
@@ -85,7 +85,7 @@ def encoding_of(path: Path) -> str:
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         start = file.read(CHUNK)
-        for mark, name in BYTE_ORDER_MARKS:
+        for mark, name in _BYTE_ORDER_MARKS:
             if start.startswith(mark):
                 return name
         if b"\0" in start[:1000]:  # Latin letters in UTF-16 have a zero in every second byte
@@ -104,7 +104,7 @@ def _legacy_encoding(path: Path) -> str:
     """GB18030 (Windows in Chinese) writes bytes above 127 in pairs, Windows-1252 has single ones between letters."""
     with path.open("rb") as file:
         data = b"".join(islice(file, 100_000))
-    runs = HIGH_BYTES.findall(data)
+    runs = _HIGH_BYTES.findall(data)
     pairs = sum(len(run) % 2 == 0 for run in runs)
     try:
         data.decode("gb18030")
@@ -124,4 +124,4 @@ def _delimiter_of(lines: list[str], known: Collection[str]) -> str:
         names = {value.strip().lower() for value in rows[0]}
         return True, len(names & set(known)), sum(len(row) == len(rows[0]) for row in rows)
 
-    return max(DELIMITERS, key=score)  # the first of equals
+    return max(_DELIMITERS, key=score)  # the first of equals

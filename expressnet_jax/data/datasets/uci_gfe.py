@@ -31,7 +31,7 @@ EXPRESSIONS = (
 )
 NAME = re.compile(rf"([a-z])_({'|'.join(EXPRESSIONS)})_datapoints\.txt")
 NONE, POINTS, SIDE = "none", 100, 64
-FOCAL = 525  # of a Kinect's cameras at 640 x 480, in pixels: what turns depths into them
+_FOCAL = 525  # of a Kinect's cameras at 640 x 480, in pixels: what turns depths into them
 
 
 class UciGfe(FaceBuilder, skip_registration=True):
@@ -82,7 +82,7 @@ class UciGfe(FaceBuilder, skip_registration=True):
 
     def _frames(self, folder: Path, person: str, expression: str) -> Iterator[Record]:
         """Yield the examples of one recording."""
-        points, shown = read_recording(folder / f"{person}_{expression}")
+        points, shown = _read_recording(folder / f"{person}_{expression}")
         placed = place(points)
         stem, options = f"{person}_{expression}", self.options
         for i in range(0, len(placed), options["every"]):
@@ -92,7 +92,7 @@ class UciGfe(FaceBuilder, skip_registration=True):
             yield Record(f"{stem} frame {i}", draw(placed[i]), label, subject=person, extras=extras)
 
 
-def read_recording(stem: Path) -> tuple[np.ndarray, np.ndarray]:
+def _read_recording(stem: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the points float32[N,100,3] of a recording as they are written, and bool[N]: is the expression shown?
 
     Raises:
@@ -124,7 +124,7 @@ def place(points: np.ndarray) -> np.ndarray:
     known = np.isfinite(depth).any(1)
     depth[~known] = typical
     depth = np.where(np.isnan(depth), np.nanmedian(depth, axis=1, keepdims=True), depth)
-    deep = (depth - typical) * (FOCAL / typical)
+    deep = (depth - typical) * (_FOCAL / typical)
     moved = np.concatenate([plane - middle, deep[..., None]], axis=-1) * scale
     center = (SIDE - 1) / 2
     return (moved + np.array([center, center, 0])).astype(np.float32)

@@ -14,7 +14,7 @@ from expressnet_jax.errors import UserError
 
 VOTES_NAME = "fer2013new.csv"
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
-TO_BASIC = [FERPLUS_COLUMNS.index(name) for name in BASIC]
+_TO_BASIC = [FERPLUS_COLUMNS.index(name) for name in BASIC]
 
 
 def read_votes(path: Path) -> dict[str, np.ndarray]:
@@ -50,5 +50,5 @@ def basic_shares(counts: np.ndarray, label: int) -> np.ndarray:
 
     Where no basic expression has two votes, all goes to `label`: nothing is left out.
     """
-    votes = np.where(counts > 1, counts, 0)[TO_BASIC].astype(np.float32)
+    votes = np.where(counts > 1, counts, 0)[_TO_BASIC].astype(np.float32)
     return votes / votes.sum() if votes.any() else np.eye(len(BASIC), dtype=np.float32)[label]

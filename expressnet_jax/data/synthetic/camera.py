@@ -3,12 +3,12 @@
 import cv2
 import numpy as np
 
-BACKGROUNDS = ("plain", "gradient", "blurred", "panels", "horizon")
+_BACKGROUNDS = ("plain", "gradient", "blurred", "panels", "horizon")
 
 
 def background(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
     """Something out of focus behind a person, uint8[W,W] or uint8[W,W,3]."""
-    kind = BACKGROUNDS[int(rng.integers(len(BACKGROUNDS)))]
+    kind = _BACKGROUNDS[int(rng.integers(len(_BACKGROUNDS)))]
     base = rng.uniform(35, 225) + rng.normal(0, 14, 3)
     cells = {"plain": (1, 1), "gradient": (2, 2), "blurred": (5, 5), "panels": (1, 6), "horizon": (4, 2)}[kind]
     spread = {"plain": 0, "gradient": 45, "blurred": 30, "panels": 45, "horizon": 25}[kind]

@@ -13,7 +13,7 @@ from expressnet_jax.data.labels import WITH_CONTEMPT
 from expressnet_jax.data.synthetic.anatomy import AU_NAMES
 
 # emotion -> variants: (share, action unit -> strength of a full-blown expression)
-PROTOTYPES: dict[str, list[tuple[float, dict[int, float]]]] = {
+_PROTOTYPES: dict[str, list[tuple[float, dict[int, float]]]] = {
     "anger": [
         (0.30, {4: 1.0, 5: 0.5, 7: 0.5, 23: 0.8}),
         (0.30, {4: 1.0, 5: 0.5, 7: 0.5, 24: 0.9, 17: 0.3}),
@@ -68,7 +68,7 @@ BYSTANDERS = {1: (0.04, 0.25), 2: (0.06, 0.3), 4: (0.05, 0.25), 5: (0.04, 0.25),
 BYSTANDERS |= {14: (0.03, 0.3), 15: (0.03, 0.2), 17: (0.04, 0.3), 18: (0.04, 0.5), 23: (0.04, 0.4)}
 BYSTANDERS |= {24: (0.04, 0.4), 25: (0.10, 0.6), 26: (0.05, 0.4), 43: (0.05, 0.7)}
 
-MOST_AT_REST = 0.4  # how intense an expression the face of a person at rest resembles at most
+_MOST_AT_REST = 0.4  # how intense an expression the face of a person at rest resembles at most
 
 _COLUMN = {int(name[2:]): i for i, name in enumerate(AU_NAMES)}
 
@@ -76,7 +76,7 @@ _COLUMN = {int(name[2:]): i for i, name in enumerate(AU_NAMES)}
 def _tables() -> list[tuple[list[float], np.ndarray]]:
     tables = []
     for emotion in WITH_CONTEMPT:
-        variants = PROTOTYPES[emotion]
+        variants = _PROTOTYPES[emotion]
         strengths = np.zeros((len(variants), len(AU_NAMES)))
         for row, (_, units) in zip(strengths, variants, strict=True):
             for unit, strength in units.items():
@@ -148,8 +148,8 @@ def draw_resting(rng: np.random.Generator) -> np.ndarray:
     somebody's anger or how somebody else always looks; only how the face changes tells which. The jaw stays
     shut and the eyes open.
     """
-    resembled = int(rng.choice([i for i, name in enumerate(WITH_CONTEMPT) if PROTOTYPES[name][0][1]]))
-    strength = rng.uniform(0, MOST_AT_REST)
+    resembled = int(rng.choice([i for i, name in enumerate(WITH_CONTEMPT) if _PROTOTYPES[name][0][1]]))
+    strength = rng.uniform(0, _MOST_AT_REST)
     parts = draw_parts(rng, resembled, (strength, strength))
     resting = parts.activation(parts.emotional)
     resting[:, [_COLUMN[26], _COLUMN[27], _COLUMN[43]]] = 0

@@ -15,7 +15,7 @@ from expressnet_jax.data.synthetic.geometry import INDEX, Curves, loop
 from expressnet_jax.data.synthetic.hair import BEARDS, HAIR
 from expressnet_jax.data.synthetic.person import Person
 
-CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 18, endpoint=False)).astype(np.complex64)
+_CIRCLE = np.exp(1j * np.linspace(0, 2 * np.pi, 18, endpoint=False)).astype(np.complex64)
 _BOW = np.linspace(-1, 1, 25, dtype=np.float32) ** 2
 _EYES = np.array([INDEX["eye.l"], INDEX["eye.r"]])
 
@@ -105,7 +105,7 @@ _IRIS_RADII = np.array((1.0, 0.8, 0.42), np.float32)[:, None]
 def eyes(scene: Scene, radius: float = 0.118) -> Eyes:
     upper, lower = scene.curves["lid_up"], scene.curves["lid_lo"]
     centres = scene.plane[_EYES] + np.complex64(scene.gaze)
-    rings = centres[:, None] + CIRCLE * (radius * _IRIS_RADII)[:, None]
+    rings = centres[:, None] + _CIRCLE * (radius * _IRIS_RADII)[:, None]
     # Curves run outwards from the nose: the left one backwards and then the right one, x rises all the way.
     lid, floor = (np.concatenate([curve[0, ::-1], curve[1]]) for curve in (upper, lower))
     x = rings.real
@@ -113,7 +113,7 @@ def eyes(scene: Scene, radius: float = 0.118) -> Eyes:
     rings.imag = np.minimum(np.maximum(rings.imag, highest), np.maximum(highest, np.interp(x, floor.real, floor.imag)))
     spots = centres + np.complex64(0.045 * np.sign(scene.light[0]) - 0.035j)
     seen = upper[:, 6].imag < spots.imag - 0.012
-    return Eyes(loop(upper, lower), *rings, spots[seen, None] + 0.025 * CIRCLE[::2])  # type: ignore[call-arg]
+    return Eyes(loop(upper, lower), *rings, spots[seen, None] + 0.025 * _CIRCLE[::2])  # type: ignore[call-arg]
 
 
 def chin_shadow(scene: Scene) -> np.ndarray:

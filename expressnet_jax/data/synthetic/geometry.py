@@ -17,7 +17,7 @@ POINTS = (*_MIDDLE, *(f"{name}.{side}" for side in "lr" for name in _SIDED))
 INDEX = {name: i for i, name in enumerate(POINTS)}
 
 # Curves on both sides, from the middle outwards: name -> points.
-PAIRED = {
+_PAIRED = {
     "lid_up": ("eye_in", "lid_up1", "lid_up2", "eye_out"),
     "lid_lo": ("eye_in", "lid_lo1", "lid_lo2", "eye_out"),
     "crease": ("crease1", "crease2", "crease3", "crease4"),
@@ -38,7 +38,7 @@ PAIRED = {
 STROKE_SAMPLES = 13  # of every curve in PAIRED and of every line across, so that all strokes are one array
 HAIR_SAMPLES = 81
 # Curves from the image's left to its right: name -> (point in the middle, points outwards, samples).
-ACROSS = {
+_ACROSS = {
     "jaw": ("chin", tuple(f"jaw{i}" for i in range(1, 9)), 49),
     "skull": ("crown", ("skull4", "skull3", "skull2", "skull1"), 25),
     "lip_top": ("cupid", ("lip_up1", "lip_up2", "mouth"), 25),
@@ -59,7 +59,7 @@ ACROSS = {
 
 # iBUG's 68 points (Sagonas et al. 2013, 300-W), in its order.
 _EYE_RING = ("eye_out", "lid_up2", "lid_up1", "eye_in", "lid_lo1", "lid_lo2")
-LANDMARKS = (
+_LANDMARKS = (
     *(f"jaw{i}.l" for i in range(8, 0, -1)), "chin", *(f"jaw{i}.r" for i in range(1, 9)),
     *(f"brow{i}.l" for i in range(5, 0, -1)), *(f"brow{i}.r" for i in range(1, 6)),
     "bridge1", "bridge2", "bridge3", "bridge4", "wing_low.l", "nostril.l", "subnasale", "nostril.r", "wing_low.r",
@@ -68,7 +68,7 @@ LANDMARKS = (
     "lip_lo2.r", "lip_lo1.r", "lip_lo0", "lip_lo1.l", "lip_lo2.l",
     "in_corner.l", "in_up.l", "in_up0", "in_up.r", "in_corner.r", "in_lo.r", "in_lo0", "in_lo.l",
 )  # fmt: skip
-LANDMARK_INDEX = np.array([INDEX[name] for name in LANDMARKS])
+LANDMARK_INDEX = np.array([INDEX[name] for name in _LANDMARKS])
 
 
 def ellipsoid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -188,11 +188,11 @@ def _spline(names: list[str], samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _curves() -> tuple[np.ndarray, np.ndarray, dict[str, tuple[slice, tuple[int, ...]]]]:
     splines, where, start = [], {}, 0
-    for name, points in PAIRED.items():
+    for name, points in _PAIRED.items():
         splines += [_spline([f"{point}.{side}" for point in points], STROKE_SAMPLES) for side in "lr"]
         where[name] = (slice(start, start + 2 * STROKE_SAMPLES), (2, STROKE_SAMPLES))
         start += 2 * STROKE_SAMPLES
-    for name, (middle, points, samples) in ACROSS.items():
+    for name, (middle, points, samples) in _ACROSS.items():
         path = [*(f"{point}.l" for point in reversed(points)), middle, *(f"{point}.r" for point in points)]
         splines.append(_spline(path, samples))
         where[name] = (slice(start, start + samples), (samples,))  # type: ignore[assignment]

@@ -16,12 +16,12 @@ SKIN = np.array(
     [(246, 216, 198), (238, 200, 174), (224, 178, 144), (202, 150, 112), (164, 112, 78), (126, 84, 60), (94, 62, 47)],
     np.float32,
 )
-HAIR_COLOURS = np.array(
+_HAIR_COLOURS = np.array(
     [(24, 20, 20), (46, 32, 26), (78, 52, 36), (122, 80, 48), (176, 132, 78), (214, 180, 120), (140, 60, 30)],
     np.float32,
 )
-GRAY_HAIR = np.array((186, 184, 184), np.float32)
-IRISES = np.array(
+_GRAY_HAIR = np.array((186, 184, 184), np.float32)
+_IRISES = np.array(
     [(62, 38, 24), (84, 54, 30), (110, 84, 46), (92, 112, 76), (84, 120, 150), (110, 124, 134)],
     np.float32,
 )
@@ -108,7 +108,7 @@ def draw_person(rng: np.random.Generator) -> Person:
         skin=np.clip(skin, 30, 250).astype(np.float32),
         lips=np.clip(skin * (0.87, red, red * 1.02), 20, 240).astype(np.float32),
         hair=_draw_hair_colour(rng, tone, age),
-        iris=IRISES[int(rng.integers(2 if tone > 0.55 else len(IRISES)))],
+        iris=_IRISES[int(rng.integers(2 if tone > 0.55 else len(_IRISES)))],
         cloth=np.clip(rng.uniform(40, 210) + rng.uniform(-35, 35, 3), 15, 240).astype(np.float32),
         age=float(age),
         lined=rng.uniform(0.45, 1.15, len(LINE_NAMES)).astype(np.float32),
@@ -134,7 +134,7 @@ def _draw_traits(rng: np.random.Generator, feminine: float) -> np.ndarray:
 
 
 def _draw_hair_colour(rng: np.random.Generator, tone: float, age: float) -> np.ndarray:
-    dark = 3 if tone > 0.5 else len(HAIR_COLOURS)
-    colour = HAIR_COLOURS[int(rng.integers(dark))] * rng.uniform(0.85, 1.15)
+    dark = 3 if tone > 0.5 else len(_HAIR_COLOURS)
+    colour = _HAIR_COLOURS[int(rng.integers(dark))] * rng.uniform(0.85, 1.15)
     gray: dict[str, Any] = min(1.0, max(0.0, age - 0.55) * 2.6 * rng.random())  # type: ignore[assignment]
-    return np.clip(colour + gray * (GRAY_HAIR - colour), 12, 235).astype(np.float32)
+    return np.clip(colour + gray * (_GRAY_HAIR - colour), 12, 235).astype(np.float32)

@@ -14,7 +14,7 @@ from expressnet_jax.data.synthetic.features import Scene
 from expressnet_jax.data.synthetic.geometry import INDEX
 
 # point -> bumps there: (offset down, breadth, height, how far it stands out, darkness, redness)
-BUMPS = {
+_BUMPS = {
     "bridge1": [(0.0, 0.10, 0.17, 0.05, 0.0, 0.0)],
     "bridge2": [(0.0, 0.085, 0.14, 0.10, 0.0, 0.0)],
     "bridge3": [(0.0, 0.085, 0.13, 0.13, 0.0, 0.1)],
@@ -52,7 +52,7 @@ GAINS = {
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which point each bump is at int[K], its figures float32[K,6], and what the muscles add float32[2U,3K]."""
     anchors, rows, gains = [], [], []
-    for name, bumps in BUMPS.items():
+    for name, bumps in _BUMPS.items():
         sides = ((name, (0, 1), 0.5),) if name in INDEX else ((f"{name}.l", (0,), 1.0), (f"{name}.r", (1,), 1.0))
         for point, active, share in sides:
             for number, bump in enumerate(bumps):

@@ -12,11 +12,11 @@ from expressnet_jax.data.synthetic.occluders import Cover
 from expressnet_jax.data.synthetic.relief import shade
 from expressnet_jax.data.synthetic.strokes import TAPER25, Pen, Strokes, all_strokes
 
-PEN = Pen(0.052, 0.024, 0.009, crease=0.02, shadow=0.02, nostril=0.026, fold=0.026, line=0.03, strand=0.025, least=0.1)
+_PEN = Pen(0.052, 0.024, 0.009, crease=0.02, shadow=0.02, nostril=0.026, fold=0.026, line=0.03, strand=0.025, least=0.1)
 NEUTRAL = 200  # on the layer of soft marks, what leaves the colour below as it is
 WHITE = np.array((238, 232, 228), np.float32)
-TEETH = np.array((232, 226, 212), np.float32)
-GUMS = np.array((62, 24, 24), np.float32)
+_TEETH = np.array((232, 226, 212), np.float32)
+_GUMS = np.array((62, 24, 24), np.float32)
 TONGUE = np.array((158, 80, 78), np.float32)
 
 _UNMARKED, _NOBODY = np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8)
@@ -30,7 +30,7 @@ _WARM, _COOL = (np.clip(128 * _RAMP**power, 0, 255).astype(np.uint8) for power i
 def paint(canvas: Canvas, scene: Scene, cover: Cover) -> None:
     """Draws a face over the background that is on the canvas; `cover` is what is in front of it."""
     soft = canvas.layer(0)
-    strokes = all_strokes(scene, PEN)
+    strokes = all_strokes(scene, _PEN)
     _body(canvas, soft, scene)
     _skin(canvas, soft, scene, strokes)
     _mouth(canvas, scene)
@@ -76,8 +76,8 @@ def _mouth(canvas: Canvas, scene: Scene) -> None:
     if mouth.opening is None:
         canvas.fill(lips * 0.45, ribbon(mouth.seam, 0.004 + 0.012 * TAPER25))
         return
-    canvas.fill(GUMS, mouth.opening)
-    for colour, part in ((TONGUE, mouth.tongue), (TEETH * 0.9, mouth.lower_teeth), (TEETH, mouth.teeth)):
+    canvas.fill(_GUMS, mouth.opening)
+    for colour, part in ((TONGUE, mouth.tongue), (_TEETH * 0.9, mouth.lower_teeth), (_TEETH, mouth.teeth)):
         if part is not None:
             canvas.fill(colour, part)
 

@@ -34,7 +34,7 @@ STYLES = {
     "b": Style(paper, ink.paint, scan),
     "c": Style(blank, ink.pencil, scan),
 }
-IDENTITIES = 1_000_000
+_IDENTITIES = 1_000_000
 # How far heads turn, nod and tilt, and eyes wander (standard deviations); the box of directions that light comes from.
 _POSE, _GAZE = np.array((0.18, 0.085, 0.11)), np.array((0.025, 0.012j))
 _LIGHT_FROM, _LIGHT_TO = np.array(((-0.9, -0.8, 0.7), (0.9, 0.25, 1.2)), np.float32)
@@ -74,7 +74,7 @@ def person_of(seed: int, identity: int, channels: int) -> Person:
 
 def draw_who(rng: np.random.Generator, identity: int | None, emotion: int | None) -> tuple[int, int]:
     """Draw identity and basic emotion, and return those that were given in place of the drawn ones."""
-    drawn = int(rng.integers(IDENTITIES)), int(rng.integers(len(BASIC)))
+    drawn = int(rng.integers(_IDENTITIES)), int(rng.integers(len(BASIC)))
     return drawn[0] if identity is None else identity, drawn[1] if emotion is None else emotion
 
 

@@ -6,7 +6,7 @@ Shapes: N examples, U labels; outputs are logits, targets in 0..1, present above
 import numpy as np
 
 
-def mean_f1(output: np.ndarray, target: np.ndarray) -> float:
+def _mean_f1(output: np.ndarray, target: np.ndarray) -> float:
     """Return the F1 of each label at a logit of zero, the mean over the labels that occur."""
     return _mean_over_labels(_f1, output, target)
 
@@ -17,7 +17,7 @@ def mean_auc(output: np.ndarray, target: np.ndarray) -> float:
     return _mean_over_labels(_auc, output, target)
 
 
-METRICS = {"f1": mean_f1, "auc": mean_auc}
+METRICS = {"f1": _mean_f1, "auc": mean_auc}
 SELECTING = ("f1", "auc")
 
 

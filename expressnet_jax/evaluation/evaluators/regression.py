@@ -8,12 +8,12 @@ def concordance(output: np.ndarray, target: np.ndarray) -> float:
     return _mean_over_values(_concordance, output, target)
 
 
-def root_mean_squared_error(output: np.ndarray, target: np.ndarray) -> float:
+def _root_mean_squared_error(output: np.ndarray, target: np.ndarray) -> float:
     """Return the root of the mean squared difference, the mean over the values."""
     return _mean_over_values(lambda o, t: np.sqrt(np.mean((o - t) ** 2)), output, target)
 
 
-def sign_agreement(output: np.ndarray, target: np.ndarray) -> float:
+def _sign_agreement(output: np.ndarray, target: np.ndarray) -> float:
     """Return the share of examples whose sign is right (Nicolaou et al. 2011, SAGR), the mean over the values."""
     return _mean_over_values(lambda o, t: np.mean(np.sign(o) == np.sign(t)), output, target)
 
@@ -26,8 +26,8 @@ def correlation(output: np.ndarray, target: np.ndarray) -> float:
 METRICS = {
     "ccc": concordance,
     "correlation": correlation,
-    "rmse": root_mean_squared_error,
-    "sign_agreement": sign_agreement,
+    "rmse": _root_mean_squared_error,
+    "sign_agreement": _sign_agreement,
 }
 SELECTING = ("ccc", "correlation", "sign_agreement")
 

@@ -8,12 +8,12 @@ from typing import Literal
 
 import jax
 
-ConvBackend = Literal["auto", "xla", "matmul"]
-_backend: ContextVar[ConvBackend] = ContextVar("conv_backend", default="auto")
+_ConvBackend = Literal["auto", "xla", "matmul"]
+_backend: ContextVar[_ConvBackend] = ContextVar("conv_backend", default="auto")
 
 
 @contextmanager
-def conv_backend(backend: ConvBackend) -> Iterator[None]:
+def conv_backend(backend: _ConvBackend) -> Iterator[None]:
     """Set the backend of the convolutions that are traced inside; an exported file wants XLA's primitive."""
     token = _backend.set(backend)
     try:

@@ -13,7 +13,7 @@ from expressnet_jax.models.cpu.convolution import direct_conv, matmul_conv
 _IMAGES = ("NHWC", "HWIO", "NHWC")
 
 
-def volume_conv(
+def _volume_conv(
     convolve: Callable[..., Array], clips: Array, kernel: Array, strides: Sequence[int], padding, **options
 ) -> Array:
     """Compute lax.conv_general_dilated, float[B,T,H,W,C] by float[q,r,r,C,F], undilated, by `convolve` of images.
@@ -34,10 +34,10 @@ def volume_conv(
 
 
 def matmul_volume_conv(*arguments, **options) -> Array:
-    """Call `volume_conv` through matrix products, as training does."""
-    return volume_conv(matmul_conv, *arguments, **options)
+    """Call `_volume_conv` through matrix products, as training does."""
+    return _volume_conv(matmul_conv, *arguments, **options)
 
 
 def direct_volume_conv(*arguments, **options) -> Array:
-    """Call `volume_conv` through XLA's sum over images."""
-    return volume_conv(direct_conv, *arguments, **options)
+    """Call `_volume_conv` through XLA's sum over images."""
+    return _volume_conv(direct_conv, *arguments, **options)

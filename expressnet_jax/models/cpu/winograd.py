@@ -23,7 +23,7 @@ from jax import Array
 from expressnet_jax.models.cpu.fusion_barrier import fusion_barrier
 
 _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
-Padding = tuple[tuple[int, int], tuple[int, int]]
+_Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 class Transforms(NamedTuple):
@@ -81,7 +81,7 @@ class Tiling(NamedTuple):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def winograd(images: Array, kernel: Array, padding: Padding) -> Array:
+def winograd(images: Array, kernel: Array, padding: _Padding) -> Array:
     """Correlates float[B,H,W,C] with float[r,r,C,F], stride 1 -> float[B,H',W',F]; r is 2 or 3.
 
     `padding` is (before, after) by axis. Within about 1e-5 of the direct sum in float32, relative to the largest value.
@@ -95,11 +95,11 @@ def winograd(images: Array, kernel: Array, padding: Padding) -> Array:
     return fusion_barrier(partial(_assemble, tiling))(sums)
 
 
-def _forward(images: Array, kernel: Array, padding: Padding) -> tuple[Array, tuple[Array, Array]]:
+def _forward(images: Array, kernel: Array, padding: _Padding) -> tuple[Array, tuple[Array, Array]]:
     return winograd(images, kernel, padding), (images, kernel)
 
 
-def _backward(padding: Padding, saved: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
+def _backward(padding: _Padding, saved: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
     images, kernel = saved
     r = kernel.shape[0]
     mirrored = tuple((r - 1 - before, r - 1 - after) for before, after in padding)
@@ -110,7 +110,7 @@ def _backward(padding: Padding, saved: tuple[Array, Array], change: Array) -> tu
 winograd.defvjp(_forward, _backward)
 
 
-def _kernel_gradient(images: Array, change: Array, r: int, padding: Padding) -> Array:
+def _kernel_gradient(images: Array, change: Array, r: int, padding: _Padding) -> Array:
     """float[r,r,C,F]: the transpose of every stage, so that a matrix product over all tiles stands in the middle."""
     tiling = Tiling.of(*change.shape[1:3], r)  # type: ignore[call-arg]
     f = tiling.transforms
@@ -120,7 +120,7 @@ def _kernel_gradient(images: Array, change: Array, r: int, padding: Padding) -> 
     return _two_ways(f.kernel.T, points)
 
 
-def _lines(tiling: Tiling, matrix: np.ndarray, padding: Padding, x: Array) -> list[Array]:
+def _lines(tiling: Tiling, matrix: np.ndarray, padding: _Padding, x: Array) -> list[Array]:
     """Down the columns: pads float[B,H,W,C] to whole tiles, transforms -> n arrays float[B,T,W',C]."""
     whole = [(tiles - 1) * tiling.m + matrix.shape[1] for tiles in (tiling.down, tiling.across)]
     edges = [(before, n - before - size, 0) for (before, _), n, size in zip(padding, whole, x.shape[1:3], strict=True)]

@@ -9,8 +9,8 @@ import numpy as np
 from expressnet_jax.errors import UserError, one_line
 from expressnet_jax.models.published.safetensors import read_safetensors
 
-PYTORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
-SUFFIXES = (".safetensors", *PYTORCH)
+_PYTORCH = (".pth", ".pt", ".bin", ".ckpt", ".tar")
+SUFFIXES = (".safetensors", *_PYTORCH)
 _INSIDE = ("state_dict", "model_state_dict", "model", "net", "backbone")  # where training scripts keep the weights
 _SAFE_PYTORCH = (2, 6)
 _WRAPPERS = ("module.", "model.", "backbone.")  # what training scripts put before every name
@@ -31,7 +31,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         raise UserError(
             f"{path}: no such file; give the weights as .safetensors, or as .pth where PyTorch is installed"
         )
-    tensors = _read_pytorch(path) if path.suffix.lower() in PYTORCH else read_safetensors(path)
+    tensors = _read_pytorch(path) if path.suffix.lower() in _PYTORCH else read_safetensors(path)
     for prefix in _WRAPPERS:
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}

@@ -12,8 +12,8 @@ import numpy as np
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.published.naming import BATCH_NORM_EPSILON, Naming
 
-Tensors = dict[str, np.ndarray]
-LEAVES = {"kernel": "weight", "scale": "weight", "slope": "weight", "mean": "running_mean", "var": "running_var"}
+_Tensors = dict[str, np.ndarray]
+_LEAVES = {"kernel": "weight", "scale": "weight", "slope": "weight", "mean": "running_mean", "var": "running_var"}
 _COUNTER = "num_batches_tracked"  # of batch normalisation: nothing here needs it
 
 
@@ -80,9 +80,9 @@ def from_tensors(tensors: Mapping[str, np.ndarray], backbone: Any, shapes: Any, 
     return Imported(**variables, head=_single(found), used=sorted(used), unused=unused, naming=naming)
 
 
-def to_tensors(variables: Mapping[str, Any], backbone: Any, naming: Naming) -> Tensors:
+def to_tensors(variables: Mapping[str, Any], backbone: Any, naming: Naming) -> _Tensors:
     """Return a network's variables under the names of `naming`, as `from_tensors` reads them."""
-    tensors: Tensors = {}
+    tensors: _Tensors = {}
     own = {name: variables.get(name, {}).get("backbone", {}) for name in ("params", "batch_stats")}
     for entry in _entries(naming, backbone, own):
         value = np.asarray(_get(own[entry.collection], entry.path), np.float32)
@@ -103,7 +103,7 @@ def _entries(naming: Naming, backbone: Any, shapes: Any) -> Iterator[_Entry]:
         for path, shape in _leaves(part):
             *module, leaf = path
             here, own = "/".join(module), modules.get("/".join(path))
-            name = own or f"{modules.get(here, here)}.{LEAVES.get(leaf, leaf)}"
+            name = own or f"{modules.get(here, here)}.{_LEAVES.get(leaf, leaf)}"
             bias = f"{biases[here]}.bias" if leaf == "mean" and here in biases else ""
             yield _Entry(collection, path, shape, name, bias, leaf == "kernel" and bool(pointwise.search(here)))
 

@@ -44,7 +44,7 @@ def _first_and_last(last: int) -> dict[str, str]:
     return names | {"last": f"features.{last}.0", "last_norm": f"features.{last}.1"}
 
 
-def inverted_residual(ours: str, theirs: str, expands: bool, attends: bool, last: str = ".0") -> dict[str, str]:
+def _inverted_residual(ours: str, theirs: str, expands: bool, attends: bool, last: str = ".0") -> dict[str, str]:
     """Return the names of a block whose layers are numbered: [expand], depthwise, [attention], project.
 
     `last` is what is behind the number of the last one, where the others have `.0`: torchvision's first network has
@@ -75,7 +75,7 @@ def _mobilenet_v2(backbone: MobileNetV2) -> dict[str, str]:
     for stage, (expansion, _, depth, _) in enumerate(backbone.stages, start=1):
         for i in range(1, depth + 1):
             ours, theirs = f"stage{stage}_block{i}", f"features.{next(place)}.conv"
-            names |= inverted_residual(ours, theirs, expansion > 1, attends=False, last="")
+            names |= _inverted_residual(ours, theirs, expansion > 1, attends=False, last="")
     return names | _first_and_last(next(place))
 
 
@@ -84,7 +84,7 @@ def _efficientnet(backbone: EfficientNet) -> dict[str, str]:
     for stage, (expansion, _, depth, _, _) in enumerate(backbone.stages, start=1):
         for i in range(math.ceil(depth * backbone.depth)):
             ours, theirs = f"stage{stage}_block{i + 1}", f"features.{stage}.{i}.block"
-            names |= inverted_residual(ours, theirs, expansion > 1, attends=True)
+            names |= _inverted_residual(ours, theirs, expansion > 1, attends=True)
     return names
 
 
@@ -92,7 +92,7 @@ def _mobilenet_v3(backbone: MobileNetV3) -> dict[str, str]:
     names, inputs = _first_and_last(len(backbone.rows) + 1) | {"dense": "classifier.0"}, 16
     for i, row in enumerate(backbone.rows, start=1):
         row = Row(*row)
-        names |= inverted_residual(f"block{i}", f"features.{i}.block", row.inside != inputs, row.attends)
+        names |= _inverted_residual(f"block{i}", f"features.{i}.block", row.inside != inputs, row.attends)
         inputs = row.filters
     return names
 

@@ -11,7 +11,7 @@ from expressnet_jax.report.page.elements import text
 WIDTH = 440
 COLOURS = ("#0072b2", "#b34700", "#00735c", "#7b4b94")
 INK, FAINT, LINE = "#1f2430", "#5a6270", "#d5dae1"
-DASHES = ("", "6 3", "2 3", "8 2 2 2")
+_DASHES = ("", "6 3", "2 3", "8 2 2 2")
 ROW, LABEL, VALUE = 24, 128, 58  # pixels: of a bar's row, of the names on the left, of the figures on the right
 
 
@@ -108,7 +108,7 @@ def line_chart(
 
 
 def _line(points: Sequence[Point], number: int, across: Callable, down: Callable) -> list[str]:
-    colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+    colour, dash = COLOURS[number % len(COLOURS)], _DASHES[number % len(_DASHES)]
     path = "".join(f"{'L' if i else 'M'}{across(p.x):.1f} {down(p.y):.1f}" for i, p in enumerate(points))
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     parts = [f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashed}/>']
@@ -132,7 +132,7 @@ def _grid(y_range: tuple[float, float], down: Callable, left: float, right: floa
 def _legend(names: Sequence[str], top: float) -> list[str]:
     parts = []
     for i, name in enumerate(names):
-        y, dash = top + 20 * i + 8, DASHES[i % len(DASHES)]
+        y, dash = top + 20 * i + 8, _DASHES[i % len(_DASHES)]
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         parts.append(f'<path d="M44 {y}h28" stroke="{COLOURS[i % len(COLOURS)]}" stroke-width="2"{dashed}/>')
         parts.append(_label(80, y + 4, name, "start", INK))

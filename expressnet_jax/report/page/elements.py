@@ -4,8 +4,8 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
-DASH = "–"
-INKS = ((255, 255, 255), (0, 0, 0))
+_DASH = "–"
+_INKS = ((255, 255, 255), (0, 0, 0))
 SHORT = 4  # letters of a column's name in a table of shares; all of it is read aloud
 
 
@@ -16,18 +16,18 @@ def text(value: object) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """Return a share as per cent; a dash for None."""
-    return DASH if share is None else f"{100 * share:.{digits}f} %"
+    return _DASH if share is None else f"{100 * share:.{digits}f} %"
 
 
 def between(interval: Sequence[float] | None, digits: int = 1) -> str:
     """Return an interval of shares, as `65.0 to 68.1`."""
-    return DASH if interval is None else f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}"
+    return _DASH if interval is None else f"{100 * interval[0]:.{digits}f} to {100 * interval[1]:.{digits}f}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number with so many digits behind the point, thousands apart; a dash for None."""
     if value is None:
-        return DASH
+        return _DASH
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
 
 
@@ -72,10 +72,10 @@ def heat_table(
 def _heat(share: float | None) -> str:
     """One cell, from white to dark blue; its ink is whichever of dark and white stands out more."""
     if share is None:
-        return f"<td>{DASH}</td>"
+        return f"<td>{_DASH}</td>"
     level = min(max(share, 0.0), 1.0)
     red, green, blue = (round(255 + level * (dark - 255)) for dark in (8, 64, 129))
-    ink = max(INKS, key=lambda each: contrast(each, (red, green, blue)))
+    ink = max(_INKS, key=lambda each: contrast(each, (red, green, blue)))
     shown = f"{100 * share:.0f}" if share >= 0.005 or share == 0 else "&lt;1"
     return f'<td style="background:rgb({red},{green},{blue});color:rgb{ink}">{shown}</td>'
 

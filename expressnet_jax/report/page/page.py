@@ -20,7 +20,7 @@ TITLES = {
     "data": "What is wrong with the data",
     "cost": "What it costs",
 }
-RENDERERS: dict[str, Callable[[Any], str]] = {
+_RENDERERS: dict[str, Callable[[Any], str]] = {
     "figures": figures_html,
     "calibration": calibration_html,
     "pairs": pairs_html,
@@ -29,7 +29,7 @@ RENDERERS: dict[str, Callable[[Any], str]] = {
     "fairness": fairness_html,
     "data": data_html,
 }
-NOTICE = (
+_NOTICE = (
     "The model predicts the label that annotators gave to the expression shown. It does not detect what a "
     "person feels, "
     "and these figures are no licence to judge people by it."
@@ -48,7 +48,7 @@ def render(
         if name == "cost":
             inner = cost_html(found, measured)
         else:
-            inner = RENDERERS[name](found | {"picture": picture} if name == "explanation" else found)
+            inner = _RENDERERS[name](found | {"picture": picture} if name == "explanation" else found)
         body.append(f'<section aria-labelledby="{name}"><h2 id="{name}">{TITLES[name]}</h2>{inner}</section>')
     links = "".join(f'<li><a href="#{name}">{TITLES[name]}</a></li>' for name in TITLES if name in sections)
     sets = ", ".join(f"{each['name']} ({each['split']}, {each['count']:,} images)" for each in report["data"])
@@ -56,8 +56,8 @@ def render(
     return Template(PAGE).substitute(
         title=text(f"Report of {report['model']['name']}"),
         subtitle=text(f"{report['model']['network']}, measured on {sets}; {mode}."),
-        cards=cards(headline(sections)),
-        notice=text(NOTICE),
+        cards=cards(_headline(sections)),
+        notice=text(_NOTICE),
         links=links,
         sections="\n".join(body),
         footer=text(
@@ -67,7 +67,7 @@ def render(
     )
 
 
-def headline(sections: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+def _headline(sections: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return the figures that a reader wants first: (figure, what it is, a remark)."""
     rows = []
     if "figures" in sections:

@@ -25,9 +25,9 @@ from expressnet_jax.io import write_bytes
 from expressnet_jax.training.checkpoints.manager import saved_steps
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST, Checkpoint
 
-TRAINED_ON = "trained_on.npz"
+_TRAINED_ON = "trained_on.npz"
 LABELLED, UNLABELLED = "labelled", "unlabelled"
-HASH = 16  # bytes
+_HASH = 16  # bytes
 KEYS = ("data.name", "adapt.target")  # of a config, in the order of a run's records
 
 
@@ -66,7 +66,7 @@ class Learned(NamedTuple):
     def digests(self) -> np.ndarray:
         """uint8[N,16], or uint8[0,16] for a set that was prepared before they were kept."""
         stored = self.prepared.digests(self.split)
-        return np.zeros((0, HASH), np.uint8) if stored is None else stored[self.examples.indices]
+        return np.zeros((0, _HASH), np.uint8) if stored is None else stored[self.examples.indices]
 
 
 def record_of(prepared: Prepared) -> dict[str, Any]:
@@ -134,16 +134,16 @@ def write_trained_on(workdir: Path, learned: Sequence[Learned], origin: Path | N
     parts = {name: [known[name]] if known else [] for name in (LABELLED, UNLABELLED)}
     for each in learned:
         parts[LABELLED if each.labelled else UNLABELLED].append(each.digests)
-    empty = np.zeros((0, HASH), np.uint8)
+    empty = np.zeros((0, _HASH), np.uint8)
     content = io.BytesIO()
     np.savez(content, **{name: np.unique(np.concatenate([empty, *found]), axis=0) for name, found in parts.items()})  # type: ignore[arg-type]
-    write_bytes(workdir / TRAINED_ON, content.getvalue())
+    write_bytes(workdir / _TRAINED_ON, content.getvalue())
 
 
 def read_trained_on(checkpoint: Path) -> dict[str, np.ndarray] | None:
     """Return the pixel hashes that the run of a checkpoint has written, or None where it wrote none."""
     try:
-        with np.load(checkpoint.absolute().parent.parent / TRAINED_ON, allow_pickle=False) as file:
+        with np.load(checkpoint.absolute().parent.parent / _TRAINED_ON, allow_pickle=False) as file:
             return {name: file[name] for name in (LABELLED, UNLABELLED)}
     except (OSError, ValueError, KeyError):
         return None

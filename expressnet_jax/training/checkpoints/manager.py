@@ -21,7 +21,7 @@ from expressnet_jax.training.checkpoints.reading import BEST, LATEST, silent
 from expressnet_jax.training.state import TrainState
 
 DAMAGED = "damaged"
-TEXTS = ("*/_METADATA", "*/_sharding", "*/array_metadatas/*", "metadata/metadata", "metrics/metrics")
+_TEXTS = ("*/_METADATA", "*/_sharding", "*/array_metadatas/*", "metadata/metadata", "metrics/metrics")
 
 
 class Checkpoints:
@@ -170,7 +170,7 @@ def _manager_options(name: str, **options: Any) -> ocp.CheckpointManagerOptions:
 def _check_texts(folder: Path) -> None:
     """Raises an error unless every JSON text of a checkpoint is whole: a run reads arrays without some of them, others
     then can't."""
-    for pattern in TEXTS:
+    for pattern in _TEXTS:
         for path in folder.glob(pattern):
             json.loads(path.read_text(encoding="utf-8"))
 

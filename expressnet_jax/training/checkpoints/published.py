@@ -110,10 +110,10 @@ def namings_of(name: str, key: str = "--model") -> tuple[Naming, ...]:
     """
     if namings := NAMINGS.get(type(backbone_of(create_model(name, 2)))):
         return namings
-    raise UserError(f"{key}: no names are known of published weights of {name}; of {', '.join(importable())} they are")
+    raise UserError(f"{key}: no names are known of published weights of {name}; of {', '.join(_importable())} they are")
 
 
-def importable() -> list[str]:
+def _importable() -> list[str]:
     """Return the names of the networks that published weights fit."""
     return [name for name, factory in MODELS.items() if getattr(factory, "func", factory) in NAMINGS]
 

@@ -17,7 +17,7 @@ from expressnet_jax.models.published.files import is_weights_file
 from expressnet_jax.models.registry import create_model
 
 LATEST, BEST = "checkpoints", "best"  # the folders of a run
-OF_THE_RUN = "; where it is moved away, the run's latest one is taken"
+_OF_THE_RUN = "; where it is moved away, the run's latest one is taken"
 PACKAGES = ("expressnet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -145,7 +145,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
       UserError: no checkpoint there, one without metadata, or one whose arrays don't fit the model it names.
     """
     folder = find_checkpoint(path).absolute()
-    way_out = OF_THE_RUN if folder.parent.name == BEST else ""
+    way_out = _OF_THE_RUN if folder.parent.name == BEST else ""
     own = jax.process_index()  # others may read something else, or nothing
     alone = ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
@@ -163,7 +163,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             ) from error
         if len(classes) != (width := next(iter(heads.values())).shape[0]):
             raise UserError(f"{folder}: its head is of {width} classes, no {name} of {len(classes)} classes{way_out}")
-        model = create_model(name, heads, **model_parts(metadata), **options)
+        model = create_model(name, heads, **_model_parts(metadata), **options)
         target = _model_target(model, shape, averaged)
         try:
             saved = reader.restore(folder, ocp.args.Composite(model=ocp.args.StandardRestore(target)))["model"]
@@ -185,7 +185,7 @@ def _heads_of(metadata: Mapping[str, Any]) -> dict[str, Head]:
     return {MAIN: Head((len(metadata["classes"]),), kind, scale)}
 
 
-def model_parts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _model_parts(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what `create_model` is to be given besides the first encoder's options; of what is older, the defaults."""
     section, inputs = metadata["model"], list(metadata.get("inputs") or {})
     names = ("temporal", "fusion", "modality_dropout")

@@ -31,7 +31,7 @@ def island(features: Array, targets: Array, centers: Array, weight: float = 10.0
     """Center loss, and `weight` times the sum over ordered pairs of centers of 1 + cosine -> float32[] (Cai et al.
     2018, eq. 7).
 
-    The pairs hold no feature: they act through the centers, which `repel_centers` turns away from each other.
+    The pairs hold no feature: they act through the centers, which `_repel_centers` turns away from each other.
     """
     directions = unit(centers)
     cosines = product(directions, directions.T)
@@ -53,15 +53,15 @@ def triplet_center(features: Array, targets: Array, centers: Array, margin: floa
     return (targets * jnp.maximum(margin - cosines + others, 0)).sum(-1).mean()
 
 
-def update_centers(features: Array, targets: Array, centers: Array, rate: float = 0.5) -> Array:
+def _update_centers(features: Array, targets: Array, centers: Array, rate: float = 0.5) -> Array:
     """The centers after a batch, float32[K,D]: c <- c - rate * sum(c - x) / (1 + n) over the n examples of its class
     (Wen et al. 2016, eq. 4 and algorithm 1). A class without examples keeps its center."""
     count = targets.sum(0)[:, None]
     return centers - rate * (count * centers - product(targets.T, features)) / (1 + count)
 
 
-def repel_centers(features: Array, targets: Array, centers: Array, rate: float = 0.5, weight: float = 10.0) -> Array:
-    """Return the centers after `update_centers`, moved away from each other by rate * weight / (K - 1) times the
+def _repel_centers(features: Array, targets: Array, centers: Array, rate: float = 0.5, weight: float = 10.0) -> Array:
+    """Return the centers after `_update_centers`, moved away from each other by rate * weight / (K - 1) times the
     gradient of the sum of their cosines, float32[K,D] (Cai et al. 2018).
 
     A class without examples keeps its center here, too: nothing would hold it while the others push.
@@ -73,29 +73,29 @@ def repel_centers(features: Array, targets: Array, centers: Array, rate: float =
     gradient = jnp.where(length > 0, across / jnp.where(length > 0, length, 1), 0)
     present = targets.sum(0)[:, None] > 0
     push = rate * weight / max(len(centers) - 1, 1) * gradient
-    return update_centers(features, targets, centers, rate) - jnp.where(present, push, 0)
+    return _update_centers(features, targets, centers, rate) - jnp.where(present, push, 0)
 
 
-Distance = Callable[[Array, Array, Array], Array]
+_Distance = Callable[[Array, Array, Array], Array]
 
 
 def center_loss(context: LossContext, *, rate: float = 0.5) -> Loss:
     """Draw features to the center of their class; `rate` is how fast the centers follow them."""
-    return _centered(context, center, partial(update_centers, rate=rate))
+    return _centered(context, center, partial(_update_centers, rate=rate))
 
 
 def island_loss(context: LossContext, *, rate: float = 0.5, island_weight: float = 10.0) -> Loss:
     """Draw features to the center of their class and turn the centers away from each other."""
-    repel = partial(repel_centers, rate=rate, weight=island_weight)
+    repel = partial(_repel_centers, rate=rate, weight=island_weight)
     return _centered(context, partial(island, weight=island_weight), repel)
 
 
 def triplet_center_loss(context: LossContext, *, rate: float = 0.5, margin: float = 0.5) -> Loss:
     """Keep features nearer, in cosine, to their own center than to any other by `margin`."""
-    return _centered(context, partial(triplet_center, margin=margin), partial(update_centers, rate=rate))
+    return _centered(context, partial(triplet_center, margin=margin), partial(_update_centers, rate=rate))
 
 
-def _centered(context: LossContext, distance: Distance, update: Distance) -> Loss:
+def _centered(context: LossContext, distance: _Distance, update: _Distance) -> Loss:
     """A loss over centers float32[K,D], all zero until their classes are seen. It sees them as they were before the
     batch."""
 

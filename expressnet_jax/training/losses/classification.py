@@ -15,7 +15,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Outputs
 from expressnet_jax.training.losses.base import Batch, Loss, LossContext, LossOutput, masked_mean, select_output
 
-LossFn = Callable[[Array, Array], Array]
+_LossFn = Callable[[Array, Array], Array]
 
 
 def cross_entropy(logits: Array, targets: Array) -> Array:
@@ -112,7 +112,7 @@ def make_loss_fn(
     scale: float = 64.0,
     weighting: ClassWeighting,
     partial_labels: bool = False,
-) -> LossFn:
+) -> _LossFn:
     """Return the mean loss of a batch: (logits float[B,K], targets float[B,K]) -> float32[].
 
     With `partial_labels`, examples whose targets are all zero have no label and are left out of the mean.

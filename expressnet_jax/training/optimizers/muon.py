@@ -18,7 +18,7 @@ from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 
 # Jordan 2024: five steps of x -> a x + b x^3 + c x^5 bring every singular value near 1.
 STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
-STARTS = 250e6  # bytes that an H200 moves while it starts the 30 kernels of a stack, at 2 us and 4.3 TB/s
+_STARTS = 250e6  # bytes that an H200 moves while it starts the 30 kernels of a stack, at 2 us and 4.3 TB/s
 
 
 def muon_direction() -> optax.GradientTransformation:
@@ -71,7 +71,7 @@ def stacks(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
     ways to cut the matrices, sorted by N, into stacks, this is the cheapest (dynamic programming over the last cut).
     """
     order = sorted(range(len(shapes)), key=lambda i: shapes[i][::-1], reverse=True)
-    cost = lambda places: STARTS + len(places) * _moved(*map(max, zip(*(shapes[i] for i in places), strict=True)))
+    cost = lambda places: _STARTS + len(places) * _moved(*map(max, zip(*(shapes[i] for i in places), strict=True)))
     best: list[tuple[float, list[list[int]]]] = [(0.0, [])]
     for end in range(1, len(order) + 1):
         ways = [(best[start][0] + cost(order[start:end]), [*best[start][1], order[start:end]]) for start in range(end)]
