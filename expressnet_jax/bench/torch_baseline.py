@@ -20,7 +20,7 @@ class Twin(NamedTuple):
     """The options of a backbone that its PyTorch twin takes, and those of which the twin has one value only."""
 
     options: tuple[str, ...] = ()
-    fixed: dict[str, str] = {}  # noqa: RUF012  nobody writes to it
+    fixed: dict[str, str | bool] = {}  # noqa: RUF012  nobody writes to it
 
 
 # Backbone -> its twin in torch_networks.py. A test holds every option of the backbone to be in one of the two.
@@ -28,9 +28,9 @@ TWINS = {
     "ExpressNet": Twin(
         ("widths", "depths", "stem_width", "reduction", "spatial_kernels"), {"attention": "channel_multi_scale"}
     ),
-    "MobileNetV2": Twin(("width", "features", "stages"), {"attention": "none"}),
+    "MobileNetV2": Twin(("width", "features", "stages"), {"attention": "none", "published": False}),
     "PlainCNN": Twin(),
-    "ResNet": Twin(("depths", "width"), {"block": "basic", "stem": "small", "attention": "none"}),
+    "ResNet": Twin(("depths", "width"), {"block": "basic", "stem": "small", "attention": "none", "published": False}),
 }
 
 
