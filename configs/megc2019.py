@@ -8,7 +8,7 @@ hardware  2 CPU cores (Intel Xeon) shared with other work; about 14 seconds of o
 SMIC and CASME II, 309 clips of 40 people (without SAMM), last weights, seed 0, 2026-11-29:
   --folds 5, people disjoint: UF1 .754 (.658 to .850), UAR .775 (.686 to .860)
   logistic regression on the same folds: UF1 .756 (.673 to .839), UAR .763 (.682 to .840)
-The two can't be told apart. One subject left out at a time was not measured to the end.
+The two are equal within their intervals. One subject left out at a time was not measured to the end.
 The epochs were fixed beforehand, and nothing was chosen by a test fold. On all three sets (442 clips, 68 people, one
 left out at a time) the paper has UF1 .735, UAR .761, its own code .721, .725, and logistic regression .722, .747.
 """

@@ -19,7 +19,7 @@ from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
 from expressnet_jax.data.commands import load_images, open_data
 from expressnet_jax.data.datasets import SOURCES
-from expressnet_jax.errors import UserError, system_line
+from expressnet_jax.errors import UserError, quiet_logging, system_line
 from expressnet_jax.export import average_command, import_command
 from expressnet_jax.export import commands as export_commands
 from expressnet_jax.finetune import commands as finetune_commands
@@ -39,8 +39,10 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         settle_process()
     arguments = parser().parse_args(argv)
-    if argv is None and arguments.uses_jax:
-        tune_cpu()
+    if argv is None:
+        quiet_logging()  # behind the parser: --help needs no import of absl
+        if arguments.uses_jax:
+            tune_cpu()
     try:
         status = arguments.run(arguments) or 0
         sys.stdout.flush()

@@ -104,7 +104,7 @@ def compile_for_target(config, text: str, dry: bool) -> int:
 
 
 if __name__ == "__main__":
-    settle_process(quiet=False)
+    settle_process()
     tune_cpu()
     _define_flags()
     app.run(main, flags_parser=run_flags.parse)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from expressnet_jax.errors import UserError, one_line, quiet_logging
+from expressnet_jax.errors import UserError, one_line
 
 _CACHE = "expressnet_jax"
 
 
-def settle_process(quiet: bool = True) -> None:
-    """Prepare a command's process: streams that take any text, hushed libraries, one folder of caches.
+def settle_process() -> None:
+    """Prepare a command's process: streams that take any text, one folder of caches.
 
     For processes that are this project's own; a program that imports the package keeps its settings.
     """
@@ -21,8 +21,6 @@ def settle_process(quiet: bool = True) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows no bars, a file name that is no text
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    if quiet:
-        quiet_logging()
     # Matplotlib writes a list of fonts into the home folder when it is imported; without a folder of caches it takes
     # a temporary one. What else is in the user's folder for it would change the charts.
     if "MPLCONFIGDIR" not in os.environ and (folder := cache_folder("matplotlib")):

@@ -3,7 +3,7 @@
 WORKDIR/tensorboard/   log.tensorboard
 WORKDIR/mlruns/        log.mlflow: a store of files, unless the user has set MLFLOW_TRACKING_URI
 WORKDIR/wandb/         log.wandb: offline, unless the user has set WANDB_MODE; `wandb sync` uploads it
-A resumed run goes on in the same run of a tracker, whose name is kept next to its files.
+A resumed run continues the same run of a tracker, whose name is kept next to its files.
 """
 
 import os
@@ -103,7 +103,7 @@ TRACKERS = {
 
 
 def open_trackers(config: Mapping[str, Any], workdir: Path, step: int) -> list[Any]:
-    """Return the writers that `config["log"]` asks for; the run goes on from `step`.
+    """Return the writers that `config["log"]` asks for; the run resumes at `step`.
 
     Raises:
       UserError: a package is missing, or a tracker can't be opened.

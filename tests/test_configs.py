@@ -63,6 +63,20 @@ def test_its_values_are_valid(path, monkeypatch):
         config.train.batchsize = 3  # locked: a key that no run reads can't be set
 
 
+def batch_shapes(config, split, fields):
+    """The shapes of the arrays of one step in a call."""
+    main, shape = main_target(config), input_shape(config, split)
+    of_step = lambda shape, dtype: jax.ShapeDtypeStruct((1, config.train.batch_size, *shape), dtype)
+    inputs = shape if isinstance(shape, dict) else {input_names(config)[0]: shape}
+    batch = {name: of_step(each, np.uint8 if len(each) > 2 else np.float32) for name, each in inputs.items()}
+    batch["index"] = of_step((), np.int32)
+    votes = config.losses[main].soft_targets == "votes"
+    batch[main] = of_step((len(BASIC),), np.float32) if votes else batch["index"]
+    if "fer2013" in fields:
+        batch["fer2013"] = batch["index"]
+    return {name: of_step(field.shape, np.float32) for name, field in fields.items()} | batch
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
     config = load(path).get_config()
@@ -93,24 +107,10 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
         fields |= {"emotions": Field("multilabel", (7,), BASIC)}
     model = make_model(config, make_heads(config, learned_fields(config, fields)))
     program = make_program(config, model, fields, split, plan)
-    shape = input_shape(config, split)
     state = jax.eval_shape(
         lambda: init_state(program.init_fn, program.optimizer, make_mesh(), ema=config.optimizer.ema > 0)
     )
-    batch = {
-        name: jax.ShapeDtypeStruct((1, config.train.batch_size, *each), np.uint8 if len(each) > 2 else np.float32)
-        for name, each in (shape if isinstance(shape, dict) else {input_names(config)[0]: shape}).items()
-    } | {
-        "index": jax.ShapeDtypeStruct((1, config.train.batch_size), np.int32),
-    }
-    votes = config.losses[main].soft_targets == "votes"
-    batch[main] = (
-        jax.ShapeDtypeStruct((1, config.train.batch_size, len(BASIC)), np.float32) if votes else batch["index"]
-    )
-    if "fer2013" in fields:
-        batch["fer2013"] = batch["index"]
-    for name, field in fields.items():
-        batch.setdefault(name, jax.ShapeDtypeStruct((1, config.train.batch_size, *field.shape), np.float32))
+    batch = batch_shapes(config, split, fields)
     for _, phase in program.phases:
         after, metrics = jax.eval_shape(make_multi_step(phase), state, None, batch)
         assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(

@@ -121,9 +121,9 @@ def test_what_the_system_refuses_is_one_line(tmp_path):
 def test_charts_keep_their_fonts_among_the_caches_unless_the_user_says_where(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("MPLCONFIGDIR", "mine")
-    settle_process(quiet=False)
+    settle_process()
     assert os.environ["MPLCONFIGDIR"] == "mine"
     monkeypatch.delenv("MPLCONFIGDIR")
-    settle_process(quiet=False)
+    settle_process()
     assert os.environ["MPLCONFIGDIR"] == str(tmp_path / "expressnet_jax" / "matplotlib")
     monkeypatch.delenv("MPLCONFIGDIR")

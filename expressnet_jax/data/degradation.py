@@ -10,7 +10,7 @@ from jax import Array
 
 EACH = 0.5  # chance of each kind in an image that is degraded
 BLUR = 0.04  # largest standard deviation, as a share of the image's side
-SIDES = (1 / 4, 1 / 3, 1 / 2, 2 / 3)  # sides of an image of fewer pixels, as shares of its own
+SIDES = (1 / 4, 1 / 3, 1 / 2, 2 / 3)  # sides of an image of fewer pixels, as shares of the full one
 NOISE = 0.25  # largest standard deviation, as a share of 255
 _QUALITY = (10.0, 80.0)  # of a JPEG
 # The luminance table of ITU-T T.81, annex K.1, which libjpeg scales by quality.

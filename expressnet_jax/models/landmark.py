@@ -46,7 +46,7 @@ class LandmarkGCN(nn.Module):
     The graph is made of each example's own points: every point is joined to its k = `neighbours` nearest ones
     (`nearest_neighbours`; of frames, by the mean place). A node begins with its coordinates, as they are and normalised
     over the batch, and a learned vector that says which point it is. Each layer is
-    ReLU(norm(W x + V A x)), A the mean over the neighbours (after Kipf & Welling 2017, eq. 2, with a kernel of its own
+    ReLU(norm(W x + V A x)), A the mean over the neighbours (after Kipf & Welling 2017, eq. 2, with a separate kernel
     for the node itself, as Hamilton et al. 2017, GraphSAGE, have it), added to x where the widths are equal. At the end
     R = `readout` values of every node are put side by side, and a dense layer gives the F features.
     """

@@ -84,7 +84,7 @@ def plain(value: Any) -> str:
 
 
 def grid_points(config: ConfigDict, grid: Grid) -> list[Point]:
-    """Return every combination of values as a run of its own, the last key's values changing fastest.
+    """Return every combination of values as a separate run, the last key's values changing fastest.
 
     Raises:
       UserError: no such key, or a value of another kind.

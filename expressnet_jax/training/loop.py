@@ -217,7 +217,7 @@ def new_state(config: ConfigDict, experiment: Experiment, mesh: Mesh) -> TrainSt
 
 
 def _open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int) -> Writers:
-    """The console, metrics.jsonl and the wanted trackers; the run's clock goes on from where the file ends. Only the
+    """The console, metrics.jsonl and the wanted trackers; the run's clock continues where the file ends. Only the
     process that leads has any."""
     if not is_main_process():
         return Writers([])

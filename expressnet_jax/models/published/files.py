@@ -55,7 +55,7 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # torch, pickle and zipfile raise many kinds
         reason = one_line(str(error).split(". ")[0], 120)
         raise UserError(
-            f"{path}: no whole file of tensors alone ({reason}); it is not read, for what else is in it could run"
+            f"{path}: no whole file of tensors alone ({reason}); it is not read, because anything else in it could run"
         ) from error
     return {name: tensor.float().numpy() for name, tensor in _state_of(content).items() if torch.is_tensor(tensor)}
 
