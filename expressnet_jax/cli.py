@@ -15,7 +15,6 @@ from expressnet_jax.adaptation import commands as adaptation_commands
 from expressnet_jax.baselines import commands as baseline_commands
 from expressnet_jax.bench import commands as bench_commands
 from expressnet_jax.cli_args import Parser, data_dir, image_size, json_option, key_and_value, write_rows
-from expressnet_jax.cpu import tune_cpu
 from expressnet_jax.data import commands as data_commands
 from expressnet_jax.data.commands import load_images, open_data
 from expressnet_jax.data.datasets import SOURCES
@@ -40,8 +39,10 @@ def main(argv: list[str] | None = None) -> int:
         settle_process()
     arguments = parser().parse_args(argv)
     if argv is None:
-        quiet_logging()  # behind the parser: --help needs no import of absl
+        quiet_logging()  # after the parser: --help needs neither absl nor packages' versions
         if arguments.uses_jax:
+            from expressnet_jax.cpu import tune_cpu
+
             tune_cpu()
     try:
         status = arguments.run(arguments) or 0

@@ -11,7 +11,6 @@ OUTPUT/report.json         before and after; model.onnx next to it
 
 import argparse
 import fcntl
-import hashlib
 import json
 import shlex
 import sys
@@ -248,6 +247,8 @@ def claimed(request: Request, cutting: "CropSettings") -> Iterator[Path]:
 
 def identify(faces: Path, config: "ConfigDict") -> str:
     """A name for the training on these faces with these settings, wherever they lie."""
+    import hashlib  # loads OpenSSL, which `expressnet --help` would pay for
+
     settings = config.to_dict()
     settings["data"].pop("dir")
     text = json.dumps(settings, sort_keys=True)
