@@ -84,6 +84,8 @@ def test_class_folders_of_videos_are_clips_by_content_and_a_damaged_one_is_named
     prepared = prepare("folder", tmp_path / "videos", tmp_path / "data", name="mine", **SMALL)
     assert seen(prepared, "train") == [[0, 3, 6, 9], [5, 6, 7, 8]] and prepared.classes == BASIC
     assert labels(prepared, "validation") == ["happiness", "sadness"]
+    rates = prepared.split("train").columns["frame_rate"]  # of videos of 10 frames a second
+    np.testing.assert_allclose(rates, [10 / 3, 10])
     path = tmp_path / "videos/val/sad/c.avi"
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match=r"val/sad/c.avi.*no video that can be decoded"):
@@ -96,7 +98,7 @@ def test_a_clip_can_be_a_part_of_its_frames(tmp_path):
     marked = np.zeros((20, 24), np.uint8)
     marked[4:8, 10:14] = 200
     Image.fromarray(marked).save(files[2])
-    clip = read_clip(files, SHAPE, box=(10, 4, 14, 8)).reshape(4, 16, 16, 1)
+    clip = read_clip(files, SHAPE, box=(10, 4, 14, 8)).pixels.reshape(4, 16, 16, 1)
     assert (clip[2] == 200).all() and clip[1].mean() == 10
     with pytest.raises(UserError, match="lies outside of a frame"):
         read_clip(files, SHAPE, box=(30, 4, 40, 8))
@@ -115,6 +117,7 @@ def test_dfew_has_the_fold_of_its_test_lists_and_frames_or_videos(tmp_path):
     assert labels(prepared) == ["happiness", "fear", "neutral"]
     assert seen(prepared) == [[0, 1, 2, 3], [0, 3, 6, 9], [2, 4, 6, 8]]
     assert prepared.split("all").columns["fold"].tolist() == [0, 0, 1]
+    np.testing.assert_allclose(prepared.split("all").columns["frame_rate"], [25, 10 / 3, 25 / 2])
     (lists / "set_2.csv").write_text("video_name,label\n00009,3\n")
     with pytest.raises(UserError, match=r"set_2.csv row 2: no clip 00009 in .*; unpack all parts"):
         prepare("dfew", root, tmp_path / "data", **SMALL)

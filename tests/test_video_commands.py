@@ -52,6 +52,7 @@ def predict_arguments(video, **given):
         "save": None,
         "json": False,
         "output": "expression",
+        "clip_rate": 0.0,
     }
     return argparse.Namespace(**(options | given))
 

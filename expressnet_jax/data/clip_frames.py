@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from expressnet_jax.errors import UserError
 _SAMPLINGS = ("uniform", "strided")
 OPTIONS = {"frames": 16, "size": 112, "sampling": "uniform", "stride": 2}  # of every data set of clips
 MOST_FRAMES, MOST_SIDE = 512, 512
+USUAL_RATE = 25.0  # frames a second of what doesn't say how many
 
 Source = Path | Sequence[Path]  # a video, or the files of its frames in order
 Box = tuple[int, int, int, int]  # left, top, right, bottom, in pixels
@@ -81,15 +83,34 @@ def sample_frames(length: int, shape: ClipShape, key: str = "") -> np.ndarray:
     return np.linspace(0, length - 1, shape.frames).round().astype(np.int64)
 
 
-def read_clip(source: Source, shape: ClipShape, key: str = "", box: Box | None = None) -> np.ndarray:
-    """Return a clip as it is stored, uint8[T*S,S,C]; with `box` that part of every frame.
+class TimedClip(NamedTuple):
+    """A clip as it is stored, uint8[T*S,S,C], and its frames per second; NaN where it is one frame's copies."""
+
+    pixels: np.ndarray
+    rate: float
+
+
+def read_clip(
+    source: Source, shape: ClipShape, key: str = "", box: Box | None = None, rate: float = USUAL_RATE
+) -> TimedClip:
+    """Return a clip; with `box` that part of every frame. `rate` is how many frames a second a folder of frames has.
 
     Frames are squeezed to a square. Gray frame files give C = 1, everything else 3.
 
     Raises:
       UserError: it can't be read, or holds no frame.
     """
-    images = list(_video_frames(source, shape, key) if isinstance(source, Path) else _file_frames(source, shape, key))
+    length, rate = _measure(source) if isinstance(source, Path) else (len(source), rate)
+    if not length:
+        raise UserError("a clip without frames; restore or remove it")
+    chosen = sample_frames(length, shape, key).tolist()
+    images = list(_video_frames(source, chosen) if isinstance(source, Path) else _file_frames(source, chosen))
+    steps = chosen[-1] - chosen[0]
+    return TimedClip(_stacked(images, shape, box), rate * (shape.frames - 1) / steps if steps else float("nan"))
+
+
+def _stacked(images: Sequence[np.ndarray], shape: ClipShape, box: Box | None) -> np.ndarray:
+    """Return frames one below the other, each cut to the box and squeezed to a square."""
     left, top, right, bottom = box or (0, 0, *images[0].shape[1::-1])
     cut = [image[max(top, 0) : bottom, max(left, 0) : right] for image in images]
     if not all(image.size for image in cut):
@@ -99,16 +120,13 @@ def read_clip(source: Source, shape: ClipShape, key: str = "", box: Box | None =
     return np.concatenate([np.broadcast_to(image, (*image.shape[:2], channels)) for image in small])
 
 
-def _file_frames(files: Sequence[Path], shape: ClipShape, key: str) -> Iterator[np.ndarray]:
-    if not files:
-        raise UserError("a clip without frames; restore or remove it")
-    for at in sample_frames(len(files), shape, key):
+def _file_frames(files: Sequence[Path], chosen: Sequence[int]) -> Iterator[np.ndarray]:
+    for at in chosen:
         yield read_image(files[at].read_bytes()).pixels
 
 
-def _video_frames(path: Path, shape: ClipShape, key: str) -> Iterator[np.ndarray]:
+def _video_frames(path: Path, chosen: Sequence[int]) -> Iterator[np.ndarray]:
     """Yield the chosen frames; the video is decoded twice, for containers lie about their length and seek inexactly."""
-    chosen = sample_frames(_length(path), shape, key).tolist()
     with _opened(path) as capture:
         at, image = -1, None
         for number in chosen:
@@ -120,14 +138,16 @@ def _video_frames(path: Path, shape: ClipShape, key: str) -> Iterator[np.ndarray
             yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _length(path: Path) -> int:
+def _measure(path: Path) -> tuple[int, float]:
+    """Return how many frames a video has, and how many a second."""
     length = 0
     with _opened(path) as capture:
+        stated = capture.get(cv2.CAP_PROP_FPS)
         while capture.grab():
             length += 1
     if not length:
         raise UserError("no video that can be decoded; fetch it again")
-    return length
+    return length, stated if 0 < stated <= 1000 else USUAL_RATE
 
 
 @contextmanager

@@ -35,14 +35,14 @@ class Field(NamedTuple):
       shape: of one example; of a class (K,), which is what a head gives for it.
       names: of the K classes or the D values, where they have names; of tokens, the vocabulary.
       mirror: which point each point, or which value each value becomes in the mirror: left and right are exchanged.
-      rate: of a waveform, samples per second.
+      rate: of a waveform, samples per second; of a clip, frames per second, 0 where nobody knows.
     """
 
     kind: str
     shape: tuple[int, ...]
     names: tuple[str, ...] = ()
     mirror: tuple[int, ...] = ()
-    rate: int = 0
+    rate: float = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as checkpoints and ONNX files carry them."""

@@ -125,6 +125,8 @@ def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, floa
     fields |= {"temperatures": known} if known else {}  # of further outputs
     if input_kind(checkpoint.metadata["model"]["name"]) == "flow":
         fields["takes"] = "optical flow"
+    if (clip := checkpoint.inputs.get("clip")) and clip.rate:
+        fields["frame_rate"] = clip.rate
     if not takes_images(checkpoint):
         fields["inputs"] = {name: field.to_json() for name, field in checkpoint.inputs.items()}
         fields["missing_inputs"] = "true" if checkpoint.model.modality_dropout else "false"

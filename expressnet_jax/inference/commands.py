@@ -13,7 +13,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
     text = (
         "Find faces in images and videos and predict the label annotators would give to each expression; or predict"
-        " recordings, the sound of videos, or texts, with a --model of these."
+        " recordings, the sound of videos, stretches of videos, or texts, with a --model of these."
     )
     sub = command("predict", predict, text, uses_jax=False)
     sub.epilog = EXIT_STATUS
@@ -23,6 +23,8 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     sub.add_argument("inputs", nargs="+", metavar="INPUT", help=text)
     _prediction(sub)
+    text = "frames a second of what a --model of clips is shown; default: as in its training"
+    sub.add_argument("--clip-rate", type=float, default=0.0, metavar="RATE", help=text)
     text = "a line of JSON for each image and each frame of a video instead of the table"
     sub.add_argument("--json", action="store_true", help=text)
     text = "write a row for each face; that of one video is continued if it was interrupted"

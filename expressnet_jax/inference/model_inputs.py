@@ -1,7 +1,8 @@
-"""What a model takes of an input: a recording or a text, and what it can do without."""
+"""What a model takes of an input: a recording, a text or a video, and what it can do without."""
 
 from pathlib import Path
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.predictor import SHIPPED, load_model
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
@@ -14,9 +15,17 @@ def model_inputs(model: str | Path) -> tuple[str, ...]:
     if str(model) in SHIPPED:
         return ()
     try:
-        return tuple(load_model(model, threads=1).inputs)
+        loaded = load_model(model, threads=1)
     except UserError:
         return ()
+    return tuple(loaded.inputs) or (("clip",) if clip_field(loaded) else ())
+
+
+def clip_field(model: OnnxPredictor) -> Field | None:
+    """Return the clip that a model takes, with its frames a second where the file says them; None if it takes none."""
+    if len(model.image_shape) == 4:
+        return Field("clip", model.image_shape, rate=float(model.metadata.get("frame_rate", 0)))
+    return next((field for field in model.inputs.values() if field.kind == "clip"), None)
 
 
 def load_taking(name: str, model: str | Path, threads: int = 0) -> OnnxPredictor:

@@ -46,6 +46,10 @@ def predict_inputs(arguments: argparse.Namespace) -> int:
         return predict_texts(arguments)
     with tempfile.TemporaryDirectory() as streams:
         inputs = find_inputs(arguments.inputs, Path(streams))
+        if "clip" in taken:
+            return _predict_clips(arguments, inputs)
+        if arguments.clip_rate:
+            raise UserError("--clip-rate: is for a --model of clips, which shows a network several frames at once")
         if "waveform" in taken or are_sounds(inputs.sources):
             return predict_sounds(arguments, inputs.sources)
         _check_options(arguments, inputs)
@@ -61,6 +65,15 @@ def _predict_one_video(arguments: argparse.Namespace, inputs: Inputs) -> int:
 
     source, names = inputs.sources[0], _annotated_names(arguments, inputs)
     return predict_video(arguments, source.name, names.name(source.shown) if names else None, shown=source.shown)
+
+
+def _predict_clips(arguments: argparse.Namespace, inputs: Inputs) -> int:
+    from expressnet_jax.inference.clip_commands import predict_clips
+
+    _check_options(arguments, inputs)
+    for line in inputs.describe_left_out():
+        print(line, file=sys.stderr)
+    return predict_clips(arguments, inputs.sources, _annotated_names(arguments, inputs))
 
 
 def _check_options(arguments: argparse.Namespace, inputs: Inputs) -> None:

@@ -16,9 +16,10 @@ import numpy as np
 
 from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.crop import Place, cut_face, find_place
+from expressnet_jax.inference.crop import Place
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import DEFAULT, make_detector
+from expressnet_jax.inference.face_cutter import FaceCutter
 from expressnet_jax.inference.further import describe_outputs
 from expressnet_jax.inference.images import ImageSource, load_image
 from expressnet_jax.inference.model_files import not_a_model
@@ -79,14 +80,18 @@ def _refuse_other_inputs(model: OnnxPredictor, name: str | Path) -> None:
             f"model: {name} takes {' and '.join(model.inputs)}, not images of faces; use expressnet"
             " predict --model, or SoundPredictor or TextPredictor"
         )
-    takes = "clips" if len(model.image_shape) == 4 else model.metadata.get("takes", "")
-    if takes:
+    if len(model.image_shape) == 4:
+        raise UserError(
+            f"model: {name} takes clips, not single images of faces; give a video to expressnet predict --model, or"
+            " use ClipPredictor"
+        )
+    if takes := model.metadata.get("takes", ""):
         raise UserError(
             f"model: {name} takes {takes}, not single images of faces; measure it with: expressnet evaluate"
         )
 
 
-class Predictor:
+class Predictor(FaceCutter):
     """Finds faces and predicts the label that annotators would give to the expression each shows."""
 
     def __init__(
@@ -109,8 +114,8 @@ class Predictor:
         """
         self.model = load_model(model, threads, output)
         _refuse_other_inputs(self.model, model)
-        self.detector = make_detector(detector, size=size, threads=threads)
-        self.align, self.equalize = align, equalize
+        found_by = make_detector(detector, size=size, threads=threads)
+        super().__init__(found_by, self.model.image_shape, align=align, equalize=equalize)
 
     @classmethod
     def from_folder(cls, folder: str | Path, **options: Any) -> "Predictor":
@@ -154,17 +159,6 @@ class Predictor:
             Face(each.box, each.score, each.landmarks, self.named(row), flags(image, each, face), more)
             for each, face, row, more in zip(found, faces, probabilities, described, strict=True)
         ]
-
-    def cut(self, image: np.ndarray, found: Sequence[Detection]) -> np.ndarray:
-        """Found faces of uint8[H,W,3] -> what the network is shown of them, uint8[N,S,S,C]."""
-        size, _, channels = self.model.image_shape
-        options = {"align": self.align, "equalize": self.equalize}
-        faces = [cut_face(image, each, self.detector.margin, size, channels, **options) for each in found]
-        return np.stack(faces) if faces else np.zeros((0, *self.model.image_shape), np.uint8)
-
-    def places(self, shape: tuple[int, ...], found: Sequence[Detection]) -> list[Place]:
-        """Return where `cut` takes each found face from, in an image of `shape` (H, W, 3)."""
-        return [find_place(shape, each, self.detector.margin, align=self.align) for each in found]
 
     def answers(self, faces: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """uint8[N,S,S,C] -> probabilities float32[N,K], and every further output float32[N,...] by name."""

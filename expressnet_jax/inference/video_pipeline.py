@@ -11,7 +11,7 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,9 +19,9 @@ import numpy as np
 
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError, one_line
-from expressnet_jax.inference.crop import Place
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import Detector, make_detector
+from expressnet_jax.inference.face_finder import FaceFinder, FrameFaces
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.inference.smoothing import Smoother
 from expressnet_jax.inference.tracking import Tracker
@@ -52,18 +52,6 @@ class TrackedFace(NamedTuple):
     smoothed: np.ndarray
     label: int
     outputs: Mapping[str, Any] = MappingProxyType({})
-
-
-class FrameFaces(NamedTuple):
-    """A frame with what was found in it: faces uint8[N,S,S,C] until there are their probabilities float32[N,K] and
-    further outputs; `places` are where they were cut out."""
-
-    frame: Frame
-    found: list[Detection]
-    faces: np.ndarray | None
-    probabilities: np.ndarray | None = None
-    places: Sequence[Place] = ()
-    outputs: Sequence[Mapping[str, Any]] | None = None
 
 
 class FrameResult(NamedTuple):
@@ -113,15 +101,12 @@ class TrackState:
         return tracks
 
 
-class VideoPipeline:
-    """Finds, cuts and predicts the faces of frames; as many at once as there are detectors."""
+class VideoPipeline(FaceFinder):
+    """Finds, cuts and predicts the faces of frames."""
 
     def __init__(self, predictor: Predictor, detectors: Sequence[Detector]):
+        super().__init__(predictor, detectors)
         self.predictor = predictor
-        self.detectors: queue.SimpleQueue[Detector] = queue.SimpleQueue()
-        self.workers = len(detectors)
-        for detector in detectors:
-            self.detectors.put(detector)
 
     def run(
         self, frames: Iterable[Frame], tracks: TrackState, batch: int = BATCH, keep_images: bool = False
@@ -130,23 +115,12 @@ class VideoPipeline:
 
         `tracks` has seen what is yielded, and no more. Batches depend on the frames' order alone.
         """
-        with ThreadPoolExecutor(self.workers) as pool:
+        with self.pool() as pool:
             find = lambda some: list(pool.map(lambda frame: self.find(frame, keep_images), some))
             predict = lambda some: self.predict(some, pool)
             with contextlib.closing(threaded_pipeline(batches(frames, batch), find, predict)) as stream:  # type: ignore[type-var]
                 for seen in stream:
                     yield [tracks.update(each) for each in seen]
-
-    def find(self, frame: Frame, keep_image: bool = False) -> FrameFaces:
-        """Finds the faces and cuts them out."""
-        detector = self.detectors.get()
-        try:
-            found = detector.find(frame.image)  # type: ignore[arg-type]
-        finally:
-            self.detectors.put(detector)
-        faces = self.predictor.cut(frame.image, found)  # type: ignore[arg-type]
-        places = self.predictor.places(frame.image.shape, found)  # type: ignore[union-attr]
-        return FrameFaces(frame if keep_image else frame._replace(image=None), found, faces, places=places)
 
     def predict(self, batch: list[FrameFaces], pool: Executor) -> list[FrameFaces]:
         """The faces of several frames, FACES of them at a time."""

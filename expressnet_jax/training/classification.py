@@ -30,7 +30,7 @@ from expressnet_jax.training.evaluate_checkpoint import (
 )
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
-from expressnet_jax.training.network import input_fields, input_shape, load_pretrained, make_model
+from expressnet_jax.training.network import clip_rate, input_fields, input_shape, load_pretrained, make_model
 from expressnet_jax.training.program import StepCounts, count_steps, make_program
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
@@ -76,7 +76,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         partial(finish, config, data=data),
         data.sample_images,
         [data.learned],
-        input_fields(model, shape, fields),
+        input_fields(model, shape, fields, clip_rate(data.chosen.train)),
     )
 
 

@@ -97,14 +97,22 @@ def make_inputs_reader(split: Split, batch_size: int, shape: Shape, size: tuple[
     return make_eval_batches(split, batch_size, shape=media, columns=columns)  # type: ignore[arg-type]
 
 
-def input_fields(model: Network, shape: Shape, known: Mapping[str, Field]) -> dict[str, Field]:
-    """Return the fields of a network's inputs, as checkpoints carry them; `known` are those of the data set.
+def clip_rate(split: Split) -> float:
+    """Return how many frames a second most clips of a split have, their median; 0 where the data set doesn't say."""
+    rates = np.asarray(split.columns.get("frame_rate", []), np.float64)
+    known = rates[np.isfinite(rates)]
+    return round(float(np.median(known)), 3) if len(known) else 0.0
+
+
+def input_fields(model: Network, shape: Shape, known: Mapping[str, Field], frame_rate: float = 0.0) -> dict[str, Field]:
+    """Return the fields of a network's inputs, as checkpoints carry them; `known` are those of the data set, whose
+    clips have `frame_rate` frames a second.
 
     Raises:
       UserError: the network has fewer embeddings than a text has different pieces.
     """
     shapes = dict(shape) if isinstance(shape, Mapping) else {next(iter(model.encoders)): shape}
-    rate = {"waveform": RATE}
+    rate = {"waveform": RATE, "clip": frame_rate}
     for name in (name for name in shapes if name in known and known[name].kind == "tokens"):
         pieces, room = len(known[name].names), getattr(model.encoders[name](), "vocabulary", 0)
         if room < pieces:

@@ -18,7 +18,7 @@ from expressnet_jax.data import clip_frames
 from expressnet_jax.data.clip_frames import ClipShape
 from expressnet_jax.data.datasets.annotation_files import first_dir, label_of
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
-from expressnet_jax.data.datasets.clips import Clip, clip_records
+from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, clip_records
 from expressnet_jax.data.datasets.coded_folders import Filed, filed_images
 from expressnet_jax.data.datasets.face_box import face
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
@@ -30,6 +30,7 @@ from expressnet_jax.errors import UserError
 
 _FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.(?:png|jpe?g|bmp|tiff?)", re.IGNORECASE)
 IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images")
+RATE = 30.0  # frames a second of its video
 MARGIN = 0.25  # of the landmarks' box on each side: they run from brows to chin and leave the forehead out
 
 
@@ -51,8 +52,9 @@ class CkPlus(FaceBuilder, skip_registration=True):
 
     @property
     def COLUMNS(self) -> dict:
-        """The person, where the layout says who is shown."""
-        return {} if self.source is not None and pixel_table(self._root) else {"subject": ((), str)}
+        """The person, where the layout says who is shown, and what is known of clips."""
+        timed = CLIP_COLUMNS if self.options["frames"] else {}
+        return {} if self.source is not None and pixel_table(self._root) else {"subject": ((), str), **timed}
 
     @cached_property
     def _clips(self) -> ClipShape | None:
@@ -130,7 +132,8 @@ class CkPlus(FaceBuilder, skip_registration=True):
         """Return a sequence whose frames are all cut by the landmarks of the peak."""
         file = None if landmarks is None else _landmarks_of(frames[-1], landmarks)
         box = None if file is None else tuple(map(round, _box(file, f"{self.name}: {frames[-1].name}")))
-        return Clip("/".join(frames[-1].parts[-3:-1]), tuple(frames), label, subject, box)  # type: ignore[arg-type]
+        key = "/".join(frames[-1].parts[-3:-1])
+        return Clip(key, tuple(frames), label, subject, box, rate=RATE)  # type: ignore[arg-type]
 
     def _frames(
         self, sequences: Iterable[tuple[list[Path], int, str]], landmarks: Path | None, last: int

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from expressnet_jax.data import clip_frames
-from expressnet_jax.data.clip_frames import Box, ClipShape, Source, read_clip
+from expressnet_jax.data.clip_frames import USUAL_RATE, Box, ClipShape, Source, read_clip
 from expressnet_jax.data.datasets.bad_images import BadImage
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.media_files import media_kind, no_litter
@@ -20,7 +20,11 @@ from expressnet_jax.errors import UserError
 
 @dataclass(frozen=True)
 class Clip:
-    """A labelled source of frames; its attributes are those of `Record`, and the part of a frame that is the face."""
+    """A labelled source of frames.
+
+    Its attributes are those of `Record`, the part of a frame that is the face, and how many frames a second its folder
+    of frames has.
+    """
 
     key: str
     source: Source
@@ -28,6 +32,10 @@ class Clip:
     subject: str = ""
     box: Box | None = None
     extras: Mapping[str, np.generic] | None = None
+    rate: float = USUAL_RATE
+
+
+CLIP_COLUMNS: dict[str, tuple[tuple[int, ...], Any]] = {"frame_rate": ((), np.float32)}  # frames of a clip a second
 
 
 class ClipBuilder(FaceBuilder, skip_registration=True):
@@ -35,6 +43,7 @@ class ClipBuilder(FaceBuilder, skip_registration=True):
 
     CHANNELS = 3
     OPTIONS: ClassVar[dict[str, Any]] = clip_frames.OPTIONS
+    COLUMNS: ClassVar = CLIP_COLUMNS
 
     @cached_property
     def shape(self) -> ClipShape:
@@ -62,10 +71,11 @@ def clip_records(name: str, clips: Sequence[Clip], shape: ClipShape) -> Sequence
 
 def _record(name: str, shape: ClipShape, clip: Clip) -> Record:
     try:
-        pixels = read_clip(clip.source, shape, clip.key, clip.box)
+        pixels, rate = read_clip(clip.source, shape, clip.key, clip.box, clip.rate)
     except (UserError, OSError) as error:
         raise BadImage(f"{name}: {clip.key}", clip.key, str(error)) from error
-    return Record(clip.key, pixels, clip.label, subject=clip.subject, extras=clip.extras or {})
+    extras = {**(clip.extras or {}), "frame_rate": np.float32(rate)}
+    return Record(clip.key, pixels, clip.label, subject=clip.subject, extras=extras)
 
 
 def frame_source(path: Path) -> Source | None:

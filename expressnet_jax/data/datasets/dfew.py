@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from expressnet_jax.data.datasets.annotation_files import csv_rows, label_of
-from expressnet_jax.data.datasets.clips import Clip, ClipBuilder, frame_source
+from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, ClipBuilder, frame_source
 from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import BASIC, DFEW_CODES
 from expressnet_jax.errors import UserError
@@ -32,7 +32,7 @@ class Dfew(ClipBuilder, skip_registration=True):
         "Ask for access at https://dfew-dataset.github.io, unpack the clips, and give the folder that holds "
         "EmoLabel_DataSplit/ and Clip/ with --source"
     )
-    COLUMNS: ClassVar = {"fold": ((), np.int32)}
+    COLUMNS: ClassVar = {**CLIP_COLUMNS, "fold": ((), np.int32)}
 
     @classmethod
     def fits(cls, folder: Path) -> bool:

@@ -18,7 +18,7 @@ from expressnet_jax.data import clip_frames
 from expressnet_jax.data.clip_frames import ClipShape
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, class_tree
-from expressnet_jax.data.datasets.clips import Clip, clip_records
+from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, clip_records
 from expressnet_jax.data.datasets.folder_layout import class_root, list_files
 from expressnet_jax.data.datasets.locate import has_class_folders, refuse_wrong_file
 from expressnet_jax.data.datasets.numbered import name_numbers
@@ -87,7 +87,7 @@ class Folder(FaceBuilder, skip_registration=True):
     @cached_property
     def COLUMNS(self) -> dict:
         subjects = self._tables is None and any(sample.subject for sample in self._samples)
-        return {"subject": ((), str)} if subjects else {}
+        return ({"subject": ((), str)} if subjects else {}) | (CLIP_COLUMNS if self._clips else {})
 
     @cached_property
     def _tables(self) -> ParquetFaces | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from expressnet_jax.data import clip_frames
-from expressnet_jax.data.datasets.clips import Clip, ClipBuilder, frame_source
+from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, ClipBuilder, frame_source
 from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import BASIC, canonical
 from expressnet_jax.data.media_files import no_litter
@@ -29,7 +29,7 @@ class OuluCasia(ClipBuilder, skip_registration=True):
         "Ask for access at https://www.oulu.fi/cmvs (Oulu-CASIA NIR&VIS facial expression database), and give the "
         "folder that holds VL/Strong/P001/Anger/ and the like with --source"
     )
-    COLUMNS: ClassVar = {"subject": ((), str)}
+    COLUMNS: ClassVar = {**CLIP_COLUMNS, "subject": ((), str)}
     OPTIONS: ClassVar = {**clip_frames.OPTIONS, "camera": "VL", "light": "Strong"}
 
     @classmethod

@@ -32,4 +32,5 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], weights: Sequence[flo
 
 def _form(checkpoint: Checkpoint) -> tuple[Any, Any, Any]:
     shapes = jax.tree.map(np.shape, checkpoint.variables)
-    return shapes, checkpoint.inputs, checkpoint.outputs
+    inputs = {name: field._replace(rate=0) for name, field in checkpoint.inputs.items()}  # clips: of other splits
+    return shapes, inputs, checkpoint.outputs
