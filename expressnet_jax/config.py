@@ -94,6 +94,7 @@ def _data() -> ConfigDict:
     data.fold_seed = -1  # draws the folds; -1: the run's seed
     data.fold_column = ""  # a column of the data set with the number of each example's official fold
     data.drop_leaks = False
+    data.flip_labels = 0.0  # share of the training labels that get another class, to measure what wrong ones cost
     data.reader = "auto"  # auto | stream | memory | device
     data.threads = 2
     data.balance = 0.0  # 0: as they come; 1: every class equally often
@@ -256,7 +257,7 @@ _RANGES = {
     **dict.fromkeys(
         ["augment.random_resized_crop", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE
     ),
-    **dict.fromkeys(["optimizer.layer_decay", "losses.expression.label_smoothing"], _SHARE),
+    **dict.fromkeys(["optimizer.layer_decay", "losses.expression.label_smoothing", "data.flip_labels"], _SHARE),
     "augment.mirror_flow": _SHARE,
     "train.progressive_until": _SHARE,
     "losses.expression.effective_beta": (0, 1 - 1e-9, True),

@@ -5,22 +5,28 @@ from typing import NamedTuple
 import numpy as np
 
 from expressnet_jax.data.audit import load_audit
+from expressnet_jax.data.label_noise import with_flipped_labels
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.data.sampling import subject_folds
 from expressnet_jax.errors import UserError
 
 # The keys of a config's section `data` that `select_splits` is given.
-SETTINGS = ("train_split", "validation_split", "holdout", "folds", "fold", "fold_seed", "fold_column", "drop_leaks")
+SETTINGS = (
+    *("train_split", "validation_split", "holdout", "folds", "fold", "fold_seed", "fold_column", "drop_leaks"),
+    "flip_labels",
+)
 
 
 class Splits(NamedTuple):
-    """Training and selection examples, and how many training examples were left out because they leak."""
+    """Training and selection examples, how many training examples were left out because they leak, and how many got
+    another label on purpose."""
 
     train: Split
     select: Split
     train_name: str
     select_name: str
     dropped: int
+    flipped: int = 0
 
 
 def select_splits(
@@ -34,6 +40,7 @@ def select_splits(
     fold_seed: int = -1,
     fold_column: str = "",
     drop_leaks: bool = False,
+    flip_labels: float = 0.0,
     seed: int = 0,
 ) -> Splits:
     """Training and selection examples of a prepared data set.
@@ -41,17 +48,14 @@ def select_splits(
     `validation_split="auto"` is the official validation split or, where there is none, a part held out of the training
     split (the share `holdout`, to the nearest 1/k, or fold number `fold` of `folds`), by subject where subjects are
     known. Folds are drawn by `fold_seed`, or by `seed` where that is -1; with `fold_column` they are those of the data
-    set. The test split is never used.
+    set. Of the training examples the share `flip_labels` gets another class, drawn by `seed`; what selects keeps its
+    labels. The test split is never used.
 
     Raises:
       UserError: an unknown or empty split, the test split asked for, one split asked to do both, one class only,
         leaks to drop but no audit.
     """
-    if train_split == "auto":
-        train_split = "train" if "train" in prepared.splits else "all"
-    if validation_split == "auto":
-        by_fold = folds or fold_column
-        validation_split = "validation" if "validation" in prepared.splits and not by_fold else "holdout"
+    train_split, validation_split = _named(prepared, train_split, validation_split, bool(folds or fold_column))
     _check_names(train_split, validation_split, folds)
     train = prepared.split(train_split)
     if validation_split == "holdout":
@@ -67,7 +71,8 @@ def select_splits(
     if drop_leaks:
         train = _without_leaks(prepared, train, train_split)
     _check(prepared.name, train, select)
-    return Splits(train, select, train_split, where, before - len(train))
+    flipped = round(flip_labels * len(train))
+    return Splits(with_flipped_labels(train, flipped, seed), select, train_split, where, before - len(train), flipped)
 
 
 def unlearned(chosen: Splits) -> dict[str, int]:
@@ -78,6 +83,15 @@ def unlearned(chosen: Splits) -> dict[str, int]:
         for name, train, select in zip(chosen.train.classes, *counts, strict=True)
         if select > train == 0
     }
+
+
+def _named(prepared: Prepared, train: str, validation: str, by_fold: bool) -> tuple[str, str]:
+    """Return the two splits with `auto` replaced by what the data set has."""
+    if train == "auto":
+        train = "train" if "train" in prepared.splits else "all"
+    if validation == "auto":
+        validation = "validation" if "validation" in prepared.splits and not by_fold else "holdout"
+    return train, validation
 
 
 def _check_names(train_split: str, validation_split: str, folds: int) -> None:

@@ -127,6 +127,10 @@ def run_summary(config: ConfigDict, data: TrainData, learned: Mapping[str, Field
         )
     if data.chosen.dropped:
         report.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training images left out")
+    if data.chosen.flipped:
+        report.append(
+            f"data.flip_labels: {data.chosen.flipped:,} of {len(train):,} training labels are wrong on purpose"
+        )
     return report
 
 
