@@ -116,6 +116,8 @@ def cost_html(found: Found, measured: Found | None) -> str:
             "before the model and its libraries are loaded. Measured on this computer, so it differs from run to run."
         )
         parts.append(paragraph(words))
+    else:
+        parts.append(paragraph("Times and memory are measured of networks, not of a baseline.", "faint"))
     if found.get("license"):
         parts.append(paragraph(f"Terms: {found['license']}", "faint"))
     return "".join(parts)

@@ -8,6 +8,10 @@ from expressnet_jax.report.page.elements import columns, heat_table, number, par
 
 Found = Mapping[str, Any]
 LEVELS = ("1", "2", "3", "4", "5")
+_NO_GRADIENTS = (
+    "Grad-CAM and integrated gradients need a network's checkpoint (--checkpoint with an ONNX file). A baseline has "
+    "neither gradients nor weights to shuffle."
+)
 
 
 def robustness_html(found: Found) -> str:
@@ -89,6 +93,8 @@ def explanation_html(found: Found) -> str:
         table("Does the map say what the answer rests on?", heads, cells),
         _regions(found, rows),
     ]
+    if "grad_cam" not in found["methods"]:
+        parts.append(paragraph(_NO_GRADIENTS, "faint"))
     if drawn := found.get("picture"):
         uri, names = drawn
         shown = text(", ".join(names))
