@@ -14,7 +14,7 @@ run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
 # From the quickest to the slowest.
 all="expressnet_tiny plain_cnn expressnet_small mini_xception resnet18 explainable_cnn attention_cnn csam_vgg occlusion_aware
 ghost_resnet mobilenet_v2 resnet34 vgg11 efficientnet_b0 resnet50 alexnet efficientnet_b2 expressnet_base vgg16 vgg19
-mobilenet_v3_small mobilenet_v3_large convnext_atto vit_tiny mobilefacenet vit_small ir18 convnext_tiny ir50"
+mobilenet_v3_small mobilenet_v3_large convnext_atto vit_tiny mobilefacenet vit_small ir18 ddamfn convnext_tiny ir50"
 
 runs=()
 for network in ${NETWORKS:-$all}; do

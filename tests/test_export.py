@@ -112,7 +112,7 @@ def run(path, images):
 
 @pytest.mark.parametrize(
     ("name", "size", "channels", "kind"),
-    [(name, 48, 1, "uint8") for name in first_of_each_kind() if name != "expressnet_tiny"]
+    [(name, 48, 1, "uint8") for name in [*first_of_each_kind(), "ddamfn"] if name != "expressnet_tiny"]
     + [("plain_cnn", 50, 3, "float")],
 )
 def test_every_model_is_the_same_in_onnx_runtime(name, size, channels, kind, tmp_path):

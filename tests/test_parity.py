@@ -25,11 +25,19 @@ def timm(name):
     return pytest.importorskip("timm", reason=REASON).create_model(name)
 
 
-def faces(name):
+def faces(name, *depths):
     pytest.importorskip("torch", reason=REASON)
     import torch_face_networks
 
-    return getattr(torch_face_networks, name)(*(() if name == "MobileFaceNet" else ((2, 2, 2, 2),)))
+    return getattr(torch_face_networks, name)(*depths)
+
+
+def faces_18(name):
+    return faces(name, (2, 2, 2, 2))
+
+
+def faces_50(name):
+    return faces(name, (3, 4, 14, 3))
 
 
 # Of a network there: all but its last layer.
@@ -70,8 +78,10 @@ FAMILIES = {
     "convnext_tiny": (timm, "convnext_tiny", without("head.fc"), 64, IMAGENET),
     "vit_tiny": (timm, "vit_tiny_patch16_224", without("head"), 224, CENTERED),
     "vit_small": (timm, "vit_small_patch16_224", without("head"), 224, CENTERED),
-    "ir18": (faces, "IResNet", whole, 112, CENTERED),
-    "ir18, evolve": (faces, "EvolveIR", whole, 112, CENTERED),
+    "ir18": (faces_18, "IResNet", whole, 112, CENTERED),
+    "ir18, evolve": (faces_18, "EvolveIR", whole, 112, CENTERED),
+    "ir50": (faces_50, "IResNet", whole, 112, CENTERED),
+    "ir50, evolve": (faces_50, "EvolveIR", whole, 112, CENTERED),
     "mobilefacenet": (faces, "MobileFaceNet", whole, 112, CENTERED),
     "efficientnet_b2": (torchvision, "efficientnet_b2", without("classifier.1"), 64, IMAGENET),
 }

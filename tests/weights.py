@@ -29,6 +29,7 @@ SMALLER = {
     "ir18": {"width": 4, "depths": (2, 1), "embedding": 8},
     "ir50": {"width": 4, "depths": (2, 1), "embedding": 8},
     "mobilefacenet": {"stages": ((8, 12, 12, 1),), "width": 8, "last": 16, "embedding": 8},
+    "ddamfn": {"stages": ((8, ((3, 8), (5, 4)), ((3, 12),), 1),), "width": 8, "last": 16},
     "alexnet": {"widths": (16, 24, 32, 24, 16), "features": 32},
     "mini_xception": {"widths": (16, 32)},
     "explainable_cnn": {"widths": (8, 16, 24), "features": 32},
@@ -48,8 +49,9 @@ SMALLER = {
 }
 
 
-# Of the same layers as mobilenet_v2 and ir18: left out where every network is compiled, which takes seconds each.
-ALIKE = ("mobilenet_v3_small", "mobilefacenet")
+# Of the same layers as mobilenet_v2 and ir18, or compiled by a test of its own: left out where every network is
+# compiled, which takes seconds each.
+ALIKE = ("mobilenet_v3_small", "mobilefacenet", "ddamfn")
 
 
 def first_of_each_kind() -> list[str]:

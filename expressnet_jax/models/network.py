@@ -27,10 +27,12 @@ class Outputs(NamedTuple):
     Attributes:
       features: float32[B,D], what the heads see.
       heads: output name -> float32[B,...]: logits of classes and of labels that exclude nothing, values of the rest.
+      maps: name -> what the first encoder sowed by it, where a loss compares it in training; otherwise empty.
     """
 
     features: Array
     heads: dict[str, Array]
+    maps: Mapping[str, tuple[Array, ...]] = FrozenDict()
 
 
 class Head(NamedTuple):

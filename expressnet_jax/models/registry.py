@@ -18,6 +18,7 @@ from expressnet_jax.models.audio import AudioCNN
 from expressnet_jax.models.c3d import C3D
 from expressnet_jax.models.convnext import ConvNeXt
 from expressnet_jax.models.csam_vgg import CSAMVGG
+from expressnet_jax.models.ddamfn import DDAMFN
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.explainable_cnn import ExplainableCNN
 from expressnet_jax.models.expressnet import ExpressNet
@@ -71,6 +72,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "ir18": IR,
     "ir50": partial(IR, depths=(3, 4, 14, 3)),
     "mobilefacenet": MobileFaceNet,
+    "ddamfn": DDAMFN,
     "audio_cnn": AudioCNN,
     "audio_cnn_lstm": partial(AudioCNN, pool="lstm"),
     "text_cnn": TextCNN,

@@ -16,6 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.inspect import layer_order
 from expressnet_jax.models.network import Network, Shape, zero_inputs
 from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.forward import check_maps
 from expressnet_jax.training.losses.base import init_losses
 from expressnet_jax.training.network import input_shape, pretrained_variables
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
@@ -68,6 +69,7 @@ def make_program(
     shape = input_shape(config, train)
     labels = class_labels(train, fields, main_target(config))
     losses = build_losses(config, fields, labels, _feature_size(model, shape), constrain)
+    check_maps(losses, model, shape)
     loss_program = lambda augmentation: supervised(model, losses, augmentation, fields, len(train))
     init_fn = make_init_fn(model, shape, partial(init_losses, losses))
     pretrained = pretrained_variables(config, model, train.classes, origin, shape)

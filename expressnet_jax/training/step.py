@@ -17,6 +17,7 @@ from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.fields import Field, input_name
 from expressnet_jax.data.sound_augment import to_unit
 from expressnet_jax.models.network import Network
+from expressnet_jax.training.forward import training_pass
 from expressnet_jax.training.losses.base import Loss, total_loss
 from expressnet_jax.training.optimizers import Schedule, current_rate
 from expressnet_jax.training.state import TrainState
@@ -58,20 +59,15 @@ def supervised(
     `fields` are the targets in the batch; classes come as int32[B] and are compared as float32[B,K]. `num_examples` of
     an epoch tell alternating mirroring which one it is.
     """
+    network = training_pass(model, losses)
 
     def augmented(keys: tuple[Array, Array], batch: Batch, step: Array) -> Batch:
         return augment_batch(keys, batch, fields, augmentation, step, num_examples)
 
     def loss(params, model_state: ModelState, batch: Batch, key: Array, state: TrainState):
-        outputs, updated = model.apply(
-            {"params": params, "batch_stats": model_state.batch_stats},
-            {name: batch[name] for name in model.encoders},
-            True,
-            mutable=["batch_stats"],
-            rngs={"dropout": key},
-        )
+        outputs, batch_stats = network(params, model_state.batch_stats, batch, key)
         total = total_loss(losses, outputs, batch, params, model_state.loss_state)
-        return total.value, (ModelState(updated.get("batch_stats", {}), total.state), total.metrics)
+        return total.value, (ModelState(batch_stats, total.state), total.metrics)
 
     return LossProgram(augmented, loss)
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.training.losses.attention import attention_consistency_loss, attention_diversity_loss
 from expressnet_jax.training.losses.base import Loss, LossContext
 from expressnet_jax.training.losses.centers import center_loss, island_loss, kernel_l2_loss, triplet_center_loss
 from expressnet_jax.training.losses.classification import classification_loss
@@ -39,6 +40,8 @@ LOSSES: dict[str, LossKind] = {
     "island": LossKind(island_loss, ("class",), on_features=True),
     "triplet_center": LossKind(triplet_center_loss, ("class",), on_features=True),
     "kernel_l2": LossKind(kernel_l2_loss, (), on_features=True),
+    "attention_consistency": LossKind(attention_consistency_loss, ("class",)),
+    "attention_diversity": LossKind(attention_diversity_loss, ()),
     "concordance": LossKind(concordance_loss, VALUES),
     "mean_squared_error": LossKind(mean_squared_error_loss, VALUES),
     "smooth_l1": LossKind(smooth_l1_loss, VALUES),

@@ -15,6 +15,7 @@ from expressnet_jax.models.network import Outputs
 
 Batch = Mapping[str, Array]
 Metrics = dict[str, Array]
+MIRRORED = "mirrored_"  # before the name of a map: that of the mirror images
 
 
 class LossOutput(NamedTuple):
@@ -53,11 +54,15 @@ class Loss(NamedTuple):
       apply: (outputs, batch, params, state) -> LossOutput. The targets of classes come as float[B,K].
       init: -> the state that a run begins with, a dict of arrays; most losses have none.
       weight: what the term counts in the sum.
+      maps: names of what the first encoder sows that `apply` finds in `Outputs.maps`.
+      mirrored: whether it also finds the maps of the mirror images there, as mirrored_NAME.
     """
 
     apply: Callable[[Outputs, Batch, Any, Any], LossOutput]
     init: Callable[[], dict[str, Array]] = dict
     weight: float = 1.0
+    maps: tuple[str, ...] = ()
+    mirrored: bool = False
 
 
 def select_output(outputs: Outputs, name: str) -> Array:
