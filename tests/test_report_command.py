@@ -190,6 +190,8 @@ def test_the_model_card_says_what_the_json_says(written):
             ["--data", "animals", "--model", "hog+svm", "--sections", "figures"],
             "none of the data sets has a split train",
         ),
+        (["--data", "synthetic", "--model", "hog+tree"], "hog.tree: no classifier 'tree'; there are svm, knn"),
+        (["--data", "synthetic", "--runs", "lost"], "lost: no finished run .*; give --workdir of runs that have ended"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, words, data_dir, tmp_path, capsys):

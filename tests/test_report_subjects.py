@@ -8,7 +8,9 @@ import pytest
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.predictor import load_model
+from expressnet_jax.report.context import QUICK, Context
 from expressnet_jax.report.examples import load_examples, restrict
+from expressnet_jax.report.figures import figures_section
 from expressnet_jax.report.raw_votes import with_votes
 from expressnet_jax.report.shuffled import shuffled_subject
 from expressnet_jax.report.subject import BATCH, load_subject
@@ -34,7 +36,7 @@ def test_a_shipped_model_is_predicted_in_batches_of_one_size(tiny):
     assert sizes == [BATCH, BATCH] and tiny.attention is not None and tiny.facts["kind"] == "ONNX"
 
 
-def test_a_baseline_is_fitted_to_the_split_train(prepared):
+def test_a_baseline_is_fitted_to_the_split_train(prepared, tmp_path):
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")
     subject = load_subject("hog+svm", [prepared])
@@ -42,6 +44,13 @@ def test_a_baseline_is_fitted_to_the_split_train(prepared):
     right = (subject.probabilities(examples.images).argmax(1) == examples.labels).mean()
     assert right > 0.9 and examples.images.shape == (60, 48, 48, 1)
     assert shuffled_subject(subject) is None
+    (judged,) = figures_section(Context(subject, None, [examples], QUICK, tmp_path))["data"]
+    assert judged["accuracy"] == pytest.approx(right) and judged["use"].startswith(
+        "the model was trained on these images"
+    )
+    unseen = load_examples(prepared, "synthetic", subject.classes, subject.image_shape, "validation")
+    (judged,) = figures_section(Context(subject, None, [unseen], QUICK, tmp_path))["data"]
+    assert judged["use"] == "not seen in fitting and selected nothing"
 
 
 def test_shuffled_weights_give_other_answers(tiny):

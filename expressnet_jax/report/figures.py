@@ -51,6 +51,8 @@ def _use_of_split(subject: Subject, examples: Examples) -> str:
         return f"another data set than the one trained on ({trained or 'unknown'})"
     if examples.split == "validation" and subject.facts.get("selected_on") == "holdout":
         return "not seen in training; a part held out of train selected the epoch"
+    if examples.split == "validation" and subject.facts.get("kind") == "baseline":
+        return "not seen in fitting and selected nothing"
     if examples.split == "validation":
         return "selected the epoch during training, so these figures flatter a little"
     if examples.split == "train":

@@ -22,6 +22,7 @@ from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
+from expressnet_jax.evaluation.seeds import read_run
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.report.calibration import calibration_section
 from expressnet_jax.report.card import model_card
@@ -115,6 +116,8 @@ def make_context(request: Request) -> Context:
         examples = with_votes(examples, request.votes) if request.votes else examples
         data.append(examples.sample(budget.examples) if budget.examples else examples)
     check_attributes(request.attributes, data)
+    for run in request.runs:
+        read_run(run)  # refused here, before anything is computed
     audits = [load_audit(each) for each in prepared]
     cache = request.cache or request.output / "cache"
     return Context(subject, other, data, budget, cache, request.attributes, request.runs, audits)

@@ -20,7 +20,7 @@ from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import Predict
 from expressnet_jax.inference.model_files import training_run
-from expressnet_jax.inference.predictor import SHIPPED, load_model
+from expressnet_jax.inference.predictor import load_model
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
@@ -155,11 +155,13 @@ def _baseline_subject(name: str, data: Sequence[Prepared]) -> Subject:
     """Fit FEATURES+CLASSIFIER to the split train of the first data set that has one.
 
     Raises:
-      UserError: no such features or classifier, or no data set with a split train.
+      UserError: no such classifier, or no data set with a split train.
     """
     from expressnet_jax.baselines.classifiers import LinearSvm, NearestNeighbours
 
     features, _, classifier = name.partition("+")
+    if classifier not in CLASSIFIERS:
+        raise UserError(f"--model {name}: no classifier {classifier!r}; there are {', '.join(CLASSIFIERS)}")
     prepared = next((each for each in data if TRAIN in each.splits), None)
     if prepared is None:
         raise UserError(f"--model {name}: none of the data sets has a split train to fit it to; add one that has")
@@ -174,8 +176,8 @@ def _baseline_subject(name: str, data: Sequence[Prepared]) -> Subject:
 
 
 def _is_baseline(model: str) -> bool:
-    features, plus, classifier = model.partition("+")
-    return bool(plus) and features in FEATURES and classifier in CLASSIFIERS and model not in SHIPPED
+    features, plus, _ = model.partition("+")
+    return bool(plus) and features in FEATURES
 
 
 def _checked(name: str, shape: Sequence[int]) -> tuple[int, ...]:
