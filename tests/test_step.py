@@ -17,7 +17,7 @@ from expressnet_jax.models.plain_cnn import PlainCNN
 from expressnet_jax.training import mesh as mesh_module
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
-from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step, supervised
+from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step, rematerialized, supervised
 from expressnet_jax.training.targets import class_fields, class_losses
 from weights import drawn_weights
 
@@ -171,6 +171,26 @@ def test_accumulated_slices_are_the_full_batch(mesh_of):
     whole, sliced = (Run(PLAIN, mesh_of(4), accumulate=n, augmentation=MOVING) for n in (1, 4))
     assert_close(sliced(), whole(), atol=1e-5)
     assert_close(sliced.params, whole.params)
+
+
+def test_rematerialization_takes_the_same_step(mesh_of, reference):
+    run = Run(NET, mesh_of(1), augmentation=MOVING, ema=0.9, remat=True)
+    metrics, state = reference[0]
+    assert_close(run(), metrics, atol=1e-5)
+    assert_close(jax.device_get(run.state), state, atol=1e-5)
+
+
+def test_rematerialization_keeps_convolutions_and_what_is_small():
+    """Normalization and activation of a convolution keep two arrays of its size more."""
+    x = jnp.ones((8, 16, 16, 4))
+    variables = jax.eval_shape(NET.init, jax.random.key(0), x)
+
+    def kept(wrap):
+        apply = wrap(lambda variables: NET.apply(variables, x, True, mutable=["batch_stats"])[0].heads["expression"])
+        residuals = jax.eval_shape(lambda given: jax.vjp(apply, given)[1], variables)
+        return sum(leaf.size for leaf in jax.tree.leaves(residuals))
+
+    assert kept(rematerialized) < 0.6 * kept(lambda apply: apply)
 
 
 def test_slices_keep_every_device_at_work(mesh_of):

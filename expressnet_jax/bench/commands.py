@@ -72,6 +72,7 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     sub.add_argument("--steps", type=int, default=4, help="steps of one call of the program; default: 4")
+    sub.add_argument("--remat", action="store_true", help="with train.remat: less memory, more arithmetic")
 
     text = "The update of the optimizer Muon, in the form made for a CPU against optax's."
     sub = part("muon", _muon, _muon_table, text)
@@ -132,7 +133,7 @@ def _devices_table(figures: dict[str, Any]) -> str:
 def _compile(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.bench.compile import bench_compile
 
-    names = ("model", "optimizer", "size", "channels", "batch_size", "dtype", "steps")
+    names = ("model", "optimizer", "size", "channels", "batch_size", "dtype", "steps", "remat")
     return bench_compile(arguments.targets, **{name: getattr(arguments, name) for name in names})
 
 

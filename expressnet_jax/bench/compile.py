@@ -46,7 +46,15 @@ def bench_compile(targets: Sequence[str], **options: Any) -> dict[str, Any]:
 
 
 def network_shapes(
-    model: str, optimizer: str, *, size: int, channels: int, batch_size: int, dtype: str, steps: int
+    model: str,
+    optimizer: str,
+    *,
+    size: int,
+    channels: int,
+    batch_size: int,
+    dtype: str,
+    steps: int,
+    remat: bool = False,
 ) -> StepShapes:
     """Return the step of a network with the augmentation of real faces, cosine schedule, weight decay and averaged
     weights, and its arguments' shapes: uint8[steps,batch_size,size,size,channels] and classes."""
@@ -66,7 +74,7 @@ def network_shapes(
         "expression": jax.ShapeDtypeStruct((steps, batch_size), jnp.int32),
         "index": jax.ShapeDtypeStruct((steps, batch_size), jnp.int32),
     }
-    return StepShapes(make_train_step(program, rule, schedule, ema=EMA), state, None, batches)
+    return StepShapes(make_train_step(program, rule, schedule, ema=EMA, remat=remat), state, None, batches)
 
 
 def main(options: str, text: str) -> None:

@@ -116,7 +116,7 @@ def build_program(
         layers=layers,
         plateau=plateau if opt.schedule == "plateau" else None,
     )
-    options = {"accumulate": config.train.accumulate, "sam": opt.sam, "ema": opt.ema}
+    options = {"accumulate": config.train.accumulate, "remat": config.train.remat, "sam": opt.sam, "ema": opt.ema}
     augment, sizes = config.augment.to_dict(), resolution_schedule(config, plan)
     frozen = gradual_unfreezing(layers, opt.freeze_layers, steps(opt.freeze_epochs), steps(opt.unfreeze_every_epochs))
     phases = []

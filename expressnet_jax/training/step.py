@@ -80,15 +80,17 @@ def make_train_step(
     accumulate: int = 1,
     sam: float = 0.0,
     ema: float = 0.0,
+    remat: bool = False,
     trainable: Callable[[Any], Any] | None = None,
 ) -> TrainStep:
     """(state, batch, seed) -> (state, metrics): the program's augmented batch, gradient, update, average.
 
     Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint, and all seeds are one program.
-    Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `trainable` gives a bool for every
-    parameter; what does not learn costs no gradient and stays as it is, while its running statistics follow the images.
+    Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `remat` saves memory as `rematerialized`
+    says. `trainable` gives a bool for every parameter; what does not learn costs no gradient and stays as it is, while
+    its running statistics follow the images.
     """
-    gradient = _gradient(program, accumulate, trainable)
+    gradient = _gradient(program, accumulate, remat, trainable)
 
     def step(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
         *view_keys, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
@@ -117,7 +119,7 @@ def make_train_step(
     return step
 
 
-def _gradient(program: LossProgram, accumulate: int, trainable: Callable[[Any], Any] | None):
+def _gradient(program: LossProgram, accumulate: int, remat: bool, trainable: Callable[[Any], Any] | None):
     """The loss, its auxiliary output, and the gradient with respect to what learns."""
 
     def loss_fn(params, model_state, augmented, key, state):
@@ -125,8 +127,21 @@ def _gradient(program: LossProgram, accumulate: int, trainable: Callable[[Any], 
             params = jax.tree.map(lambda p, free: p if free else jax.lax.stop_gradient(p), params, trainable(params))
         return program.loss(params, model_state, augmented, key, state)
 
-    gradient = jax.value_and_grad(loss_fn, has_aux=True)
+    gradient = jax.value_and_grad(rematerialized(loss_fn) if remat else loss_fn, has_aux=True)
     return partial(_sliced_gradient, gradient, accumulate) if accumulate > 1 else gradient
+
+
+# What is dear to compute, and reductions, whose results are small.
+_KEPT = {"conv_general_dilated", "dot_general", "reduce_sum", "reduce_max", "reduce_min", "argmax", "reduce_window_max"}
+
+
+def rematerialized(function: Callable) -> Callable:
+    """Return the function with a backward pass that finds only convolutions, products and reductions in memory.
+
+    Normalization and activations between them are computed a second time (Chen et al. 2016, "Training deep nets with
+    sublinear memory cost").
+    """
+    return jax.checkpoint(function, policy=lambda primitive, *_, **__: primitive.name in _KEPT)
 
 
 def _sliced_gradient(gradient, count, params, model_state, augmented, key, state):
