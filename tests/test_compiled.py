@@ -230,7 +230,7 @@ def test_a_gpus_description_has_its_cards_figures(name):
 
 
 def test_the_roofline_is_the_largest_of_arithmetic_memory_starts_and_links():
-    card = Card("gpu", "made up", 1e9, 1e12, 2e14, 1e14, 1e11, 2e-6)
+    card = Card("gpu", "made up", 1e9, 1e12, 2e14, 1e14, 1e11, 1e10, 2e-6)
     exchange = Collective("all-reduce", 1.0, 4e8, False)
     options = {"dtype": "bfloat16", "kernels": 100, "collectives": [exchange], "devices": 4}
     time = step_time(card, flops=1e12, moved=9e9, **options)
@@ -240,6 +240,8 @@ def test_the_roofline_is_the_largest_of_arithmetic_memory_starts_and_links():
     assert time.bound == "compute" and time.seconds == time.compute
     assert step_time(card, flops=1e11, moved=9e9, **options).bound == "memory"
     assert step_time(card, flops=0, moved=0, **options | {"devices": 1}).links == 0
+    several_hosts = step_time(card, flops=0, moved=0, **options | {"devices": 16})
+    assert several_hosts.links == pytest.approx(2 * 15 / 16 * 4e8 / 1e10)
 
 
 def test_the_report_says_what_fits_what_bounds_and_what_is_largest():

@@ -60,7 +60,8 @@ def target_lines(figures: Mapping[str, Any]) -> list[str]:
     memory, card, batch_size = figures["memory_bytes"], figures["card_memory_bytes"], figures["batch_size"]
     total, exchanged, time = sum(memory.values()), figures["collectives"], figures["milliseconds"]
     kinds = ", ".join(f"{value:,.0f} {kind}" for kind, value in figures["kernels_by_kind"].items())
-    fits = "fits" if figures["fits"] else "DOES NOT FIT: lower train.batch_size, raise train.accumulate or set train.remat=true"
+    remedy = "lower train.batch_size, raise train.accumulate or set train.remat=true"
+    fits = "fits" if figures["fits"] else f"DOES NOT FIT: {remedy}"
     lines = [
         f"a step of {batch_size} images on {figures['target']} ({figures['devices']} devices), {figures['dtype']},"
         f" compiled in {figures['compile_seconds']:.0f} s without the device",

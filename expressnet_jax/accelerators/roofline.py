@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from expressnet_jax.accelerators.cards import Card
+from expressnet_jax.accelerators.cards import HOST_DEVICES, Card
 from expressnet_jax.accelerators.counts import Collective
 
 # Of a card's figures, what programs reach: a copy on an H200 ran at 4.3 of 4.8 TB/s; half the peak is what dense
@@ -40,8 +40,8 @@ def step_time(
     """Return the time of a step of one device that computes `flops`, moves `moved` bytes in so many kernels and takes
     part in these exchanges.
 
-    In a ring of n devices each sends 2 (n - 1) / n of an all-reduce's bytes, of other exchanges half of that
-    (Patarasuk and Yuan 2009).
+    In a ring of n devices, as fast as its slowest link, each sends 2 (n - 1) / n of an all-reduce's bytes, of other
+    exchanges half of that (Patarasuk and Yuan 2009).
     """
     twice = lambda operation: 2 if operation == "all-reduce" else 1
     sent = sum(twice(each.operation) * each.starts * each.bytes for each in collectives) * (devices - 1) / devices
@@ -49,5 +49,5 @@ def step_time(
         flops / (COMPUTE_SHARE * card.peak(dtype)),
         moved / (MEMORY_SHARE * card.bandwidth),
         kernels * card.launch,
-        sent / card.link,
+        sent / (card.link if devices <= HOST_DEVICES else card.network),
     )

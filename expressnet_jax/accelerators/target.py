@@ -9,11 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from expressnet_jax.accelerators.cards import Card, find_card
+from expressnet_jax.accelerators.cards import HOST_DEVICES, Card, find_card
 from expressnet_jax.errors import UserError
 
 EXAMPLES = "tpu:v5e:2x2, tpu:v4:2x2x2, gpu:h200, gpu:h100:8"
-_A_HOST = 8  # GPUs of one host
 IN_CHILD = "EXPRESSNET_TARGET"  # set in the process that compiles
 # Platform -> the package whose compiler it is, and the extra that installs it.
 _COMPILERS = {"tpu": ("libtpu", "tpu"), "gpu": ("jax_cuda13_plugin", "cuda13")}
@@ -55,9 +54,9 @@ def parse_target(text: str) -> Target:
 
 def _gpus(text: str, name: str, count: str) -> Target:
     devices = int(count) if count.isdecimal() else 0
-    hosts = max(devices // _A_HOST, 1)
-    if devices < 1 or (devices > _A_HOST and devices % _A_HOST):
-        raise UserError(f"--target {text}: give 1 to {_A_HOST} GPUs, or a multiple of {_A_HOST}")
+    hosts = max(devices // HOST_DEVICES, 1)
+    if devices < 1 or (devices > HOST_DEVICES and devices % HOST_DEVICES):
+        raise UserError(f"--target {text}: give 1 to {HOST_DEVICES} GPUs, or a multiple of {HOST_DEVICES}")
     return Target(text, "gpu", name, f"1x{hosts}x{devices // hosts}", devices)
 
 

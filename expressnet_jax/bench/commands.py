@@ -8,6 +8,7 @@ from typing import Any
 from expressnet_jax.bench import prediction_parts, result_tables
 from expressnet_jax.bench.lines import aligned
 from expressnet_jax.cli_args import image_size, key_and_value
+from expressnet_jax.errors import UserError
 
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
@@ -73,6 +74,9 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
     sub.add_argument("--steps", type=int, default=4, help="steps of one call of the program; default: 4")
     sub.add_argument("--remat", action="store_true", help="with train.remat: less memory, more arithmetic")
+    text = "--batch_size is of each device; also how the speed grows with the devices"
+    sub.add_argument("--per_device", action="store_true", help=text)
+    sub.add_argument("--plot", type=Path, help="with --per_device: a PNG of it")
 
     text = "The update of the optimizer Muon, in the form made for a CPU against optax's."
     sub = part("muon", _muon, _muon_table, text)
@@ -133,14 +137,24 @@ def _devices_table(figures: dict[str, Any]) -> str:
 def _compile(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.bench.compile import bench_compile
 
-    names = ("model", "optimizer", "size", "channels", "batch_size", "dtype", "steps", "remat")
-    return bench_compile(arguments.targets, **{name: getattr(arguments, name) for name in names})
+    if arguments.plot and not arguments.per_device:
+        raise UserError("--plot: shows how the speed grows with the devices; give --per_device and several --targets")
+    names = ("per_device", "model", "optimizer", "size", "channels", "batch_size", "dtype", "steps", "remat")
+    figures = bench_compile(arguments.targets, **{name: getattr(arguments, name) for name in names})
+    if arguments.plot:
+        from expressnet_jax.bench.scaling import scaling_png
+
+        title = f"{arguments.model}, {arguments.size} pixels, {arguments.batch_size} images a device"
+        scaling_png(figures["scaling"], arguments.plot, title)
+    return figures
 
 
 def _compile_table(figures: dict[str, Any]) -> str:
     from expressnet_jax.accelerators.report import comparison
+    from expressnet_jax.bench.scaling import scaling_table
 
-    return comparison(figures["targets"])
+    tables = [comparison(figures["targets"]), *([scaling_table(figures["scaling"])] if "scaling" in figures else [])]
+    return "\n\n".join(tables)
 
 
 def _muon(arguments: argparse.Namespace) -> dict[str, Any]:

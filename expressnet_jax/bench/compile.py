@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from expressnet_jax.accelerators.compiler_process import run_compiler
 from expressnet_jax.accelerators.target import parse_target
 from expressnet_jax.accelerators.topology import acting_as, topology_devices
+from expressnet_jax.bench.scaling import scaling_rows
 from expressnet_jax.config import augment_faces, default
 from expressnet_jax.environment import host
 from expressnet_jax.errors import UserError
@@ -31,18 +32,23 @@ from expressnet_jax.training.targets import class_fields, class_losses
 CLASSES, EMA = 7, 0.999
 
 
-def bench_compile(targets: Sequence[str], **options: Any) -> dict[str, Any]:
+def bench_compile(targets: Sequence[str], per_device: bool = False, **options: Any) -> dict[str, Any]:
     """Return the figures of one step for each target; each is compiled by a process with its own environment.
 
-    `options` are those of `network_shapes`, and `batch_size`: images of all devices together.
+    `options` are those of `network_shapes`; its `batch_size` is that of all devices together, or with `per_device`
+    that of each one, and then `scaling` compares the targets as `scaling_rows` says.
 
     Raises:
       UserError: a target that does not exist, or whose compiler is not installed.
     """
     parsed = [parse_target(text) for text in targets]
-    command = ["-m", __name__, json.dumps(options)]
-    found = [run_compiler(target, [*command, target.text]) for target in parsed]
-    return {"options": options, "machine": host(), "targets": found}
+    found = []
+    for target in parsed:
+        batch_size = options["batch_size"] * (target.devices if per_device else 1)
+        given = json.dumps(options | {"batch_size": batch_size})
+        found.append(run_compiler(target, ["-m", __name__, given, target.text]))
+    figures = {"options": options, "machine": host(), "targets": found}
+    return figures | ({"scaling": scaling_rows(found)} if per_device else {})
 
 
 def network_shapes(
