@@ -13,7 +13,8 @@ CLIP = (4, 16, 16, 3)
 
 
 def write_clip_model(path, rate=0.0, sound=0, missing=True):
-    """Each class is a weighted sum of the frames' mean colours; with `sound`, so many samples, also of their power."""
+    """Write a network whose classes are weighted sums of the frames' mean colours; with `sound`, so many samples, also
+    of their power."""
     rng = np.random.default_rng(0)
     name = "clip" if sound else "images"
     given = [helper.make_tensor_value_info(name, TensorProto.FLOAT if sound else TensorProto.UINT8, ["B", *CLIP])]

@@ -69,7 +69,8 @@ def test_the_command_writes_a_table_json_and_csv(model, tmp_path, capsys):
     torn = tmp_path / "torn.wav"
     torn.write_bytes((tmp_path / "a.wav").read_bytes()[:20])
     assert main(["predict", *paths, "--model", str(model)]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "the model takes values, too; without, it answers by waveform alone" in err
     assert f"{paths[0]}: 1 stretch\n" in out and f"{paths[1]}: 3 stretches\n" in out
     given = ["predict", *paths, str(torn), "--model", str(model), "--json", "--csv", str(tmp_path / "out.csv")]
     assert main(given) == 2
@@ -115,7 +116,11 @@ def test_a_model_of_something_else_is_refused(model, tmp_path, capsys):
         ({"model.name": "plain_cnn", "augment.gain": 3.0}, "augment.gain: changes sound, but the network takes image"),
         ({"eval.tta": "flip"}, "eval.tta: flip is of images"),
         ({"data.seconds": 0.1}, "data.seconds: 0.1; from 0.25 to 60 seconds of sound"),
-        ({"data.inputs": ("waveform", "image")}, "data.inputs: waveform and image; a record is one of them"),
+        ({"data.inputs": ("clip", "image")}, "data.inputs: clip and image; a record is an image or a clip"),
+        (
+            {"data.inputs": ("image", "waveform"), "model.name": "plain_cnn"},
+            "model.encoders: none, but data.inputs are",
+        ),
         ({"data.inputs": ("waveform", "openface")}, "model.encoders: none, but data.inputs are waveform, openface"),
         ({"model.options.fusion": "gated"}, "model.options: fusion is set by model.fusion"),
     ],

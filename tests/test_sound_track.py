@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.sound import RATE
+from expressnet_jax.data.sound_track import read_sound_track
 from expressnet_jax.errors import UserError
-from expressnet_jax.inference.sound_track import read_sound_track
 from recordings import tone, write_wav
 from videos_with_sound import write_video
 

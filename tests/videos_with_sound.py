@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 
 
-def write_video(path: Path, *channels: np.ndarray, rate: int = 44_100) -> Path:
-    """Ten gray frames in a second of MPEG-4, with the stereo `channels` float[n] as AAC, or without sound."""
+def write_video(path: Path, *channels: np.ndarray, rate: int = 44_100, frames: int = 10) -> Path:
+    """Gray frames of MPEG-4, ten a second, with the stereo `channels` float[n] as AAC, or without sound."""
     import av
 
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=10)
         video.width = video.height = 64
         sound = container.add_stream("aac", rate=rate, layout="stereo") if channels else None
-        for i in range(10):
-            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 * i, np.uint8))
+        for i in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 200 * i // frames, np.uint8))
             frame.pts = i
             container.mux(video.encode(frame))
         container.mux(video.encode(None))

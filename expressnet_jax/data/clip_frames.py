@@ -84,10 +84,12 @@ def sample_frames(length: int, shape: ClipShape, key: str = "") -> np.ndarray:
 
 
 class TimedClip(NamedTuple):
-    """A clip as it is stored, uint8[T*S,S,C], and its frames per second; NaN where it is one frame's copies."""
+    """A clip as it is stored, uint8[T*S,S,C], its frames per second (NaN where it is one frame's copies), and the
+    seconds of the source from its first frame to the end of its last."""
 
     pixels: np.ndarray
     rate: float
+    span: tuple[float, float]
 
 
 def read_clip(
@@ -106,7 +108,8 @@ def read_clip(
     chosen = sample_frames(length, shape, key).tolist()
     images = list(_video_frames(source, chosen) if isinstance(source, Path) else _file_frames(source, chosen))
     steps = chosen[-1] - chosen[0]
-    return TimedClip(_stacked(images, shape, box), rate * (shape.frames - 1) / steps if steps else float("nan"))
+    own = rate * (shape.frames - 1) / steps if steps else float("nan")
+    return TimedClip(_stacked(images, shape, box), own, (chosen[0] / rate, (chosen[-1] + 1) / rate))
 
 
 def _stacked(images: Sequence[np.ndarray], shape: ClipShape, box: Box | None) -> np.ndarray:

@@ -111,6 +111,12 @@ def media_dtype(shape: Sequence[int]) -> type[np.generic]:
     return np.int16 if len(shape) == 1 else np.uint8
 
 
+def encoded_batch(split: "Split", positions: np.ndarray, shape: Sequence[int]) -> list[bytes]:
+    """Return what `decode_example` takes of these examples of a split: images or clips, or the sound of waveforms (S,),
+    which may lie next to them."""
+    return split.encoded_batch(positions, "waveform") if len(shape) == 1 else split.encoded_batch(positions)
+
+
 def decode_example(encoded: bytes, shape: Sequence[int]) -> np.ndarray:
     """Return an image uint8[H,W,C], a clip uint8[T,H,W,C] that is stored as one image, its frames one below the other,
     or a waveform int16[S]."""
@@ -123,7 +129,8 @@ def decode_example(encoded: bytes, shape: Sequence[int]) -> np.ndarray:
 def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> np.ndarray:
     """Return all images, clips or waveforms of a split, [N,*shape]; see `decode_example`."""
     if len(shape) == 1:
-        return np.stack([decode_sound(encoded, shape[0]) for encoded in split.encoded_batch(np.arange(len(split)))])
+        everything = np.arange(len(split))
+        return np.stack([decode_example(encoded, shape) for encoded in encoded_batch(split, everything, shape)])
     *frames, height, width, channels = shape
     return decode_all(split, (math.prod(frames) * height, width), channels, threads).reshape(-1, *shape)
 

@@ -21,7 +21,7 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from expressnet_jax.data.decode import decode_example, decode_examples, media_dtype
+from expressnet_jax.data.decode import decode_example, decode_examples, encoded_batch, media_dtype
 from expressnet_jax.data.fields import EXPRESSION, input_name
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
@@ -44,7 +44,7 @@ class StreamedImages:
 
     def __call__(self, indices: np.ndarray) -> np.ndarray:
         batch = np.empty((len(indices), *self.shape), media_dtype(self.shape))
-        for row, encoded in enumerate(self.split.encoded_batch(indices)):
+        for row, encoded in enumerate(encoded_batch(self.split, indices, self.shape)):
             batch[row] = decode_example(encoded, self.shape)
         return batch
 
@@ -63,7 +63,8 @@ class InMemoryImages:
 class BatchSource:
     """Element i is dispatch i from `first_step` on, a dict of arrays [S,b,...]: this process's share of S batches
     (of fewer in the last one). `read_images` is None where they already lie on the device, as the batch carries
-    `index`, or where no record is read. `targets` are columns by name, those that are inputs among them.
+    `index`, or where no record is read; `read_sound` is that of the sound next to images, where it is an input.
+    `targets` are columns by name, those that are inputs among them.
     """
 
     sampler: Sampler
@@ -74,6 +75,7 @@ class BatchSource:
     first_step: int = 0
     process_index: int = 0
     process_count: int = 1
+    read_sound: ImageReader | None = None
 
     def __len__(self) -> int:
         return -(-(self.num_steps - self.first_step) // self.steps_per_call)
@@ -84,8 +86,8 @@ class BatchSource:
         share = partial(process_slice, process_index=self.process_index, process_count=self.process_count)
         index = np.stack([share(self.sampler.indices(step)) for step in steps])
         batch = {"index": index.astype(np.int32)} | {name: values[index] for name, values in self.targets.items()}
-        if self.read_images is not None:
-            images = self.read_images(index.ravel())
+        for read in filter(None, (self.read_images, self.read_sound)):
+            images = read(index.ravel())
             batch[input_name(images)] = images.reshape(*index.shape, *images.shape[1:])
         return batch
 
@@ -142,6 +144,7 @@ class EvalLoader:
     process_index: int = 0
     process_count: int = 1
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    read_sound: ImageReader | None = None
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)
@@ -159,12 +162,12 @@ class EvalLoader:
         }
 
     def read(self, indices: np.ndarray) -> Any:
-        """Return the inputs of these examples: one array, or where columns are inputs a dict by name."""
-        media = None if self.read_images is None else self.read_images(indices)
-        if not self.columns:
-            return media
-        found = {name: values[indices] for name, values in self.columns.items()}
-        return found if media is None else {input_name(media): media, **found}
+        """Return the inputs of these examples: one array, or where there are several a dict by name."""
+        media = [read(indices) for read in filter(None, (self.read_images, self.read_sound))]
+        if not self.columns and len(media) == 1:
+            return media[0]
+        named = {input_name(array): array for array in media}
+        return named | {name: values[indices] for name, values in self.columns.items()}
 
     def batches(self, threads: int = 2) -> Iterator[dict[str, np.ndarray]]:
         """All batches, read ahead by threads where they are decoded."""
@@ -181,17 +184,22 @@ def make_eval_batches(
     threads: int = 2,
     shared: bool = False,
     columns: Mapping[str, np.ndarray] = MappingProxyType({}),
+    sound: int = 0,
 ) -> EvalLoader:
     """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
     whole in this one. `shape` is (H,W,C) of images, (T,H,W,C) of clips, (S,) of waveforms, or None where no record is
-    read; `columns` [N,...] are further inputs."""
-    read_images: ImageReader | None = None
-    if shape is not None and choose_reader("auto", _stored_bytes(split, shape)) == "stream":
-        read_images = StreamedImages(split, shape)
-    elif shape is not None:
-        read_images = InMemoryImages(decode_examples(split, shape, threads))
+    read; `columns` [N,...] are further inputs, and so are `sound` samples of what is heard next to images."""
+    read_images = None if shape is None else _image_reader(split, shape, "auto", threads)
+    read_sound = _image_reader(split, (sound,), "auto", threads) if sound else None
     index, count = (jax.process_index(), jax.process_count()) if shared else (0, 1)
-    return EvalLoader(read_images, split.labels, batch_size, index, count, columns)
+    return EvalLoader(read_images, split.labels, batch_size, index, count, columns, read_sound)
+
+
+def _image_reader(split: Split, shape: Sequence[int], reader: str, threads: int) -> ImageReader:
+    """Return what reads a split's images, clips or sound: from host memory, unless the reader is to stream."""
+    if choose_reader(reader, _stored_bytes(split, shape)) == "stream":
+        return StreamedImages(split, shape)
+    return InMemoryImages(decode_examples(split, shape, threads))
 
 
 def _stored_bytes(split: Split, shape: Sequence[int]) -> int:
@@ -238,10 +246,12 @@ def make_train_loader(
     reader: str = "auto",
     threads: int = 2,
     targets: Mapping[str, np.ndarray] | None = None,
+    sound: int = 0,
 ) -> TrainLoader:
     """Return a loader over a split by the reader asked for; all three give the same batches, with `targets` [N,...] by
     name, by default the class as `expression`. `shape` is (H,W,C) of images, (T,H,W,C) of clips, (S,) of waveforms, or
-    None where no record is read: then all inputs are among the targets.
+    None where no record is read: then all inputs are among the targets. With `sound` the batches have so many samples
+    of what is heard next to images, too; it is never on the device.
 
     Raises:
       UserError: an unknown reader.
@@ -251,14 +261,10 @@ def make_train_loader(
     table = None
     if shape is None:
         pass
-    elif reader == "stream":
-        read_images = StreamedImages(split, shape)
+    elif reader == "device":
+        table = jax.device_put(decode_examples(split, shape, threads), NamedSharding(mesh, P()))
     else:
-        decoded = decode_examples(split, shape, threads)
-        if reader == "memory":
-            read_images = InMemoryImages(decoded)
-        else:
-            table = jax.device_put(decoded, NamedSharding(mesh, P()))
+        read_images = _image_reader(split, shape, reader, threads)
     source = BatchSource(
         sampler,
         {EXPRESSION: split.labels.astype(np.int32)} if targets is None else targets,
@@ -267,6 +273,7 @@ def make_train_loader(
         steps_per_call,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        read_sound=_image_reader(split, (sound,), reader, threads) if sound else None,
     )
     return TrainLoader(source, mesh, table, reading_threads(read_images, threads))
 

@@ -105,9 +105,10 @@ class Split:
         """The i-th image as PNG or JPEG bytes, the i-th sound as 16-bit PCM, or the i-th text in UTF-8."""
         return self.encoded_batch([i])[0]
 
-    def encoded_batch(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
-        """The images at these positions, in this order: several times as fast as one by one."""
-        return [_media(record) for record in self._records().read(self.indices[positions])]
+    def encoded_batch(self, positions: Sequence[int] | np.ndarray, media: str = "") -> list[bytes]:
+        """The images at these positions, in this order: several times as fast as one by one; with `media` "waveform"
+        the sound, which may lie next to images and is empty where nothing is heard."""
+        return [_media(record, media) for record in self._records().read(self.indices[positions])]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
         """The same split with only these examples, in this order; they are renumbered."""
@@ -232,6 +233,11 @@ class Prepared:
         text = any(field.kind == "tokens" for field in self.targets.values())
         return MEDIA["text" if text else "waveform" if "sample_rate" in self.facts["notes"] else "image"]
 
+    @property
+    def with_sound(self) -> bool:
+        """Whether there is sound next to the images or clips."""
+        return bool(self.facts["notes"].get("with_sound"))
+
     def stored_size(self, split: str) -> tuple[int, int] | None:
         """(height, width) of a split's stored images, the largest where they differ; None of sound and text."""
         facts = self.facts["splits"][split]
@@ -251,7 +257,7 @@ def stored_split(name: str) -> str:
     return "everything" if name == "all" else name
 
 
-def _media(record: bytes) -> bytes:
+def _media(record: bytes, media: str) -> bytes:
     feature = tf_example_pb2.Example.FromString(record).features.feature
-    name = next(name for name in MEDIA if name in feature)
+    name = media or next(name for name in MEDIA if name in feature)
     return feature[name].bytes_list.value[0]

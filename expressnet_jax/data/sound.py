@@ -68,7 +68,7 @@ def validate_and_encode_sound(sound: bytes | Path | np.ndarray) -> tuple[bytes, 
 
 
 def decode_sound(encoded: bytes, length: int) -> np.ndarray:
-    """Return stored PCM as int16[length], see `fit_length`."""
+    """Return stored PCM as int16[length], see `fit_length`; zeros where nothing is stored."""
     return fit_length(np.frombuffer(encoded, "<i2"), length)
 
 

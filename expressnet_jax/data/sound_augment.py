@@ -26,10 +26,12 @@ def gain(key: Array, sound: Array, strength: float) -> Array:
 
 
 def noise(key: Array, sound: Array, strength: float) -> Array:
-    """Add white noise of a standard deviation from 0 to `strength`, drawn for each recording."""
+    """Add white noise of a standard deviation from 0 to `strength`, drawn for each recording; to silence, which is
+    sound that is missing, none."""
     key_level, key_noise = jax.random.split(key)
     level = jax.random.uniform(key_level, (len(sound), 1), maxval=strength)
-    return sound + level * jax.random.normal(key_noise, sound.shape)
+    heard = (sound != 0).any(axis=1, keepdims=True)
+    return sound + jnp.where(heard, level, 0) * jax.random.normal(key_noise, sound.shape)
 
 
 def time_shift(key: Array, sound: Array, strength: float) -> Array:

@@ -80,6 +80,8 @@ def _generated_values(field: Field, count: int = COUNT) -> np.ndarray:
         (length,), lengths = field.shape, np.linspace(0, field.shape[0], count)[:, None]
         drawn = rng.integers(1, len(field.names) or _ANY_PIECES, (count, length))
         return np.where(np.arange(length) < lengths, drawn, 0).astype(np.float32)
+    if field.kind in ("image", "clip"):
+        return generated_images(field.shape, count).astype(np.float32)
     noise = rng.normal(size=(count, *field.shape)).astype(np.float32)
     if field.kind != "waveform":
         return noise

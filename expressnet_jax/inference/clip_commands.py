@@ -12,6 +12,7 @@ from expressnet_jax.errors import UserError, printable
 from expressnet_jax.inference.clip_outputs import ClipCsv, ClipDrawer, ClipSummary, json_line, line
 from expressnet_jax.inference.clip_predictor import SIZE, USUAL_RATE, ClipFrame, ClipPredictor
 from expressnet_jax.inference.inputs import Source
+from expressnet_jax.inference.model_inputs import remark_missing
 from expressnet_jax.inference.output_files import OutputNames, TableError, new_file, print_result
 from expressnet_jax.inference.outputs import json_error
 from expressnet_jax.inference.video_damage import Damage
@@ -36,6 +37,7 @@ def predict_clips(arguments: argparse.Namespace, sources: Sequence[Source], anno
     if not predictor.stated_rate:
         text = f"doesn't say how many frames a second its clips had; takes {USUAL_RATE:g}, --clip-rate gives another"
         print(f"{printable(arguments.model)}: {text}", file=sys.stderr)
+    remark_missing(predictor.model, ("clip", "waveform"))
     status = 0
     with contextlib.ExitStack() as stack:
         table = None

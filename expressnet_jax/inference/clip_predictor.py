@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from expressnet_jax.data.fields import EXPRESSION, Field
+from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.environment import thread_count
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.clip_windows import Sighting, TrackWindows, Window
@@ -26,8 +26,9 @@ from expressnet_jax.inference.detector import DEFAULT, make_detector
 from expressnet_jax.inference.face_cutter import FaceCutter
 from expressnet_jax.inference.face_finder import FaceFinder, FrameFaces
 from expressnet_jax.inference.further import describe_outputs
-from expressnet_jax.inference.model_inputs import clip_field
+from expressnet_jax.inference.model_inputs import clip_field, refuse_further
 from expressnet_jax.inference.predictor import Answer, load_model
+from expressnet_jax.inference.sound_windows import SoundWindows
 from expressnet_jax.inference.tracking import Tracker
 from expressnet_jax.inference.video_pipeline import batch_size, batches, threaded_pipeline
 from expressnet_jax.inference.video_reader import Frame, Video
@@ -103,7 +104,7 @@ class ClipPredictor(FaceCutter):
     """Finds faces in a video, follows them, and predicts each one stretch by stretch by a network of clips.
 
     A window has T frames at the rate of the clips that the network was trained on; windows of a track overlap by half,
-    see `clip_windows`.
+    see `clip_windows`. A network that takes sound as well hears that of the same time.
     """
 
     def __init__(
@@ -128,7 +129,9 @@ class ClipPredictor(FaceCutter):
         clip = clip_field(self.model)
         if clip is None:
             raise UserError(f"model: {model} takes no clips; give a file of expressnet export of a network of clips")
-        _refuse_further(self.model.inputs, model, self.model.metadata.get("missing_inputs") == "true")
+        self.may_miss = self.model.metadata.get("missing_inputs") == "true"
+        refuse_further(self.model, str(model), ("clip", "waveform"), "a video")
+        self.sound = self.model.inputs.get("waveform")
         self.frames, self.stated_rate = clip.shape[0], clip_rate or clip.rate
         self.rate = self.stated_rate or USUAL_RATE
         detectors = [make_detector(detector, size=size, threads=1) for _ in range(thread_count(threads))]
@@ -152,10 +155,28 @@ class ClipPredictor(FaceCutter):
         """Yield every frame with its faces and the answers that are complete; images are dropped unless
         `keep_images`. However long the video is, few of its frames are in memory."""
         tracks = ClipTracks(self.frames, self.rate)
-        for seen in self._found(video.frames(), batch_size(video.size), keep_images):
-            numbers, windows = tracks.update(seen)
-            yield ClipFrame(seen.frame, seen.found, numbers, self.answers(windows))
-        yield ClipFrame(None, (), (), self.answers(tracks.end()))
+        with contextlib.ExitStack() as stack:
+            sound = self._open_sound(video.path, stack)
+            for seen in self._found(video.frames(), batch_size(video.size), keep_images):
+                numbers, windows = tracks.update(seen)
+                yield ClipFrame(seen.frame, seen.found, numbers, self.answers(windows, sound))
+            yield ClipFrame(None, (), (), self.answers(tracks.end(), sound))
+
+    def _open_sound(self, path: Path, stack: contextlib.ExitStack) -> SoundWindows | None:
+        """Return the sound of a video where the network takes some.
+
+        Raises:
+          UserError: it has none, and the network can't do without.
+        """
+        if self.sound is None:
+            return None
+        sound = stack.enter_context(contextlib.closing(SoundWindows(path)))
+        if not sound.present and not self.may_miss:
+            raise UserError(
+                f"{path}: the video has no sound track, which the model needs; train it with model.modality_dropout to"
+                " do without"
+            )
+        return sound
 
     def _found(self, frames: Iterable[Frame], batch: int, keep_images: bool) -> Iterator[FrameFaces]:
         find = partial(self.finder.find, keep_image=keep_images)
@@ -165,29 +186,25 @@ class ClipPredictor(FaceCutter):
                 for some in found:
                     yield from some
 
-    def answers(self, windows: Sequence[Window]) -> list[ClipAnswer]:
-        """Return what the network says of W windows, in their order."""
-        return [self._answer(window) for window in windows]
+    def answers(self, windows: Sequence[Window], sound: SoundWindows | None = None) -> list[ClipAnswer]:
+        """Return what the network says of W windows, in their order; `sound` is that of the video."""
+        return [self._answer(window, sound) for window in windows]
 
-    def _answer(self, window: Window) -> ClipAnswer:
-        probabilities, further = self.model.answers(self._inputs(window))
+    def _answer(self, window: Window, sound: SoundWindows | None) -> ClipAnswer:
+        probabilities, further = self.model.answers(self._inputs(window, sound))
         _, _, width, height = map(round, window.middle.box)  # of a detector that finds none, those of the image
         place = find_place((height, width, 3), window.middle, self.detector.margin, align=self.align)
         outputs = describe_outputs({name: values[0] for name, values in further.items()}, self.model.fields, place)
         named = dict(zip(self.classes, probabilities[0].tolist(), strict=True))
         return ClipAnswer(window.track, window.start, window.end, window.middle, named, outputs)
 
-    def _inputs(self, window: Window) -> np.ndarray | dict[str, np.ndarray]:
-        """Return what the network takes, a batch of one."""
+    def _inputs(self, window: Window, sound: SoundWindows | None) -> np.ndarray | dict[str, np.ndarray]:
+        """Return what the network takes, a batch of one; sound that isn't there is silence, as in training."""
         clip = window.clip[None]
-        return {"clip": clip} if self.model.inputs else clip
-
-
-def _refuse_further(inputs: dict[str, Field], model: str | Path, may_miss: bool) -> None:
-    """Raise UserError for a network that needs what a video doesn't give."""
-    others = [name for name in inputs if name != "clip"]
-    if others and not may_miss:
-        raise UserError(
-            f"model: {model} takes {' and '.join(others)}, too, which a video doesn't give; train it with"
-            " model.modality_dropout"
-        )
+        if not self.model.inputs:
+            return clip
+        heard = {}
+        if self.sound and sound:
+            end = window.end + 1 / self.rate
+            heard = {"waveform": sound.window(window.start, end, self.sound.shape[0])[None]}
+        return {"clip": clip} | heard

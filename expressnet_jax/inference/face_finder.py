@@ -1,4 +1,4 @@
-"""Find and cut out the faces of a video's frames in several threads. N faces, S pixels a side, C channels, K classes."""
+"""Find and cut out the faces of a video in several threads. N faces, S pixels a side, C channels, K classes."""
 
 import queue
 from collections.abc import Mapping, Sequence

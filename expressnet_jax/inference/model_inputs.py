@@ -1,5 +1,7 @@
 """What a model takes of an input: a recording, a text or a video, and what it can do without."""
 
+import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from expressnet_jax.data.fields import Field
@@ -7,6 +9,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.inference.predictor import SHIPPED, load_model
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 
+_WHAT = {"openface": " (action units as another program, OpenFace, measures them)"}
 KINDS = {"waveform": ("sound", "a recording"), "tokens": ("text", "a text")}
 
 
@@ -37,10 +40,25 @@ def load_taking(name: str, model: str | Path, threads: int = 0) -> OnnxPredictor
     loaded, (kind, alone) = load_model(model, threads), KINDS[name]
     if name not in loaded.inputs:
         raise UserError(f"model: {model} takes no {kind}; give a file of expressnet export of a network of {kind}")
-    others = [other for other in loaded.inputs if other != name]
-    if others and loaded.metadata.get("missing_inputs") != "true":
-        raise UserError(
-            f"model: {model} takes {' and '.join(others)}, too, which {alone} alone doesn't give; train it with"
-            " model.modality_dropout"
-        )
+    refuse_further(loaded, str(model), (name,), f"{alone} alone")
     return loaded
+
+
+def refuse_further(model: OnnxPredictor, origin: str, given: Collection[str], source: str) -> None:
+    """Raise UserError for a model that can't do without more inputs than those `given`, which a `source` has."""
+    others = _others(model, given)
+    if others and model.metadata.get("missing_inputs") != "true":
+        raise UserError(
+            f"model: {origin} takes {others}, too, which {source} doesn't give; train it with model.modality_dropout"
+        )
+
+
+def remark_missing(model: OnnxPredictor, given: Collection[str]) -> None:
+    """Say on stderr which inputs of a model are not among those `given`, so that it answers without them."""
+    if others := _others(model, given):
+        known = " and ".join(name for name in model.inputs if name in given)
+        print(f"the model takes {others}, too; without, it answers by {known} alone", file=sys.stderr)
+
+
+def _others(model: OnnxPredictor, given: Collection[str]) -> str:
+    return " and ".join(f"{name}{_WHAT.get(name, '')}" for name in model.inputs if name not in given)

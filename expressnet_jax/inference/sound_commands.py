@@ -11,6 +11,7 @@ from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.errors import UserError, printable
 from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.inference.inputs import Source
+from expressnet_jax.inference.model_inputs import remark_missing
 from expressnet_jax.inference.output_files import new_file, print_result
 from expressnet_jax.inference.sound_predictor import SoundPredictor, Stretch
 
@@ -39,6 +40,7 @@ def predict_sounds(arguments: argparse.Namespace, sources: Sequence[Source]) -> 
         if getattr(arguments, option):
             raise UserError(f"--{option} is for images and videos; recordings are written with --csv or --json")
     predictor = SoundPredictor(arguments.model, threads=arguments.threads)
+    remark_missing(predictor.model, ("waveform",))
     status = 0
     with contextlib.ExitStack() as stack:
         table = csv.writer(stack.enter_context(new_file(arguments.csv))) if arguments.csv else None

@@ -14,10 +14,10 @@ import numpy as np
 
 from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.data.sound import RATE, fit_length, read_sound, voiced_range
+from expressnet_jax.data.sound_track import read_sound_track
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.model_inputs import load_taking
 from expressnet_jax.inference.predictor import Answer
-from expressnet_jax.inference.sound_track import read_sound_track
 
 _MOST_STRETCHES = 64  # at once, so that memory does not grow with the recording
 

@@ -95,8 +95,9 @@ class StandIn(nn.Module):
 def without_missing(inputs: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
     """Return the inputs with zeros for the missing ones, and which are there, bool[B] each.
 
-    An input float[B,...] is missing where any of its values is NaN.
+    An input float[B,...] is missing where any of its values is NaN, a waveform also where all of it is silent.
     """
     there = {name: ~jnp.isnan(x).any(axis=tuple(range(1, x.ndim))) for name, x in inputs.items()}
+    there |= {name: jnp.abs(inputs[name]).max(-1) > 0 for name in there if name == "waveform"}  # false of NaN, too
     shown = {name: jnp.where(jnp.isnan(x), jnp.zeros((), x.dtype), x) for name, x in inputs.items()}
     return shown, there

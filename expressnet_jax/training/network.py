@@ -36,20 +36,27 @@ def input_names(config: ConfigDict) -> tuple[str, ...]:
     return tuple(config.data.inputs) or (default_input(config.model.name, config.model.temporal),)
 
 
-def media_shape(config: ConfigDict) -> tuple[int, ...] | None:
-    """Return the shape of the image, clip or waveform among a config's inputs, or None where there is none.
+def media_shapes(config: ConfigDict) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the image or clip and of the waveform among a config's inputs, by name.
 
     Raises:
-      UserError: there are several, or its size is none that a network takes.
+      UserError: there is an image and a clip, or a size is none that a network takes.
     """
     media = [name for name in input_names(config) if name in INPUT_KINDS]
-    if len(media) > 1:
-        raise UserError(f"data.inputs: {' and '.join(media)}; a record is one of them")
-    if media == ["waveform"]:
-        if not 0.25 <= config.data.seconds <= 60:
-            raise UserError(f"data.seconds: {config.data.seconds}; from 0.25 to 60 seconds of sound")
-        return (round(config.data.seconds * RATE),)
-    return image_shape(config) if media else None
+    if {"image", "clip"} <= set(media):
+        raise UserError(f"data.inputs: {' and '.join(media)}; a record is an image or a clip")
+    if "waveform" in media and not 0.25 <= config.data.seconds <= 60:
+        raise UserError(f"data.seconds: {config.data.seconds}; from 0.25 to 60 seconds of sound")
+    samples = (round(config.data.seconds * RATE),)
+    return {name: samples if name == "waveform" else image_shape(config) for name in media}
+
+
+def record_shapes(media: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Return what the readers of a data set take for inputs of these shapes by name: `shape` of an image, a clip or a
+    waveform, None without one, and `sound`, the samples of a waveform next to an image or a clip, else 0."""
+    heard = media.get("waveform", ())
+    shape = next((shape for name, shape in media.items() if name != "waveform"), heard or None)
+    return {"shape": shape, "sound": heard[0] if heard and shape != heard else 0}
 
 
 def column_names(config: ConfigDict) -> tuple[str, ...]:
@@ -65,12 +72,11 @@ def input_shape(config: ConfigDict, split: Split | None = None) -> Shape:
     Raises:
       UserError: the split has no such column.
     """
-    media = media_shape(config)
-    columns = column_names(config)
-    if media is not None and not columns:
-        return media
-    shapes = {name: _column_field(name, split).shape for name in columns}
-    return {name: media if name in INPUT_KINDS else shapes[name] for name in input_names(config)}  # type: ignore[misc]
+    media, columns = media_shapes(config), column_names(config)
+    if len(media) == 1 and not columns:
+        return next(iter(media.values()))
+    shapes = media | {name: _column_field(name, split).shape for name in columns}
+    return {name: shapes[name] for name in input_names(config)}
 
 
 def input_arrays(names: Sequence[str], split: Split, size: tuple[int, int] | None = None) -> dict[str, np.ndarray]:
@@ -91,10 +97,11 @@ def make_inputs_reader(split: Split, batch_size: int, shape: Shape, size: tuple[
 
     `size` is (height, width) of the stored images, which points are measured in.
     """
-    shapes = shape if isinstance(shape, Mapping) else {}
-    media = next((each for name, each in shapes.items() if name in INPUT_KINDS), None) if shapes else shape
-    columns = input_arrays([name for name in shapes if name not in INPUT_KINDS], split, size)
-    return make_eval_batches(split, batch_size, shape=media, columns=columns)  # type: ignore[arg-type]
+    if not isinstance(shape, Mapping):
+        return make_eval_batches(split, batch_size, shape=shape)
+    media = {name: each for name, each in shape.items() if name in INPUT_KINDS}
+    columns = input_arrays([name for name in shape if name not in INPUT_KINDS], split, size)
+    return make_eval_batches(split, batch_size, columns=columns, **record_shapes(media))
 
 
 def clip_rate(split: Split) -> float:

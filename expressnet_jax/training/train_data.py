@@ -19,7 +19,14 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Shape
 from expressnet_jax.process import expanded
 from expressnet_jax.training.checkpoints.data_identity import Learned
-from expressnet_jax.training.network import column_names, input_arrays, input_names, make_inputs_reader, media_shape
+from expressnet_jax.training.network import (
+    column_names,
+    input_arrays,
+    input_names,
+    make_inputs_reader,
+    media_shapes,
+    record_shapes,
+)
 from expressnet_jax.training.program import StepCounts
 from expressnet_jax.training.targets import split_fields, target_arrays
 
@@ -74,8 +81,13 @@ def load_data(config: ConfigDict) -> TrainData:
 
 def _check_media(config: ConfigDict, prepared: Prepared) -> None:
     """Raise UserError where the network takes records of another kind than a data set holds."""
-    wanted = next((name for name in input_names(config) if name in INPUT_KINDS), None)
-    takes = "sound" if wanted == "waveform" else "images"
+    wanted = [name for name in input_names(config) if name in INPUT_KINDS]
+    if len(wanted) > 1 and not prepared.with_sound:
+        raise UserError(
+            f"data.inputs: {' and '.join(wanted)}, but {prepared.name} holds no sound next to its {prepared.holds};"
+            " prepare a data set of videos with --option sound=true"
+        )
+    takes = "sound" if wanted == ["waveform"] else "images"
     if wanted and takes != prepared.holds:
         raise UserError(
             f"data.inputs: {config.model.name} takes {takes}, but {prepared.name} holds {prepared.holds}; give another"
@@ -120,8 +132,8 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
         steps_per_call=plan.steps_per_call,
         reader=config.data.reader,
         targets=inputs | target_arrays(config, train, data.stored_size),
-        shape=media_shape(config),
         threads=config.data.threads,
+        **record_shapes(media_shapes(config)),
     )
     return loader, make_eval_loader(config, data.chosen.select, mesh, data.stored_size)
 
@@ -133,4 +145,5 @@ def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh, size: tuple[i
     rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
     columns = input_arrays(column_names(config), split, size)
     settings = {"threads": config.data.threads, "shared": True, "columns": columns}
-    return make_eval_batches(split, rounded, shape=media_shape(config), **settings)  # type: ignore[arg-type]
+    settings |= record_shapes(media_shapes(config))
+    return make_eval_batches(split, rounded, **settings)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from expressnet_jax.training.network import (
     input_names,
     input_shape,
     make_model,
-    media_shape,
+    media_shapes,
 )
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.targets import check_losses, further_metrics, selecting_metric
@@ -38,7 +38,7 @@ def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     `metrics` are what can choose the best checkpoint of the task.
     """
     check_values(config)
-    media_shape(config)
+    media_shapes(config)
     compute_dtype(config.train.dtype)
     choose_reader(config.data.reader, 0)
     make_schedule(config.optimizer.schedule, 0.1, 10)

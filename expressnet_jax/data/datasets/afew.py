@@ -6,7 +6,9 @@ faces are there as well (Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/)
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
+from expressnet_jax.data import clip_frames
 from expressnet_jax.data.datasets.clips import Clip, ClipBuilder, frame_source
 from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import BASIC, canonical
@@ -28,6 +30,8 @@ class Afew(ClipBuilder, skip_registration=True):
         "Train_AFEW/ and Val_AFEW/ with --source"
     )
 
+    OPTIONS: ClassVar = {**clip_frames.OPTIONS, "sound": False}
+
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether both split folders are there."""
@@ -46,6 +50,7 @@ class Afew(ClipBuilder, skip_registration=True):
                 clip = frame_source(faces.get(path.stem, path))
                 if clip is not None:
                     found += 1
-                    yield Clip(path.relative_to(folder.parent).as_posix(), clip, BASIC.index(expression))  # type: ignore[arg-type]
+                    key, heard = path.relative_to(folder.parent).as_posix(), self.SOUND and path.is_file()
+                    yield Clip(key, clip, BASIC.index(expression), sound=path if heard else None)  # type: ignore[arg-type]
         if not found:
             raise UserError(f"{self.name}: {folder}: no videos in class folders such as Angry/; unpack it again")

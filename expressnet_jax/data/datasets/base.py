@@ -43,6 +43,7 @@ class Record:
       subject: the person's identity, as the data set writes it.
       valence, arousal: -1..1.
       extras: further values, by the names in the builder's COLUMNS.
+      sound: where the builder has SOUND, what is heard next to the image: int16[n] at 16 kHz; None of what is mute.
     """
 
     key: str
@@ -53,6 +54,7 @@ class Record:
     valence: float = float("nan")
     arousal: float = float("nan")
     extras: Mapping[str, np.ndarray | np.generic] = field(default_factory=dict)
+    sound: np.ndarray | None = None
 
 
 _NUMBERS = {bool: "true or false", int: "a whole number", float: "a number"}
@@ -71,6 +73,7 @@ class RecordValidator:
     size: tuple[int, int] | None
     columns: Mapping[str, tuple[tuple[int, ...], Any]]
     media: str = "image"
+    sound: bool = False
 
     def __call__(self, record: Record) -> tuple[dict[str, Any], dict[str, Any]]:
         if not 0 <= record.label < len(self.classes):
@@ -80,11 +83,15 @@ class RecordValidator:
         except (UserError, OSError) as error:
             raise BadImage(f"{self.name}: {record.key}", record.key, why_bad(error)) from error
         example = {self.media: encoded, "label": int(record.label), "key": record.key}
+        heard = np.zeros(0, "<i2") if record.sound is None else record.sound.astype("<i2")
+        if self.sound:
+            example["waveform"] = heard.tobytes()
         for name, (shape, dtype) in self.columns.items():
             value = record.extras[name] if name in record.extras else getattr(record, name)
             example[name] = str(value) if dtype is str else np.asarray(value, dtype).reshape(shape)
         digest = hashlib.sha256(np.asarray([record.label, *pixels.shape], "<i4").tobytes())
         digest.update(pixels.tobytes())
+        digest.update(heard.tobytes())  # nothing, of what has no sound
         seen = {DIGEST: digest.digest(), PIXELS: pixel_digest(pixels)}
         hashes = {name: np.frombuffer(value, np.uint8) for name, value in seen.items()}
         return example, {SHAPE: np.array(pixels.shape, np.int32)} | hashes
@@ -121,6 +128,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     Attributes:
       CLASSES: the class names, in label order.
       MEDIA: what a record is: "image", "waveform" or "text".
+      SOUND: whether records of images or clips have sound next to them.
       CHANNELS: 1, 3, or None for whatever the images have.
       SIZE: (height, width) of every image, or None for any.
       LICENSE: on what terms the images may be used, in one sentence.
@@ -146,6 +154,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     CLASSES: ClassVar[tuple[str, ...]]
     MEDIA: ClassVar[str] = "image"
+    SOUND: ClassVar[bool] = False
     CHANNELS: ClassVar[int | None] = None
     SIZE: ClassVar[tuple[int, int] | None] = None
     LICENSE: ClassVar[str]
@@ -216,6 +225,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         }
         if self.MEDIA == "image":
             features["image"] = tfds.features.Image(shape=(height, width, self.CHANNELS or 3))
+        if self.SOUND:
+            features["waveform"] = tfds.features.Text()
         for name, (shape, dtype) in self.COLUMNS.items():
             text = dtype is str
             features[name] = tfds.features.Text() if text else tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype))
@@ -256,7 +267,8 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
                 self.refused = not self.skip_bad
             elif not self.refused:
                 example, seen = found
-                ledger.add({name: value for name, value in example.items() if name != self.MEDIA} | seen)
+                known = {name: value for name, value in example.items() if name not in (self.MEDIA, "waveform")}
+                ledger.add(known | seen)
                 yield example
 
     def refuse_bad(self) -> None:
@@ -270,4 +282,5 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
     @property
     def check(self) -> RecordValidator:
         """What every record has to pass."""
-        return RecordValidator(self.name, self.CLASSES, self.CHANNELS, self.SIZE, self.COLUMNS, self.MEDIA)
+        stored = (self.CHANNELS, self.SIZE, self.COLUMNS, self.MEDIA, self.SOUND)
+        return RecordValidator(self.name, self.CLASSES, *stored)

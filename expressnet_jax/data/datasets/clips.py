@@ -15,6 +15,8 @@ from expressnet_jax.data.datasets.bad_images import BadImage
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.media_files import media_kind, no_litter
 from expressnet_jax.data.parallel import InOrder
+from expressnet_jax.data.sound import RATE
+from expressnet_jax.data.sound_track import find_sound_track, import_av
 from expressnet_jax.errors import UserError
 
 
@@ -22,8 +24,8 @@ from expressnet_jax.errors import UserError
 class Clip:
     """A labelled source of frames.
 
-    Its attributes are those of `Record`, the part of a frame that is the face, and how many frames a second its folder
-    of frames has.
+    Its attributes are those of `Record`, the part of a frame that is the face, how many frames a second its folder of
+    frames has, and the video whose sound is stored with it.
     """
 
     key: str
@@ -33,6 +35,7 @@ class Clip:
     box: Box | None = None
     extras: Mapping[str, np.generic] | None = None
     rate: float = USUAL_RATE
+    sound: Path | None = None
 
 
 CLIP_COLUMNS: dict[str, tuple[tuple[int, ...], Any]] = {"frame_rate": ((), np.float32)}  # frames of a clip a second
@@ -58,10 +61,31 @@ class ClipBuilder(FaceBuilder, skip_registration=True):
     def clips(self, source: Path) -> Mapping[str, Sequence[Clip]]:
         """Return the clips of each official split, or of "all"."""
 
+    @property
+    def SOUND(self) -> bool:
+        """Whether the sound of the videos is asked for."""
+        return wants_sound(self.options)
+
     def read(self, source: Path) -> Mapping[str, Sequence[Record]]:
         """Return the records, each made when it is asked for."""
-        self.notes["frames"] = self.shape.frames
+        self.notes |= clip_notes(self.shape, self.SOUND)
         return {split: clip_records(self.name, clips, self.shape) for split, clips in self.clips(source).items()}
+
+
+def wants_sound(options: Mapping[str, Any]) -> bool:
+    """Tell whether the option `sound` of a data set of videos is on.
+
+    Raises:
+      UserError: it is, and a package for it is missing.
+    """
+    if options.get("sound"):
+        import_av()
+    return bool(options.get("sound"))
+
+
+def clip_notes(shape: ClipShape, sound: bool) -> dict[str, Any]:
+    """Return what facts.json says of clips."""
+    return {"frames": shape.frames} | ({"with_sound": RATE} if sound else {})
 
 
 def clip_records(name: str, clips: Sequence[Clip], shape: ClipShape) -> Sequence[Record]:
@@ -71,11 +95,19 @@ def clip_records(name: str, clips: Sequence[Clip], shape: ClipShape) -> Sequence
 
 def _record(name: str, shape: ClipShape, clip: Clip) -> Record:
     try:
-        pixels, rate = read_clip(clip.source, shape, clip.key, clip.box, clip.rate)
+        pixels, rate, span = read_clip(clip.source, shape, clip.key, clip.box, clip.rate)
+        heard = _heard(clip.sound, *span) if clip.sound else None
     except (UserError, OSError) as error:
         raise BadImage(f"{name}: {clip.key}", clip.key, str(error)) from error
     extras = {**(clip.extras or {}), "frame_rate": np.float32(rate)}
-    return Record(clip.key, pixels, clip.label, subject=clip.subject, extras=extras)
+    return Record(clip.key, pixels, clip.label, subject=clip.subject, extras=extras, sound=heard)
+
+
+def _heard(video: Path, start: float, end: float) -> np.ndarray | None:
+    """Return the sound of a stretch of a video in seconds, int16[n]; None where there is none, or silence alone."""
+    samples = find_sound_track(video)
+    part = None if samples is None else samples[round(start * RATE) : round(end * RATE)]
+    return part if part is not None and part.any() else None
 
 
 def frame_source(path: Path) -> Source | None:

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from expressnet_jax.data import clip_frames
 from expressnet_jax.data.datasets.annotation_files import csv_rows, label_of
 from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, ClipBuilder, frame_source
 from expressnet_jax.data.datasets.locate import locate
@@ -34,6 +35,8 @@ class Dfew(ClipBuilder, skip_registration=True):
     )
     COLUMNS: ClassVar = {**CLIP_COLUMNS, "fold": ((), np.int32)}
 
+    OPTIONS: ClassVar = {**clip_frames.OPTIONS, "sound": False}
+
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether the lists of the folds are there."""
@@ -51,7 +54,9 @@ class Dfew(ClipBuilder, skip_registration=True):
             for place, row in csv_rows(path, ("video_name", "label"), ("video_name", "label")):
                 label = label_of(row["label"], DFEW_CODES, BASIC, place)
                 clip = _find(folders, row["video_name"], f"{self.name}: {place}")
-                found.append(Clip(row["video_name"], clip, label, extras={"fold": np.int32(number - 1)}))  # type: ignore[arg-type]
+                heard = clip if self.SOUND and isinstance(clip, Path) else None
+                extras = {"fold": np.int32(number - 1)}
+                found.append(Clip(row["video_name"], clip, label, extras=extras, sound=heard))  # type: ignore[arg-type]
         if len({clip.key for clip in found}) < len(found):
             raise UserError(f"{self.name}: a clip is named by two test lists of {root / LISTS}; restore the lists")
         return {"all": found}

@@ -10,6 +10,7 @@ Recordings and videos are read as well, from class folders and lists that hold n
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from expressnet_jax.data import clip_frames
 from expressnet_jax.data.clip_frames import ClipShape
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, class_tree
-from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, clip_records
+from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, clip_notes, clip_records, wants_sound
 from expressnet_jax.data.datasets.folder_layout import class_root, list_files
 from expressnet_jax.data.datasets.locate import has_class_folders, refuse_wrong_file
 from expressnet_jax.data.datasets.numbered import name_numbers
@@ -47,7 +48,7 @@ class Folder(FaceBuilder, skip_registration=True):
         "with --source"
     )
     FILES: ClassVar = ("table", "a Parquet table")
-    OPTIONS: ClassVar = {"name": "folder", "labels": "auto", "label_names": "", **clip_frames.OPTIONS}
+    OPTIONS: ClassVar = {"name": "folder", "labels": "auto", "label_names": "", **clip_frames.OPTIONS, "sound": False}
 
     def __init__(self, *, options: dict | None = None, **kwargs) -> None:
         self.name = (options or {}).get("name", "folder")
@@ -75,6 +76,13 @@ class Folder(FaceBuilder, skip_registration=True):
     @cached_property
     def _clips(self) -> ClipShape | None:
         return ClipShape.of(self.options, self.name) if self._kind == "video" else None
+
+    @cached_property
+    def SOUND(self) -> bool:
+        """Whether the sound of videos is asked for."""
+        if self.options["sound"] and not self._clips:
+            raise UserError(f"{self.name}: sound: is of videos, but the source holds none; leave it out")
+        return wants_sound(self.options)
 
     @property
     def SIZE(self) -> tuple[int, int] | None:
@@ -132,8 +140,9 @@ class Folder(FaceBuilder, skip_registration=True):
         """Return the records of videos, each read when it is asked for; of other media, what is given."""
         if self._clips is None:
             return found
-        self.notes["frames"] = self._clips.frames
-        return clip_records(self.name, found, self._clips)
+        self.notes |= clip_notes(self._clips, self.SOUND)
+        heard = [replace(clip, sound=clip.source) for clip in found] if self.SOUND else found
+        return clip_records(self.name, heard, self._clips)
 
 
 def class_names(words: Iterable[str], labels: str = "auto") -> tuple[str, ...]:

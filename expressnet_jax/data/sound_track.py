@@ -18,18 +18,37 @@ def read_sound_track(video: bytes | Path) -> np.ndarray:
     Raises:
       UserError: the packages of the extra `video-sound` are missing, or the video has no sound that can be decoded.
     """
-    try:
-        import av
-    except ImportError as error:
-        raise UserError(f"the sound of a video needs {error.name}; {INSTALL}") from error
+    samples = find_sound_track(video)
+    if samples is None:
+        raise UserError("the video has no sound track")
+    return samples
+
+
+def find_sound_track(video: bytes | Path) -> np.ndarray | None:
+    """Return what `read_sound_track` does, or None of a video that has no sound track."""
+    av = import_av()
     try:
         with av.open(io.BytesIO(video) if isinstance(video, bytes) else str(video)) as container:
             if not container.streams.audio:
-                raise UserError("the video has no sound track")
+                return None
             samples, rate = _decode(av, container)
     except (av.FFmpegError, OSError) as error:
         raise UserError(f"no sound that can be decoded ({error.strerror})") from error
     return to_int16(resample(samples, rate))
+
+
+def import_av() -> Any:
+    """Return the module of PyAV.
+
+    Raises:
+      UserError: a package of the extra `video-sound` is missing.
+    """
+    try:
+        import av
+        import soxr  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"the sound of a video needs {error.name}; {INSTALL}") from error
+    return av
 
 
 def _decode(av: Any, container: Any) -> tuple[np.ndarray, int]:
