@@ -4,7 +4,8 @@
     python -m expressnet_jax.main --config configs/landmarks_fer2013.py:landmark_mlp --workdir runs/landmark_mlp
 
 The word after the colon is landmark_mlp (default), landmark_gcn, pointnet, two_stream (expressnet_tiny on the image,
-joined with landmark_mlp) or image (expressnet_tiny alone, by the same recipe). Where MediaPipe's face landmarker saw no
+joined with landmark_mlp), poster (explainable_cnn and landmark_gcn, whose tokens look at each other, after Zheng et al.
+2023, POSTER) or image (expressnet_tiny alone, by the same recipe). Where MediaPipe's face landmarker saw no
 face (14 % of Training, 13 % of PublicTest) there are no landmarks, and a network without the image can only say what
 such rows are like. Blendshape scores, which are computed from the same landmarks, are a further target in training.
 
@@ -53,5 +54,10 @@ def get_config(network="landmark_mlp"):
     config.augment.crop = 40
     if network == "two_stream":
         config.model.encoders.landmarks = {"name": "landmark_mlp", **NETWORKS["landmark_mlp"]}
+        config.data.inputs = ("image", "landmarks")
+    if network == "poster":
+        config.model.name = "explainable_cnn"
+        config.model.encoders.landmarks = {"name": "landmark_gcn", "point_dropout": 0.1}
+        config.model.fusion = "poster"
         config.data.inputs = ("image", "landmarks")
     return config

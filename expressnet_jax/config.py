@@ -68,7 +68,9 @@ def _model() -> ConfigDict:
     model.temporal = "none"  # of clips: mean | lstm | gru | attention | conv: how the frames' features are joined
     # Further inputs, those of data.inputs behind the first: name -> {"name": a model, and its options}.
     model.encoders = ConfigDict()
-    model.fusion = "concatenate"  # concatenate | gated | cross_attention: how the features of several inputs are joined
+    model.fusion = (
+        "concatenate"  # concatenate | gated | cross_attention | poster: how the features of several inputs are joined
+    )
     model.modality_dropout = 0.0  # share of training examples that one of several inputs is withheld from
     model.head = "linear"  # linear | cosine: angles to class centres, for arcface and cosface
     return model

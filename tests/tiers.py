@@ -51,6 +51,7 @@ SLOW = {
     "networks",
     "notebook",
     "parity",
+    "poster",
     "published",
     "points",
     "report_command",

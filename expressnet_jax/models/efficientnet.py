@@ -87,6 +87,7 @@ class EfficientNet(nn.Module):
     depth: float = 1.0
     stages: Sequence[tuple[int, int, int, int, int]] = STAGES
     published: bool = False
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

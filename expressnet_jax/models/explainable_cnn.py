@@ -23,6 +23,7 @@ class ExplainableCNN(nn.Module):
 
     widths: Sequence[int] = (32, 64, 128)
     features: int = 256
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

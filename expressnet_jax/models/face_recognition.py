@@ -60,6 +60,7 @@ class IR(nn.Module):
     width: int = 64
     embedding: int = 512
     form: Literal["insightface", "evolve"] = "insightface"
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from expressnet_jax.models.poster import Poster
+
 Features = Mapping[str, Array]
 
 
@@ -65,11 +67,18 @@ FUSIONS: dict[str, Callable[[], nn.Module]] = {
     "concatenate": Concatenate,
     "gated": Gated,
     "cross_attention": CrossAttention,
+    "poster": Poster,
 }
 
 
+def joins_tokens(fusion: str) -> bool:
+    """Tell whether a fusion joins tokens float[B,N,C] of its inputs, and not a vector of each."""
+    return getattr(FUSIONS[fusion], "of_tokens", False)
+
+
 class StandIn(nn.Module):
-    """Replace the features of missing inputs by learned ones: {name: float[B,D_i]}, {name: bool[B]} -> float[B,D_i].
+    """Replace the features of missing inputs by learned ones: {name: float[B,D_i]}, {name: bool[B]} -> float[B,D_i];
+    of tokens float[B,N,D_i] each.
 
     In training one input, drawn at random, also counts as missing in a share `rate` of the examples, so that the
     network learns to do without each (modality dropout; Neverova et al. 2016, ModDrop, section 3.3).
@@ -88,7 +97,8 @@ class StandIn(nn.Module):
             present = {name: present[name] & ~(dropped & (chosen == i)) for i, name in enumerate(names)}
         for name in names:
             absent = self.param(name, nn.initializers.zeros, features[name].shape[-1:])
-            found[name] = jnp.where(present[name][:, None], features[name], absent.astype(features[name].dtype))
+            there = present[name].reshape(-1, *(1,) * (features[name].ndim - 1))
+            found[name] = jnp.where(there, features[name], absent.astype(features[name].dtype))
         return found
 
 

@@ -32,6 +32,7 @@ class GhostResNet(nn.Module):
     stem_width: int = 32
     expansion: int = 2
     attention: str = "channel_multi_scale"
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -48,7 +48,8 @@ class LandmarkGCN(nn.Module):
     over the batch, and a learned vector that says which point it is. Each layer is
     ReLU(norm(W x + V A x)), A the mean over the neighbours (after Kipf & Welling 2017, eq. 2, with a separate kernel
     for the node itself, as Hamilton et al. 2017, GraphSAGE, have it), added to x where the widths are equal. At the end
-    R = `readout` values of every node are put side by side, and a dense layer gives the F features.
+    R = `readout` values of every node are put side by side, and a dense layer gives the F features. With `tokens` the
+    nodes themselves are the result, float[B,P,W+2], each with its place in the image behind it (0 of a missing one).
     """
 
     widths: Sequence[int] = (32, 32, 32)
@@ -57,6 +58,7 @@ class LandmarkGCN(nn.Module):
     features: int = 128
     hidden_dropout: float = 0.0
     point_dropout: float = 0.0
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     input_kind = "points"
@@ -76,6 +78,9 @@ class LandmarkGCN(nn.Module):
             near = nn.Dense(width, use_bias=False, dtype=self.dtype, name=f"near_{i}")(graph @ x)
             out = nn.relu(norm(name=f"norm_{i}")(own + near))
             x = x + out if x.shape == out.shape else out
+        if self.tokens:
+            place = _mean_places(point_values(points), points.shape[-1])[..., :2]
+            return jnp.concatenate([x, jnp.nan_to_num(place).astype(x.dtype)], axis=-1)
         x = nn.Dense(self.readout, dtype=self.dtype, name="readout")(x)
         x = dense_layers(
             x.reshape(x.shape[0], -1), (self.features,), (self.hidden_dropout,), train, self.dtype, "features"

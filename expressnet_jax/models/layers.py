@@ -169,10 +169,25 @@ def overlapping_max_pool(x: Array, symmetric: bool = False) -> Array:
 def average_features(backbone: nn.Module, x: Array) -> Array:
     """Average the last map over its positions: float[B,H,W,C] -> features float[B,C].
 
-    The map is sown as `activation_map`: behind a linear head, a logit is the mean of its class activation map.
+    The map is sown as `activation_map`: behind a linear head, a logit is the mean of its class activation map. A
+    backbone whose `tokens` is true gives `map_tokens` instead, for a fusion that joins tokens.
     """
+    if getattr(backbone, "tokens", False):
+        return map_tokens(x)
     backbone.sow("intermediates", "activation_map", x)
     return x.mean((1, 2))
+
+
+def map_tokens(x: Array) -> Array:
+    """Return the positions of a map as tokens: float[B,H,W,C] -> float[B,H*W,C+2].
+
+    The last two values are where the position's middle lies in the image, x right and y down from -1 to 1.
+    """
+    batch, height, width, channels = x.shape
+    down, right = ((2 * jnp.arange(size) + 1) / size - 1 for size in (height, width))
+    place = jnp.stack(jnp.broadcast_arrays(right[None], down[:, None]), axis=-1).astype(x.dtype)
+    placed = jnp.concatenate([x, jnp.broadcast_to(place, (batch, height, width, 2))], axis=-1)
+    return placed.reshape(batch, height * width, channels + 2)
 
 
 def average_grid(x: Array, grid: int) -> Array:

@@ -47,6 +47,7 @@ class MiniXception(nn.Module):
 
     stem_width: int = 8
     widths: Sequence[int] = (16, 32, 64, 128)
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -58,6 +58,7 @@ class MobileNetV2(nn.Module):
     stages: Sequence[tuple[int, int, int, int]] = STAGES
     attention: str = "none"
     published: bool = False
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -1,7 +1,7 @@
 """MODELS: name -> backbone factory. A new model is one file and one line here."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -23,7 +23,7 @@ from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.explainable_cnn import ExplainableCNN
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.face_recognition import IR, MobileFaceNet
-from expressnet_jax.models.fusion import FUSIONS
+from expressnet_jax.models.fusion import FUSIONS, joins_tokens
 from expressnet_jax.models.ghost_resnet import GhostResNet
 from expressnet_jax.models.landmark import LandmarkGCN, LandmarkMLP
 from expressnet_jax.models.mini_xception import MiniXception
@@ -86,7 +86,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "landmark_gcn": LandmarkGCN,
     "pointnet": PointNet,
 }
-_NOT_OPTIONS = {"parent", "name", "dtype"}
+_NOT_OPTIONS = {"parent", "name", "dtype", "tokens"}
 
 
 def input_kind(name: str) -> str:
@@ -129,13 +129,26 @@ def create_model(
     check_heads(heads)
     if fusion not in FUSIONS:
         raise UserError(f"model.fusion: no {fusion!r}; one of {', '.join(FUSIONS)}")
-    makers = {input or default_input(name, temporal): _make_encoder(name, temporal, dtype, options)}
+    if tokens := joins_tokens(fusion):
+        _check_tokens(fusion, temporal, [name, *(given.get("name", "") for given in encoders.values())])
+    makers = {input or default_input(name, temporal): _make_encoder(name, temporal, dtype, options, tokens=tokens)}
     for other, given in encoders.items():
         if other in makers or "name" not in given:
             raise UserError(f'model.encoders: {other}: give a further input a model, as in {{"name": "vector_mlp"}}')
         rest = {option: value for option, value in given.items() if option != "name"}
-        makers[other] = _make_encoder(given["name"], "none", dtype, rest, f"model.encoders.{other}")
+        makers[other] = _make_encoder(given["name"], "none", dtype, rest, f"model.encoders.{other}", tokens)
     return Network(FrozenDict(makers), FrozenDict(heads), dropout, FUSIONS[fusion], modality_dropout)
+
+
+def _check_tokens(fusion: str, temporal: str, names: Sequence[str]) -> None:
+    """Raise UserError unless all networks of a fusion of tokens give some."""
+    giving = [name for name in MODELS if "tokens" in inspect.signature(MODELS[name]).parameters]
+    if len(names) < 2:
+        raise UserError(f"model.fusion: {fusion} joins the tokens of several inputs; add one to model.encoders")
+    if temporal != "none":
+        raise UserError(f"model.temporal: {temporal} gives no tokens, which model.fusion={fusion} joins; use none")
+    if wrong := [name for name in names if name in MODELS and name not in giving]:
+        raise UserError(f"model.fusion: {fusion} joins tokens, which {wrong[0]} has none of; {', '.join(giving)} do")
 
 
 def default_input(name: str, temporal: str = "none") -> str:
@@ -147,9 +160,9 @@ def default_input(name: str, temporal: str = "none") -> str:
 
 
 def _make_encoder(
-    name: str, temporal: str, dtype: DTypeLike, options: Mapping[str, Any], key: str = "model"
+    name: str, temporal: str, dtype: DTypeLike, options: Mapping[str, Any], key: str = "model", tokens: bool = False
 ) -> Callable[[], nn.Module]:
-    """Return what makes the encoder of one input.
+    """Return what makes the encoder of one input, which gives its tokens or, as by default, a vector.
 
     Raises:
       UserError: an unknown name, option, attention or pool; the line begins with `key`.
@@ -162,7 +175,7 @@ def _make_encoder(
         raise UserError(f"{key}.options: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'none'}")
     if "attention" in options:
         check_attention(options["attention"])
-    backbone: Any = partial(factory, dtype=dtype, **options)
+    backbone: Any = partial(factory, dtype=dtype, **options, **({"tokens": True} if tokens else {}))
     if temporal == "none":
         return backbone
     if temporal not in POOLS:

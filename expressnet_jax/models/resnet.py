@@ -60,6 +60,7 @@ class ResNet(nn.Module):
     stem: Literal["small", "imagenet"] = "small"
     attention: str = "none"
     published: bool = False
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

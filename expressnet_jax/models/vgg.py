@@ -28,6 +28,7 @@ class VGG(nn.Module):
     width: int = 64
     attention: str = "none"
     published: bool = False
+    tokens: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
