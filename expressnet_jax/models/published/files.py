@@ -1,5 +1,6 @@
 """Read published weights from disk: safetensors, and PyTorch's own files where PyTorch is installed."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def _read_pytorch(path: Path) -> dict[str, np.ndarray]:
             f"{path}: PyTorch {torch.__version__} can run what a file says (CVE-2025-32434); update to {needed}"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # about files that are refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and zipfile raise many kinds
         reason = one_line(str(error).split(". ")[0], 120)
         raise UserError(
