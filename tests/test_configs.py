@@ -101,6 +101,8 @@ def test_it_makes_a_plan_and_a_step_that_can_be_traced(path, array_split):
         fields |= {"fer2013": Field("class", (7,), BASIC), "landmarks": Field("points", (6, 2))}
         fields |= {"blendshapes": Field("vector", (4,))}
         split = replace(split, columns={"fer2013": split.labels})
+    elif "action_units" in config.losses:
+        fields |= {"action_units": Field("multilabel", (12,))}
     elif "blendshapes" in config.losses:
         fields |= {"blendshapes": Field("vector", (4,))}
     elif config.data.name == "goemotions":

@@ -141,6 +141,20 @@ def _video_frames(path: Path, chosen: Sequence[int]) -> Iterator[np.ndarray]:
             yield cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
+def all_frames(source: Source, every: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield every `every`-th frame with its number from 0, uint8[H,W,C]; of files and videos alike."""
+    if not isinstance(source, Path):
+        for number in range(0, len(source), every):
+            yield number, read_image(source[number].read_bytes()).pixels
+        return
+    with _opened(source) as capture:
+        number = 0
+        while capture.grab():
+            if number % every == 0:
+                yield number, cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
+            number += 1
+
+
 def _measure(path: Path) -> tuple[int, float]:
     """Return how many frames a video has, and how many a second."""
     length = 0

@@ -20,7 +20,7 @@ from expressnet_jax.data.datasets.annotation_files import first_dir, label_of
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.clips import CLIP_COLUMNS, Clip, clip_records
 from expressnet_jax.data.datasets.coded_folders import Filed, filed_images
-from expressnet_jax.data.datasets.face_box import face
+from expressnet_jax.data.datasets.face_box import face, landmark_square
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.datasets.pixel_table import is_pixel_table, parse_pixels, pixel_rows
 from expressnet_jax.data.datasets.votes import SPLIT_OF_USAGE
@@ -31,7 +31,6 @@ from expressnet_jax.errors import UserError
 _FRAME = re.compile(r"(S\d{3})_\d{3}_\d+\.(?:png|jpe?g|bmp|tiff?)", re.IGNORECASE)
 IMAGES = ("cohn-kanade-images", "extended-cohn-kanade-images")
 RATE = 30.0  # frames a second of its video
-MARGIN = 0.25  # of the landmarks' box on each side: they run from brows to chin and leave the forehead out
 
 
 class CkPlus(FaceBuilder, skip_registration=True):
@@ -185,8 +184,6 @@ def _landmarks_of(frame: Path, landmarks: Path) -> Path:
 def _box(file: Path, place: str) -> tuple[float, float, float, float]:
     """Return the square around a frame's 68 landmarks, with a margin: left, top, right, bottom in pixels."""
     try:
-        points = np.array(file.read_text().split(), np.float64).reshape(-1, 2)
-        middle, half = (points.max(0) + points.min(0)) / 2, np.ptp(points, axis=0).max() * (0.5 + MARGIN)
+        return landmark_square(np.array(file.read_text().split(), np.float64).reshape(-1, 2))
     except (OSError, ValueError) as error:
         raise UserError(f"{place}: {file} doesn't hold landmarks ({error}); unpack Landmarks again") from error
-    return (*(middle - half), *(middle + half))

@@ -13,6 +13,7 @@ from expressnet_jax.data.image_io import read_image
 from expressnet_jax.errors import UserError
 
 _JPEG_QUALITY = 95
+_MARGIN = 0.25  # of landmarks' box on each side: they run from brows to chin and leave the forehead out
 
 
 def face(path: Path, box: tuple[float, float, float, float], side: int | None, place: str) -> np.ndarray:
@@ -32,6 +33,12 @@ def face(path: Path, box: tuple[float, float, float, float], side: int | None, p
         raise UserError(f"{place}: the face box {box} lies outside {path} of {width}x{height} pixels; correct the list")
     face = pixels[top:bottom, left:right]
     return shrunk(face[..., 0] if face.shape[2] == 1 else face, side)
+
+
+def landmark_square(points: np.ndarray) -> tuple[float, float, float, float]:
+    """Return the square around a face's landmarks float[P,2], with a margin: left, top, right, bottom in pixels."""
+    middle, half = (points.max(0) + points.min(0)) / 2, np.ptp(points, axis=0).max() * (0.5 + _MARGIN)
+    return (*(middle - half), *(middle + half))
 
 
 def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:
