@@ -88,6 +88,8 @@ def test_the_tables_have_the_networks_the_old_methods_and_the_claims(tmp_path):
     lines = first.splitlines()[2:]
     assert lines[0].startswith("| `vgg16` |")
     assert lines[1] == "| `plain_cnn` | 12,345 | 42 | 2.3 | 0.12 | 50.0 % (48.4 to 51.6) | 45.0 % | 44.0 % | 49.0 % |"
+    assert lines[2].startswith("| not trained yet: `expressnet_tiny`, ") and lines[2].count("|") == HEAD.count("|") // 2
+    assert "`vgg16`" not in lines[2] and "`ddamfn`" in lines[2] and "landmark_mlp" not in lines[2]
     assert "| hog | knn, k = 15 | 900 | 50.0 % (48.4 to 51.6) | 45.0 % | 44.0 % | 40.0 % |" in second
     assert "| 91 % | `plain_cnn` | 50.0 % | 60.7 % (`plain_cnn_fer2013`) |" in third and "not yet" in third
     assert "hog" not in tables({"networks": {"plain_cnn": ROW}}, tmp_path / "nowhere")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from expressnet_jax.models.registry import models_of
+
 _BASELINES = "baselines_fer2013.json"
 HEAD = (
     "| network | parameters | MFLOP | ONNX MB | CPU ms | PublicTest (95 % interval) | balanced | macro-F1 |"
@@ -40,12 +42,14 @@ def tables(figures: Mapping[str, Any], folder: Path) -> str:
 
 
 def networks(rows: Mapping[str, Any]) -> str:
-    """A line a network, the most accurate first."""
+    """A line a network, the most accurate first, and a line with the names of those that were not trained yet."""
     lines = [HEAD]
     for name, row in sorted(rows.items(), key=lambda item: -item[1]["accuracy"]):
         size = (f"{row['parameters']:,}", f"{row['mflop']:,.0f}", f"{row['onnx_bytes'] / 1e6:.1f}")
         lines.append(line(f"`{name}`", *size, f"{row['onnx_latency_ms']:.2f}", *accuracy(row)))
-    return "\n".join(lines)
+    missing = ", ".join(f"`{name}`" for name in models_of("image") if name not in rows)
+    columns = HEAD.partition("\n")[0].count("|") - 1
+    return "\n".join([*lines, *([line(f"not trained yet: {missing}", *[""] * (columns - 1))] if missing else [])])
 
 
 def _old_methods(figures: Mapping[str, Any]) -> str:
