@@ -37,7 +37,12 @@ __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
 EXAMPLES_PER_FILE = 16_384
 EXAMPLES_PER_WRITE = 512
 ORIGIN = "origin.json"  # in the hidden folder: of what it is
-NAMED_BY_USER = ("folder", "identity", "synthetic")  # several of these can lie side by side, by their option `name`
+NAMED_BY_USER = (
+    "folder",
+    "identity",
+    "meshes",
+    "synthetic",
+)  # several of these can lie side by side, by their option `name`
 
 
 def prepare(

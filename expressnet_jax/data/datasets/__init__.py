@@ -31,6 +31,8 @@ DATASETS: dict[str, str] = {
     "uci_gfe": "expressnet_jax.data.datasets.uci_gfe:UciGfe",
     "goemotions": "expressnet_jax.data.datasets.goemotions:GoEmotions",
     "meld": "expressnet_jax.data.datasets.meld:Meld",
+    "meshes": "expressnet_jax.data.datasets.meshes:Meshes",
+    "bu3dfe": "expressnet_jax.data.datasets.bu3dfe:Bu3dfe",
     "ict_face": "expressnet_jax.data.datasets.ict_face:IctFace",
     "synthetic": "expressnet_jax.data.datasets.synthetic:Synthetic",
     "folder": "expressnet_jax.data.datasets.folder:Folder",
@@ -60,6 +62,8 @@ SOURCES: dict[str, str] = {
     "uci_gfe": "a_affirmative_datapoints.txt + a_affirmative_targets.txt, ... (100 points a frame)",
     "goemotions": "ekman/ with train.tsv, dev.tsv, test.tsv and labels.txt (texts)",
     "meld": "train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv (texts)",
+    "meshes": "class folders of meshes or point clouds: OBJ, PLY, OFF, STL, VRML",
+    "bu3dfe": "F0001/F0001_AN01WH_F3D.wrl, ... (scans of faces)",
     "ict_face": "ict_face_narrow.npz (a morphable face: its people and expressions are generated)",
     "synthetic": "nothing: its images are drawn",
     "folder": "class folders of images, of recordings or of videos; a list with path and label (CSV, any delimiter and"
