@@ -124,7 +124,7 @@ def evaluate(
     """
     from expressnet_jax.data.commands import open_data
     from expressnet_jax.data.prepared import Prepared
-    from expressnet_jax.training.evaluate_data import evaluate_data
+    from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
 
     found = _checkpoint(checkpoint)
     if isinstance(data, Prepared):

@@ -211,9 +211,9 @@ def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> P
 def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.evaluation.report import format_outputs, format_table
     from expressnet_jax.io import write_json
+    from expressnet_jax.training.checkpoints.evaluate_checkpoint import trained_on_lines, write_report
+    from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
-    from expressnet_jax.training.evaluate_checkpoint import trained_on_lines, write_report
-    from expressnet_jax.training.evaluate_data import evaluate_data
 
     checkpoint = load_checkpoint(arguments.checkpoint)
     with open_data(arguments.data, arguments.data_dir, arguments.skip_bad) as prepared:

@@ -73,7 +73,7 @@ def main(_) -> int:
 def dry_run(config) -> int:
     """Says what a run would need. Exit status 0."""
     from expressnet_jax.compile_cache import enable_compilation_cache
-    from expressnet_jax.training.dry_run import dry_run
+    from expressnet_jax.training.cost.dry_run import dry_run
 
     enable_compilation_cache()
     print("\n".join(dry_run(config, experiment_builder(config))))
@@ -91,7 +91,7 @@ def compile_for_target(config, text: str, dry: bool) -> int:
         raise UserError(f"--target {text}: only compiles; give --dry_run with it, or leave it out to train")
     target = parse_target(text)
     if os.environ.get(IN_CHILD) == text:
-        from expressnet_jax.training.compile_step import compile_run
+        from expressnet_jax.training.cost.compile_step import compile_run
 
         print(json.dumps(compile_run(config, experiment_builder(config), target)))
         return 0

@@ -10,8 +10,8 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, leaked_examples, match_labels
 from expressnet_jax.training.checkpoints.reading import Checkpoint
-from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint, leaked_examples, match_labels
 from runs import write_images
 from weights import drawn_weights
 from weights import logits as logits_of

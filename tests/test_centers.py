@@ -20,7 +20,6 @@ from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.models.network import Outputs, image_classifier
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
-from expressnet_jax.training.loop import MetricAccumulator
 from expressnet_jax.training.losses import make_loss
 from expressnet_jax.training.losses.base import LossContext, init_losses, total_loss
 from expressnet_jax.training.losses.centers import kernel_l2
@@ -28,6 +27,7 @@ from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import init_state, make_init_fn
 from expressnet_jax.training.step import make_multi_step, make_predict_fn, make_train_step, supervised
 from expressnet_jax.training.targets import class_fields, class_losses
+from expressnet_jax.training.train_metrics import MetricAccumulator
 from expressnet_jax.training.validate import check_config
 from runs import arrays, history, train
 from weights import drawn_weights

@@ -12,8 +12,8 @@ from expressnet_jax.accelerators.target import IN_CHILD, parse_target
 from expressnet_jax.bench.commands import _compile_table
 from expressnet_jax.bench.compile import bench_compile, network_shapes
 from expressnet_jax.errors import UserError
-from expressnet_jax.training import compile_step
 from expressnet_jax.training.classification import build_experiment
+from expressnet_jax.training.cost import compile_step
 
 pytest_plugins = ["run_fixtures"]
 

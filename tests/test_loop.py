@@ -15,7 +15,8 @@ from expressnet_jax.metric_writers import MetricsFile
 from expressnet_jax.training import classification
 from expressnet_jax.training.checkpoints.manager import Checkpoints, saved_steps
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST
-from expressnet_jax.training.loop import MetricAccumulator, StopSignal, all_finite
+from expressnet_jax.training.loop import StopSignal
+from expressnet_jax.training.train_metrics import MetricAccumulator, all_finite
 from runs import arrays, history, train
 
 pytest_plugins = ["run_fixtures"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.training import speed
-from expressnet_jax.training.profiling import StepProfile, check_profile_steps
-from expressnet_jax.training.speed import Speed, peak_of_devices
+from expressnet_jax.training.cost import speed
+from expressnet_jax.training.cost.profiling import StepProfile, check_profile_steps
+from expressnet_jax.training.cost.speed import Speed, peak_of_devices
 
 
 class Clock:

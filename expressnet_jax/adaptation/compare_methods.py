@@ -23,8 +23,8 @@ from expressnet_jax.adaptation.results import Comparison, describe_target, forma
 from expressnet_jax.config import set_key
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
-from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.network import make_model, pretrained_variables
 from expressnet_jax.training.workdir import differences

@@ -15,8 +15,8 @@ from expressnet_jax.data.labels import shared_classes, shorten
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.data_identity import Learned
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import labels_in
 from expressnet_jax.training.checkpoints.reading import Checkpoint
-from expressnet_jax.training.evaluate_checkpoint import labels_in
 from expressnet_jax.training.train_data import find_prepared, load_data
 
 KNOWN_PEOPLE = "of people that the identity pretraining knows"

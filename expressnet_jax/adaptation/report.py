@@ -14,8 +14,8 @@ from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.report import format_table
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.metric_writers import read_history
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
-from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint
 
 ROLES = ("transductive", "heldout")
 

@@ -20,13 +20,13 @@ from expressnet_jax.config import augment_faces, default
 from expressnet_jax.environment import host
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
-from expressnet_jax.training.compile_step import compile_step
+from expressnet_jax.training.cost.compile_step import compile_step
+from expressnet_jax.training.cost.step_flops import StepShapes
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 from expressnet_jax.training.state import make_init_fn, state_shapes
 from expressnet_jax.training.step import make_train_step, supervised
-from expressnet_jax.training.step_flops import StepShapes
 from expressnet_jax.training.targets import class_fields, class_losses
 
 CLASSES, EMA = 7, 0.999

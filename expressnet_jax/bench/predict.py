@@ -24,7 +24,7 @@ from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.inference.detector import DETECTORS
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
-from expressnet_jax.training.evaluate_checkpoint import labels_in, match_labels, same_target
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import labels_in, match_labels, same_target
 
 _REFERENCE = ("mobilenet_v2", 112)
 SCENE = (240, 320)  # height and width of the image that a face is put into

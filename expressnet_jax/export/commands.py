@@ -88,7 +88,7 @@ def _examples(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> tuple[
 
     from expressnet_jax.export.example_inputs import takes_images
     from expressnet_jax.export.quantize import CALIBRATION
-    from expressnet_jax.training.evaluate_checkpoint import find_temperatures
+    from expressnet_jax.training.checkpoints.evaluate_checkpoint import find_temperatures
     from expressnet_jax.training.network import make_inputs_reader
 
     prepared = load_named(arguments, arguments.data)

@@ -26,8 +26,8 @@ from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import input_kind
 from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import further_outputs
 from expressnet_jax.training.checkpoints.reading import Checkpoint
-from expressnet_jax.training.evaluate_checkpoint import further_outputs
 
 _OPSET = 18
 _TOLERANCE = 1e-4  # of a probability

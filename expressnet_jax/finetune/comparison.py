@@ -10,8 +10,8 @@ from expressnet_jax.data.duplicates import is_blank, near_pairs
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.data.scan import scan
 from expressnet_jax.evaluation.metrics import classification_metrics
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, labels_in
 from expressnet_jax.training.checkpoints.reading import Checkpoint
-from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint, labels_in
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 

@@ -18,9 +18,9 @@ from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.folds.protocol import Protocol
 from expressnet_jax.io import write_bytes
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.reading import LATEST, load_checkpoint
 from expressnet_jax.training.classification import build_experiment
-from expressnet_jax.training.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.workdir import differences
 

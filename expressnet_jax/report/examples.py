@@ -12,7 +12,7 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
-from expressnet_jax.training.evaluate_checkpoint import labels_in, leaked_examples
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import labels_in, leaked_examples
 
 _PREFERRED = ("test", "validation", "all", "train")
 FEWEST = 10

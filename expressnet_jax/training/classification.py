@@ -21,13 +21,13 @@ from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
 from expressnet_jax.metric_writers import read_history
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
-from expressnet_jax.training.evaluate_checkpoint import (
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import (
     evaluate_checkpoint,
     evaluate_outputs,
     match_labels,
     write_report,
 )
+from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
 from expressnet_jax.training.network import clip_rate, input_fields, input_shape, load_pretrained, make_model

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -15,7 +14,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
 from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
-from expressnet_jax.errors import DivergedError, Interrupted
+from expressnet_jax.errors import Interrupted
 from expressnet_jax.metric_writers import Console, MetricsFile, Writers, log_line
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
@@ -30,16 +29,17 @@ from expressnet_jax.training.checkpoints.data_identity import (
 )
 from expressnet_jax.training.checkpoints.manager import Checkpoints
 from expressnet_jax.training.checkpoints.reading import describe, find_checkpoint, shape_of
+from expressnet_jax.training.cost.profiling import StepProfile, check_profile_steps
+from expressnet_jax.training.cost.speed import peak_of_devices
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype, image_shape
-from expressnet_jax.training.profiling import StepProfile, check_profile_steps
 from expressnet_jax.training.program import StepCounts, active_at
-from expressnet_jax.training.speed import Speed, peak_of_devices
 from expressnet_jax.training.state import TrainState, init_state
 from expressnet_jax.training.step import make_multi_step, num_steps
 from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.train_data import find_prepared
+from expressnet_jax.training.train_metrics import MetricAccumulator
 from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, disk_errors
 
 
@@ -244,56 +244,3 @@ def _log_run_summary(config: ConfigDict, experiment: Experiment, state: TrainSta
     if step := int(state.step):
         total = experiment.plan.total
         log(f"resuming from step {step}" if step < total else f"finished before, at step {step}: nothing to train")
-
-
-@jax.jit
-def all_finite(tree) -> jax.Array:
-    """bool[]: no NaN and no infinity in any array of a pytree."""
-    return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
-
-
-class MetricAccumulator:
-    """Training metrics between two log lines, read late so that the device never waits for Python."""
-
-    def __init__(self, batch_size: int, per_epoch: float, step: int, checkpoints: Checkpoints):
-        self.per_epoch, self.checkpoints = per_epoch, checkpoints
-        self.step = step
-        self.pending: list[Any] = []
-        self.speed = Speed(batch_size)
-
-    def add(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        self.pending.append(metrics)
-        self.speed.steps += step - self.step
-        self.step = step
-
-    def read(self, state: TrainState) -> dict[str, float | int | str]:
-        """The means since the last call. `state` is that after the last step.
-
-        Raises:
-          DivergedError: a loss, a gradient or a weight is not finite; names the first such step and the last good
-            checkpoint. What comes after this call, an evaluation or a checkpoint, sees finite weights only.
-        """
-        fetched = jax.device_get(self.pending)
-        self.pending = []
-        self._check(np.concatenate([np.isfinite(np.stack([*part.values()])).all(0) for part in fetched]), state)
-        names = {name: None for part in fetched for name in part}
-        columns = {name: np.concatenate([part[name] for part in fetched if name in part]) for name in names}
-        speed = self.speed.figures()
-        entry: dict[str, float | int | str] = {"step": self.step, "split": "train", "epoch": self.step / self.per_epoch}
-        entry |= {name: float(values.mean()) for name, values in columns.items()}
-        if "learning_rate" in columns:
-            entry["learning_rate"] = float(columns["learning_rate"][-1])
-        self.speed.restart()
-        return entry | speed
-
-    def _check(self, good: np.ndarray, state: TrainState) -> None:
-        """good bool[S]: whether every metric of a step is finite."""
-        good[-1] &= bool(all_finite((state.params, state.batch_stats, state.ema)))
-        if good.all():
-            return
-        step = self.step - len(good) + int(good.argmin()) + 1
-        self.checkpoints.wait()
-        raise DivergedError(
-            f"step {step}: the loss, its gradient or a weight is not finite; last good checkpoint:"
-            f" {self.checkpoints.last_good()}; lower optimizer.learning_rate or set optimizer.clip, in a new --workdir"
-        )

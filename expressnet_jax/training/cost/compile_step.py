@@ -18,12 +18,12 @@ from expressnet_jax.accelerators.hlo import parse
 from expressnet_jax.accelerators.report import step_figures
 from expressnet_jax.accelerators.target import Target
 from expressnet_jax.accelerators.topology import acting_as, lowering_platform, topology_devices
+from expressnet_jax.training.cost.step_flops import StepShapes, shape_of, written_flops
 from expressnet_jax.training.experiment import Experiment
 from expressnet_jax.training.mesh import check_batch, make_mesh, replicated, state_shardings
 from expressnet_jax.training.network import compute_dtype, image_shape
 from expressnet_jax.training.state import state_shapes
 from expressnet_jax.training.step import make_multi_step, num_steps
-from expressnet_jax.training.step_flops import StepShapes, shape_of, written_flops
 
 
 def compile_run(

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 
 from expressnet_jax.accelerators.cards import card_of
+from expressnet_jax.training.cost.step_flops import StepShapes, shape_of, written_flops
 from expressnet_jax.training.step import TrainStep
-from expressnet_jax.training.step_flops import StepShapes, shape_of, written_flops
 
 
 class Speed:

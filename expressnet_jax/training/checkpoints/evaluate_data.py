@@ -3,14 +3,14 @@
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.data_identity import seen_in_training, was_trained_on
-from expressnet_jax.training.checkpoints.reading import Checkpoint
-from expressnet_jax.training.evaluate_checkpoint import (
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import (
     CheckpointEvaluation,
     evaluate_checkpoint,
     evaluate_outputs,
     leaked_examples,
     trained_on_figures,
 )
+from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 SPLITS = ("test", "validation", "all", "train")  # the first that exists is evaluated where none is named
 

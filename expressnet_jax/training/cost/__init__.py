@@ -1,0 +1,1 @@
+"""What a training step costs: its arithmetic, memory and speed, counted, compiled for a target, or measured."""
