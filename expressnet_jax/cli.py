@@ -209,6 +209,7 @@ def _show_clips(arguments: argparse.Namespace, split: "Split", frames: int) -> P
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.data.fields import named_examples
     from expressnet_jax.evaluation.report import format_outputs, format_table
     from expressnet_jax.io import write_json
     from expressnet_jax.training.checkpoints.evaluate_checkpoint import trained_on_lines, write_report
@@ -216,16 +217,17 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
 
     checkpoint = load_checkpoint(arguments.checkpoint)
+    what = named_examples(list(checkpoint.inputs))
     with open_data(arguments.data, arguments.data_dir, arguments.skip_bad) as prepared:
         result = evaluate_data(checkpoint, prepared, arguments.data, split=arguments.split, tta=arguments.tta)
         figures = result.figures
         title = f"{arguments.data}, {figures['split']}"
         print(format_table(figures, f"{checkpoint.metadata['model']['name']} on {title}"))
         if figures["left_out"]:
-            print(f"{figures['left_out']:,} images left out: the model does not know their class")
+            print(f"{figures['left_out']:,} {what} left out: the model does not know their class")
         if "outputs" in figures:
             print("\n".join(["", *format_outputs(figures["outputs"])]))
-        for line in trained_on_lines(figures["trained_on"]):
+        for line in trained_on_lines(figures["trained_on"], what):
             print(line)
         if arguments.json:
             print(f"wrote {write_json(arguments.json, figures)}")

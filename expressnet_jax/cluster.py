@@ -179,7 +179,7 @@ class StopSignal:
     all of them, and SIGINT is handed on to it.
     """
 
-    signum = 0
+    signum = agreed = 0
 
     def __enter__(self) -> "StopSignal":
         self.alone = _is_single_process()
@@ -193,7 +193,12 @@ class StopSignal:
             return self.signum
         from jax.experimental.multihost_utils import reached_preemption_sync_point
 
-        return signal.SIGTERM if reached_preemption_sync_point(step) else 0
+        self.agreed = signal.SIGTERM if reached_preemption_sync_point(step) else 0
+        return self.agreed
+
+    def late(self) -> int:
+        """The signal to stop for behind the last step, of a single process one that came since, too; 0 without one."""
+        return self.signum if self.alone else self.agreed
 
     def _note(self, signum: int, frame) -> None:
         os.write(2, b"\nstopping after this step; once more to stop at once\n")  # print is not safe in a handler

@@ -103,6 +103,20 @@ def test_stopped_half_way_it_goes_on_to_the_same_bits(tmp_path, reference, tiny_
     assert [name for name in other if one[name].tobytes() != other[name].tobytes()] == []
 
 
+def test_a_signal_in_the_last_evaluation_stops_as_well_and_the_run_is_whole(tmp_path, tiny_config, monkeypatch):
+    save = Checkpoints.save
+
+    def stopped(self, state):
+        save(self, state)
+        if int(state.step) == 8:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoints, "save", stopped)
+    with pytest.raises(Interrupted, match="stopped at step 8 by SIGTERM"):
+        train(tiny_config(**SHORT), tmp_path)
+    assert saved_steps(tmp_path / LATEST)[-1].name == "8"
+
+
 def test_a_finished_run_is_left_as_it_is(reference, tiny_config, capsys, monkeypatch):
     before = (reference / "metrics.jsonl").read_text()
     monkeypatch.setattr(Checkpoints, "save", lambda *args: pytest.fail("saved"))

@@ -149,4 +149,4 @@ def test_a_run_warns_of_a_class_that_it_can_not_learn(array_split):
     )
     assert not any("warning" in line for line in lines(train))
     [line] = [line for line in lines(train.subset(np.flatnonzero(train.labels != 2))) if "warning" in line]
-    assert f"fear ({(select.labels == 2).sum()}): shown by images of validation and by no training image" in line
+    assert f"fear ({(select.labels == 2).sum()}): shown by images of validation and by no training example" in line

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from expressnet_jax.cli import main
 from expressnet_jax.config import default, set_key
@@ -17,8 +18,9 @@ from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.inference.text_predictor import TextPredictor
 from expressnet_jax.models.text import TextCNN, TextGRU, WordEmbedding
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
-from expressnet_jax.training.classification import build_experiment
+from expressnet_jax.training.classification import build_experiment, run_summary
 from expressnet_jax.training.loop import train
+from expressnet_jax.training.train_data import load_data
 from weights import drawn_weights
 from written_texts import WORDS, write_goemotions
 
@@ -141,6 +143,18 @@ def test_a_run_learns_and_its_file_answers_raw_text(run, monkeypatch, capsys, tm
         (str(lines), "3"),
     ]
     assert {name: float(rows[0][name]) for name in predictor.classes} == found[0]["probabilities"]
+
+
+def test_the_log_speaks_of_texts_and_texts_of_another_vocabulary_are_refused(run, capsys, tmp_path):
+    config = ConfigDict(load_checkpoint(run).metadata["config"])
+    assert " training texts, " in run_summary(config, load_data(config), {})[0]
+    (train_list,) = write_goemotions(tmp_path / "GoEmotions").rglob("train.tsv")
+    train_list.write_text(train_list.read_text(encoding="utf-8").replace("hate", "loathe"), encoding="utf-8")
+    prepare("goemotions", tmp_path / "GoEmotions", tmp_path / "other", length=8, vocabulary=1000)
+    assert (
+        main(["evaluate", "--checkpoint", str(run), "--data", "goemotions", "--data_dir", str(tmp_path / "other")]) == 2
+    )
+    assert "tokens: the data set was prepared with another vocabulary" in capsys.readouterr().err
 
 
 def test_what_is_no_text_is_named_and_the_rest_is_predicted(run, capsys, tmp_path):

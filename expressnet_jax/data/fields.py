@@ -161,6 +161,24 @@ def check_target(name: str, fields: Mapping[str, Field], key: str) -> Field:
     return fields[name]
 
 
+def named_examples(inputs: Sequence[str]) -> str:
+    """Return what to call examples of which a network takes `inputs`: images, clips, recordings, texts; of several
+    inputs, or of others, examples."""
+    names = {"image": "images", "clip": "clips", "waveform": "recordings", "tokens": "texts"}
+    return names.get(inputs[0], "examples") if len(inputs) == 1 else "examples"
+
+
+def check_vocabulary(inputs: Mapping[str, Field], targets: Mapping[str, Field]) -> None:
+    """Raise UserError if a network of `inputs` numbers the pieces of texts otherwise than the columns of a data set."""
+    for name, field in inputs.items():
+        if field.kind == "tokens" and name in targets and targets[name].names != field.names:
+            raise UserError(
+                f"{name}: the data set was prepared with another vocabulary than the model was trained with"
+                f" ({len(targets[name].names):,} and {len(field.names):,} pieces), so its numbers mean other words;"
+                " give the data that the model was trained with, or predict the texts with expressnet predict"
+            )
+
+
 def input_name(examples: Any) -> str:
     """Return what a batch calls waveforms [N,S], images [N,H,W,C] or clips [N,T,H,W,C]."""
     return {2: "waveform", 4: "image", 5: "clip"}[examples.ndim]

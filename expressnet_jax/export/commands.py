@@ -86,6 +86,7 @@ def _examples(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> tuple[
     """Return some examples of --data as its network takes them, and with --calibrate the option `temperature`."""
     import numpy as np
 
+    from expressnet_jax.data.fields import check_vocabulary
     from expressnet_jax.export.example_inputs import takes_images
     from expressnet_jax.export.quantize import CALIBRATION
     from expressnet_jax.training.checkpoints.evaluate_checkpoint import find_temperatures
@@ -95,6 +96,7 @@ def _examples(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> tuple[
     name = next(iter(prepared.splits))
     split, most = prepared.split(name), CALIBRATION + 256 if takes_images(checkpoint) else 256
     chosen = split.subset(np.sort(np.random.default_rng(0).permutation(len(split))[:most]))
+    check_vocabulary(checkpoint.inputs, chosen.targets)
     reader = make_inputs_reader(chosen, 256, checkpoint.shape, prepared.stored_size(name))
     images = reader.read(np.arange(len(chosen)))
     if not arguments.calibrate:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from expressnet_jax.data.audit import one_line
-from expressnet_jax.data.fields import Field, target_column
+from expressnet_jax.data.fields import Field, named_examples, target_column
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
 from expressnet_jax.data.selection import unlearned
 from expressnet_jax.environment import machine
@@ -30,7 +30,14 @@ from expressnet_jax.training.checkpoints.evaluate_checkpoint import (
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
-from expressnet_jax.training.network import clip_rate, input_fields, input_shape, load_pretrained, make_model
+from expressnet_jax.training.network import (
+    clip_rate,
+    input_fields,
+    input_names,
+    input_shape,
+    load_pretrained,
+    make_model,
+)
 from expressnet_jax.training.program import StepCounts, count_steps, make_program
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.step import make_predict_fn
@@ -112,8 +119,9 @@ def _open(
 def run_summary(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> list[str]:
     """Return what a run learns from, in a few lines."""
     train, select = data.chosen.train, data.chosen.select
+    what = named_examples(input_names(config))
     report = [
-        f"{config.data.name}: {len(train):,} training images, {len(select):,} of {data.chosen.select_name} select"
+        f"{config.data.name}: {len(train):,} training {what}, {len(select):,} of {data.chosen.select_name} select"
     ]
     if len(learned) > 1:
         report.append(f"learns {', '.join(learned)}")
@@ -122,11 +130,11 @@ def run_summary(config: ConfigDict, data: TrainData, learned: Mapping[str, Field
     if missing := unlearned(data.chosen):
         counts = ", ".join(f"{name} ({count:,})" for name, count in missing.items())
         report.append(
-            f"warning: {counts}: shown by images of {data.chosen.select_name} and by no training image, so that all"
-            " of these count as mistakes; add training images, or leave the class out of both"
+            f"warning: {counts}: shown by {what} of {data.chosen.select_name} and by no training example, so that all"
+            f" of these count as mistakes; add training {what}, or leave the class out of both"
         )
     if data.chosen.dropped:
-        report.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training images left out")
+        report.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training {what} left out")
     if data.chosen.flipped:
         report.append(
             f"data.flip_labels: {data.chosen.flipped:,} of {len(train):,} training labels are wrong on purpose"

@@ -140,7 +140,8 @@ def _run_steps(
             if due(plan.save_every) or ending:
                 checkpoints.save(state)
             if ending:
-                return _leave(checkpoints, stopping if step < plan.total else 0, step)
+                break
+        _leave(checkpoints, stop.late(), step)
 
 
 def _make_calls(experiment: Experiment, state: TrainState) -> list[tuple[int, tuple[Any, Any]]]:
@@ -150,7 +151,8 @@ def _make_calls(experiment: Experiment, state: TrainState) -> list[tuple[int, tu
 
 
 def _leave(checkpoints: Checkpoints, signum: int, step: int) -> None:
-    """Leave the loop before its end: raise Interrupted where a signal asked for it, once the checkpoint is on disk."""
+    """Leave the loop: raise Interrupted where a signal asked for it, in the last step as well, so that nothing else
+    begins; the checkpoint is on disk by then."""
     if signum:
         checkpoints.wait()
         raise Interrupted(signum, step)

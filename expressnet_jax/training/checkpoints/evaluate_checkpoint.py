@@ -12,7 +12,7 @@ import numpy as np
 
 from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.decode import decode_example
-from expressnet_jax.data.fields import Field, target_column, target_fields
+from expressnet_jax.data.fields import Field, check_vocabulary, target_column, target_fields
 from expressnet_jax.data.labels import canonical, shorten
 from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
@@ -49,6 +49,7 @@ def evaluate_checkpoint(
 ) -> CheckpointEvaluation:
     """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split, `size`
     is (height, width) of the stored images, which points are measured in."""
+    check_vocabulary(checkpoint.inputs, split.targets)
     predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
     known, labels = match_labels(split, checkpoint.classes)
     batches = make_inputs_reader(known, min(batch_size, max(len(known), 1)), checkpoint.shape, size)
@@ -185,14 +186,15 @@ def trained_on_figures(result: CheckpointEvaluation, seen: Mapping[str, np.ndarr
     }
 
 
-def trained_on_lines(figures: Mapping[str, Any] | None) -> list[str]:
-    """Return the warning that a model was judged on what it has learned from, if it was."""
+def trained_on_lines(figures: Mapping[str, Any] | None, what: str = "images") -> list[str]:
+    """Return the warning that a model was judged on what it has learned from, if it was; `what` examples are called."""
     if not figures or not (figures["images"] or figures["without_labels"]):
         return []
     unseen = f"; accuracy on the {figures['others']:,} others: {100 * (figures['accuracy_on_others'] or 0):.2f} %"
-    of, rest = f"of the {figures['of']:,} images", unseen if figures["others"] else ""
+    of, rest = f"of the {figures['of']:,} {what}", unseen if figures["others"] else ""
     if figures["images"]:
-        text = "have the very pixels of training images, so the figures above are too good"
+        content = "pixels" if what in ("images", "clips") else "content"
+        text = f"have the very {content} of training {what}, so the figures above are too good"
         return [f"warning: {figures['images']:,} {of} {text}{rest}"]
     return [f"note: {figures['without_labels']:,} {of} were adapted on, without their labels{rest}"]
 

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from expressnet_jax.cluster import is_main_process
+from expressnet_jax.data.fields import named_examples
 from expressnet_jax.training.experiment import Experiment
 from expressnet_jax.training.loop import new_state, set_up
 from expressnet_jax.training.step import make_multi_step, num_steps
@@ -55,7 +56,8 @@ def describe(
     """Lines for a person. `compiled` takes `steps` steps; `seconds` of one of them, or None where the run is too short
     to time it."""
     total = experiment.plan.total
-    lines = [f"a step of {config.train.batch_size} images on {mesh.size} devices, compiled in {compiling:.0f} s"]
+    what = named_examples(list(experiment.inputs or ["image"]))
+    lines = [f"a step of {config.train.batch_size} {what} on {mesh.size} devices, compiled in {compiling:.0f} s"]
     memory = compiled.memory_analysis()
     if memory is not None:
         held, between = memory.argument_size_in_bytes, memory.temp_size_in_bytes
