@@ -9,6 +9,7 @@ import pytest
 from expressnet_jax import main
 from expressnet_jax.accelerators.cards import CARDS
 from expressnet_jax.accelerators.target import IN_CHILD, parse_target
+from expressnet_jax.accelerators.topology import topology_devices
 from expressnet_jax.bench.commands import _compile_table
 from expressnet_jax.bench.compile import bench_compile, network_shapes
 from expressnet_jax.errors import UserError
@@ -91,3 +92,12 @@ def test_the_targets_own_compiler_compiles_the_smallest_network(package, target)
         assert found["gathers"] == 0
         assert 2 * count <= found["collectives"]["bytes"] < 4.1 * count  # gradients, in half precision or in single
     assert f"| `{target}` |" in _compile_table(figures)
+
+
+def test_a_topology_has_the_chips_of_its_target(monkeypatch):
+    """Parts of a host, and TPU v4's chips of two cores."""
+    pytest.importorskip("libtpu", reason="libtpu is not installed: there are no topologies of TPUs")
+    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")
+    for text in ("tpu:v5e:1x1", "tpu:v5e:4x4", "tpu:v4:1x1x1", "tpu:v4:2x2x2", "tpu:v6e:2x4"):
+        target = parse_target(text)
+        assert len(topology_devices(target)) == target.devices, text

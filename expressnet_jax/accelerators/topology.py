@@ -24,10 +24,21 @@ def topology_devices(target: Target) -> Sequence[jax.Device]:
                 "gpu", platform="cuda", topology=target.topology, target_config=gpu_config(target.name)
             )
         else:
-            found = topologies.get_topology_desc(platform="tpu", topology_name=f"{target.name}:{target.topology}")
+            found = topologies.get_topology_desc(
+                platform="tpu",
+                topology_name=f"{target.name}:{target.topology}",
+                chips_per_host_bounds=_host_bounds(target.topology),
+                chip_config_name="megacore" if target.name == "v4" else "default",  # both cores of a chip as one device
+            )
     except Exception as error:  # each compiler raises its own kind
         raise UserError(f"--target {target.text}: its compiler refuses it ({one_line(error)})") from error
     return found.devices
+
+
+def _host_bounds(topology: str) -> tuple[int, int, int]:
+    """Return how many chips of a TPU topology are on one host along x, y and z: 2x2x1, or what there is of it."""
+    x, y = (min(2, int(side)) for side in topology.split("x")[:2])
+    return x, y, 1
 
 
 def lowering_platform(target: Target) -> str:
