@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from expressnet_jax.evaluation.plots import COLOURS, FAINT, INK, new_figure, save_figure
-
 _ON_DEVICE = ("compute", "memory", "launches")
 
 
@@ -61,6 +59,8 @@ def scaling_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def scaling_png(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> Path:
     """Draw efficiency over the number of devices: a band between exposed and hidden exchanges."""
+    from expressnet_jax.evaluation.plots import COLOURS, FAINT, INK, new_figure, save_figure
+
     figure = new_figure(6, 3.6)
     axes = figure.add_subplot()
     devices = [row["devices"] for row in rows]
