@@ -17,6 +17,8 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["TESTS_COMPILED"]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # as the commands have it, before a test opens the first video
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# A convolution in products takes twice as long to trace and to compile; test_convolution.py compares it with this form.
+os.environ.setdefault("EXPRESSNET_TUNE", "0")
 # The old way to fuse loops compiles in half the time. A flag that XLA does not know ends the process: so far it does.
 os.environ["QUICK_XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false" if version("jaxlib").startswith("0.10.") else ""
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):

@@ -2,7 +2,7 @@
 
     python tests/faults.py --kills 200 --json configs/results/faults.json
 
-`test_faults.py` does the same with a few.
+`test_main.py` does the same with one.
 """
 
 import argparse

@@ -1,6 +1,9 @@
 """Adaptation from end to end on a tiny shift: domains, runs that resume, the harness, and what is refused."""
 
 import json
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
+from io import StringIO
 
 import jax
 import jax.numpy as jnp
@@ -22,16 +25,17 @@ from runs import CLASSES, arrays, history, train, write_images
 from weights import drawn_weights
 
 pytest_plugins = ["run_fixtures"]
-OPTIONS = {"widths": (4,), "depths": (1,), "stem_width": 4}
+OPTIONS = {"widths": (4,), "depths": (1,), "stem_width": 4, "attention": "none"}
 SHORT = {
     "data.size": 32,
     "data.name": "tiny",
     "adapt.target": "other",
     "train.batch_size": 16,
     "train.epochs": 2.0,
+    "train.steps_per_call": 1,  # one program, whatever number of steps is left
     "eval.batch_size": 16,
     "eval.every_epochs": 1.0,
-    "checkpoint.every_epochs": 0.5,
+    "checkpoint.every_epochs": 1.0,
     "checkpoint.keep": 99,
     "augment.pad": 0,
     "augment.crop": 0,
@@ -53,7 +57,7 @@ def places(tmp_path_factory, tiny_config, data_dir):
     return data_dir, root / "source"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def make_config(places):
     """(method, key=value, ...) -> the config of an adaptation from tiny to other."""
 
@@ -66,6 +70,21 @@ def make_config(places):
         return config
 
     return make
+
+
+@pytest.fixture(scope="module")
+def straight(make_config, tmp_path_factory):
+    """(method, images that recalibrate) -> the folder of a finished run, and what it printed."""
+
+    @cache
+    def run(method, recalibration):
+        folder, printed = tmp_path_factory.mktemp(method), StringIO()
+        config = make_config(method, adapt__bn_recalibration_images=recalibration)
+        with redirect_stdout(printed), redirect_stderr(printed):
+            loop.train(config, folder, experiment.build_experiment).finish(folder)
+        return folder, printed.getvalue()
+
+    return run
 
 
 def test_domains_share_their_classes_and_say_what_is_left_out(make_config, places):
@@ -167,10 +186,12 @@ def test_a_network_without_batch_normalisation_has_no_statistics_to_adapt(make_c
 
 
 @pytest.mark.parametrize(("method", "recalibration"), [("cdan", 32), ("self_training", 0)])
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monkeypatch, method, recalibration):
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(
+    make_config, straight, tmp_path, monkeypatch, method, recalibration
+):
     """A discriminator, a teacher's shares and half-pooled statistics come back with the rest."""
-    straight, config = tmp_path / "straight", lambda: make_config(method, adapt__bn_recalibration_images=recalibration)
-    loop.train(config(), straight, experiment.build_experiment).finish(straight)
+    undisturbed, _ = straight(method, recalibration)
+    config = lambda: make_config(method, adapt__bn_recalibration_images=recalibration)
 
     class Stops(loop.StopSignal):
         def __enter__(self):
@@ -183,20 +204,17 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(make_config, tmp_path, monke
         with pytest.raises(Interrupted):
             loop.train(config(), tmp_path / "run", experiment.build_experiment)
     loop.train(config(), tmp_path / "run", experiment.build_experiment).finish(tmp_path / "run")
-    expected, found = arrays(straight), arrays(tmp_path / "run")
+    expected, found = arrays(undisturbed), arrays(tmp_path / "run")
     assert expected.keys() == found.keys()
     assert [name for name in expected if expected[name].tobytes() != found[name].tobytes()] == []
-    assert history(straight)[-1] == history(tmp_path / "run")[-1]
+    assert history(undisturbed)[-1] == history(tmp_path / "run")[-1]
 
 
-def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_config, tmp_path, capsys):
-    loop.train(make_config("cdan", adapt__bn_recalibration_images=32), tmp_path, experiment.build_experiment).finish(
-        tmp_path
-    )
-    out = capsys.readouterr()
-    assert "left out of it: 28 surprise" in out.err
-    assert "cdan, tiny to other, held-out images" in out.out
-    figures = json.loads((tmp_path / "evaluation.json").read_text())
+def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(straight):
+    folder, printed = straight("cdan", 32)
+    assert "left out of it: 28 surprise" in printed
+    assert "cdan, tiny to other, held-out images" in printed
+    figures = json.loads((folder / "evaluation.json").read_text())
     assert figures["transductive"]["count"] == 40 and figures["heldout"]["count"] == 16
     assert set(figures["criteria"]) >= {
         "last",
@@ -205,9 +223,9 @@ def test_a_run_says_how_good_it_is_on_what_it_saw_and_on_what_it_did_not(make_co
         "weighted_accuracy",
         "source_accuracy",
     }
-    lines = (tmp_path / "examples.tsv").read_text().splitlines()
+    lines = (folder / "examples.tsv").read_text().splitlines()
     assert len(lines) == 57 and lines[0] == "role\tkey\tclass\tsha256"
-    checkpoint = load_checkpoint(tmp_path)
+    checkpoint = load_checkpoint(folder)
     assert checkpoint.classes == ("happiness", "neutral")
     assert set(checkpoint.variables["params"]) == {"backbone", "head"}  # the discriminator stays behind
     assert [run["task"] for run in checkpoint.lineage] == ["classification", "adaptation"]

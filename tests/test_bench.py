@@ -41,6 +41,12 @@ from expressnet_jax.runtime.onnx_predict import onnx_predict
 pytest_plugins = ["run_fixtures"]
 
 
+@pytest.fixture(autouse=True)
+def as_it_comes(monkeypatch):
+    """What is measured is the form in which a CPU trains."""
+    monkeypatch.delenv("EXPRESSNET_TUNE", raising=False)
+
+
 @pytest.mark.parametrize("reader", ["memory", "stream"])
 def test_input_figures(reader, tmp_path):
     if reader == "memory":

@@ -1,5 +1,6 @@
 """Several real processes as one run, over gloo: the same numbers, one log, one end."""
 
+import shutil
 import signal
 
 import numpy as np
@@ -8,12 +9,18 @@ import pytest
 from expressnet_jax import cluster
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.manager import saved_steps
-from runs import arrays, as_one_run, history
+from runs import arrays, as_one_run, history, train
 
 pytest_plugins = ["run_fixtures"]
-# Long enough for a signal to be agreed on before its end; a run that is over by then simply ends. At a low rate
-# rounding does not grow meanwhile.
-EPOCHS = ("train.epochs=12", "optimizer.learning_rate=0.005")
+# Every step is saved and evaluated. At a low rate rounding does not grow meanwhile.
+EVERY_STEP = {
+    "train.epochs": 2.5,
+    "optimizer.learning_rate": 0.005,
+    "checkpoint.every_epochs": 0.25,
+    "eval.every_epochs": 0.25,
+    "checkpoint.keep": 2,
+}
+OVERRIDES = [f"{key}={value}" for key, value in EVERY_STEP.items()]
 
 
 @pytest.fixture
@@ -31,11 +38,8 @@ def start_all(start, environment):
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory, start):
-    """The same run of one process."""
-    run = start(tmp_path_factory.mktemp("alone") / "run", *EPOCHS)
-    run.finish()
-    return run.workdir
+def changed(tiny_config):
+    return lambda: tiny_config(**{key.replace(".", "__"): value for key, value in EVERY_STEP.items()})
 
 
 def assert_alike(left, right, tolerance=1e-3):
@@ -45,38 +49,34 @@ def assert_alike(left, right, tolerance=1e-3):
         np.testing.assert_allclose(one[name], other[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-def test_two_processes_are_one_run(start_all, alone, tmp_path):
-    (out, err), (silent, hushed) = [run.finish() for run in start_all(tmp_path / "run", *EPOCHS)]
+def test_two_processes_are_one_run_and_one_goes_on(start_all, changed, tmp_path, capsys):
+    """The latest and the best are written at the same time, each with barriers of its own: where they shared one, such
+    a run failed at it, three times of three."""
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    (out, err), (silent, hushed) = [run.finish() for run in start_all(together, *OVERRIDES)]
     assert "2 x cpu of 2 processes" in err and "accuracy" in out
     assert [line for line in (silent + hushed).splitlines() if not line.startswith("[Gloo]")] == []
-    assert_alike(alone, tmp_path / "run")
-    ours, theirs = history(tmp_path / "run"), history(alone)
+    assert [path.name for path in saved_steps(together / "checkpoints")] == ["8", "9"]
+    train(changed(), alone)
+    assert_alike(alone, together)
+    ours, theirs = history(together), history(alone)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     np.testing.assert_allclose(ours[0]["loss"], theirs[0]["loss"], rtol=1e-4)
     seen = [line["accuracy"] for line in ours if line["split"] == "validation"]
-    assert seen == [line["accuracy"] for line in theirs if line["split"] == "validation"]
+    assert seen == [line["accuracy"] for line in theirs if line["split"] == "validation"] and len(seen) == 9
+    shutil.rmtree(together / "checkpoints" / "9")
+    train(changed(), together)
+    assert "resuming from step 8" in capsys.readouterr().err
+    assert_alike(alone, together)
 
 
-def test_all_stop_after_the_same_step_and_one_goes_on(start_all, start, alone, tmp_path):
-    first, second = start_all(tmp_path / "run", *EPOCHS)
+def test_all_stop_after_the_same_step(start_all, tmp_path):
+    first, second = start_all(tmp_path / "run", "train.epochs=400")
     second.stop(signal.SIGTERM)
     _, err = first.finish(128 + signal.SIGTERM)
     second.finish(128 + signal.SIGTERM)
-    assert "the same command resumes from there" in err
-    left = int(saved_steps(tmp_path / "run/checkpoints")[-1].name)
-    assert 0 < left < 45
-    _, err = start(tmp_path / "run", *EPOCHS).finish()
-    assert f"resuming from step {left}" in err
-    assert_alike(alone, tmp_path / "run")
-
-
-def test_the_latest_and_the_best_are_written_at_the_same_time(start_all, tmp_path):
-    """Each with barriers of its own: where they shared one, such a run failed at it, three times of three."""
-    every_step = ("train.epochs=2.5", "checkpoint.every_epochs=0.25", "eval.every_epochs=0.25", "checkpoint.keep=2")
-    for run in start_all(tmp_path / "run", *every_step):
-        run.finish()
-    assert [path.name for path in saved_steps(tmp_path / "run/checkpoints")] == ["8", "9"]
-    assert len([line for line in history(tmp_path / "run") if line["split"] == "validation"]) == 9
+    left = saved_steps(tmp_path / "run/checkpoints")[-1].name
+    assert f"stopped at step {left} by SIGTERM; the same command resumes from there" in err
 
 
 def test_one_that_hangs_is_noticed_and_named(start_all, tmp_path):
@@ -93,7 +93,7 @@ def test_one_that_hangs_is_noticed_and_named(start_all, tmp_path):
 
 
 def test_another_config_in_one_process_ends_both_before_anything_is_written(start_all, tmp_path):
-    runs = start_all(tmp_path / "run", *EPOCHS, last=("train.steps_per_call=3",))
+    runs = start_all(tmp_path / "run", last=("train.steps_per_call=3",))
     for run in runs:
         _, err = run.finish(2)
         assert (
@@ -103,7 +103,7 @@ def test_another_config_in_one_process_ends_both_before_anything_is_written(star
 
 
 def test_what_one_can_not_do_ends_both(start_all, tmp_path):
-    first, second = start_all(tmp_path / "run", *EPOCHS, last=(f"data.dir={tmp_path}",))
+    first, second = start_all(tmp_path / "run", last=(f"data.dir={tmp_path}",))
     _, err = second.finish(2)
     assert "error: data.name: no data set 'tiny' in" in err
     _, err = first.finish(2)

@@ -30,11 +30,24 @@ SHORT = {
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory, tiny_config):
-    """A straight run of 8 steps on four devices."""
-    folder = tmp_path_factory.mktemp("reference")
-    train(tiny_config(**SHORT), folder)
-    return folder
+def finished(tmp_path_factory, tiny_config):
+    """The folder of a straight run of 8 steps on four devices, and the functions that evaluated it."""
+    folder, made = tmp_path_factory.mktemp("reference"), []
+    make = classification.make_predict_fn
+
+    def noted(model, *rest):
+        made.append(make(model, *rest))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(classification, "make_predict_fn", noted)
+        train(tiny_config(**SHORT), folder)
+    return folder, made
+
+
+@pytest.fixture(scope="module")
+def reference(finished):
+    return finished[0]
 
 
 def assert_close(left, right, tolerance=1e-5):
@@ -44,26 +57,19 @@ def assert_close(left, right, tolerance=1e-5):
         np.testing.assert_allclose(one[name], other[name], rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"data__reader": "stream"},
-        {"data__reader": "device", "data__threads": 1},
-    ],
-    ids=["stream", "device"],
-)
-def test_readers_end_in_the_same_weights(tmp_path, reference, tiny_config, changes):
-    train(tiny_config(**SHORT, **changes), tmp_path)
+def test_images_on_the_device_end_in_the_same_weights(tmp_path, reference, tiny_config):
+    """As those in memory do, which the reference takes, and those of a stream, with which a stopped run continues."""
+    train(tiny_config(**SHORT, data__reader="device", data__threads=1), tmp_path)
     assert_close(tmp_path, reference)
 
 
 def test_phases_of_a_growing_run_follow_each_other(tmp_path, tiny_config):
-    small = {"model__name": "expressnet_tiny", "model__options": {"widths": (4,), "depths": (1,)}}
-    small |= {"train__epochs": 1.0, "train__progressive_until": (0.5,)}
+    small = {"model__name": "expressnet_tiny", "train__epochs": 1.0, "train__progressive_until": (0.5,)}
+    options = {"widths": (4,), "depths": (1,), "stem_width": 4, "attention": "none"}
     found = {}
     for size in (32, 16):  # the images have 32 pixels: a first phase that leaves them so changes nothing
-        config = tiny_config(**{key: value for key, value in small.items() if key != "model__options"})
-        config.model.options.update(small["model__options"])
+        config = tiny_config(**small)
+        config.model.options.update(options)
         config.train.progressive_sizes = (size,)
         train(config, tmp_path / str(size))
         found[size] = arrays(tmp_path / str(size))
@@ -74,7 +80,8 @@ def test_phases_of_a_growing_run_follow_each_other(tmp_path, tiny_config):
     assert any((found[16][name] != values).any() for name, values in straight.items())
 
 
-def test_it_goes_on_with_more_steps_a_dispatch(tmp_path, reference, tiny_config):
+def test_it_goes_on_with_more_steps_a_dispatch(tmp_path, reference, tiny_config, monkeypatch):
+    monkeypatch.setenv("EXPRESSNET_TUNE", "1")  # inside a loop, XLA computes its own convolutions slowly
     run = shutil.copytree(reference, tmp_path / "run")
     shutil.rmtree(run / LATEST / "8")
     train(tiny_config(**SHORT, train__steps_per_call=4), run)
@@ -162,7 +169,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_never_saved(tmp_path, ti
         assert int(path.name) < int(str(stopped.value).split()[1].rstrip(":"))
     for name, array in arrays(tmp_path).items() if steps and saved_steps(tmp_path / BEST) else ():
         assert np.isfinite(array).all(), name
-    train(tiny_config(**SHORT), tmp_path / "same process")  # nothing is left locked or half open
 
 
 class NoCheckpoints:
@@ -214,7 +220,7 @@ def test_all_finite():
     assert not all_finite({"a": np.ones(3), "b": (np.array([[0, np.nan]]),)})
 
 
-def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_is_whole(tmp_path, tiny_config, monkeypatch, reference):
+def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_is_whole(tmp_path, tiny_config, monkeypatch):
     write = MetricsFile.write
 
     def full(self, entry):
@@ -226,11 +232,7 @@ def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_is_whole(tmp_path,
         patch.setattr(MetricsFile, "write", full)
         with pytest.raises(UserError, match="no space left on device; the checkpoint of step 4 is whole") as stopped:
             train(tiny_config(**SHORT), tmp_path)
-    assert "\n" not in str(stopped.value)
-    train(tiny_config(**SHORT), tmp_path)
-    one, other = arrays(tmp_path), arrays(reference)
-    assert [name for name in other if one[name].tobytes() != other[name].tobytes()] == []
-    assert history(tmp_path) == history(reference)
+    assert "\n" not in str(stopped.value) and saved_steps(tmp_path / LATEST)[0].name == "4"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a small disk")
@@ -259,16 +261,7 @@ def test_a_second_signal_ends_the_process_at_once(capfd):
     assert capfd.readouterr().err.strip() == "stopping after this step; once more to stop at once"
 
 
-def test_evaluation_is_compiled_once(tmp_path, tiny_config, monkeypatch):
-    compiled = []
-    make = classification.make_predict_fn
-
-    def noted(model, *rest):
-        compiled.append(make(model, *rest))
-        return compiled[-1]
-
-    monkeypatch.setattr(classification, "make_predict_fn", noted)
-    train(tiny_config(**SHORT), tmp_path)
-    (classify,) = compiled
-    assert sum(entry["split"] == "validation" for entry in history(tmp_path)) == 2
+def test_evaluation_is_compiled_once(finished):
+    folder, (classify,) = finished
+    assert sum(entry["split"] == "validation" for entry in history(folder)) == 2
     assert classify._cache_size() == 1

@@ -1,27 +1,51 @@
 """The training command as a newcomer starts it and as a saboteur stops it."""
 
+import json
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 
-from expressnet_jax import run_flags
+from expressnet_jax import main, run_flags
 from expressnet_jax.config import default
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.tasks import run_config
 from expressnet_jax.training.checkpoints.manager import saved_steps
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
-from runs import arrays, history, write_images
+from faults import assert_ends_as, tear
+from runs import CONFIG, SETTINGS, arrays, history, train, write_images
 from weights import shapes_of
 
 pytest_plugins = ["run_fixtures"]
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")  # ml_collections reads configs so
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """(arguments) -> exit status, stdout, stderr of the command, in this process."""
+    before = set(flags.FLAGS)
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)  # ml_collections would run the next file in it
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    main._define_flags()
+
+    def run(*arguments):
+        try:
+            status = main.main(run_flags.parse(["main", *map(str, arguments)]))
+        except SystemExit as leave:
+            status = leave.code
+        return status, *capsys.readouterr()
+
+    yield run
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
 
 
 def equal(left, right):
@@ -71,22 +95,21 @@ def test_the_best_checkpoint_is_that_of_the_highest_metric(straight):
     assert int(best.name) == max(entry["step"] for entry in entries if entry["accuracy"] == highest)
 
 
-def test_killed_and_started_again_it_ends_as_if_nothing_had_happened(tmp_path, start, straight):
+def test_killed_and_torn_it_ends_as_if_nothing_had_happened(tmp_path, start, straight):
     run = start(tmp_path)
     run.stop(signal.SIGKILL, wait=random.uniform(0, 0.5))
     run.communicate()
-    reached = saved_steps(tmp_path / "checkpoints")[-1].name
-    _, err = start(tmp_path).finish()
-    assert f"from step {reached}" in err or f"at step {reached}" in err
-    equal(tmp_path, straight.workdir)
-    assert history(tmp_path) == history(straight.workdir)
+    tear(tmp_path, random.Random())
+    assert_ends_as(straight.workdir, start(tmp_path))
 
 
-def test_a_dry_run_tells_what_a_run_would_take_and_writes_nothing(tmp_path, start):
-    out, err = start(tmp_path / "run", "train.epochs=40", "--dry_run").finish()
+def test_a_dry_run_tells_what_a_run_would_take_and_writes_nothing(tmp_path, call, data_dir):
+    (tmp_path / "tiny.py").write_text(CONFIG.format(settings=SETTINGS | {"data.dir": str(data_dir)}))
+    given = ("--config", tmp_path / "tiny.py", "--workdir", tmp_path / "run")
+    status, out, err = call(*given, "--config.train.epochs=40", "--dry_run")
     lines = out.splitlines()
-    assert err == "" and not (tmp_path / "run").exists()
-    assert lines[0].startswith("a step of 16 images on 1 devices, compiled in ")
+    assert (status, err) == (0, "") and not (tmp_path / "run").exists()
+    assert lines[0].startswith("a step of 16 images on 4 devices, compiled in ")
     held = re.match(r"memory of each device: ([\d.]+) MiB, of which ([\d.]+) MiB state and batch", lines[1])
     count = parameter_count(shapes_of(create_model("plain_cnn", 3), (1, 32, 32, 1))["params"])
     least = 3 * 4 * count / 2**20  # weights, momentum and average in float32, and no more but the batch
@@ -101,6 +124,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, start, straight):
     _, err = run.finish(130)
     step = int(saved_steps(tmp_path / "checkpoints")[-1].name)
     assert err.splitlines()[-1] == f"stopped at step {step} by SIGINT; the same command resumes from there"
+    assert history(tmp_path)[-1]["step"] == step
     start(tmp_path).finish()
     equal(tmp_path, straight.workdir)
     assert [entry for entry in history(straight.workdir) if entry["split"] == "validation"] == [
@@ -108,32 +132,26 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, start, straight):
     ]
 
 
-def test_sigterm_saves(tmp_path, start):
-    run = start(tmp_path)
-    run.stop(signal.SIGTERM)
-    _, err = run.finish(143)
-    step = int(saved_steps(tmp_path / "checkpoints")[-1].name)
-    assert err.splitlines()[-1] == f"stopped at step {step} by SIGTERM; the same command resumes from there"
-    assert history(tmp_path)[-1]["step"] == step
-
-
-def test_four_devices_go_on_where_one_stopped_with_another_reader(tmp_path, start, straight):
+def test_four_devices_go_on_where_one_stopped_with_another_reader(tmp_path, tiny_config, straight, capsys):
     shutil.copytree(straight.workdir, tmp_path, dirs_exist_ok=True)
     for folder in saved_steps(tmp_path / "checkpoints")[-2:]:
         shutil.rmtree(folder)
-    _, err = start(tmp_path, "data.reader=device", "data.threads=1", devices=4).finish()
+    train(tiny_config(data__reader="device", data__threads=1), tmp_path)
+    err = capsys.readouterr().err
     assert "on 4 x cpu" in err and "resuming from step 40" in err
     close(tmp_path, straight.workdir)
 
 
-def test_a_finished_run_reports_again_and_trains_no_step(start, straight):
+def test_a_finished_run_reports_again_and_trains_no_step(tiny_config, straight, capsys):
     before = {path: path.stat().st_mtime_ns for path in (straight.workdir / "checkpoints").rglob("*")}
-    figures = (straight.workdir / "evaluation.json").read_bytes()
+    figures = json.loads((straight.workdir / "evaluation.json").read_text())
     (straight.workdir / "evaluation.json").unlink()
-    out, err = start(straight.workdir).finish()
-    assert out == straight.out
+    files = run_config(tiny_config(), straight.workdir)
+    out, err = capsys.readouterr()
+    assert straight.out == "\n".join([out, *(f"wrote {path}" for path in files), ""])
     assert err.splitlines()[-1] == "finished before, at step 45: nothing to train"
-    assert (straight.workdir / "evaluation.json").read_bytes() == figures
+    again = json.loads((straight.workdir / "evaluation.json").read_text())
+    assert again | {"machine": figures["machine"]} == figures  # this process has four devices
     assert {path: path.stat().st_mtime_ns for path in (straight.workdir / "checkpoints").rglob("*")} == before
 
 
@@ -149,19 +167,14 @@ def test_the_report_is_of_the_best_checkpoint_on_the_selection_split(straight, t
     assert f"{100 * figures['accuracy']:.2f} %" in straight.out
 
 
-def test_the_folder_config_trains_on_anybodys_images(tmp_path, environment):
+def test_the_folder_config_trains_on_anybodys_images(tmp_path, call):
     images = write_images(tmp_path / "faces", {"": 30}, classes=("cat", "dog"), size=40)
-    smaller = ["model.name=plain_cnn", "train.epochs=1", "data.size=32", f"data.dir={tmp_path / 'data'}"]
+    smaller = ["model.name=plain_cnn", "train.epochs=1", "data.size=32", f"data.dir={tmp_path / 'data'}", "export="]
     smaller += [f"augment.{name}=0" for name in ("crop", "rotate", "zoom", "random_erasing")]  # quicker to compile
-    overrides = [f"--config.{change}" for change in smaller]
-    done = command(
-        Path(__file__).parents[1],
-        environment,
-        *("--config", "configs/folder.py", "--workdir", str(tmp_path / "run"), "--config.data.source", str(images)),
-        *overrides,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "folder: 48 training images, 12 of holdout of all select" in done.stderr
+    given = ("--config", Path(__file__).parents[1] / "configs" / "folder.py", "--workdir", tmp_path / "run")
+    status, _, err = call(*given, *(f"--config.{each}" for each in (*smaller, f"data.source={images}")))
+    assert status == 0, err
+    assert "folder: 48 training images, 12 of holdout of all select" in err
     assert load_checkpoint(tmp_path / "run").classes == ("cat", "dog")
 
 
@@ -236,21 +249,17 @@ def shelf(tmp_path_factory):
     return folder
 
 
-def command(folder, environment, *arguments):
-    line = [sys.executable, "-m", "expressnet_jax.main", *arguments]
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_command_line_is_one_line_and_writes_nothing(shelf, environment, case):
+def test_a_wrong_command_line_is_one_line_and_writes_nothing(shelf, call, monkeypatch, case):
     arguments, expected = WRONG[case]
-    done = command(shelf, environment, *arguments)
-    assert done.returncode == 2 and done.stdout == ""
-    assert expected in done.stderr and done.stderr.count("\n") == 1
+    monkeypatch.chdir(shelf)
+    status, out, err = call(*arguments)
+    assert (status, out) == (2, "")
+    assert expected in err and err.count("\n") == 1
     assert not (shelf / "w").exists()
 
 
-def test_help_names_every_key(shelf, environment):
-    done = command(shelf, environment, "--help")
-    assert done.returncode == 0 and done.stderr == ""
-    assert "--config.optimizer.learning_rate=0.1" in done.stdout and "--workdir DIR" in done.stdout
+def test_help_names_every_key(call):
+    status, out, err = call("--help")
+    assert (status, err) == (0, "")
+    assert "--config.optimizer.learning_rate=0.1" in out and "--workdir DIR" in out

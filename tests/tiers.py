@@ -5,7 +5,7 @@ from collections import Counter
 
 # Seconds of one core that a file takes decide: what is not named here is fast, and all of that takes a minute or two.
 PROCESS = {
-    *("cli", "cluster", "compile_cache", "cpu", "faults", "launch", "loop", "machine", "main", "page"),
+    *("cli", "cluster", "compile_cache", "cpu", "launch", "loop", "machine", "main", "page"),
     *("predict_command", "predict_inputs", "prepare", "privacy", "process", "run_folder", "store"),
     *("video_commands", "web_server"),
 }
