@@ -68,7 +68,7 @@ def test_disfa_has_units_and_intensities_of_frames_of_a_video_or_of_images(tmp_p
     [
         ("ActionUnit_Labels/SN001/SN001_au4.txt", "1,7\n", "SN001_au4.txt row 1: 7 is not one of 0, 1, 2, 3, 4, 5"),
         ("ActionUnit_Labels/SN001/SN001_au4.txt", "1,0\n", "SN001_au4.txt: has not one intensity for each frame"),
-        ("ActionUnit_Labels/SN001/SN001_au4.txt", "1;0\n", "SN001_au4.txt row 1: '1;0' are no whole numbers"),
+        ("ActionUnit_Labels/SN001/SN001_au4.txt", "1,0\n2;0\n", "SN001_au4.txt row 2: '2;0' are no whole numbers"),
         ("ActionUnit_Labels/SN003/SN003_au1.txt", "1,0\n", "neither a video LeftVideoSN003_comp.avi nor frames"),
     ],
 )
@@ -86,7 +86,8 @@ def write_bp4d(root):
     for name in ("F001_T1", "F001_T7", "M002_T8"):
         rows = RNG.choice([0, 1, 9], (3, len(units)))
         shown[name] = rows[:, [units.index(unit) for unit in BP4D_UNITS]].astype(float)
-        lines = [",".join(map(str, (0, *units))), *(f"{7 + i},{','.join(map(str, row))}" for i, row in enumerate(rows))]
+        head = ",".join(map(str, ("Frame" if "M002" in name else 0, *units)))
+        lines = [head, *(f"{7 + i},{','.join(map(str, row))}" for i, row in enumerate(rows))]
         path = root / f"AUCoding/AU_OCC/{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n")

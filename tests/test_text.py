@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from expressnet_jax.cli import main
 from expressnet_jax.config import default, set_key
+from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.fields import Field, target_column
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.data.prepare import prepare
@@ -144,3 +146,28 @@ def test_a_baseline_of_text_knows_words_that_it_has_seen(goemotions, tmp_path, c
     assert row["dimensions"] > len(pairs)
     assert main([*command, "--split", "train"]) == 2
     assert "a baseline needs the split train, and another one to be judged on" in capsys.readouterr().err
+
+
+def test_utterances_are_paired_with_faces_of_their_label_or_shuffled_as_a_control(tmp_path):
+    for split, count in (("train", 3), ("validation", 2)):
+        for label, name in enumerate(BASIC):
+            folder = tmp_path / "faces" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                Image.new("L", (16, 16), 30 * label + i + 1).save(folder / f"{i}.png")
+    prepare("folder", tmp_path / "faces", tmp_path / "data", name="seven")
+    source, options = write_meld(tmp_path / "MELD"), {"faces": str(tmp_path / "data/seven"), "vocabulary": SIZE}
+    found = prepare("meld_faces", source, tmp_path / "data", **options)
+    assert found.holds == "images" and list(found.splits) == ["train", "validation"]
+    train = found.split("train")
+    grays = decode_all(train, None, 1)[:, 0, 0, 0].astype(int)
+    np.testing.assert_array_equal((grays - 1) // 30, train.labels)
+    assert all(sorted(np.bincount((grays - 1)[train.labels == label] % 30)) == [2, 3, 3] for label in range(7))
+    said = [WORDS[{"happiness": "joy"}.get(name, name)] for name in BASIC]
+    expected = encode_texts(said, found.targets["tokens"].names, 48)
+    np.testing.assert_array_equal(train.columns["tokens"], expected[train.labels])
+    shuffled = prepare("meld_faces", source, tmp_path / "other", **options, pairing="shuffled").split("train")
+    drawn = decode_all(shuffled, None, 1)[:, 0, 0, 0].astype(int)
+    assert sorted(drawn) == sorted(grays) and 0 < ((drawn - 1) // 30 == shuffled.labels).mean() < 0.5
+    with pytest.raises(UserError, match="pairing is 'any', not one of label, shuffled"):
+        prepare("meld_faces", source, tmp_path / "other", **options, pairing="any")

@@ -230,7 +230,8 @@ class Prepared:
     @property
     def holds(self) -> str:
         """What the records are: "images", "sound" or "text"."""
-        text = any(field.kind == "tokens" for field in self.targets.values())
+        sizes = next(iter(self.facts["splits"].values()))
+        text = "height" not in sizes and any(field.kind == "tokens" for field in self.targets.values())
         return MEDIA["text" if text else "waveform" if "sample_rate" in self.facts["notes"] else "image"]
 
     @property

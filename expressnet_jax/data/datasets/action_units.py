@@ -36,8 +36,8 @@ def intensity_field(units: Sequence[int]) -> Field:
 
 
 def read_by_frame(path: Path, name: str, valid: Sequence[int] = range(HIGHEST + 1)) -> dict[int, list[int]]:
-    """Return frame -> the numbers behind it, of a file of whole numbers separated by commas; further lines of text
-    alone, such as a header, are passed over.
+    """Return frame -> the numbers behind it, of a file of whole numbers separated by commas; the first cell of its
+    first line may be text, and counts as 0.
 
     Raises:
       UserError: it is not there or not readable, or a number is not one of `valid`; the line begins with `name`.
@@ -49,7 +49,8 @@ def read_by_frame(path: Path, name: str, valid: Sequence[int] = range(HIGHEST + 
         raise UserError(f"{name}: {path}: can't be read ({error.strerror}); unpack the labels again") from error
     for number, row in enumerate(csv.reader(lines), start=1):
         try:
-            frame, *values = map(int, row) if row else (0,)
+            cells = ["0", *row[1:]] if row and number == 1 and not row[0].strip().isdecimal() else row
+            frame, *values = map(int, cells) if row else (0,)
         except ValueError:
             raise UserError(f"{name}: {path.name} row {number}: {','.join(row)!r} are no whole numbers") from None
         if wrong := [value for value in values if value not in valid]:
