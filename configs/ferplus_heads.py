@@ -23,9 +23,9 @@ FER2013's label, the same    68.3 %, balanced 62.4 %, macro-F1 63.7 %
 landmarks, blendshapes       mean error 0.088 of half a side; correlation 0.57
 seed 0, 2026-11-28, from what configs/ferplus.py reached; the weights of the losses are a first guess.
 
-`:degraded` after it, 2 CPU cores (Intel Xeon) shared with much other work, 80 min, seed 0, 2026-11-29; the mean of both;
-the same once more from there, 130 min, seed 1; and the mean of these two, which ships as `small`. In one pass; the last
-column is the accuracy under 15 corruptions of five levels, 40 images each (`expressnet report --quick`):
+`:degraded` after it, 2 CPU cores (Intel Xeon) shared with much other work, 80 min, seed 0, 2026-11-29; the mean of
+both; the same once more from there, 130 min, seed 1; and the mean of these two, which ships as `small`. In one pass;
+the last column is the accuracy under 15 corruptions of five levels, 40 images each (`expressnet report --quick`):
               FER+ / balanced   FER2013's label   corrupted
 first run     83.7 / 74.4 %     68.1 %            63.5 %
 `:degraded`   83.2 / 72.9 %     68.5 %            not measured
@@ -35,9 +35,10 @@ small         84.4 / 73.3 %     68.9 %            69.9 %
 Shares of 25 to 75 % were tried on PublicTest at both means, at the second one beside LFW Expression and noise, blur and
 compression; equal shares were kept. FER2013's label is on the images that FER+ keeps.
 
-`:tiny` with the first mean as teacher, 22 epochs (60 % of them at 32 pixels), augment.degrade 0.15, seed 0, shared cores,
-2026-11-29: FER+ 81.2 % (79.9 to 82.5) with mirror averaging, balanced 56.5 %, FER2013's label 64.0 %: less balanced than
-configs/ferplus.py's 65.0 %, so it does not ship. Other data: expressnet_jax/inference/weights/MODEL_CARD.md
+`:tiny` with the first mean as teacher, 22 epochs (60 % of them at 32 pixels), augment.degrade 0.15, seed 0, shared
+cores, 2026-11-29: FER+ 81.2 % (79.9 to 82.5) with mirror averaging, balanced 56.5 %, FER2013's label 64.0 %: less
+balanced than configs/ferplus.py's 65.0 %, so it does not ship.
+Other data: expressnet_jax/inference/weights/MODEL_CARD.md
 """
 
 from expressnet_jax.config import augment_faces, classification_loss, default
