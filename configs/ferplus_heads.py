@@ -75,7 +75,14 @@ def get_config(form="small"):
         config.eval.every_epochs = 1.0
         config.augment.degrade = 0.35
     if form == "tiny":
+        config.model.options.widths = (24, 48, 96)
         config.model.dropout = 0.1
+        config.train.epochs = 50.0
+        config.train.progressive_until = (0.6,)
+        config.optimizer.learning_rate = 0.02
+        config.losses.fer2013.weight = 0.3
+        config.losses.landmarks.weight = config.losses.blendshapes.weight = 1.0
         config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
-        config.losses.teacher_fer2013 = {"loss": "distillation", "output": "fer2013", "weight": 0.5}
+        config.losses.teacher_fer2013 = {"loss": "distillation", "output": "fer2013", "weight": 0.3}
+        config.augment.random_erasing = 0.1
     return config
