@@ -35,7 +35,8 @@ def test_the_forms_agree_in_value_and_gradient(side, stride, size):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), results[grouped_conv], results[shifted_conv])
 
 
-def test_the_module_takes_the_form_that_is_asked_for():
+def test_the_module_takes_the_form_that_is_asked_for(monkeypatch):
+    monkeypatch.delenv("EXPRESSNET_TUNE", raising=False)
     x, _ = data(8)
     module = DepthwiseConv(stride=2)
     variables = module.init(jax.random.key(0), x)

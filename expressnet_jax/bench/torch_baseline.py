@@ -28,9 +28,12 @@ TWINS = {
     "ExpressNet": Twin(
         ("widths", "depths", "stem_width", "reduction", "spatial_kernels"), {"attention": "channel_multi_scale"}
     ),
-    "MobileNetV2": Twin(("width", "features", "stages"), {"attention": "none", "published": False}),
+    "MobileNetV2": Twin(("width", "features", "stages"), {"attention": "none", "published": False, "tokens": False}),
     "PlainCNN": Twin(),
-    "ResNet": Twin(("depths", "width"), {"block": "basic", "stem": "small", "attention": "none", "published": False}),
+    "ResNet": Twin(
+        ("depths", "width"),
+        {"block": "basic", "stem": "small", "attention": "none", "published": False, "tokens": False},
+    ),
 }
 
 
