@@ -77,7 +77,7 @@ def get_config(form="small"):
     if form == "tiny":
         config.model.options.widths = (24, 48, 96)
         config.model.dropout = 0.1
-        config.train.epochs = 50.0
+        config.train.epochs = 40.0
         config.train.progressive_until = (0.6,)
         config.optimizer.learning_rate = 0.02
         config.losses.fer2013.weight = 0.3
