@@ -106,7 +106,7 @@ def _data() -> ConfigDict:
 def _augment() -> ConfigDict:
     names = (
         "flip random_resized_crop rotate zoom brightness contrast gamma shadow cutout random_erasing degrade mixup"
-        " cutmix gain noise time_shift mirror_flow"
+        " cutmix gain noise time_shift speed mirror_flow"
     )
     counts = {"pad": 0, "crop": 0, "resize": 0}
     return ConfigDict(counts | dict.fromkeys(names.split(), 0.0) | {"alternating_flip": False})
@@ -262,6 +262,7 @@ _RANGES = {
     ),
     **dict.fromkeys(["optimizer.layer_decay", "losses.expression.label_smoothing", "data.flip_labels"], _SHARE),
     "augment.mirror_flow": _SHARE,
+    "augment.speed": (0, 0.5, True),
     "train.progressive_until": _SHARE,
     "losses.expression.effective_beta": (0, 1 - 1e-9, True),
     "losses.expression.margin": (0, 1.5, True),

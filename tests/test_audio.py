@@ -16,7 +16,7 @@ from expressnet_jax.data.sound import RATE
 from expressnet_jax.errors import UserError
 from expressnet_jax.export.example_inputs import example_inputs
 from expressnet_jax.export.onnx_export import export_onnx
-from expressnet_jax.models.audio import hide_stretches
+from expressnet_jax.models.audio import StatisticsPool, hide_stretches
 from expressnet_jax.models.fusion import CrossAttention, Gated, StandIn
 from expressnet_jax.models.log_mel import LogMel, mel_filters
 from expressnet_jax.models.network import zero_inputs
@@ -36,7 +36,8 @@ sigmoid = lambda x: 1 / (1 + np.exp(-x))
 
 def two_inputs(fusion="concatenate", dtype=jnp.float32, **options):
     encoders = {"openface": {"name": "vector_mlp", "widths": (5,)}}
-    widths = {"widths": (4, 8), "dtype": dtype}
+    pool = "statistics" if fusion == "gated" else "attention"
+    widths = {"widths": (4, 8), "dtype": dtype, "pool": pool}
     return create_model("audio_cnn", 3, encoders=encoders, fusion=fusion, **widths, **options)
 
 
@@ -99,6 +100,14 @@ def test_spectrogram_masks_hide_stretches_of_frames_and_of_bands():
         edges = np.abs(np.diff(np.pad(hidden, ((0, 0), (1, 1))).astype(int))).sum(1)
         np.testing.assert_array_equal(edges, 2 * (counts > 0))  # one stretch
     np.testing.assert_array_equal(seen == 0, hidden_frames[:, :, None] | hidden_bands[:, None])
+
+
+def test_statistics_pool_is_the_mean_and_the_deviation_over_time():
+    x = RNG.normal(size=(3, 9, 4)).astype(np.float32)
+    found = StatisticsPool().apply({}, x)
+    np.testing.assert_allclose(found, np.concatenate([x.mean(1), x.std(1)], 1), atol=1e-3)
+    still = jnp.zeros((1, 9, 4))
+    assert np.isfinite(jax.grad(lambda x: StatisticsPool().apply({}, x).sum())(still)).all()
 
 
 def test_gated_fusion_is_its_formula():

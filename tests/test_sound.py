@@ -151,6 +151,19 @@ def test_gain_is_in_decibels_and_a_shift_moves_silence_in():
     assert min(moves) < -500 and max(moves) > 500
 
 
+def test_speed_reads_the_recording_faster_or_slower_about_its_middle():
+    ramp = np.linspace(0.1, 0.9, 2_001, dtype=np.float32)
+    played = np.asarray(augment_sound(KEY, ramp[None].repeat(64, 0), {"speed": 0.1}))
+    time, rates = np.arange(2_001) - 1_000, []
+    for row in played:
+        rates.append((row[1_500] - row[500]) / (ramp[1_500] - ramp[500]))  # the slope of a ramp is its speed
+        expected = np.interp(1_000 + rates[-1] * time, np.arange(2_001), ramp)
+        heard = np.abs(rates[-1] * time) < 999
+        np.testing.assert_allclose(row[heard], expected[heard], atol=1e-4)
+        assert not row[np.abs(rates[-1] * time) > 1_001].any()
+    assert 0.9 <= min(rates) < 0.92 and 1.08 < max(rates) <= 1.1
+
+
 def test_mixup_gives_all_values_of_an_example_one_weight():
     values = {"waveform": np.eye(8, dtype=np.float32), "expression": np.eye(8, dtype=np.float32)[:, :4]}
     mixed = mix_alike(KEY, values, 1.0)

@@ -15,7 +15,9 @@ from expressnet_jax.models.layers import Layers, check_choice, max_pool
 from expressnet_jax.models.log_mel import LogMel
 from expressnet_jax.models.temporal import AttentionPool, recurrent_states
 
-POOLS = ("mean", "attention", "lstm")
+POOLS = ("mean", "attention", "statistics", "lstm")
+
+_EPSILON = 1e-4  # added to a variance
 
 
 class AudioCNN(nn.Module):
@@ -23,8 +25,9 @@ class AudioCNN(nn.Module):
 
     Log-mel spectrogram; batch normalisation of each band; in training, SpecAugment; four 3x3 convolutions, of which the
     first strides and the others follow a 2x2 maximum; the mean over bands; then `pool` over time: "mean", "attention"
-    (learned weights, temporal.AttentionPool) or "lstm" (an LSTM of N units, its states joined by attention; after
-    Zhao et al. 2019, Speech emotion recognition using deep 1D & 2D CNN LSTM networks, section 3.3).
+    (learned weights, temporal.AttentionPool), "statistics" (StatisticsPool, twice as many features) or "lstm" (an LSTM
+    of N units, its states joined by attention; after Zhao et al. 2019, Speech emotion recognition using deep 1D & 2D
+    CNN LSTM networks, section 3.3).
 
     Attributes:
       widths: C of the convolutions.
@@ -57,10 +60,24 @@ class AudioCNN(nn.Module):
         x = x.mean(2).astype(jnp.float32)
         if self.pool == "mean":
             return x.mean(1)
+        if self.pool == "statistics":
+            return StatisticsPool(name="pool")(x)
         if self.pool == "lstm":
             cell = nn.OptimizedLSTMCell(self.hidden, dtype=self.dtype, name="cell")
             x = jnp.stack(recurrent_states(cell, x), axis=1)
         return AttentionPool(name="pool")(x).astype(jnp.float32)
+
+
+class StatisticsPool(nn.Module):
+    """Return the mean over time and the standard deviation of each channel, one behind the other: float[B,T,D] ->
+    float32[B,2D] (Snyder et al. 2018, X-vectors, section 2.1)."""
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        mean = x.mean(1, keepdims=True)
+        variance = jnp.square(x - mean).mean(1)
+        # The root of zero has no finite gradient.
+        return jnp.concatenate([mean[:, 0], jnp.sqrt(variance + _EPSILON)], axis=-1).astype(jnp.float32)
 
 
 def hide_stretches(key: Array, x: Array, shares: tuple[float, float], masks: int = 2) -> Array:
