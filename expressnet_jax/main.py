@@ -46,7 +46,7 @@ def main(_) -> int:
         join_cluster(flags.FLAGS.distributed)
         if flags.FLAGS.dry_run:
             return dry_run(config)
-        files = run_config(config, workdir)
+        files = run_config(config, workdir, began=0.0)  # the process is the run
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, CollectiveError) else exit_process(2)

@@ -95,8 +95,11 @@ class Console:
 
 
 class Writers:
-    """All of them at once. Every entry gets `seconds`: the run's time so far, from the start of its process, compiling
-    and evaluating included; `before` is what earlier processes of the same run have taken."""
+    """All of them at once. Every entry gets `seconds`: the run's time so far, compiling and evaluating included.
+
+    `before` is added to the time since this process began: what earlier processes of the same run took, less what this
+    one did before the run.
+    """
 
     def __init__(self, writers: list, before: float = 0.0):
         self.writers, self.before = writers, before

@@ -24,17 +24,17 @@ def experiment_builder(config) -> Any:
     return import_module(TASKS[config.task]).build_experiment
 
 
-def run_config(config, workdir: Path) -> list[Path]:
+def run_config(config, workdir: Path, began: float | None = None) -> list[Path]:
     """Train, report, export if the config says so, and return the files that were written next to the checkpoints.
 
-    The process that leads writes them; the others return none.
+    The process that leads writes them; the others return none. `began`: see `training.loop.train`.
     """
     from expressnet_jax.cluster import is_main_process
     from expressnet_jax.compile_cache import enable_compilation_cache
     from expressnet_jax.training.loop import train
 
     enable_compilation_cache()
-    experiment = train(config, workdir, experiment_builder(config))
+    experiment = train(config, workdir, experiment_builder(config), began=began)
     if not is_main_process():
         return []
     checkpoint, files = experiment.finish(workdir)

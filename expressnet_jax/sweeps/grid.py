@@ -59,7 +59,7 @@ def check_grid(grid: Mapping[str, Sequence[Any]]) -> Grid:
     if not grid:
         raise UserError("--grid: give KEY=VALUE,VALUE at least once, such as optimizer.learning_rate=0.01,0.02")
     for key, values in grid.items():
-        if isinstance(values, str) or not len(values):
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values:
             raise UserError(f"--grid {key}: give a list of values")
         if twice := [each for i, each in enumerate(values) if each in values[:i]]:
             raise UserError(f"--grid {key}: {plain(twice[0])} is there twice")

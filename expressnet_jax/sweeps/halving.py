@@ -34,8 +34,14 @@ def make_rungs(runs: int, factor: int = 0) -> list[Rung]:
 
 
 def rung_step(rung: Rung, total: int, evaluate_every: int) -> int:
-    """Return the step that a run is trained to: its share of `total` steps, up to the evaluation that comes next."""
-    return min(ceil(round(rung.share * total, 6) / evaluate_every) * evaluate_every, total)
+    """Return the step that a run is trained to: the evaluation nearest to its share of `total` steps, or the end."""
+    nearest = max(round(rung.share * total / evaluate_every), 1) * evaluate_every
+    return total if rung.share == 1 else min(nearest, total)
+
+
+def at_evaluations(rungs: Sequence[Rung], total: int, evaluate_every: int) -> list[Rung]:
+    """Return the rungs with the shares of `total` steps that runs are trained to."""
+    return [rung._replace(share=rung_step(rung, total, evaluate_every) / total) for rung in rungs]
 
 
 def best_of(values: Mapping[int, float], keep: int) -> list[int]:

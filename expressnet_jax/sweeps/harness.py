@@ -16,7 +16,7 @@ from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.sweeps.grid import Grid, Point, check_grid, grid_points
-from expressnet_jax.sweeps.halving import Rung, best_of, make_rungs, rung_step, total_share
+from expressnet_jax.sweeps.halving import Rung, at_evaluations, best_of, make_rungs, rung_step, total_share
 from expressnet_jax.sweeps.point_run import Outcome, train_point
 from expressnet_jax.sweeps.results import best_run, line, sweep_png, table
 from expressnet_jax.tasks import TASKS, experiment_builder
@@ -43,8 +43,8 @@ def run_sweep(
     """
     values = check_grid(grid)
     points = grid_points(config, values)
-    rungs = make_rungs(len(points), halving)
     plans = [_check(point) for point in points]
+    rungs = at_evaluations(make_rungs(len(points), halving), plans[0].total, plans[0].evaluate_every)
     _claim(output, config, values, halving)
     say(f"{len(points)} runs, {total_share(rungs, len(points)):.3g} whole trainings in all")
     results = {"metric": selecting_metric(config), "data": config.data.name, "halving": halving, "machine": machine()}

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
 from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
+from expressnet_jax.environment import process_seconds
 from expressnet_jax.errors import Interrupted
 from expressnet_jax.metric_writers import Console, MetricsFile, Writers, log_line
 from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
@@ -44,17 +45,23 @@ from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, dis
 
 
 def train(
-    config: ConfigDict, workdir: Path, build_experiment: Callable[[ConfigDict, Mesh], Experiment], until: int = 0
+    config: ConfigDict,
+    workdir: Path,
+    build_experiment: Callable[[ConfigDict, Mesh], Experiment],
+    until: int = 0,
+    began: float | None = None,
 ) -> Experiment:
     """Trains to the end of the plan, or goes on with what `workdir` holds. The result is in its checkpoints.
 
     `build_experiment` makes the experiment, whatever is learned: that of `classification` is the common one. With
-    `until`, the training pauses with a checkpoint after so many steps; a later call resumes it.
+    `until`, the training pauses with a checkpoint after so many steps; a later call resumes it. The run's time counts
+    from second `began` of this process, by default from this call.
 
     Raises:
       UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
+    began = process_seconds() if began is None else began
     mesh, experiment = set_up(config, build_experiment, workdir)
     plan = experiment.plan
 
@@ -71,14 +78,9 @@ def train(
         checkpoints = stack.enter_context(Checkpoints(folder.path, metadata, log=log, **kept))
         state = checkpoints.restore(state)
         step = int(state.step)
-        if step > plan.total:  # of a run that is older than the records of its data
-            raise CollectiveError(
-                f"--workdir {workdir}: has a checkpoint of step {step}, but this data makes {plan.total} steps; give"
-                " another --workdir, or the first data"
-            )
-
+        _check_length(step, plan.total, workdir)
         console = Console(plan.total, step, config.train.batch_size, hidden=not is_main_process())
-        writers = stack.enter_context(closing(_open_writers(config, folder, console, step)))
+        writers = stack.enter_context(closing(_open_writers(config, folder, console, step, began)))
         _log_run_summary(config, experiment, state, log)
         if folder.before == []:
             log("its earlier checkpoints don't say what they were trained on; from now on they do")
@@ -87,6 +89,15 @@ def train(
         if not until or step < until:
             _run_steps(config, experiment, state, loader, evaluate, checkpoints, writers, console, profile, until)
     return experiment
+
+
+def _check_length(step: int, total: int, workdir: Path) -> None:
+    """Raise CollectiveError for a checkpoint beyond the plan: of a run that is older than the records of its data."""
+    if step > total:
+        raise CollectiveError(
+            f"--workdir {workdir}: has a checkpoint of step {step}, but this data makes {total} steps; give"
+            " another --workdir, or the first data"
+        )
 
 
 def _describe(config: ConfigDict, experiment: Experiment) -> dict[str, Any]:
@@ -218,14 +229,14 @@ def new_state(config: ConfigDict, experiment: Experiment, mesh: Mesh) -> TrainSt
     )
 
 
-def _open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int) -> Writers:
+def _open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int, began: float) -> Writers:
     """The console, metrics.jsonl and the wanted trackers; the run's clock continues where the file ends. Only the
     process that leads has any."""
     if not is_main_process():
         return Writers([])
     metrics_file = MetricsFile(folder.metrics, step)
     writers = [console, metrics_file, *open_trackers(config.to_dict(), folder.path, step)]
-    return Writers(writers, metrics_file.seconds)
+    return Writers(writers, metrics_file.seconds - began)
 
 
 def _log_run_summary(config: ConfigDict, experiment: Experiment, state: TrainState, log: Callable[[str], None]) -> None:
