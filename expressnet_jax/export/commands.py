@@ -70,7 +70,7 @@ def export(arguments: argparse.Namespace) -> None:
         written.append(write_safetensors(arguments.safetensors, tensors))
     if arguments.hub:
         written += hub.write_hub_folder(checkpoint, written[0], arguments.hub, figures)
-    print("wrote", ", ".join(str(path) for path in written))
+    print("wrote", ", ".join(str(path) for path in dict.fromkeys(written)))
 
 
 def _check(arguments: argparse.Namespace) -> None:

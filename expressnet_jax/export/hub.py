@@ -189,10 +189,10 @@ def card(checkpoint: Checkpoint, about: Mapping[str, Any], figures: Sequence[Map
     parts = [
         f"---\n{top}---",
         f"# {name}",
-        f"A {about['model']} of {about['parameters']:,} parameters that **predicts the label that annotators gave to"
-        f" the expression shown** in a {kind} face of {height}x{width} pixels: {', '.join(checkpoint.classes)}. It does"
-        " not detect what a person feels. Do not use it to judge people: the EU AI Act (Art. 5(1)(f)) bans inferring"
-        " emotions at work and in education.",
+        f"This network (`{about['model']}`, {about['parameters']:,} parameters) **predicts the label that annotators"
+        f" gave to the expression shown** in a {kind} face of {height}x{width} pixels: {', '.join(checkpoint.classes)}."
+        " It does not detect what a person feels. Do not use it to judge people: the EU AI Act (Art. 5(1)(f)) bans"
+        " inferring emotions at work and in education.",
         f"## Terms\n\n{about['license']}",
         "## How good it is\n\n" + _figures(figures),
         _USE,
