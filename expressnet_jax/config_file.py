@@ -49,7 +49,8 @@ def check_file(name: str) -> None:
     path = Path(name.split(":")[0])
     if not path.is_file():
         there = sorted(str(p) for p in Path("configs").glob("*.py"))
-        raise UserError(f"--config {name}: no such file; there are {', '.join(there) or 'none in configs/'}")
+        hint = f"there are {', '.join(there)}" if there else "the recipes are in configs/ of the project's repository"
+        raise UserError(f"--config {name}: no such file; {hint}")
 
 
 def config_error(error: Exception, file: str) -> str:
