@@ -14,6 +14,7 @@ from expressnet_jax.accelerators.cards import CARDS, Card, card_of, find_card
 from expressnet_jax.accelerators.counts import Collective, count
 from expressnet_jax.accelerators.gpu_config import gpu_config
 from expressnet_jax.accelerators.hlo import Array, arrays, parse
+from expressnet_jax.accelerators.parts import part_of, part_table
 from expressnet_jax.accelerators.report import comparison, step_figures, target_lines
 from expressnet_jax.accelerators.roofline import COMPUTE_SHARE, MEMORY_SHARE, step_time
 from expressnet_jax.accelerators.target import IN_CHILD, check_compiler, compiler_environment, parse_target
@@ -22,6 +23,22 @@ from expressnet_jax.errors import UserError
 # Two steps of a loop: a library's convolution with its scratch, a fusion that reads one of two rows and writes one of
 # two in place, a gather inside a fusion, an exchange that overlaps and one that does not; a copy outside the loop.
 TEXT = """HloModule jit_step, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
+
+FileNames
+1 "/home/ann/lib/site-packages/flax/linen/linear.py"
+2 "/home/ann/code/expressnet_jax/training/step.py"
+
+FunctionNames
+1 "__call__"
+
+FileLocations
+1 {file_name_id=1 function_name_id=1 line=700 end_line=700 column=12 end_column=24}
+2 {file_name_id=2 function_name_id=1 line=96 end_line=96 column=12 end_column=24}
+
+StackFrames
+1 {file_location_id=2 parent_frame_id=1}
+2 {file_location_id=1 parent_frame_id=1}
+
 
 %fused_slice (param_0: f32[2,1024], param_1: s32[], param_2: f32[2,1024]) -> f32[2,1024] {
   %param_0 = f32[2,1024]{1,0} parameter(0)
@@ -55,7 +72,7 @@ TEXT = """HloModule jit_step, entry_computation_layout={(f32[8]{0})->f32[8]{0}}
   %image = bf16[4,8,8,3]{3,2,1,0} get-tuple-element(%state), index=5
   %kernel = bf16[3,3,3,16]{3,2,1,0} constant({...})
   %conv = (bf16[4,8,8,16]{3,2,1,0}, u8[4096]{0}) custom-call(%image, %kernel), custom_call_target="__cudnn$convForward"
-  %slice = f32[2,1024]{1,0} fusion(%a, %i, %b), kind=kLoop, calls=%fused_slice, metadata={op_name="jit(step)/add"}
+  %slice = f32[2,1024]{1,0} fusion(%a, %i, %b), calls=%fused_slice, metadata={op_name="update/add" stack_frame_id=2}
   %picked = u8[16,48]{1,0} fusion(%t, %r), kind=kLoop, calls=%fused_gather
   %begun = f32[2,1024]{1,0} all-reduce-start(%slice), replica_groups={{0,1}}, to_apply=%add
   %done = f32[2,1024]{1,0} all-reduce-done(%begun)
@@ -242,6 +259,29 @@ def test_the_roofline_is_the_largest_of_arithmetic_memory_starts_and_links():
     assert step_time(card, flops=0, moved=0, **options | {"devices": 1}).links == 0
     several_hosts = step_time(card, flops=0, moved=0, **options | {"devices": 16})
     assert several_hosts.links == pytest.approx(2 * 15 / 16 * 4e8 / 1e10)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("jit(f)/while/body/closed_call/jvp(Network)/Network.features/backbone/block2/norm_1/mul", "norm"),
+        ("jit(f)/while/body/transpose(jvp(Network))/backbone/block2/norm_1/reduce_sum", "norm, backward"),
+        ("jit(f)/while/body/cond/branch_1_fun/step.<locals>.one/jit(_where)/select_n", "(unnamed)"),
+        ("", "(unnamed)"),
+    ],
+)
+def test_the_part_of_a_kernel_is_its_last_named_scope(name, part):
+    assert part_of(name) == part
+
+
+def test_kernels_are_grouped_by_part_with_the_projects_own_line():
+    figures = step_figures(parse_target("gpu:h200"), count(parse(TEXT)), {}, steps=2, flops=0.0, dtype="bfloat16")
+    named = {row["part"]: row for row in figures["parts"]}
+    # The fusion, and the exchange of its result, which has no name of its own; each once a step.
+    assert named["update"]["kernels"] == 2 and named["update"]["line"] == "expressnet_jax/training/step.py:96"
+    assert sum(row["kernels"] for row in figures["parts"]) == figures["kernels"]
+    assert sum(row["bytes"] for row in figures["parts"]) == figures["bytes"]
+    assert "| update | 2 | 0.00 | `expressnet_jax/training/step.py:96` |" in part_table(figures)
 
 
 def test_the_report_says_what_fits_what_bounds_and_what_is_largest():

@@ -34,6 +34,7 @@ SLOW = {
     "ddamfn",
     "depthwise",
     "export",
+    "few_kernels",
     "finetune",
     "folds",
     "freezing",

@@ -1,7 +1,9 @@
 """Count what a compiled program does: kernels, bytes of main memory that they move, gathers, collectives."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from expressnet_jax.accelerators.hlo import Array, Computation, Instruction, Program
 
@@ -17,6 +19,13 @@ _MARKERS = ("AllocateBuffer", "Sharding", "SPMD", "annotate", "AssumeGatherIndic
 LIBRARIES = ("__cudnn", "__cublas")  # they return scratch memory with their result
 
 
+class Source(NamedTuple):
+    """What a kernel was traced from: scopes and the operation, parted by "/", and `file:line`; "" where unknown."""
+
+    name: str = ""
+    line: str = ""
+
+
 @dataclass
 class Kernel:
     """One kind of work of a program: how often it is started in all, and the bytes that one start reads and writes."""
@@ -25,6 +34,7 @@ class Kernel:
     kind: str
     starts: float
     bytes: float
+    source: Source = field(default_factory=Source)
 
 
 @dataclass
@@ -112,7 +122,16 @@ def _count_one(program: Program, computation: Computation, each: Instruction, ti
         moved = (
             _fused_bytes(computation, each, fused[0]) if kind == "fusion" and fused else _plain_bytes(computation, each)
         )
-        counts.kernels.append(Kernel(each.name, kind, times, moved))
+        source = _source(program, computation, each, fused)
+        counts.kernels.append(Kernel(each.name, kind, times, moved, source))
+
+
+def _source(program: Program, computation: Computation, each: Instruction, fused: Sequence[Computation]) -> Source:
+    """Return where a kernel comes from: of a fusion its root, of what the compiler added its operand."""
+    inner = [one for part in fused for one in (part.root, *part.instructions.values())]
+    operands = [computation.instructions[name] for name in each.operands if name in computation.instructions]
+    known = next((one for one in (each, *inner, *operands) if one.op_name), None)
+    return Source(known.op_name, program.lines.get(known.frame, "")) if known else Source()
 
 
 def _kind(each: Instruction) -> str:

@@ -47,6 +47,18 @@ class Instruction:
         return [name for _, text in _CALLED.findall(self.attributes) for name in re.findall(r"[\w.\-]+", text)]
 
     @property
+    def op_name(self) -> str:
+        """Return the scopes that this was traced in, and last the operation, parted by "/"; "" where none are kept."""
+        found = re.search(r'\bop_name="([^";]*)', self.attributes)
+        return found[1] if found else ""
+
+    @property
+    def frame(self) -> int:
+        """Return the number of its stack frame in the program's table; 0 where none is kept."""
+        found = re.search(r"\bstack_frame_id=(\d+)", self.attributes)
+        return int(found[1]) if found else 0
+
+    @property
     def body(self) -> str:
         """Return the computation that a `while` repeats."""
         found = re.search(r"\bbody=%?([\w.\-]+)", self.attributes)
@@ -71,8 +83,11 @@ class Computation:
 
 @dataclass
 class Program:
+    """Computations by name, the one that is run, and source lines `file:line` by the number of a stack frame."""
+
     computations: dict[str, Computation]
     entry: str
+    lines: dict[int, str] = field(default_factory=dict)
 
 
 def parse(text: str) -> Program:
@@ -91,7 +106,32 @@ def parse(text: str) -> Program:
             current.instructions[found.name] = found
     if not entry:
         raise ValueError("no ENTRY in the text of a compiled program")
-    return Program(computations, entry)
+    return Program(computations, entry, _source_lines(text))
+
+
+def _source_lines(text: str) -> dict[int, str]:
+    """Return `file:line` for each stack frame of a program's tables: of its calls the innermost in no library."""
+    files = dict(re.findall(r'^(\d+) "(.*)"$', _section(text, "FileNames"), re.MULTILINE))
+    places = re.findall(r"^(\d+) \{file_name_id=(\d+).*?\bline=(\d+)", _section(text, "FileLocations"), re.MULTILINE)
+    located = {number: (files.get(file, ""), line) for number, file, line in places}
+    frames = re.findall(
+        r"^(\d+) \{file_location_id=(\d+)(?: parent_frame_id=(\d+))?", _section(text, "StackFrames"), re.MULTILINE
+    )
+    parents = {number: (located.get(place, ("", "")), parent) for number, place, parent in frames}
+    return {int(number): _own_line(parents, number) for number in parents}
+
+
+def _section(text: str, name: str) -> str:
+    found = re.search(rf"^{name}\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    return found[1] if found else ""
+
+
+def _own_line(parents: dict[str, tuple[tuple[str, str], str]], number: str) -> str:
+    (file, line), parent = parents[number]
+    while "site-packages" in file and parent in parents and parent != number:
+        number = parent
+        (file, line), parent = parents[number]
+    return f"{'/'.join(file.split('/')[-3:])}:{line}" if file else ""
 
 
 def arrays(text: str) -> tuple[Array, ...]:

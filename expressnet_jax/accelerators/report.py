@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from expressnet_jax.accelerators.counts import Collective, Counts
+from expressnet_jax.accelerators.parts import part_figures
 from expressnet_jax.accelerators.roofline import step_time
 from expressnet_jax.accelerators.target import Target
 
@@ -51,6 +52,7 @@ def step_figures(
         "flops": flops,
         "milliseconds": {**{name: 1000 * value for name, value in time._asdict().items()}, "step": 1000 * time.seconds},
         "bound": time.bound,
+        "parts": part_figures(counts.kernels, steps),
         "largest": [{"kernel": k.name, "bytes": k.starts * k.bytes / steps} for k in largest],
     }
 

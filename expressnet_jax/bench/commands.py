@@ -72,7 +72,7 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--optimizer", default="muon", help="default: muon")
     sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
     sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
-    sub.add_argument("--steps", type=int, default=4, help="steps of one call of the program; default: 4")
+    sub.add_argument("--steps", type=int, default=16, help="steps of one call of the program; default: 16")
     sub.add_argument("--remat", action="store_true", help="with train.remat: less memory, more arithmetic")
     text = "--batch_size is of each device; also how the speed grows with the devices"
     sub.add_argument("--per_device", action="store_true", help=text)
@@ -150,10 +150,15 @@ def _compile(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _compile_table(figures: dict[str, Any]) -> str:
+    from expressnet_jax.accelerators.parts import part_table
     from expressnet_jax.accelerators.report import comparison
     from expressnet_jax.bench.scaling import scaling_table
 
-    tables = [comparison(figures["targets"]), *([scaling_table(figures["scaling"])] if "scaling" in figures else [])]
+    tables = [comparison(figures["targets"])]
+    if len(figures["targets"]) == 1:
+        tables.append(part_table(figures["targets"][0]))
+    if "scaling" in figures:
+        tables.append(scaling_table(figures["scaling"]))
     return "\n\n".join(tables)
 
 

@@ -159,7 +159,11 @@ def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
 
 def _keys(key: Array, options: Mapping[str, Any]) -> dict[str, Array]:
     """A stream for each name, not for each place in the list: switching one on leaves the draws of the others alone."""
-    return {name: jax.random.fold_in(key, i) for i, name in enumerate(AUGMENTATIONS) if options.get(name)}
+    places = {name: place for place, name in enumerate(AUGMENTATIONS) if options.get(name)}
+    if not places:
+        return {}
+    folded = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.array([*places.values()], jnp.uint32))  # in one kernel
+    return dict(zip(places, folded, strict=True))
 
 
 def _draw_matrices(keys: Mapping[str, Array], shape: tuple[int, ...], options: Mapping[str, Any]) -> Array | None:

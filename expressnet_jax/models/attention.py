@@ -16,6 +16,7 @@ from jax.typing import DTypeLike
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.coordinate_attention import CoordinateAttention
+from expressnet_jax.models.cpu.conv_backend import few_kernels
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -54,7 +55,11 @@ class ChannelAttention(nn.Module):
         squeeze = nn.Dense(max(channels // self.reduction, 4), dtype=self.dtype, name="squeeze")
         excite = nn.Dense(channels, dtype=self.dtype, name="excite")
         perceptron = lambda pooled: excite(nn.relu(squeeze(pooled)))
-        weight = nn.sigmoid(perceptron(x.mean((1, 2))) + perceptron(max_first_argmax(x, (1, 2))))
+        mean, highest = x.mean((1, 2)), max_first_argmax(x, (1, 2))
+        if few_kernels():  # one product instead of two
+            weight = nn.sigmoid(perceptron(jnp.stack([mean, highest])).sum(0))
+        else:
+            weight = nn.sigmoid(perceptron(mean) + perceptron(highest))
         self.sow("intermediates", "channel_weight", weight)
         return x * weight[:, None, None, :]
 
@@ -178,12 +183,53 @@ class MultiScaleSpatialAttention(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         pooled = jnp.stack([x.mean(-1), max_first_argmax(x, (3,))], axis=-1)
-        fields = [nn.Conv(1, (k, k), dtype=self.dtype, name=f"field_{k}")(pooled) for k in self.kernels]
-        share = nn.softmax(self.param("share", nn.initializers.zeros, (len(self.kernels),)))
-        field = sum(share[i].astype(x.dtype) * field for i, field in enumerate(fields))
+        if few_kernels():
+            fields = [_FieldKernel(k, name=f"field_{k}")() for k in self.kernels]
+            field = _shared_field(pooled, fields, nn.softmax(self._share()))
+        else:
+            maps = [nn.Conv(1, (k, k), dtype=self.dtype, name=f"field_{k}")(pooled) for k in self.kernels]
+            share = nn.softmax(self._share())
+            weighted = [share[i].astype(x.dtype) * one for i, one in enumerate(maps)]
+            field = sum(weighted[1:], weighted[0])
         mask = 2 * nn.sigmoid(self.norm(name="norm", scale_init=nn.initializers.zeros)(field))
         self.sow("intermediates", "spatial_mask", mask[..., 0])
         return x * mask
+
+    def _share(self) -> Array:
+        return self.param("share", nn.initializers.zeros, (len(self.kernels),))
+
+
+class _FieldKernel(nn.Module):
+    """The parameters of nn.Conv(1, (k, k)) over mean and maximum: float32[k,k,2,1] and float32[1]."""
+
+    size: int
+
+    @nn.compact
+    def __call__(self) -> tuple[Array, Array]:
+        shape = (self.size, self.size, 2, 1)
+        return self.param("kernel", nn.linear.default_kernel_init, shape), self.param("bias", nn.zeros_init(), (1,))
+
+
+def _shared_field(pooled: Array, fields: Sequence[tuple[Array, Array]], share: Array) -> Array:
+    """Return the sum over (kernel, bias) of share times convolution, as one convolution.
+
+    pooled float[B,H,W,2] -> float[B,H,W,1]. Its kernel is the sum of share times kernel, the smaller ones
+    in the middle of the largest.
+    """
+    kernels, biases = zip(*fields, strict=True)
+    size = max(len(kernel) for kernel in kernels)
+    before = [(size - 1) // 2 - (len(kernel) - 1) // 2 for kernel in kernels]
+    around = [(n, size - len(kernel) - n) for n, kernel in zip(before, kernels, strict=True)]
+    padded = [jnp.pad(kernel, (n, n, (0, 0), (0, 0))) for n, kernel in zip(around, kernels, strict=True)]
+    kernel, bias = (
+        (share.reshape(-1, 1, 1, 1, 1) * jnp.stack(padded)).sum(0),
+        (share[:, None] * jnp.stack(biases)).sum(0),
+    )
+    layout = ("NHWC", "HWIO", "NHWC")
+    field = jax.lax.conv_general_dilated(
+        pooled, jnp.asarray(kernel, pooled.dtype), (1, 1), "SAME", dimension_numbers=layout
+    )
+    return field + jnp.asarray(bias, pooled.dtype)
 
 
 class ChannelSpatialAttention(nn.Module):

@@ -15,8 +15,9 @@ from jax.typing import DTypeLike
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.attention import make_attention
+from expressnet_jax.models.batch_norm import BatchNorm
 from expressnet_jax.models.blocks import ModuleDef
-from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
+from expressnet_jax.models.cpu.conv_backend import few_kernels, use_matmul_conv
 from expressnet_jax.models.cpu.convolution import direct_conv, matmul_conv
 from expressnet_jax.models.cpu.depthwise import shifted_conv
 from expressnet_jax.models.cpu.volume import direct_volume_conv, matmul_volume_conv
@@ -57,7 +58,12 @@ class Layers:
 
     @property
     def norm(self) -> ModuleDef:
-        """Batch normalisation, by the batch in training and by the running averages otherwise."""
+        """Batch normalisation, by the batch in training and by the running averages otherwise.
+
+        A GPU trains by a module with fewer kernels, and the same variables.
+        """
+        if self.train and few_kernels():
+            return partial(BatchNorm, momentum=0.9, dtype=self.dtype)
         return partial(nn.BatchNorm, use_running_average=not self.train, momentum=0.9, dtype=self.dtype)
 
     @property

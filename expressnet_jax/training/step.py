@@ -16,10 +16,12 @@ from jax import Array
 from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.fields import Field, input_name
 from expressnet_jax.data.sound_augment import to_unit
+from expressnet_jax.models.cpu.conv_backend import few_kernels
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.forward import training_pass
 from expressnet_jax.training.losses.base import Loss, total_loss
 from expressnet_jax.training.optimizers import Schedule, current_rate
+from expressnet_jax.training.packing import pack
 from expressnet_jax.training.state import TrainState
 
 Batch = dict[str, Any]
@@ -94,18 +96,20 @@ def make_train_step(
 
     def step(state: TrainState, batch: Batch, seed: Array | int = 0) -> tuple[TrainState, Metrics]:
         *view_keys, key = jax.random.split(jax.random.fold_in(jax.random.key(seed), state.step), 3)
-        augmented = program.augmented(tuple(view_keys), batch, state.step)
+        with jax.named_scope("augmentation"):
+            augmented = program.augmented(tuple(view_keys), batch, state.step)
         trained, model_state = {**state.params, **state.loss_params}, ModelState(state.batch_stats, state.loss_state)
 
         (loss, (after, metrics)), grads = gradient(trained, model_state, augmented, key, state)
-        norm = optax.tree.norm(grads)
+        norm, grads = _measured(grads)
         if sam:
             climbed = jax.tree.map(lambda p, g: p + sam * g / (norm + 1e-12), trained, grads)
             _, grads = gradient(climbed, model_state, augmented, key, state)
-        updates, opt_state = optimizer.update(grads, state.opt_state, trained, value=loss)
-        if trainable is not None:  # weight decay and momentum would move it all the same
-            updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, trainable(trained))
-        trained = optax.apply_updates(trained, updates)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(grads, state.opt_state, trained, value=loss)
+            if trainable is not None:  # weight decay and momentum would move it all the same
+                updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, trainable(trained))
+            trained = optax.apply_updates(trained, updates)
         metrics = metrics | {
             "loss": loss,
             "gradient_norm": norm,
@@ -117,6 +121,19 @@ def make_train_step(
         return TrainState(state.step + 1, params, stats, opt_state, average, loss_params, loss_state), metrics
 
     return step
+
+
+@jax.named_scope("gradient_norm")
+def _measured(grads: Any) -> tuple[Array, Any]:
+    """Return the gradient's length and the gradient; on a GPU with small arrays cut from joined ones."""
+    if not few_kernels():
+        return optax.tree.norm(grads), grads
+    vectors, unpack = pack(grads)
+    vectors = [jax.lax.optimization_barrier(v) if v.ndim == 1 else v for v in vectors]
+    # Columns first: their sums are then added in one kernel.
+    columns = [jnp.square(v).sum(tuple(range(v.ndim - 1))).reshape(-1) for v in vectors]
+    # Without the barrier, XLA would sum each part by itself.
+    return jnp.sqrt(jax.lax.optimization_barrier(jnp.concatenate(columns)).sum()), unpack(vectors)
 
 
 def _gradient(program: LossProgram, accumulate: int, remat: bool, trainable: Callable[[Any], Any] | None):
@@ -131,8 +148,8 @@ def _gradient(program: LossProgram, accumulate: int, remat: bool, trainable: Cal
     return partial(_sliced_gradient, gradient, accumulate) if accumulate > 1 else gradient
 
 
-# What is dear to compute, and reductions, whose results are small.
-_KEPT = {"conv_general_dilated", "dot_general", "reduce_sum", "reduce_max", "reduce_min", "argmax", "reduce_window_max"}
+_REDUCTIONS = {"reduce", "reduce_sum", "reduce_max", "reduce_min", "argmax", "reduce_window_max"}
+_KEPT = {"conv_general_dilated", "dot_general"} | _REDUCTIONS  # what is dear to compute, and what is small
 
 
 def rematerialized(function: Callable) -> Callable:
@@ -165,6 +182,7 @@ def _sliced_gradient(gradient, count, params, model_state, augmented, key, state
     return (loss, (model_state, metrics)), jax.tree.map(lambda g: g / count, total)
 
 
+@jax.named_scope("average")
 def _average(average, new, step, decay):
     """Exponential average whose decay grows from 0.1, so that the first weights are soon forgotten."""
     rate = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
@@ -197,7 +215,16 @@ def make_multi_step(step, shardings: Any = None) -> jax.stages.Wrapped:
         if num_steps(batches) == 1:  # a loop of one round would cost a CPU its multi-threaded convolutions
             state, metrics = one(state, jax.tree.map(lambda x: x[0], batches))
             return state, jax.tree.map(lambda x: x[None], metrics)
-        return jax.lax.scan(one, state, batches)
+        if not few_kernels():
+            return jax.lax.scan(one, state, batches)
+        vectors, unpack = pack(state)
+
+        def packed_one(vectors, batch):
+            state, metrics = one(unpack(vectors), batch)
+            return pack(state)[0], metrics
+
+        vectors, metrics = jax.lax.scan(packed_one, vectors, batches)
+        return unpack(vectors), metrics
 
     return jax.jit(multi_step, donate_argnums=0, out_shardings=(shardings, None))
 

@@ -1,4 +1,4 @@
-"""Select what computes a convolution: XLA's primitive, or the matrix products that a CPU trains fastest."""
+"""Select what computes a layer: XLA's primitives, or the form that the platform trains fastest."""
 
 import os
 from collections.abc import Iterator
@@ -27,3 +27,8 @@ def use_matmul_conv() -> bool:
     if _backend.get() != "auto":
         return _backend.get() == "matmul"
     return jax.default_backend() == "cpu" and os.environ.get("EXPRESSNET_TUNE") != "0"
+
+
+def few_kernels() -> bool:
+    """Return whether layers and the step take the forms that start few kernels: on a GPU, but not in an export."""
+    return _backend.get() == "auto" and jax.default_backend() == "gpu"
