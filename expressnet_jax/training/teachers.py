@@ -23,6 +23,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.tta import outputs_with_tta
 from expressnet_jax.io import write_bytes
+from expressnet_jax.metric_writers import log_line
 from expressnet_jax.process import temporary_folder
 from expressnet_jax.runtime.onnx_predict import onnx_predict
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
@@ -145,6 +146,7 @@ def _asked(teachers: Sequence[Teacher], fields: Mapping[str, Field], split: Spli
     """The mean answers, one teacher after the other, and a file of them where the folder can be written."""
     total = {name: np.zeros((len(split), *field.shape), np.float64) for name, field in fields.items()}
     for teacher in teachers:
+        log_line(f"{teacher.name} answers {len(split):,} images as a teacher; the answers are kept for later runs")
         predict = outputs_with_tta(teacher.predict, dict(fields), "flip")
         batches = make_eval_batches(split, min(BATCH, len(split)), shape=teacher.image_shape).batches()
         ordered = lambda images, predict=predict: [predict(images)[name] for name in fields]
