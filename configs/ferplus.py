@@ -12,7 +12,7 @@ seed 0, 2026-11-28, at commit 4925bd2; what `ferplus_heads` began with, and not 
 stopped in its 27th epoch, before the first step at 48 pixels, and eight epochs at 48 pixels followed
 (`--config.init_from` that run, progressive_sizes=(), train.epochs=8, learning_rate=0.008, warmup_epochs=0.1, ema=0.995,
 eval.every_epochs=2; the 4th is kept)
-`tiny`, which ships: --config.model.name=expressnet_tiny --config.model.dropout=0.1 --config.train.epochs=24
+expressnet_tiny: --config.model.name=expressnet_tiny --config.model.dropout=0.1 --config.train.epochs=24
 --config.augment.random_erasing=0.1 --config.eval.every_epochs=3, seed 0, 2026-11-28, 63 min on cores that much other
 work shared: 81.6 % (80.3 to 82.8), balanced 65.0 %, macro-F1 64.5 %, with mirror averaging
 Other data: expressnet_jax/inference/weights/MODEL_CARD.md

@@ -31,6 +31,7 @@ SHIPPED = {
     "small": "expressnet_small.onnx",
     "small_int8": "expressnet_small_int8.onnx",
     "tiny": "expressnet_tiny.onnx",
+    "tiny_int8": "expressnet_tiny_int8.onnx",
 }
 MOST_FACES = 64  # at once, so that memory does not grow with the crowd
 
