@@ -12,7 +12,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     """`command` (name, function, text, uses_jax) makes a subparser."""
     text = "Serve a page that finds faces and labels in the browser: camera or images, nothing is uploaded."
     sub = command("web", web, text, uses_jax=False)
-    sub.add_argument("--model", default="small", help="small, tiny, each also with _int8, or a file of expressnet export")
+    sub.add_argument("--model", default="small", help="small, small_int8, tiny, tiny_int8, or an exported .onnx file")
     where = sub.add_mutually_exclusive_group()
     where.add_argument("--port", type=int, default=8000, help="on this computer only; 0 takes a free one")
     where.add_argument("--output", type=Path, help="write the page into this new folder instead, for any web server")
