@@ -7,9 +7,9 @@ import pytest
 from scipy.signal import correlate
 
 from expressnet_jax.models.cpu import convolution
-from expressnet_jax.models.cpu.conv_backend import conv_backend, use_matmul_conv
 from expressnet_jax.models.cpu.convolution import direct_conv, matmul_conv, patches, product, space_to_depth
 from expressnet_jax.models.cpu.winograd import tile_size, transforms, winograd
+from expressnet_jax.models.layer_forms import conv_backend, use_matmul_conv
 from expressnet_jax.models.layers import Layers
 from expressnet_jax.models.registry import create_model
 

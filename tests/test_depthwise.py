@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.cpu.depthwise import shifted_conv
+from expressnet_jax.models.layer_forms import conv_backend
 from expressnet_jax.models.layers import DepthwiseConv, grouped_conv
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from expressnet_jax.models.attention import ChannelSpatialAttention
 from expressnet_jax.models.batch_norm import BatchNorm
-from expressnet_jax.models.cpu.conv_backend import conv_backend, few_kernels
+from expressnet_jax.models.layer_forms import conv_backend, few_kernels
 from expressnet_jax.models.layers import Layers, scale_pixels
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training import packing

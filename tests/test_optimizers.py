@@ -8,7 +8,7 @@ import pytest
 from optax.contrib import MuonDimensionNumbers
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.cpu.conv_backend import conv_backend
+from expressnet_jax.models.layer_forms import conv_backend
 from expressnet_jax.training.optimizers import (
     current_rate,
     decayed,

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from expressnet_jax.models.cpu.conv_backend import conv_backend
+from expressnet_jax.models.layer_forms import conv_backend
 from expressnet_jax.models.published.safetensors import write_safetensors
 from expressnet_jax.training.checkpoints.published import as_published, read_published
 

@@ -7,8 +7,8 @@ import onnxruntime
 import pytest
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.expressnet import ExpressNet
+from expressnet_jax.models.layer_forms import conv_backend
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.models.temporal import POOLS, PerFrame
 from numpy_layers import relu

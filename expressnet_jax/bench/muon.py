@@ -9,7 +9,7 @@ import numpy as np
 
 from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.environment import machine
-from expressnet_jax.models.cpu.conv_backend import conv_backend
+from expressnet_jax.models.layer_forms import conv_backend
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 

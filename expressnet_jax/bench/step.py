@@ -19,7 +19,7 @@ from expressnet_jax.bench.roofline import bytes_ceiling, flops_ceiling
 from expressnet_jax.bench.torch_baseline import TorchRival
 from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
-from expressnet_jax.models.cpu.conv_backend import conv_backend
+from expressnet_jax.models.layer_forms import conv_backend
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.mesh import check_batch, make_mesh
 from expressnet_jax.training.network import compute_dtype

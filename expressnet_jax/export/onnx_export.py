@@ -22,8 +22,8 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.export.example_inputs import count, example_inputs, padded, rows, takes_images
 from expressnet_jax.export.onnx_function import TIE, run_network
 from expressnet_jax.io import write_bytes
-from expressnet_jax.models.cpu.conv_backend import conv_backend
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.layer_forms import conv_backend
 from expressnet_jax.models.registry import input_kind
 from expressnet_jax.runtime.onnx_predict import ATTENTION, INPUT, OUTPUT, OnnxPredictor
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import further_outputs

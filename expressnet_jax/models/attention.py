@@ -16,7 +16,7 @@ from jax.typing import DTypeLike
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.coordinate_attention import CoordinateAttention
-from expressnet_jax.models.cpu.conv_backend import few_kernels
+from expressnet_jax.models.layer_forms import few_kernels
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))

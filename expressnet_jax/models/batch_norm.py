@@ -16,9 +16,9 @@ _GROUPS = 512  # partial sums of a channel: enough to occupy a GPU, few enough t
 
 
 class BatchNorm(nn.Module):
-    """Normalise float[B,...,C] by the statistics of the batch, as nn.BatchNorm does in training, with its variables.
+    """Normalise float[B,...,C] by the statistics of the batch, as Flax's does in training, with its variables.
 
-    Gradients are those of Ioffe and Szegedy 2015, section 3. XLA derives them from nn.BatchNorm in two reductions and
+    Gradients are those of Ioffe and Szegedy 2015, section 3. XLA derives them from that one in two reductions and
     four sums that it can't join; here both sums of a direction are one array from one reading of the map. What differs
     is the order of additions.
     """

@@ -17,10 +17,10 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.attention import make_attention
 from expressnet_jax.models.batch_norm import BatchNorm
 from expressnet_jax.models.blocks import ModuleDef
-from expressnet_jax.models.cpu.conv_backend import few_kernels, use_matmul_conv
 from expressnet_jax.models.cpu.convolution import direct_conv, matmul_conv
 from expressnet_jax.models.cpu.depthwise import shifted_conv
 from expressnet_jax.models.cpu.volume import direct_volume_conv, matmul_volume_conv
+from expressnet_jax.models.layer_forms import few_kernels, use_matmul_conv
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
 from expressnet_jax.environment import process_seconds
 from expressnet_jax.errors import Interrupted
 from expressnet_jax.metric_writers import Console, MetricsFile, Writers, log_line
-from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
 from expressnet_jax.models.inspect import parameter_count
+from expressnet_jax.models.layer_forms import use_matmul_conv
 from expressnet_jax.models.published.files import is_weights_file
 from expressnet_jax.trackers import open_trackers
 from expressnet_jax.training.checkpoints.data_identity import (

@@ -16,7 +16,7 @@ from jax import Array
 from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.fields import Field, input_name
 from expressnet_jax.data.sound_augment import to_unit
-from expressnet_jax.models.cpu.conv_backend import few_kernels
+from expressnet_jax.models.layer_forms import few_kernels
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.forward import training_pass
 from expressnet_jax.training.losses.base import Loss, total_loss

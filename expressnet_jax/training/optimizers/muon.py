@@ -14,7 +14,7 @@ import optax
 from jax import Array
 from optax.contrib import MuonDimensionNumbers, muon
 
-from expressnet_jax.models.cpu.conv_backend import use_matmul_conv
+from expressnet_jax.models.layer_forms import use_matmul_conv
 
 # Jordan 2024: five steps of x -> a x + b x^3 + c x^5 bring every singular value near 1.
 STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
