@@ -21,7 +21,7 @@ from expressnet_jax.models.network import Network
 from expressnet_jax.training.forward import training_pass
 from expressnet_jax.training.losses.base import Loss, total_loss
 from expressnet_jax.training.optimizers import Schedule, current_rate
-from expressnet_jax.training.packing import pack
+from expressnet_jax.training.optimizers.packing import pack
 from expressnet_jax.training.state import TrainState
 
 Batch = dict[str, Any]
