@@ -11,9 +11,8 @@ from expressnet_jax.models.batch_norm import BatchNorm
 from expressnet_jax.models.layer_forms import conv_backend, few_kernels
 from expressnet_jax.models.layers import Layers, scale_pixels
 from expressnet_jax.models.network import image_classifier
-from expressnet_jax.training import packing
 from expressnet_jax.training import step as step_module
-from expressnet_jax.training.optimizers import make_optimizer
+from expressnet_jax.training.optimizers import make_optimizer, packing
 from expressnet_jax.training.state import init_state, make_init_fn
 from expressnet_jax.training.step import make_multi_step, make_train_step, supervised
 from expressnet_jax.training.targets import class_fields, class_losses
