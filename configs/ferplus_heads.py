@@ -14,7 +14,8 @@ blendshape scores.
 
 The main head and its recipe are those of configs/ferplus.py, which it begins with. Landmarks and blendshapes count
 nothing where MediaPipe's face landmarker saw no face; without its file, take their two losses out. `:tiny` also learns
-from the answers of a trained network (--config.teachers="('FILE.onnx',)", or a run's folder).
+from the answers of a trained network, here those of `small`:
+--config.teachers="('expressnet_jax/inference/weights/expressnet_small.onnx',)"; a run's folder will do, too.
 `:degraded` goes through the images once more, a third of them blurred, of few pixels, noisy or compressed.
 
 hardware     2 CPU cores (AMD EPYC), which much other work shared     wall-clock  83 min
@@ -32,8 +33,8 @@ first run     83.7 / 74.4 %     68.1 %            63.5 %
 mean          84.6 / 74.3 %     68.4 %            68.8 %
 again         83.9 / 72.2 %     68.4 %            not measured
 small         84.4 / 73.3 %     68.9 %            69.9 %
-Shares of 25 to 75 % were tried on PublicTest at both means, at the second one beside LFW Expression and noise, blur and
-compression; equal shares were kept. FER2013's label is on the images that FER+ keeps.
+Shares of 25 to 75 % were tried on PublicTest at both means, at the second one together with LFW Expression, noise, blur
+and compression; equal shares were kept. FER2013's label is on the images that FER+ keeps.
 
 `:tiny`, which ships, with `small` as teacher and half as many channels again as expressnet_tiny; 2 CPU cores (Intel
 Xeon) shared with much other work, 63 min, seed 0, at commit 067e829, 2026-11-29, with mirror averaging:

@@ -277,7 +277,7 @@ def test_the_part_of_a_kernel_is_its_last_named_scope(name, part):
 def test_kernels_are_grouped_by_part_with_the_projects_own_line():
     figures = step_figures(parse_target("gpu:h200"), count(parse(TEXT)), {}, steps=2, flops=0.0, dtype="bfloat16")
     named = {row["part"]: row for row in figures["parts"]}
-    # The fusion, and the exchange of its result, which has no name of its own; each once a step.
+    # The fusion, and the exchange of its result, which is unnamed; each once a step.
     assert named["update"]["kernels"] == 2 and named["update"]["line"] == "expressnet_jax/training/step.py:96"
     assert sum(row["kernels"] for row in figures["parts"]) == figures["kernels"]
     assert sum(row["bytes"] for row in figures["parts"]) == figures["bytes"]

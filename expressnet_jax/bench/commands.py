@@ -38,6 +38,21 @@ def _input_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--records", type=int, nargs="+", default=(10_000, 100_000, 1_000_000, 5_000_000))
 
 
+def _compile_part(part: Callable[..., argparse.ArgumentParser]) -> None:
+    text = "The training step compiled for devices that are not here: memory, kernels, bytes, exchanges, roofline."
+    sub = part("compile", _compile, _compile_table, text)
+    _network(sub, batch_size=512)
+    sub.add_argument("--targets", nargs="+", default=["gpu:h200"], help="tpu:v5e:2x2, gpu:h100:8, ...")
+    sub.add_argument("--optimizer", default="muon", help="default: muon")
+    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
+    sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    sub.add_argument("--steps", type=int, default=16, help="steps of one call of the program; default: 16")
+    sub.add_argument("--remat", action="store_true", help="with train.remat: less memory, more arithmetic")
+    text = "--batch_size is of each device; also how the speed grows with the devices"
+    sub.add_argument("--per_device", action="store_true", help=text)
+    sub.add_argument("--plot", type=Path, help="with --per_device: a PNG of it")
+
+
 def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     sub = part("train", _train, _train_table, "The training loop with its input against its bare step.")
     sub.add_argument("--data", default="synthetic", help="a prepared data set; default: generated faces")
@@ -65,18 +80,7 @@ def _training_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
     _network(sub, batch_size=512)
     sub.add_argument("--count", type=int, default=8, help="devices to cut the processor into; default: 8")
 
-    text = "The training step compiled for devices that are not here: memory, kernels, bytes, exchanges, roofline."
-    sub = part("compile", _compile, _compile_table, text)
-    _network(sub, batch_size=512)
-    sub.add_argument("--targets", nargs="+", default=["gpu:h200"], help="tpu:v5e:2x2, gpu:h100:8, ...")
-    sub.add_argument("--optimizer", default="muon", help="default: muon")
-    sub.add_argument("--channels", type=int, choices=(1, 3), default=1)
-    sub.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
-    sub.add_argument("--steps", type=int, default=16, help="steps of one call of the program; default: 16")
-    sub.add_argument("--remat", action="store_true", help="with train.remat: less memory, more arithmetic")
-    text = "--batch_size is of each device; also how the speed grows with the devices"
-    sub.add_argument("--per_device", action="store_true", help=text)
-    sub.add_argument("--plot", type=Path, help="with --per_device: a PNG of it")
+    _compile_part(part)
 
     text = "The update of the optimizer Muon, in the form made for a CPU against optax's."
     sub = part("muon", _muon, _muon_table, text)

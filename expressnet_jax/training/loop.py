@@ -126,8 +126,7 @@ def _run_steps(
     """
     plan, step = experiment.plan, int(state.step)
     calls = _make_calls(experiment, state)
-    meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
-    meter.speed.peak = peak_of_devices(compute_dtype(config.train.dtype))
+    meter = _new_meter(config, plan, step, checkpoints)
     seed = jax.device_put(np.int32(config.seed), state.step.sharding)
     with StopSignal() as stop:
         for batches in meter.speed.timed(loader.start(step)):
@@ -153,6 +152,12 @@ def _run_steps(
             if ending:
                 break
         _leave(checkpoints, stop.late(), step)
+
+
+def _new_meter(config: ConfigDict, plan: StepCounts, step: int, checkpoints: Checkpoints) -> MetricAccumulator:
+    meter = MetricAccumulator(config.train.batch_size, plan.per_epoch, step, checkpoints)
+    meter.speed.peak = peak_of_devices(compute_dtype(config.train.dtype))
+    return meter
 
 
 def _make_calls(experiment: Experiment, state: TrainState) -> list[tuple[int, tuple[Any, Any]]]:

@@ -105,11 +105,7 @@ def make_train_step(
         if sam:
             climbed = jax.tree.map(lambda p, g: p + sam * g / (norm + 1e-12), trained, grads)
             _, grads = gradient(climbed, model_state, augmented, key, state)
-        with jax.named_scope("optimizer"):
-            updates, opt_state = optimizer.update(grads, state.opt_state, trained, value=loss)
-            if trainable is not None:  # weight decay and momentum would move it all the same
-                updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, trainable(trained))
-            trained = optax.apply_updates(trained, updates)
+        trained, opt_state = _update(optimizer, trainable, grads, state.opt_state, trained, loss)
         metrics = metrics | {
             "loss": loss,
             "gradient_norm": norm,
@@ -121,6 +117,15 @@ def make_train_step(
         return TrainState(state.step + 1, params, stats, opt_state, average, loss_params, loss_state), metrics
 
     return step
+
+
+@jax.named_scope("optimizer")
+def _update(optimizer, trainable, grads, opt_state, trained, loss):
+    """Return what learns after the optimizer's update, and the optimizer's state."""
+    updates, opt_state = optimizer.update(grads, opt_state, trained, value=loss)
+    if trainable is not None:  # weight decay and momentum would move it all the same
+        updates = jax.tree.map(lambda u, free: u if free else jnp.zeros_like(u), updates, trainable(trained))
+    return optax.apply_updates(trained, updates), opt_state
 
 
 @jax.named_scope("gradient_norm")

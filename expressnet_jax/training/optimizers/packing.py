@@ -15,8 +15,8 @@ from jax import Array
 from expressnet_jax.training.mesh import SHARD_CLASSES
 
 Vectors = list[Array]
-# Libraries want the axes of a convolution's kernel in an order of their own, so joining copies it once more, which only
-# the smallest are worth.
+# cuDNN wants the axes of a convolution's kernel in another order, so joining copies it once more, which only the
+# smallest are worth.
 _MOST_AXES, _FEW = 2, 2**10
 
 
