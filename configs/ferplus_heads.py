@@ -16,6 +16,7 @@ The main head and its recipe are those of configs/ferplus.py, which it begins wi
 nothing where MediaPipe's face landmarker saw no face; without its file, take their two losses out. `:tiny` also learns
 from the answers of a trained network, here those of `small`:
 --config.teachers="('expressnet_jax/inference/weights/expressnet_small.onnx',)"; a run's folder will do, too.
+`:taught` is the same with `small`'s network, from scratch.
 `:degraded` goes through the images once more, a third of them blurred, of few pixels, noisy or compressed.
 
 hardware     2 CPU cores (AMD EPYC), which much other work shared     wall-clock  83 min
@@ -88,4 +89,14 @@ def get_config(form="small"):
         config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
         config.losses.teacher_fer2013 = {"loss": "distillation", "output": "fer2013", "weight": 0.3}
         config.augment.random_erasing = 0.1
+    if form == "taught":
+        config.train.epochs = 32.0
+        config.train.progressive_until = (0.6,)
+        config.optimizer.learning_rate = 0.02
+        config.losses.fer2013.weight = 0.6
+        config.losses.landmarks.weight = config.losses.blendshapes.weight = 1.0
+        config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
+        config.losses.teacher_fer2013 = {"loss": "distillation", "output": "fer2013", "weight": 0.6}
+        config.augment.random_erasing = 0.1
+        config.augment.degrade = 0.15
     return config
