@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.evaluate import batches_of, collect, evaluate, write_json
+from expressnet_jax.evaluation.evaluate import batches_of, collect, collect_outputs, evaluate, write_json
 from expressnet_jax.evaluation.metrics import classification_metrics
 
 CLASSES = ("dark", "middle", "bright")
@@ -35,6 +35,20 @@ def test_every_example_comes_once_whatever_the_batch_size(examples, batch_size):
     np.testing.assert_array_equal(index, np.arange(101))
     np.testing.assert_array_equal(collected, labels)
     np.testing.assert_allclose(probabilities, by_brightness(images), rtol=1e-6)
+
+
+def test_outputs_by_name_come_from_one_look_at_each_batch(examples):
+    images, labels = examples
+    looks = []
+
+    def predict(batch):
+        looks.append(len(batch))
+        return {"mean": batch.mean((1, 2, 3)), "class": by_brightness(batch), "unasked": None}
+
+    found = collect_outputs(predict, ["class", "mean"], batches_of(images, labels, 32))
+    assert len(looks) == 4 and list(found) == ["class", "mean"]
+    np.testing.assert_allclose(found["mean"], images.mean((1, 2, 3)))
+    np.testing.assert_allclose(found["class"], by_brightness(images), rtol=1e-6)
 
 
 def test_figures_do_not_depend_on_the_padding(examples):

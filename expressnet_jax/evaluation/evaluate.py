@@ -5,7 +5,7 @@ or a dict of arrays by name. A batch is a dict with `inputs` uint8[B,H,W,C], `la
 padding) and `index` int[B], the example's place in its split.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,16 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.io import write_json
 
-__all__ = ["Predict", "batches_of", "collect", "collect_arrays", "evaluate", "summarise", "write_json"]
+__all__ = [
+    "Predict",
+    "batches_of",
+    "collect",
+    "collect_arrays",
+    "collect_outputs",
+    "evaluate",
+    "summarise",
+    "write_json",
+]
 
 Predict = Callable[[np.ndarray], ArrayLike]
 Batch = dict[str, Any]
@@ -58,6 +67,23 @@ def collect_arrays(function: Callable[[np.ndarray], Sequence[ArrayLike]], batche
         for output, batch in _one_late(function, batches)
     ]
     return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def collect_outputs(
+    predict: Callable[[np.ndarray], Mapping[str, ArrayLike]], names: Iterable[str], batches: Iterable[Batch]
+) -> dict[str, np.ndarray]:
+    """Like `collect_arrays` for a function that gives its arrays by name: those of `names`, each whole.
+
+    Raises:
+      UserError: if there is no example.
+    """
+    names = list(names)
+
+    def outputs(images: np.ndarray) -> list[ArrayLike]:
+        by_name = predict(images)  # once a batch, not once a name
+        return [by_name[name] for name in names]
+
+    return dict(zip(names, collect_arrays(outputs, batches), strict=True))
 
 
 def summarise(

@@ -15,7 +15,7 @@ from expressnet_jax.data.fields import Field, named_examples, target_column
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
 from expressnet_jax.data.selection import unlearned
 from expressnet_jax.environment import machine
-from expressnet_jax.evaluation.evaluate import collect_arrays, summarise
+from expressnet_jax.evaluation.evaluate import collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
@@ -178,8 +178,8 @@ def _head_outputs(model: Network, batches: EvalLoader, mesh: Mesh, classes: Coll
     names = sorted(model.heads)
 
     def outputs(state: TrainState) -> dict[str, np.ndarray]:
-        on_mesh = lambda images: [predict(state.variables, shard_batch(images, mesh))[name] for name in names]
-        return dict(zip(names, collect_arrays(on_mesh, batches.batches()), strict=True))
+        on_mesh = lambda images: predict(state.variables, shard_batch(images, mesh))
+        return collect_outputs(on_mesh, names, batches.batches())
 
     return outputs
 

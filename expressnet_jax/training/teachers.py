@@ -20,7 +20,7 @@ from expressnet_jax.data.fields import Field, stored_points
 from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.evaluate import collect_arrays
+from expressnet_jax.evaluation.evaluate import collect_outputs
 from expressnet_jax.evaluation.tta import outputs_with_tta
 from expressnet_jax.io import write_bytes
 from expressnet_jax.metric_writers import log_line
@@ -149,8 +149,7 @@ def _asked(teachers: Sequence[Teacher], fields: Mapping[str, Field], split: Spli
         log_line(f"{teacher.name} answers {len(split):,} images as a teacher; the answers are kept for later runs")
         predict = outputs_with_tta(teacher.predict, dict(fields), "flip")
         batches = make_eval_batches(split, min(BATCH, len(split)), shape=teacher.image_shape).batches()
-        ordered = lambda images, predict=predict: [predict(images)[name] for name in fields]
-        for name, answers in zip(fields, collect_arrays(ordered, batches), strict=True):
+        for name, answers in collect_outputs(predict, fields, batches).items():
             total[name] += answers / len(teachers)
     values = {name: value.astype(np.float32) for name, value in total.items()}
     with suppress(OSError), temporary_folder() as folder:  # on a disk that can only be read, they are asked each time

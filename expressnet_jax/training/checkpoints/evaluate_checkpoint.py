@@ -18,7 +18,7 @@ from expressnet_jax.data.prepare import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
-from expressnet_jax.evaluation.evaluate import Predict, collect, collect_arrays, summarise
+from expressnet_jax.evaluation.evaluate import Predict, collect, collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
 from expressnet_jax.evaluation.evaluators import known as known_metrics
 from expressnet_jax.evaluation.plots import confusion_png
@@ -99,9 +99,7 @@ def _predict_outputs(
 
     predict = outputs_with_tta(chosen, fields, tta)
     batches = make_inputs_reader(split, min(batch_size, max(len(split), 1)), checkpoint.shape, size)
-    return list(
-        zip(fields, collect_arrays(lambda images: list(predict(images).values()), batches.batches()), strict=True)
-    )
+    return list(collect_outputs(predict, fields, batches.batches()).items())
 
 
 def further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
