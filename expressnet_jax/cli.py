@@ -95,7 +95,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_checkpoint_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub = command("evaluate", evaluate, "Say honestly how good a checkpoint is on a split.")
-    sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
+    several = "a run's workdir or one of its checkpoints; of several, the mean of their answers"
+    sub.add_argument("--checkpoint", required=True, nargs="+", help=several)
     sub.add_argument("--data", required=True, help="a prepared data set, or a folder of class-named folders")
     sub.add_argument("--split", help="default: test, validation or all, the first that exists")
     sub.add_argument("--skip_bad", action="store_true", help="of a folder, leave out images that can't be used")
@@ -216,13 +217,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
 
-    checkpoint = load_checkpoint(arguments.checkpoint)
-    what = named_examples(list(checkpoint.inputs))
+    checkpoints = [load_checkpoint(path) for path in arguments.checkpoint]
+    checkpoint, what = checkpoints[0], named_examples(list(checkpoints[0].inputs))
     with open_data(arguments.data, arguments.data_dir, arguments.skip_bad) as prepared:
-        result = evaluate_data(checkpoint, prepared, arguments.data, split=arguments.split, tta=arguments.tta)
+        result = evaluate_data(checkpoints, prepared, arguments.data, split=arguments.split, tta=arguments.tta)
         figures = result.figures
         title = f"{arguments.data}, {figures['split']}"
-        print(format_table(figures, f"{checkpoint.metadata['model']['name']} on {title}"))
+        models = " + ".join(each.metadata["model"]["name"] for each in checkpoints)
+        print(format_table(figures, f"{models} on {title}"))
         if figures["left_out"]:
             print(f"{figures['left_out']:,} {what} left out: the model does not know their class")
         if "outputs" in figures:

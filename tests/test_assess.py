@@ -10,7 +10,9 @@ from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.training.checkpoints.ensemble import ensemble
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, leaked_examples, match_labels
+from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from runs import write_images
 from weights import drawn_weights
@@ -24,8 +26,8 @@ def checkpoint(tmp_path_factory):
     """A plain CNN with random weights that calls five emotions by other names and in another order."""
     classes = ("Sad", "neutral", "happy", "angry", "contempt")
     model = create_model("plain_cnn", len(classes))
-    variables = drawn_weights(model, (1, *SHAPE))
-    return Checkpoint(tmp_path_factory.mktemp("none"), 12, model, variables, {"classes": classes, "image_shape": SHAPE})
+    metadata = {"classes": classes, "image_shape": SHAPE, "config": {"data": {"name": "another"}}}
+    return Checkpoint(tmp_path_factory.mktemp("none"), 12, model, drawn_weights(model, (1, *SHAPE)), metadata)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,20 @@ def test_flip_is_the_mean_over_the_mirror_image(prepared, checkpoint):
     np.testing.assert_allclose(result.probabilities, sum(both) / 2, rtol=1e-5, atol=1e-6)
     with pytest.raises(UserError, match="no test-time augmentation is called 'mirror'"):
         evaluate_checkpoint(checkpoint, split, tta="mirror")
+
+
+def test_an_ensemble_is_the_mean_of_the_probabilities(prepared, checkpoint):
+    other = create_model("expressnet_tiny", len(checkpoint.classes))
+    second = checkpoint._replace(model=other, variables=drawn_weights(other, (1, *SHAPE), seed=1))
+    split = prepared.split("test")
+    alone = [evaluate_checkpoint(each, split).probabilities for each in (checkpoint, second)]
+    result = evaluate_data([checkpoint, second], prepared, "four", split="test")
+    np.testing.assert_allclose(result.probabilities, np.mean(alone, 0), rtol=1e-5, atol=1e-6)
+    assert result.figures["checkpoint"].count(str(checkpoint.path)) == 2
+    assert ensemble([checkpoint]) is checkpoint
+    fewer = checkpoint._replace(metadata=checkpoint.metadata | {"classes": checkpoint.classes[:4]})
+    with pytest.raises(UserError, match="has other outputs than"):
+        ensemble([checkpoint, fewer])
 
 
 def test_leaked_positions_are_those_of_the_full_split(prepared, checkpoint):
