@@ -150,3 +150,12 @@ def test_a_run_warns_of_a_class_that_it_can_not_learn(array_split):
     assert not any("warning" in line for line in lines(train))
     [line] = [line for line in lines(train.subset(np.flatnonzero(train.labels != 2))) if "warning" in line]
     assert f"fear ({(select.labels == 2).sum()}): shown by images of validation and by no training example" in line
+
+
+def test_a_run_warns_of_training_on_much_smaller_images_than_it_is_judged_on(array_split):
+    config, split = default(), array_split(20)
+    data = TrainData(None, Splits(split, split, "train", "validation", 0), None)
+    for resize, warned in ((0, False), (40, False), (32, True)):
+        config.augment.resize = resize
+        lines = classification.run_summary(config, data, {})
+        assert any("train on 32 pixels a side and evaluation is at 48" in line for line in lines) == warned

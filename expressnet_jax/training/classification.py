@@ -133,6 +133,11 @@ def run_summary(config: ConfigDict, data: TrainData, learned: Mapping[str, Field
             f"warning: {counts}: shown by {what} of {data.chosen.select_name} and by no training example, so that all"
             f" of these count as mistakes; add training {what}, or leave the class out of both"
         )
+    if 0 < (seen := config.augment.resize) < 0.8 * config.data.size:
+        report.append(
+            f"warning: augment.resize={seen}: the last steps train on {seen} pixels a side and evaluation is at"
+            f" {config.data.size}; a network with a strided stem can fail at a size that it was not trained at"
+        )
     if data.chosen.dropped:
         report.append(f"data.drop_leaks: {data.chosen.dropped:,} leaking training {what} left out")
     if data.chosen.flipped:
