@@ -19,7 +19,7 @@ def enable_compilation_cache() -> None:
     import jax
 
     folder = cache_folder("compiled")
-    if folder is None or not jax.config.jax_enable_compilation_cache:  # type: ignore[attr-defined]
+    if folder is None or not jax.config.values["jax_enable_compilation_cache"]:
         return
     if not folder.exists():
         print(f"compiled programs are kept in {folder}; JAX_ENABLE_COMPILATION_CACHE=false keeps none", file=sys.stderr)

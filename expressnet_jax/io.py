@@ -2,9 +2,11 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,17 @@ def _temporary(path: Path) -> Path:
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"
     return path.with_name(name)
+
+
+def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], compress: bool = False) -> Path:
+    """Write arrays by name as a NumPy file, .npz.
+
+    Raises:
+      UserError: as of `write_bytes`.
+    """
+    content, named = io.BytesIO(), dict[str, Any](arrays)
+    (np.savez_compressed if compress else np.savez)(content, **named)
+    return write_bytes(path, content.getvalue())
 
 
 def write_json(path: Path | str, content: dict[str, Any]) -> Path:

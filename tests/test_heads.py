@@ -390,7 +390,7 @@ def test_the_page_says_what_python_says(exported, tmp_path):
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_distillation_is_hintons(temperature):
     logits, teacher = RNG.normal(size=(2, 6, 5)).astype(np.float32)
-    context = LossContext("x", "teacher_x", Field("class", (5,)), None, 4)
+    context = LossContext("x", "teacher_x", Field("class", (5,)), np.zeros(0), 4)
     batch = {"teacher_x": softmax(teacher, -1)}
     found = make_loss("distillation", {"temperature": temperature}, context, "losses.x").apply(
         Outputs(None, {"x": logits}), batch, {}, {}

@@ -247,7 +247,7 @@ def test_mirrored_landmarks_are_a_permutation_that_undoes_itself():
 
 
 def test_missing_targets_count_nothing():
-    context = LossContext("x", "x", Field("vector", (2,)), None, 4)
+    context = LossContext("x", "x", Field("vector", (2,)), np.zeros(0), 4)
     target = RNG.normal(size=(6, 2)).astype(np.float32)
     output = RNG.normal(size=(6, 2)).astype(np.float32)
     holes = target.copy()
@@ -295,7 +295,7 @@ def test_multilabel_metrics_are_scikit_learns():
 
 def test_binary_cross_entropy_is_the_log_likelihood():
     logits, target = RNG.normal(size=(9, 5)).astype(np.float32), RNG.uniform(0, 1, (9, 5)).astype(np.float32)
-    context = LossContext("x", "x", Field("multilabel", (5,)), None, 4)
+    context = LossContext("x", "x", Field("multilabel", (5,)), np.zeros(0), 4)
     found = make_loss("binary_cross_entropy", {"positive_weight": 3.0}, context, "losses.x").apply(
         Outputs(None, {"x": logits}), {"x": target}, {}, {}
     )

@@ -25,8 +25,9 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
+from expressnet_jax.training.checkpoints.transfer import transfer_weights
 from expressnet_jax.training.loop import train
-from expressnet_jax.training.network import make_model, pretrained_variables
+from expressnet_jax.training.network import input_shape, make_model
 from expressnet_jax.training.workdir import differences
 
 UNTOUCHED, ORACLE = (
@@ -136,10 +137,10 @@ def _run(config: ConfigDict, folder: Path, name: str, log: Callable[[str], None]
 def _restricted(config: ConfigDict, origin: Checkpoint, domains: Domains) -> Checkpoint:
     """The source's network with the head of the shared classes, no step taken."""
     model = make_model(config, len(domains.classes))
-    variables = pretrained_variables(config, model, domains.classes, origin)
+    wanted, shape = config.model.to_dict(), input_shape(config)
     return origin._replace(
         model=model,
-        variables=variables,  # type: ignore[arg-type]
+        variables=transfer_weights(origin, wanted, model, domains.classes, shape, config.seed),
         metadata=origin.metadata | {"classes": list(domains.classes)},
     )
 

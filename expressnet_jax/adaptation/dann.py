@@ -23,12 +23,12 @@ def reverse_gradient(x: Array, weight: ArrayLike) -> Array:
     return x
 
 
-def _forward(x: Array, weight: ArrayLike) -> tuple[Array, ArrayLike]:
+def _forward(x: Array, weight: Array) -> tuple[Array, Array]:
     return x, weight
 
 
-def _backward(weight: ArrayLike, change: Array) -> tuple[Array, None]:
-    return (-weight * change).astype(change.dtype), None  # type: ignore[operator, return-value]
+def _backward(weight: Array, change: Array) -> tuple[Array, None]:
+    return (-weight * change).astype(change.dtype), None
 
 
 reverse_gradient.defvjp(_forward, _backward)

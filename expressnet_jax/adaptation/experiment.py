@@ -16,18 +16,23 @@ from expressnet_jax.adaptation.method import Method, Size
 from expressnet_jax.adaptation.registry import make_method
 from expressnet_jax.adaptation.report import finish
 from expressnet_jax.data import sampling
-from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.pipeline import ZippedLoaders, make_train_loader
 from expressnet_jax.data.prepare import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.unsupervised_selection import Sample, validate
-from expressnet_jax.models.network import Network
+from expressnet_jax.models.network import Network, Shape
 from expressnet_jax.training.checkpoints.data_identity import Learned
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
-from expressnet_jax.training.network import image_shape, input_names, make_model, pretrained_variables
+from expressnet_jax.training.network import (
+    image_shape,
+    input_names,
+    make_inputs_reader,
+    make_model,
+    pretrained_variables,
+)
 from expressnet_jax.training.program import StepCounts, build_program, count_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import (
@@ -85,9 +90,14 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         partial(_open, config, mesh, domains, labelled, method, plan, model),
         _run_summary(config, domains, labelled, method),
         partial(finish, config, domains=domains),
-        lambda shape: decode_examples(domains.adapt_split.subset(np.arange(min(256, len(domains.adapt_split)))), shape),  # type: ignore[arg-type]
+        partial(_sample_images, domains.adapt_split),
         _learned(domains, labelled, method),
     )
+
+
+def _sample_images(split: Split, shape: Shape) -> np.ndarray:
+    first = split.subset(np.arange(min(256, len(split))))
+    return make_inputs_reader(first, len(first), shape).read(np.arange(len(first)))
 
 
 def _labelled(config: ConfigDict, method: Method, domains: Domains) -> Split:

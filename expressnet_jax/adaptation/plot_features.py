@@ -57,7 +57,8 @@ def _features(checkpoint: Checkpoint, split: Split) -> np.ndarray:
 def _scatter(axes: Axes, points: np.ndarray, kind: np.ndarray, names: tuple[str, ...], title: str) -> None:
     order = np.random.default_rng(1).permutation(len(points))  # no kind lies on top of all others
     colours = np.array([_PALETTE[i % len(_PALETTE)] for i in range(len(names))])
-    axes.scatter(*points[order].T, c=colours[kind[order]], s=7, alpha=0.6, linewidths=0)  # type: ignore[misc]
+    x, y = points[order].T
+    axes.scatter(x, y, c=colours[kind[order]], s=7, alpha=0.6, linewidths=0)
     for name, colour in zip(names, colours, strict=True):
         axes.scatter([], [], c=colour, s=20, label=name)
     axes.legend(frameon=False, fontsize=8.5, labelcolor=INK, ncols=2)

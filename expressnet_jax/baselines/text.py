@@ -45,7 +45,7 @@ def run_text(prepared: Prepared, split: str, costs: Sequence[float] = COSTS, see
     facts: dict[str, Any] = {"features": FEATURES, "classifier": CLASSIFIER, "cost": cost, "dimensions": x.shape[1]}
     facts["held_out_macro_f1"] = {f"{each:g}": value for each, value in tried.items()}
     facts["seconds"] = {"features_of_train": described, "fit": fitted, "predict": predicted}
-    yield Row(facts, figures, predict)  # type: ignore[arg-type]
+    yield Row(facts, figures, predict)
 
 
 def texts(split: Split) -> list[str]:

@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any
@@ -90,14 +89,12 @@ def _race(
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     piped, bare = iter(grain.MapDataset.source(source).to_iter_dataset(options)), iter(bare)
     next(piped), next(bare)
-    speeds = interleave(  # type: ignore[var-annotated]
-        {  # type: ignore[arg-type]
-            "pipeline": partial(_speed, piped, steps, sampler.batch_size),
-            "bare": lambda: times * _speed(bare, steps, sampler.batch_size),
-            **(also or {}),
-        },
-        _ROUNDS,
-    )
+    blocks: dict[str, Callable[[], float]] = {
+        "pipeline": lambda: _speed(piped, steps, sampler.batch_size),
+        "bare": lambda: times * _speed(bare, steps, sampler.batch_size),
+        **(also or {}),
+    }
+    speeds = interleave(blocks, _ROUNDS)
     return {
         "batch_size": sampler.batch_size,
         "threads": threads,

@@ -59,8 +59,8 @@ class Step:
         losses = class_losses(CLASSES, label_smoothing=self.recipe["label_smoothing"])
         options = dict(augment or {}) | {"mixup": 0.0, "cutmix": 0.0}
         step = make_train_step(supervised(self.model, losses, options, class_fields(CLASSES)), optimizer, schedule)
-        crop = options.get("crop") or size
-        self.state = init_state(make_init_fn(self.model, (crop, crop, channels)), optimizer, mesh)  # type: ignore[arg-type]
+        crop = int(options.get("crop") or size)
+        self.state = init_state(make_init_fn(self.model, (crop, crop, channels)), optimizer, mesh)
         rng = np.random.default_rng(0)
         self.images = rng.integers(0, 256, (batch_size, size, size, channels), np.uint8)
         self.labels = rng.integers(0, CLASSES, batch_size).astype(np.int32)
@@ -69,7 +69,8 @@ class Step:
         self.batches = {"image": repeated(self.images), "expression": repeated(self.labels)}
         one = jax.tree.map(lambda x: x[0], self.batches)
         with conv_backend("xla"):
-            self.flops = jax.jit(lambda *args: step(*args)).lower(self.state, one).cost_analysis()["flops"]  # type: ignore[index]
+            written: Any = jax.jit(lambda *args: step(*args)).lower(self.state, one)
+            self.flops = written.cost_analysis()["flops"]
         lowered = make_multi_step(step).lower(self.state, None, self.batches)
         start = time.perf_counter()
         self.compiled = lowered.compile()
@@ -88,11 +89,12 @@ class Step:
     def costs(self) -> dict[str, float]:
         """FLOPs of one step as the network is written (whatever is saved in computing it), bytes as compiled, and the
         most memory that it needs at once."""
-        memory = self.compiled.memory_analysis()
+        memory: Any = self.compiled.memory_analysis()
+        costs: Any = self.compiled.cost_analysis()
         return {
             "flops_per_step": self.flops,
-            "bytes_per_step": self.compiled.cost_analysis()["bytes accessed"],  # type: ignore[index]
-            "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes,  # type: ignore[union-attr]
+            "bytes_per_step": costs["bytes accessed"],
+            "memory_bytes": memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes,
         }
 
 

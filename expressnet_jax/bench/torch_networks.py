@@ -137,15 +137,15 @@ class InvertedResidual(nn.Module):
     def __init__(self, inputs: int, filters: int, expansion: int, stride: int):
         super().__init__()
         inner = inputs * expansion
-        self.expand = self.norm_expand = None
-        if expansion > 1:
+        self.expands = expansion > 1
+        if self.expands:
             self.expand, self.norm_expand = Conv(inputs, inner, 1), BatchNorm(inner)
         self.depthwise, self.norm_depthwise = Conv(inner, inner, 3, stride, groups=inner), BatchNorm(inner)
         self.project, self.norm_project = Conv(inner, filters, 1), BatchNorm(filters)
         self.identity = stride == 1 and inputs == filters
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.norm_expand(self.expand(x)))  # type: ignore[misc]
+        y = F.relu6(self.norm_expand(self.expand(x))) if self.expands else x
         y = F.relu6(self.norm_depthwise(self.depthwise(y)))
         y = self.norm_project(self.project(y))
         return x + y if self.identity else y

@@ -182,10 +182,10 @@ def _conflicts(rows: Scan, classes: tuple[str, ...]) -> dict[str, Any]:
     """Groups of byte-equal images whose labels differ."""
     pairs = np.unique(np.stack([rows.distinct, rows.label]), axis=1)
     disputed = np.flatnonzero(np.bincount(pairs[0], minlength=len(rows.first)) > 1)
-    members = defaultdict(list)
+    members: dict[int, list[int]] = defaultdict(list)
     for row in np.flatnonzero(np.isin(rows.distinct, disputed)):
-        members[int(rows.distinct[row])].append(row)
-    groups = [[[*_name(rows, row), classes[rows.label[row]]] for row in group] for group in members.values()]  # type: ignore[arg-type]
+        members[int(rows.distinct[row])].append(int(row))
+    groups = [[[*_name(rows, row), classes[rows.label[row]]] for row in group] for group in members.values()]
     across = sum(len({split for split, *_ in group}) > 1 for group in groups)
     return {"exact": len(groups), "exact_across": across, "groups": groups[:LISTED]}
 

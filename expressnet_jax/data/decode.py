@@ -54,10 +54,9 @@ def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
 
 def _reduction(encoded: bytes, size: Size) -> int:
     """How many times smaller an image may be decoded and still have `size` pixels or more: 1, 2, 4 or 8."""
-    sides = jpeg_size(encoded) if size is not None else None
-    if sides is None:
+    if size is None or (sides := jpeg_size(encoded)) is None:
         return 1
-    wanted = size if isinstance(size, int) else max(size)  # type: ignore[arg-type]  # the longer one: EXIF may say that height is width
+    wanted = size if isinstance(size, int) else max(size)  # the longer one: EXIF may say that height is width
     return next((times for times in (8, 4, 2) if min(sides) // times >= wanted), 1)
 
 
@@ -181,4 +180,5 @@ def _with_channels(pixels: np.ndarray, channels: int | None) -> np.ndarray:
 def _shape(size: Size, image: np.ndarray) -> tuple[int, int]:
     if size is None:
         return image.shape[:2]
-    return (size, size) if isinstance(size, int) else tuple(size)  # type: ignore[return-value]
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width

@@ -101,7 +101,7 @@ def near_pairs(thumbnails: np.ndarray, threshold: float = THRESHOLD) -> Iterator
     plain, mirrored = (_tiled(signature) for signature in signatures(thumbnails))
     rows = range(0, len(plain), BLOCK)
     tasks = [(top, left) for top in rows for left in range(top, len(plain), SPAN)]
-    search = lambda task: list(_search(thumbnails, plain, mirrored, *task, threshold))  # type: ignore[call-arg]
+    search = lambda task: list(_search(thumbnails, plain, mirrored, task[0], task[1], threshold))
     bar = tqdm(parallel_map(search, tasks), desc="comparing", total=len(tasks), disable=None, leave=False)
     for found in bar:
         yield from found

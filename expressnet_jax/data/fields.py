@@ -132,7 +132,9 @@ def target_column(
         return np.asarray(columns[name], np.int32)
     values = np.asarray(columns[name], np.float32)
     if field.kind == "points":
-        center, half = _frame(size)  # type: ignore[arg-type]
+        if size is None:
+            raise ValueError(f"{name}: points are measured in the stored image; give its size")
+        center, half = _frame(size)
         depth = values[..., 2:] / half[0]
         return np.concatenate([(values[..., :2] - center) / half, depth], axis=-1).astype(np.float32)
     return values if values.ndim > 1 else values[:, None]

@@ -188,9 +188,13 @@ def _load(encoded: bytes, image: Image.Image) -> None:
 
 def _stores_16_bits(image: Image.Image) -> bool:
     """Tell whether Pillow is about to drop the lower half of colours of 16 bits, as if no upper bit were unused."""
-    if image.mode not in ("RGB", "RGBA", "LA") or image.format not in ("PNG", "TIFF", "PPM") or not image.tile:  # type: ignore[attr-defined]
+    if (
+        image.mode not in ("RGB", "RGBA", "LA")
+        or image.format not in ("PNG", "TIFF", "PPM")
+        or not (tiles := getattr(image, "tile", ()))
+    ):
         return False
-    kind = str(image.tile[0].args)  # type: ignore[attr-defined]
+    kind = str(tiles[0].args)
     return ";16" in kind or (image.format == "PPM" and "65535" in kind)
 
 

@@ -30,6 +30,7 @@ from expressnet_jax.data.remarks import named_left_out
 from expressnet_jax.data.store import Origin, default_data_dir, load
 from expressnet_jax.data.with_beam import write_with_beam
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.io import write_arrays
 from expressnet_jax.process import expanded
 
 __all__ = ["Prepared", "Split", "default_data_dir", "load", "prepare"]
@@ -192,7 +193,7 @@ def _write_split(
     """Writes what stands behind the `files`, given by their numbers of examples."""
     ledger = builder.ledgers[split] = SplitIndex()
     part = lambda number: Path(builder.data_dir).parents[1] / f"{split}_{number}.npz"
-    store_part = lambda: np.savez(part(len(ledger.parts)), **ledger.close_part())  # type: ignore[arg-type]
+    store_part = lambda: write_arrays(part(len(ledger.parts)), ledger.close_part())
     ledger.parts += [_read_part(builder.name, part(number)) for number in range(len(files))]
     shown = _shown(builder, split, records, sum(files), len(ledger.bad))
     left = EXAMPLES_PER_FILE
@@ -263,7 +264,7 @@ def _write_facts(builder: FaceBuilder, dataset: str, source: Path | None) -> str
     facts = json.loads(json.dumps(facts))
     facts["identity"] = content_identity(facts, columns)
     for split, arrays in columns.items():
-        np.savez_compressed(directory / f"index_{split}.npz", **arrays)  # type: ignore[arg-type]
+        write_arrays(directory / f"index_{split}.npz", arrays, compress=True)
         np.save(directory / f"digests_{split}.npy", builder.ledgers[split].pixels())
     (directory / "facts.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts["identity"]

@@ -158,8 +158,8 @@ def _effects(name: str, key: jax.Array, image: np.ndarray) -> list[Cell]:
     caption, strengths = SHOWN[name]
     if name == "pad":
         strengths = tuple(max(1, round(strength * image.shape[0] / 48)) for strength in strengths)
-    copies = np.repeat(image[None], _TRIES, axis=0).astype(np.float32)
-    at_strengths = jax.jit(lambda values: jax.lax.map(lambda value: AUGMENTATIONS[name](key, copies, value), values))  # type: ignore[arg-type]
+    copies = jax.numpy.asarray(np.repeat(image[None], _TRIES, axis=0), np.float32)
+    at_strengths = jax.jit(lambda values: jax.lax.map(lambda value: AUGMENTATIONS[name](key, copies, value), values))
     images = _bytes(at_strengths(np.asarray(strengths)))
     draws = range(EFFECTS) if len(strengths) == 1 else _far_apart(images[-1], image, EFFECTS // len(strengths))
     return [Cell(images[i][draw], caption.format(s)) for draw in draws for i, s in enumerate(strengths)]

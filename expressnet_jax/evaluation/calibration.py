@@ -30,9 +30,9 @@ def fit_temperature(scores: ArrayLike, labels: ArrayLike) -> float:
     the one reported. The likelihood is convex in 1/T, so it has one minimum in log T and golden section finds it.
     """
     # A probability of 0 has the logarithm -inf, and one such label would outweigh all the others at any temperature.
-    scores = np.maximum(_centred(scores), math.log(np.finfo(np.float32).tiny))
-    labels = np.asarray(labels)
-    loss = lambda log_t: _negative_log_likelihood(scores / math.exp(log_t), labels)  # type: ignore[arg-type, operator]
+    centred = np.maximum(_centred(scores), math.log(np.finfo(np.float32).tiny))
+    known = np.asarray(labels)
+    loss = lambda log_t: _negative_log_likelihood(centred / math.exp(log_t), known)
     return math.exp(_golden_section(loss, math.log(COLDEST), math.log(HOTTEST)))
 
 

@@ -62,7 +62,7 @@ def outputs_with_tta(
 
     def combined(key: str, field: Field, plain: Mapping[str, np.ndarray], views: list) -> np.ndarray:
         if field.kind == "class":
-            return sum(np.asarray(view[key]) for view in views) / len(views)  # type: ignore[return-value]
+            return _mean([np.asarray(view[key]) for view in views])
         if field.mirror and name == "flip":
             return (np.asarray(plain[key]) + _unmirrored(np.asarray(views[1][key]), field)) / 2
         return np.asarray(plain[key])
@@ -107,4 +107,9 @@ def _with_mirrored(views: list[np.ndarray]) -> list[np.ndarray]:
 
 def _mean_over(predict: Predict, views: list[np.ndarray]) -> np.ndarray:
     # One call a view: the batch keeps the shape that predict was compiled for.
-    return sum(predict(view) for view in views) / len(views)  # type: ignore[misc, return-value]
+    return _mean([np.asarray(predict(view)) for view in views])
+
+
+def _mean(arrays: list[np.ndarray]) -> np.ndarray:
+    first, *rest = arrays
+    return sum(rest, start=first) / len(arrays)

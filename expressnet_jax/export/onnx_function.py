@@ -41,8 +41,8 @@ def run_network(
     logits = heads[model.main]
     maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
     if mirror:
-        others = model.apply(variables, mirrored(images)).heads  # type: ignore[union-attr]
-        heads |= {name: _mirror_mean(heads[name], others[name], field) for name, field in outputs.items()}
+        others: Any = model.apply(variables, mirrored(images))
+        heads |= {name: _mirror_mean(heads[name], others.heads[name], field) for name, field in outputs.items()}
     main, *further = (
         activate(heads[name], outputs[name], temperatures.get(name, 1.0))
         for name in (model.main, *(name for name in outputs if name != model.main))

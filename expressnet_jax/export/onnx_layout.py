@@ -104,10 +104,11 @@ class _Rewriter:
         return True
 
     def _elementwise(self, node: NodeProto) -> bool:
-        inputs = [self.twins.get(name) or self._constant(name) for name in node.input]
-        if not any(name in self.twins for name in node.input) or None in inputs:
+        found = [self.twins.get(name) or self._constant(name) for name in node.input]
+        inputs = [name for name in found if name is not None]
+        if not any(name in self.twins for name in node.input) or len(inputs) < len(found):
             return False
-        return self._emit(node.op_type, inputs, node.output[0], **attributes(node))  # type: ignore[arg-type]
+        return self._emit(node.op_type, inputs, node.output[0], **attributes(node))
 
     def _constant(self, name: str) -> str | None:
         """A constant that broadcasts over [B,H,W,C], in the form that does so over [B,C,H,W]."""

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     keys |= {"holdout": "data.holdout", "labels": "data.options.labels"}
     given = {key: getattr(arguments, name) for name, key in keys.items() if getattr(arguments, name) is not None}
     names = ("data", "output", "init_from", "detector", "size", "align")
-    request = Request(*(getattr(arguments, name) for name in names), dict(arguments.set) | given)  # type: ignore[call-arg]
+    request = Request(**{name: getattr(arguments, name) for name in names}, overrides=dict(arguments.set) | given)
     try:
         report = finetune(request)
     except Interrupted as stop:

@@ -96,7 +96,7 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
     if not {"train", "all"} & {sample.split for sample in samples}:
         raise UserError(f"--data {source}: nothing to learn from: there is no train/ next to {samples[0].split}/")
     names = set(classes_of(samples, labels).values())
-    notes.update(shared_meanings((sample.label_text for sample in samples), names))  # type: ignore[arg-type]
+    notes.update(shared_meanings((sample.label_text for sample in samples), names))
     if len(names) < 2:
         raise UserError(f"--data {source}: every image is of one class, {names.pop()}; a classifier needs two")
     return samples
@@ -106,7 +106,7 @@ def classes_of(samples: Iterable[Sample], labels: str = "auto") -> dict[str, str
     """Every label as people write it -> the class it stands for, as the data set `folder` will have it."""
     words = {sample.label_text for sample in samples}
     classes = class_names(words, labels)
-    return {word: word if word in classes else canonical(word) for word in sorted(words)}  # type: ignore[misc]
+    return {word: word if word in classes else canonical(word) or word for word in sorted(words)}
 
 
 def store_faces(
@@ -217,7 +217,7 @@ def write_lists(
     meaning = classes_of(samples, labels)
     rows, listed = [], []
     for sample, each in zip(samples, seen, strict=True):
-        where = [*each.box, each.score] if each.status == FACE else [""] * 5  # type: ignore[misc]
+        where = [""] * 5 if each.box is None else [*each.box, each.score]
         who = [sample.key, meaning[sample.label_text], sample.split, sample.subject]
         rows.append([*who, each.status, each.faces, *where, each.crop, each.reason])
         if each.status == FACE:

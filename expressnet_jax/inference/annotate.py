@@ -49,18 +49,18 @@ def annotate(
     drawn = image.copy()
     for marks in points:
         _mark(drawn, marks)
-    faces = [tuple(round(x) for x in box) for box in boxes]
+    faces = [_rounded(box) for box in boxes]
     sides = {} if sides is None else sides
     panels: list[_Rectangle] = []
     for number, (face, row) in enumerate(zip(faces, probabilities, strict=True)):
         scale = float(np.clip(face[2] / WIDE, 0.8, max(min(drawn.shape[:2]) / 480, 0.8)))
-        places = _places(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape)  # type: ignore[arg-type]
+        places = _places(face, round(WIDE * scale), round(LINE * (SHOWN + 1) * scale), drawn.shape)
         title, label = titles[number] if titles else "", labels[number] if labels else max(row, key=row.__getitem__)
-        side = _choose(places, [*faces, *panels], sides.get(title))  # type: ignore[list-item]
+        side = _choose(places, [*faces, *panels], sides.get(title))
         if title:
             sides[title] = side
         panels.append(places[side])
-        _draw(drawn, face, places[side], row, title, label, scale)  # type: ignore[arg-type]
+        _draw(drawn, face, places[side], row, title, label, scale)
     return drawn
 
 
@@ -71,6 +71,11 @@ def _mark(drawn: np.ndarray, points: np.ndarray) -> None:
     radius = round(float(np.ptp(points, axis=0).max()) / 150)
     for x, y in points:
         cv2.circle(drawn, (round(float(x)), round(float(y))), radius, MARKS, cv2.FILLED, cv2.LINE_AA)
+
+
+def _rounded(box: Sequence[float]) -> _Rectangle:
+    left, top, width, height = map(round, box)
+    return left, top, width, height
 
 
 def _places(face: _Rectangle, width: int, height: int, shape: tuple[int, ...]) -> list[_Rectangle]:

@@ -82,15 +82,15 @@ class _ClipRun:
             if annotated:
                 writer = stack.enter_context(contextlib.closing(VideoWriter(annotated, video.rate, video.size)))
             frames = self.predictor.run(video, keep_images=writer is not None)
-            stream = stack.enter_context(contextlib.closing(frames))  # type: ignore[type-var]
+            stream = stack.enter_context(contextlib.closing(frames))
             for seen in tqdm(stream, total=video.length or None, unit=" frames", leave=False, disable=None):
                 summary.add(seen)
                 self._write(source.shown, seen)
                 if writer and seen.frame:
-                    writer.write(drawer.draw(seen))
+                    writer.write(drawer.draw(seen.frame.image, seen))
         if writer and summary.frames:
             print(f"wrote {printable(annotated)}", file=sys.stderr)
-        return summary, video.damage  # type: ignore[return-value]
+        return summary, video.damage
 
     def _write(self, name: str, seen: ClipFrame) -> None:
         for answer in seen.answers:

@@ -108,10 +108,10 @@ class ClipDrawer:
         self.last: dict[int, ClipAnswer] = {}
         self.sides: dict[str, int] = {}
 
-    def draw(self, seen: ClipFrame) -> np.ndarray:
-        """Return the frame's uint8[H,W,3] with boxes, tracks and bars; a face without an answer yet has only a box."""
+    def draw(self, image: np.ndarray, seen: ClipFrame) -> np.ndarray:
+        """Return a frame's uint8[H,W,3] with boxes, tracks and bars; a face without an answer yet has only a box."""
         self.last |= {answer.track: answer for answer in seen.answers}
-        image = seen.frame.image.copy()  # type: ignore[union-attr]
+        image = image.copy()
         pairs = list(zip(seen.numbers, seen.found, strict=True))
         known = [(number, found.box) for number, found in pairs if number in self.last]
         for number, found in pairs:

@@ -8,7 +8,7 @@ Shapes: T frames of a clip, S pixels a side, C channels, K classes, W windows.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -83,7 +83,7 @@ class ClipTracks:
         self.time = seen.frame.time
         numbers = self.tracker.update([found.box for found in seen.found], elapsed)
         done = [window for number in self._lost() for window in self._end(number)]
-        for number, found, face in zip(numbers, seen.found, seen.faces, strict=True):  # type: ignore[arg-type]
+        for number, found, face in zip(numbers, seen.found, seen.faces, strict=True):
             if number:
                 track = self.windows.setdefault(number, TrackWindows(number, self.frames, self.rate))
                 done += track.add(Sighting(self.time, found, face.copy()))
@@ -151,7 +151,7 @@ class ClipPredictor(FaceCutter):
         with contextlib.closing(Video(video)) as read:
             return [answer for seen in self.run(read) for answer in seen.answers]
 
-    def run(self, video: Video, keep_images: bool = False) -> Iterator[ClipFrame]:
+    def run(self, video: Video, keep_images: bool = False) -> Generator[ClipFrame]:
         """Yield every frame with its faces and the answers that are complete; images are dropped unless
         `keep_images`. However long the video is, few of its frames are in memory."""
         tracks = ClipTracks(self.frames, self.rate)
@@ -182,7 +182,7 @@ class ClipPredictor(FaceCutter):
         find = partial(self.finder.find, keep_image=keep_images)
         with self.finder.pool() as pool:
             stream = threaded_pipeline(batches(frames, batch), lambda some: list(pool.map(find, some)))
-            with contextlib.closing(stream) as found:  # type: ignore[type-var]
+            with contextlib.closing(stream) as found:
                 for some in found:
                     yield from some
 

@@ -79,8 +79,8 @@ class TrackWindows:
         if self.before is None:
             self.first = seen.time
         while (due := self.first + self.ticks * self.tick) <= seen.time + _SLACK:
-            earlier = self.before is not None and due - self.before.time < seen.time - due
-            finished += self._take(self.before if earlier else seen)  # type: ignore[arg-type]
+            nearer = self.before if self.before and due - self.before.time < seen.time - due else seen
+            finished += self._take(nearer)
         if self.ticks < self.frames:
             self.beginning.add(seen)
         self.before = seen

@@ -83,9 +83,9 @@ def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: f
     times = max(round(side / first), 1)
     if times > 1 or max(image.shape) > LONGEST:
         image, centre, side = _nearby(image, centre, side, times)
-    matrix = cv2.getRotationMatrix2D(centre, angle, first / side)
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, angle, first / side), np.float64)
     # Pixels are squares, their centres half a pixel from their corners, which boxes are measured by.
-    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5  # type: ignore[arg-type]
+    matrix[:, 2] += first / 2 - np.array(centre) + matrix[:, :2] @ (0.5, 0.5) - 0.5
     cut = cv2.warpAffine(image, matrix, (first, first), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return resized(cut, size)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
+import cv2.data
 import numpy as np
 
 from expressnet_jax.errors import UserError, one_line
@@ -117,7 +118,7 @@ class Haar:
 
     def __init__(self, size: int, threshold: float):
         self.size, self.neighbours = size, round(threshold)
-        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))  # type: ignore[attr-defined]
+        self.cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
 
     def __call__(self, image: np.ndarray) -> list[Detection]:
         gray, scale = _shrunk(cv2.equalizeHist(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)), self.size)

@@ -11,7 +11,7 @@ from expressnet_jax.inference.crop import Place
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import Detector
 from expressnet_jax.inference.face_cutter import FaceCutter
-from expressnet_jax.inference.video_reader import Frame
+from expressnet_jax.inference.video_reader import NO_PIXELS, Frame
 
 
 class FrameFaces(NamedTuple):
@@ -20,8 +20,8 @@ class FrameFaces(NamedTuple):
 
     frame: Frame
     found: list[Detection]
-    faces: np.ndarray | None
-    probabilities: np.ndarray | None = None
+    faces: np.ndarray
+    probabilities: np.ndarray = NO_PIXELS
     places: Sequence[Place] = ()
     outputs: Sequence[Mapping[str, Any]] | None = None
 
@@ -44,9 +44,9 @@ class FaceFinder:
         """Find the faces of a frame and cut them out."""
         detector = self.detectors.get()
         try:
-            found = detector.find(frame.image)  # type: ignore[arg-type]
+            found = detector.find(frame.image)
         finally:
             self.detectors.put(detector)
-        faces = self.cutter.cut(frame.image, found)  # type: ignore[arg-type]
-        places = self.cutter.places(frame.image.shape, found)  # type: ignore[union-attr]
-        return FrameFaces(frame if keep_image else frame._replace(image=None), found, faces, places=places)
+        faces = self.cutter.cut(frame.image, found)
+        places = self.cutter.places(frame.image.shape, found)
+        return FrameFaces(frame if keep_image else frame._replace(image=NO_PIXELS), found, faces, places=places)

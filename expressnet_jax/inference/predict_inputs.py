@@ -161,13 +161,14 @@ class InputRun:
         from expressnet_jax.inference.video_commands import SharedOutputs, TruncatedVideo, predict_video
 
         path = self.annotated.name(source.shown) if self.annotated else None
-        shared = SharedOutputs(self.pipeline, self.table)  # type: ignore[arg-type]
+        table = self.table if isinstance(self.table, outputs.MediaCsv) else None
+        shared = SharedOutputs(self.pipeline, table)
         try:
             status = predict_video(self.arguments, source.name, path, shared, source.shown)
         except TruncatedVideo as error:
             self._say(source, error)
-            if self.table:
-                self.table.mark(source.shown, "truncated")  # type: ignore[union-attr]
+            if table:
+                table.mark(source.shown, "truncated")
             status = UNREADABLE
         self.counts["video"] += 1
         return status

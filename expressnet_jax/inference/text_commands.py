@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.errors import UserError, printable
@@ -97,8 +97,8 @@ def _table_line(answer: TextAnswer) -> str:
 
 def json_line(answer: TextAnswer) -> str:
     """Return a text as a line of JSON."""
-    found = {"text": answer.text, "label": answer.label, "confidence": round(answer.confidence, 5)}
-    found["probabilities"] = {label: round(p, 5) for label, p in answer.probabilities.items()}  # type: ignore[assignment]
+    found: dict[str, Any] = {"text": answer.text, "label": answer.label, "confidence": round(answer.confidence, 5)}
+    found["probabilities"] = {label: round(p, 5) for label, p in answer.probabilities.items()}
     return json.dumps(found | outputs_as_dict(answer.outputs))
 
 

@@ -74,10 +74,10 @@ def predict_video(
             for batch in stream:
                 outputs.write(batch, tracks)
                 bar.update(len(batch))
-    _report(name, summary, video.damage, as_json=arguments.json, several=shared is not None)  # type: ignore[arg-type]
+    _report(name, summary, video.damage, as_json=arguments.json, several=shared is not None)
     for written in filter(None, (own and own.path, summary.frames and annotated)):
         print(f"wrote {printable(written)}", file=sys.stderr)
-    _raise_if_cut(name, video.damage)  # type: ignore[arg-type]
+    _raise_if_cut(name, video.damage)
     return _status(summary, name)
 
 
@@ -153,7 +153,7 @@ def _settings(arguments: argparse.Namespace, name: str, pipeline: VideoPipeline)
 
 def _continued(table: VideoTable, summary: Summary, alone: bool) -> tuple[TrackState, int]:
     """The tracks and the frame to go on with. An annotated video is one piece: with it, all begins again."""
-    if not table.start:
+    if table.known is None:
         return TrackState(), 0
     if not alone:
         print(f"{table.path}: an annotated video can't be continued in its middle; beginning again", file=sys.stderr)
@@ -162,7 +162,7 @@ def _continued(table: VideoTable, summary: Summary, alone: bool) -> tuple[TrackS
     print(f"{table.path}: resuming with frame {table.start:,}", file=sys.stderr)
     for row in table.past():
         summary.add(row)
-    return TrackState.restored(table.known), table.start  # type: ignore[arg-type]
+    return TrackState.restored(table.known), table.start
 
 
 @contextlib.contextmanager

@@ -37,8 +37,9 @@ class VideoOutputs:
             self.own.write(some, tracks, batch[-1].frame.number + 1)
         if self.shared:
             self.shared.write_frames(self.name, batch)
-        for result in batch if self.writer else ():
-            self.writer.write(drawn(result, self.summary.classes, self.sides, self.fields))  # type: ignore[union-attr]
+        if self.writer:
+            for result in batch:
+                self.writer.write(drawn(result, self.summary.classes, self.sides, self.fields))
         if self.as_json:
             print_result("\n".join(json_frame(self.name, result, self.summary.classes) for result in batch))
 
@@ -55,4 +56,4 @@ def drawn(
     titles = [str(face.track or "") for face in faces]
     labels = [classes[face.label] for face in faces]
     boxes, points = [face.found.box for face in faces], [points_of(face.outputs, fields or {}) for face in faces]
-    return annotate(result.frame.image, boxes, named, titles, labels, sides, points)  # type: ignore[arg-type]
+    return annotate(result.frame.image, boxes, named, titles, labels, sides, points)

@@ -25,7 +25,7 @@ from expressnet_jax.inference.face_finder import FaceFinder, FrameFaces
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.inference.smoothing import Smoother
 from expressnet_jax.inference.tracking import Tracker
-from expressnet_jax.inference.video_reader import Frame
+from expressnet_jax.inference.video_reader import NO_PIXELS, Frame
 
 BATCH, PIXELS = 8, 16_000_000  # frames of a batch, and pixels of all of them together, at most
 FACES = 8  # that the network is shown at once; more are hardly quicker on a CPU
@@ -77,7 +77,7 @@ class TrackState:
         outputs = [{}] * len(numbers) if seen.outputs is None else seen.outputs
         faces = [
             TrackedFace(number, found, row, *self._smooth(number, row), further)
-            for number, found, row, further in zip(numbers, seen.found, seen.probabilities, outputs, strict=True)  # type: ignore[arg-type]
+            for number, found, row, further in zip(numbers, seen.found, seen.probabilities, outputs, strict=True)
         ]
         self.smoothers = {number: self.smoothers[number] for number in sorted(self.tracker.numbers)}
         return FrameResult(seen.frame, faces)
@@ -118,7 +118,7 @@ class VideoPipeline(FaceFinder):
         with self.pool() as pool:
             find = lambda some: list(pool.map(lambda frame: self.find(frame, keep_images), some))
             predict = lambda some: self.predict(some, pool)
-            with contextlib.closing(threaded_pipeline(batches(frames, batch), find, predict)) as stream:  # type: ignore[type-var]
+            with contextlib.closing(threaded_pipeline(batches(frames, batch), find, predict)) as stream:
                 for seen in stream:
                     yield [tracks.update(each) for each in seen]
 
@@ -134,7 +134,8 @@ class VideoPipeline(FaceFinder):
         starts = [0, *ends[:-1]]
         each = zip(batch, np.split(rows, ends[:-1]), starts, ends, strict=True)
         return [
-            seen._replace(faces=None, probabilities=own, outputs=described[start:end]) for seen, own, start, end in each
+            seen._replace(faces=NO_PIXELS, probabilities=own, outputs=described[start:end])
+            for seen, own, start, end in each
         ]
 
 
@@ -162,7 +163,7 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-def threaded_pipeline(items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = DEPTH) -> Iterator[Any]:
+def threaded_pipeline(items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = DEPTH) -> Generator[Any]:
     """Every item through all stages, in order; reading the items and each stage is a thread's work.
 
     At most `depth` wait between two threads. When the caller stops, so do they; what one raises is raised here, after

@@ -19,13 +19,16 @@ _USUAL_RATE = 25.0  # frames a second, where a container gives none
 FEWEST_TRIES, MOST_TRIES = 250, 100_000  # reads that fail one after the other until a video has ended
 
 
+NO_PIXELS = np.empty(0, np.uint8)
+
+
 class Frame(NamedTuple):
     """An image of a video: its number from 0, its time in seconds, and its pixels uint8[H,W,3] in red, green, blue;
-    None once nobody needs them."""
+    NO_PIXELS once nobody needs them."""
 
     number: int
     time: float
-    image: np.ndarray | None
+    image: np.ndarray
 
 
 class Video:
@@ -38,7 +41,7 @@ class Video:
       rate: frames a second.
       length: frames, as the container says or lets one estimate; 0 where it does not.
       size: width, height in pixels, upright.
-      damage: what of it could not be read, once `frames` has ended; None before.
+      damage: what of it could not be read, once `frames` has ended.
     """
 
     def __init__(self, path: Path | str):
@@ -56,7 +59,7 @@ class Video:
         self.length = _plausible_length(stated(cv2.CAP_PROP_FRAME_COUNT), self.rate, container)
         self.size = round(stated(cv2.CAP_PROP_FRAME_WIDTH)), round(stated(cv2.CAP_PROP_FRAME_HEIGHT))
         self._container = container
-        self.damage: Damage | None = None
+        self.damage = Damage(decoded=0)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from number `start` on; the ones before are decoded, too: no container seeks exactly.

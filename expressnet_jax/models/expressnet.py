@@ -39,8 +39,8 @@ class ExpressNet(nn.Module):
     def __call__(self, images: Array, train: bool = False) -> Array:
         layers = Layers(train, self.dtype)
         conv, norm, attend = layers.conv, layers.norm, layers.attend(self.attention)
-        if self.attention == "channel_multi_scale":
-            attend = partial(attend, reduction=self.reduction, kernels=self.spatial_kernels)  # type: ignore[arg-type, misc]
+        if attend is not None and self.attention == "channel_multi_scale":
+            attend = partial(attend, reduction=self.reduction, kernels=self.spatial_kernels)
 
         x = scale_pixels(images, self.dtype)
         stride = stem_stride(images.shape[1])

@@ -54,7 +54,8 @@ def _fourier_halves(window: int) -> tuple[np.ndarray, np.ndarray]:
     weight = 0.5 - 0.5 * np.cos(2 * np.pi * time / window)
     weight[-1] /= 2
     angles = 2 * np.pi * np.outer(time, np.arange(window // 2 + 1)) / window
-    return tuple((weight[:, None] * wave(angles)).astype(np.float32) for wave in (np.cos, np.sin))  # type: ignore[return-value]
+    weight = weight[:, None]
+    return (weight * np.cos(angles)).astype(np.float32), (weight * np.sin(angles)).astype(np.float32)
 
 
 def mel_filters(rate: int, window: int, bands: int) -> np.ndarray:

@@ -172,8 +172,8 @@ def enlarged(maps: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 def _score(model: Network, variables: Any, x: Array, targets: Array) -> Array:
     """The targets' logits float32[N] of images float[N,H,W,C]."""
-    logits = model.apply(variables, x).heads[model.main]  # type: ignore[union-attr]
-    return logits[jnp.arange(len(x)), targets]
+    outputs: Any = model.apply(variables, x)
+    return outputs.heads[model.main][jnp.arange(len(x)), targets]
 
 
 # The variables are arguments, so that a network and the same one with shuffled weights are one program.

@@ -106,7 +106,7 @@ def build_losses(
     losses = {}
     for name, options in _loss_options(config).items():
         field = fields.get(options["target"])
-        counts, partial = None, False
+        counts, partial = np.zeros(0, np.int64), False
         own = labels.get(options["target"], labels.get(options["output"]))
         if field is not None and field.kind == "class" and own is not None:
             counts = np.bincount(own[own >= 0], minlength=field.shape[0])

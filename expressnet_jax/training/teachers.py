@@ -22,9 +22,8 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_outputs
 from expressnet_jax.evaluation.tta import outputs_with_tta
-from expressnet_jax.io import write_bytes
+from expressnet_jax.io import write_arrays
 from expressnet_jax.metric_writers import log_line
-from expressnet_jax.process import temporary_folder
 from expressnet_jax.runtime.onnx_predict import onnx_predict
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.step import make_predict_fn
@@ -152,7 +151,6 @@ def _asked(teachers: Sequence[Teacher], fields: Mapping[str, Field], split: Spli
         for name, answers in collect_outputs(predict, fields, batches).items():
             total[name] += answers / len(teachers)
     values = {name: value.astype(np.float32) for name, value in total.items()}
-    with suppress(OSError), temporary_folder() as folder:  # on a disk that can only be read, they are asked each time
-        np.savez(folder / "teachers.npz", **values)  # type: ignore[arg-type]
-        write_bytes(path, (folder / "teachers.npz").read_bytes())
+    with suppress(UserError):  # on a disk that can only be read, they are asked each time
+        write_arrays(path, values)
     return values

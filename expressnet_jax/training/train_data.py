@@ -60,8 +60,7 @@ class TrainData(NamedTuple):
     @property
     def leaked(self) -> list[int] | None:
         """Selection examples with a near-duplicate in train; None without an audit or an official selection split."""
-        known = self.audit is not None and self.chosen.select_name in self.audit["leaked"]
-        return self.audit["leaked"][self.chosen.select_name] if known else None  # type: ignore[index]
+        return None if self.audit is None else self.audit["leaked"].get(self.chosen.select_name)
 
 
 def load_data(config: ConfigDict) -> TrainData:
@@ -146,4 +145,4 @@ def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh, size: tuple[i
     columns = input_arrays(column_names(config), split, size)
     settings = {"threads": config.data.threads, "shared": True, "columns": columns}
     settings |= record_shapes(media_shapes(config))
-    return make_eval_batches(split, rounded, **settings)  # type: ignore[arg-type]
+    return make_eval_batches(split, rounded, **settings)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -41,7 +41,8 @@ class Workdir:
     def __init__(
         self, workdir: Path, config: Mapping[str, Any], is_main: bool = True, data: Sequence[Mapping[str, Any]] = ()
     ):
-        self.path, self._lock = Path(workdir), None
+        self.path = Path(workdir)
+        self._lock: TextIO | None = None
         self.before: list[dict[str, Any]] | None = None
         if not is_main:
             return
@@ -58,15 +59,15 @@ class Workdir:
         except OSError as error:
             raise UserError(f"--workdir {workdir}: {error.strerror}; give a folder that can be written") from error
         try:
-            self._hold()
+            self._hold(self._lock)
             self._claim(config, data)
         except BaseException:
             self.close()
             raise
 
-    def _hold(self) -> None:
+    def _hold(self, lock: TextIO) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # type: ignore[arg-type]
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(f"--workdir {self.path}: another run trains in it; wait for it or give another") from error
         except OSError as error:

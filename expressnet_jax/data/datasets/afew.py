@@ -51,6 +51,6 @@ class Afew(ClipBuilder, skip_registration=True):
                 if clip is not None:
                     found += 1
                     key, heard = path.relative_to(folder.parent).as_posix(), self.SOUND and path.is_file()
-                    yield Clip(key, clip, BASIC.index(expression), sound=path if heard else None)  # type: ignore[arg-type]
+                    yield Clip(key, clip, BASIC.index(expression), sound=path if heard else None)
         if not found:
             raise UserError(f"{self.name}: {folder}: no videos in class folders such as Angry/; unpack it again")

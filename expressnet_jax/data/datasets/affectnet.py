@@ -20,7 +20,7 @@ from expressnet_jax.data.datasets.annotation_files import (
     csv_rows,
     first_dir,
     first_file,
-    label_of,
+    name_of,
     number,
     require_files,
 )
@@ -83,10 +83,11 @@ class AffectNet(FaceBuilder, skip_registration=True):
 
     def label(self, code: str, place: str, left_out: Counter) -> int | None:
         """The code of an expression -> its position in CLASSES, or None, counted, where it has none there."""
-        label = label_of(code, CODES, self.CLASSES, place)
-        if label is None:
-            left_out[CODES[float(code)]] += 1  # type: ignore[index]
-        return label
+        name = name_of(code, CODES, place)
+        if name in self.CLASSES:
+            return self.CLASSES.index(name)
+        left_out[name] += 1
+        return None
 
     def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
         """The splits that are there, in the order of the lists, or of the numbers or names of the files."""
@@ -94,15 +95,16 @@ class AffectNet(FaceBuilder, skip_registration=True):
         tables = _tables(source)
         folders = {split: source / name for split, name in FOLDERS.items() if (source / name).is_dir()}
         side = checked_side(self.options["size"], self.name)
+        splits: Mapping[str, Iterable[Record]]
         if tables:
             faces = {split: self._faces(source, table, split) for split, table in tables.items()}
             splits = {split: InOrder(partial(_record, side=side), rows) for split, rows in faces.items()}
         elif folders:
-            splits = {split: self._annotated(folder, split) for split, folder in folders.items()}  # type: ignore[misc]
-        elif yolo_file(source):
+            splits = {split: self._annotated(folder, split) for split, folder in folders.items()}
+        elif names := yolo_file(source):
             position = lambda name: self.CLASSES.index(name) if name in self.CLASSES else None
-            faces = yolo_faces(source, position, self.notes)  # type: ignore[assignment]
-            return {split: InOrder(partial(cut, side=side), rows) for split, rows in faces.items()}
+            boxed = yolo_faces(source, names, position, self.notes)
+            return {split: InOrder(partial(cut, side=side), rows) for split, rows in boxed.items()}
         else:
             filed = class_images(source, self.notes)
             return {split: self._filed(split, images) for split, images in filed.items()}

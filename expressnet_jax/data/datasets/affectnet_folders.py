@@ -67,12 +67,15 @@ def yolo_file(root: Path) -> Path | None:
     return first_file(*(root / name for name in YOLO))
 
 
-def yolo_faces(root: Path, position: Callable[[str], int | None], notes: dict[str, Any]) -> dict[str, list[Boxed]]:
+def yolo_faces(
+    root: Path, table: Path, position: Callable[[str], int | None], notes: dict[str, Any]
+) -> dict[str, list[Boxed]]:
     """Return every box of train/images/*.jpg with train/labels/*.txt, or images/train and labels/train.
 
+    table: the file that names the classes, as of `yolo_file`.
     position: class name -> its label, None to leave it out.
     """
-    names = _names(yolo_file(root))  # type: ignore[arg-type]
+    names = _names(table)
     splits = {split: (folder / "images", folder / "labels") for split, folder in split_folders(root).items()}
     if (root / "images").is_dir():
         folders = split_folders(root / "images").items()
@@ -112,8 +115,8 @@ def _boxes(
             if label is None:
                 left_out[name] += 1
                 continue
-            box = tuple(number(word, "the box", 0, 1, place) for word in words[1:])
-            yield Boxed(path.name if row == 1 else f"{path.name}#{row}", path, box, label)  # type: ignore[arg-type]
+            x, y, width, height = (number(word, "the box", 0, 1, place) for word in words[1:])
+            yield Boxed(path.name if row == 1 else f"{path.name}#{row}", path, (x, y, width, height), label)
 
 
 def _names(path: Path) -> list[str]:
@@ -123,6 +126,7 @@ def _names(path: Path) -> list[str]:
         names = [names[at] for at in sorted(names)] if isinstance(names, dict) else list(names)
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise UserError(f"affectnet: {path} has no names of classes ({one_line(error)}); fetch it again") from error
-    if unknown := [name for name in names if canonical(str(name)) is None]:
-        raise UserError(f"affectnet: {path}: {shorten(list(map(str, unknown)))} is no expression")
-    return [canonical(str(name)) for name in names]  # type: ignore[misc]
+    expressions = [canonical(str(name)) for name in names]
+    if unknown := [str(name) for name, expression in zip(names, expressions, strict=True) if expression is None]:
+        raise UserError(f"affectnet: {path}: {shorten(unknown)} is no expression")
+    return [expression for expression in expressions if expression]

@@ -4,6 +4,7 @@ A place is "FILE row N", N as an editor counts; every message opens with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,13 +45,22 @@ def text_rows(path: Path, words: int) -> Iterator[tuple[str, list[str]]]:
                 yield f"{path.name} row {number}", values
 
 
-def label_of(code: str, codes: Mapping[int, str], classes: Sequence[str], place: str) -> int | None:
-    """A data set's own code as text ("6", "6.0") -> its position in `classes`, None if its class isn't one of them."""
-    try:
-        name = codes[float(code)]  # type: ignore[index]  # 6.0 and 6 are the same key
-    except (ValueError, KeyError):
-        raise UserError(f"{place}: label {code!r} is not one of {', '.join(map(str, codes))}") from None
-    return classes.index(name) if name in classes else None
+def name_of(code: str, codes: Mapping[int, str], place: str) -> str:
+    """Return the name of a data set's own code as text ("6", "6.0").
+
+    Raises:
+      UserError: there is no such code.
+    """
+    with suppress(ValueError):
+        value = float(code)
+        if value.is_integer() and int(value) in codes:
+            return codes[int(value)]
+    raise UserError(f"{place}: label {code!r} is not one of {', '.join(map(str, codes))}")
+
+
+def label_of(code: str, codes: Mapping[int, str], classes: Sequence[str], place: str) -> int:
+    """Return the position in `classes` of a data set's own code, whose names are all among them."""
+    return classes.index(name_of(code, codes, place))
 
 
 def number(text: str, name: str, low: float, high: float, place: str) -> float:

@@ -100,8 +100,8 @@ class RecordValidator:
         """Return the bytes to store, and the pixels uint8[H,W,C] or samples int16[n]."""
         if self.media == "waveform":
             return validate_and_encode_sound(media)
-        if self.media == "text":
-            return validate_and_encode_text(media)  # type: ignore[arg-type]
+        if self.media == "text" and isinstance(media, bytes):
+            return validate_and_encode_text(media)
         return validate_and_encode(media, self.channels, self.size)
 
     def attempt(self, make: Callable[[Any], Record], item: Any) -> tuple[dict[str, Any], dict[str, Any]] | BadImage:

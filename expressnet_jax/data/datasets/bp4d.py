@@ -82,7 +82,7 @@ class Bp4d(FaceBuilder, skip_registration=True):
     def read(self, source: Path) -> Mapping[str, Sequence[Record]]:
         """Return the coded frames by person, task and number in the one split "all"."""
         folder, every = _occurrences(self._root), checked_every(self.options["every"], self.name)
-        files = sorted(no_litter(folder.glob("*.csv")))  # type: ignore[union-attr]
+        files = sorted(no_litter(folder.glob("*.csv"))) if folder else []
         tasks = [(path, match) for path in files if (match := _TASK.fullmatch(path.name))]
         if not tasks:
             raise self.missing(f"no files like F001_T1.csv in {folder}")

@@ -98,7 +98,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
             split = SPLIT_OF_USAGE.get(values["Usage"], values["Usage"])
             if split not in (*SPLIT_OF_USAGE.values(), "all"):
                 raise UserError(f"{where}: Usage is {split!r}, not one of {', '.join(SPLIT_OF_USAGE)}")
-            splits.setdefault(split, []).append(Record(f"row{row}", parse_pixels(values["pixels"], where), label))  # type: ignore[arg-type]
+            splits.setdefault(split, []).append(Record(f"row{row}", parse_pixels(values["pixels"], where), label))
         if not splits:
             raise self.missing(f"{table} has no rows below the header")
         self.notes["people"] = "not in this table: its splits share people, and figures measured on them are too good"
@@ -125,14 +125,17 @@ class CkPlus(FaceBuilder, skip_registration=True):
         if not peak.is_file():
             raise UserError(f"{place}: no {peak}; unpack cohn-kanade-images again")
         frames = sorted(path for path in no_litter(peak.parent.glob("*.png")) if path.name <= peak.name)
-        return frames, label_of(file.read_text().strip(), CKPLUS_CODES, WITH_CONTEMPT, place), subject  # type: ignore[return-value]
+        return frames, label_of(file.read_text().strip(), CKPLUS_CODES, WITH_CONTEMPT, place), subject
 
     def _clip(self, frames: list[Path], label: int, subject: str, landmarks: Path | None) -> Clip:
         """Return a sequence whose frames are all cut by the landmarks of the peak."""
-        file = None if landmarks is None else _landmarks_of(frames[-1], landmarks)
-        box = None if file is None else tuple(map(round, _box(file, f"{self.name}: {frames[-1].name}")))
+        box = None
+        if landmarks is not None:
+            square = _box(_landmarks_of(frames[-1], landmarks), f"{self.name}: {frames[-1].name}")
+            left, top, right, bottom = map(round, square)
+            box = (left, top, right, bottom)
         key = "/".join(frames[-1].parts[-3:-1])
-        return Clip(key, tuple(frames), label, subject, box, rate=RATE)  # type: ignore[arg-type]
+        return Clip(key, tuple(frames), label, subject, box, rate=RATE)
 
     def _frames(
         self, sequences: Iterable[tuple[list[Path], int, str]], landmarks: Path | None, last: int
@@ -144,10 +147,10 @@ class CkPlus(FaceBuilder, skip_registration=True):
                 yield self._record(frame, label, subject, landmarks)
 
     def _record(self, frame: Path, label: int, subject: str, landmarks: Path | None) -> Record:
-        image = frame
+        image: Path | np.ndarray = frame
         if landmarks is not None:
             place = f"{self.name}: {frame.name}"
-            image = face(frame, _box(_landmarks_of(frame, landmarks), place), None, place)  # type: ignore[assignment]
+            image = face(frame, _box(_landmarks_of(frame, landmarks), place), None, place)
         return Record("/".join(frame.parts[-3:]), image, label, subject=subject)
 
     def _class_folders(self) -> dict[str, list[Record]]:

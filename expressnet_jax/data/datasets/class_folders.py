@@ -50,12 +50,13 @@ def class_tree(root: Path, notes: dict[str, Any] | None = None, kinds: Sequence[
     tree: dict[str, dict[str, list[Path]]] = {
         split: {child.name: [] for child in _folders(path)} for split, path in (splits or {"all": root}).items()
     }
+    split_at = {path.name: split for split, path in splits.items()}
     outside = {}
     for path, _ in found.files:
         *folders, _ = path.relative_to(root).parts
         word = folders[len(splits) > 0 :][:1]
         if word:
-            tree[split_of(folders[0]) if splits else "all"][word[0]].append(path)  # type: ignore[index]
+            tree[split_at[folders[0]] if splits else "all"][word[0]].append(path)
         else:
             outside[path] = "an image in no class folder"
     left_out = dict(sorted((found.left_out | outside).items()))

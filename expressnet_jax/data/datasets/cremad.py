@@ -5,6 +5,7 @@ actors out.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from expressnet_jax.data.datasets.base import Record
@@ -27,7 +28,7 @@ class CremaD(SpeechBuilder, skip_registration=True):
     EXAMPLE = "1001_DFA_ANG_XX.wav"
     OFFICIAL_COUNT = 7442
 
-    def read_name(self, path: Path) -> Record:
+    def read_name(self, path: Path, parts: Sequence[str]) -> Record:
         """Return the record of a recording."""
-        actor, _, emotion, _ = self.match(path).groups()
+        actor, _, emotion, _ = parts
         return Record(path.name, path, self.code(path, emotion, CODES), subject=actor)

@@ -56,7 +56,7 @@ class Dfew(ClipBuilder, skip_registration=True):
                 clip = _find(folders, row["video_name"], f"{self.name}: {place}")
                 heard = clip if self.SOUND and isinstance(clip, Path) else None
                 extras = {"fold": np.int32(number - 1)}
-                found.append(Clip(row["video_name"], clip, label, extras=extras, sound=heard))  # type: ignore[arg-type]
+                found.append(Clip(row["video_name"], clip, label, extras=extras, sound=heard))
         if len({clip.key for clip in found}) < len(found):
             raise UserError(f"{self.name}: a clip is named by two test lists of {root / LISTS}; restore the lists")
         return {"all": found}

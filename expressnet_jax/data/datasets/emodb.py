@@ -5,6 +5,7 @@ official split: hold speakers out.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from expressnet_jax.data.datasets.base import Record
@@ -33,7 +34,7 @@ class EmoDb(SpeechBuilder, skip_registration=True):
     EXAMPLE = "03a01Fa.wav"
     OFFICIAL_COUNT = 535
 
-    def read_name(self, path: Path) -> Record:
+    def read_name(self, path: Path, parts: Sequence[str]) -> Record:
         """Return the record of a recording."""
-        speaker, _, emotion, _ = self.match(path).groups()
+        speaker, _, emotion, _ = parts
         return Record(path.name, path, self.code(path, emotion, CODES), subject=speaker)

@@ -63,9 +63,9 @@ class ExpW(FaceBuilder, skip_registration=True):
         root = locate(self, source, "no label/label.lst")
         table = first_file(*(root / name for name in LISTS))
         images = first_dir(*(root / name for name in ("image/origin", "origin", "image")))
-        if images is None:
+        if table is None or images is None:
             raise self.missing(f"no image/origin in {root}")
-        faces = [self._face(f"{self.name}: {place}", words, images) for place, words in text_rows(table, words=8)]  # type: ignore[arg-type]
+        faces = [self._face(f"{self.name}: {place}", words, images) for place, words in text_rows(table, words=8)]
         if not faces:
             raise self.missing(f"{table} is empty")
         require_files(((row.place, row.path) for row in faces), "unpack all parts of origin.7z again")
@@ -77,7 +77,7 @@ class ExpW(FaceBuilder, skip_registration=True):
         top, left, right, bottom = (number(text, "the box", -1e5, 1e5, place) for text in corners)
         label = label_of(code, EXPW_CODES, BASIC, place)
         sure = number(confidence, "confidence", -1e3, 1e3, place)
-        return Face(place, f"{image}#{face_id}", images / image, (left, top, right, bottom), label, sure)  # type: ignore[arg-type]
+        return Face(place, f"{image}#{face_id}", images / image, (left, top, right, bottom), label, sure)
 
 
 def _record(row: Face, side: int) -> Record:

@@ -9,7 +9,7 @@ FILE.parquet, ROOT/[data/]train-00000-of-00003.parquet
 Recordings and videos are read as well, from class folders and lists that hold no image; a video becomes a clip.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -159,7 +159,7 @@ def class_names(words: Iterable[str], labels: str = "auto") -> tuple[str, ...]:
     return BASIC if known <= set(BASIC) else WITH_CONTEMPT
 
 
-def shared_meanings(words: Iterable[str], classes: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+def shared_meanings(words: Iterable[str], classes: Collection[str]) -> dict[str, dict[str, list[str]]]:
     """Return the notes on labels of one meaning: MERGED if `classes` have it as one, KEPT_APART if it is the only one.
 
     Each is meaning -> labels. `Happy` and `happy` are the same label.

@@ -34,11 +34,14 @@ def folder_votes(folder: Path, table: Path | None) -> list[tuple[Path, np.ndarra
       UserError: no table, a row of another form, images that aren't there.
     """
     own = next((folder / name for name in _VOTE_TABLES if (folder / name).is_file()), None)
-    if own is None and table is None:
+    if own:
+        rows = list(_own_rows(own))
+    elif table:
+        rows = list(_official_rows(table, folder))
+    else:
         raise UserError(
             f"ferplus: no label.csv in {folder}; fetch it, or fer2013new.csv, from github.com/microsoft/FERPlus"
         )
-    rows = list(_own_rows(own) if own else _official_rows(table, folder))  # type: ignore[arg-type]
     remedy = "make the images with generate_training_data.py of github.com/microsoft/FERPlus, or give fer2013.csv"
     require_files(((place, folder / name) for place, name, _ in rows), remedy)
     return [(folder / name, votes) for _, name, votes in rows]

@@ -40,10 +40,10 @@ class LfwExpression(FaceBuilder, skip_registration=True):
         """All images in the order of the legend, in the one split "all"."""
         source = locate(self, source, "neither legend.csv nor data/legend.csv")
         legend = first_file(*(source / name for name in _LEGENDS))
-        if not (source / "images").is_dir():
+        if legend is None or not (source / "images").is_dir():
             raise self.missing(f"no images/ in {source}")
         records, wanted = [], []
-        for row_place, row in csv_rows(legend, ("image", "emotion")):  # type: ignore[arg-type]
+        for row_place, row in csv_rows(legend, ("image", "emotion")):
             place = f"{self.name}: {row_place}"
             path = source / "images" / row["image"]
             subject = row.get("identity") or identity(path.stem)

@@ -80,8 +80,11 @@ class Megc2019(FaceBuilder, skip_registration=True):
 
     def read(self, source: Path) -> Mapping[str, Sequence[Record]]:
         """Return all clips in the order of their list, in the one split "all"."""
-        file = _source_file(locate(self, source, "neither micro.npz nor a table with the columns onset and apex"))
-        records = _stored(file) if file.suffix == ".npz" else self._listed(file)  # type: ignore[union-attr, arg-type]
+        expected = "neither micro.npz nor a table with the columns onset and apex"
+        file = _source_file(locate(self, source, expected))
+        if file is None:
+            raise self.missing(f"{expected} in {source}")
+        records = _stored(file) if file.suffix == ".npz" else self._listed(file)
         if len(records) != OFFICIAL_COUNT:
             self.notes["all"] = f"{len(records)} of the official {OFFICIAL_COUNT} clips"
         return {"all": records}

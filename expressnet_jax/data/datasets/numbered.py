@@ -19,14 +19,14 @@ def name_numbers(words: Collection[str], names: str, notes: dict[str, Any]) -> d
       UserError: more numbers than names, or names where labels aren't numbers.
     """
     given = [name.strip() for name in names.split(",") if name.strip()]
-    matches = {word: NUMBER.fullmatch(word) for word in words}
-    if not words or not all(matches.values()):
+    matches = {word: match for word in words if (match := NUMBER.fullmatch(word))}
+    if not words or len(matches) < len(set(words)):
         if given:
             raise UserError(
                 f"label_names are names of numbers, and the labels are {shorten(sorted(words))}; leave it out"
             )
         return {word: word for word in words}
-    numbers = {word: int(match[1]) for word, match in matches.items()}  # type: ignore[index]
+    numbers = {word: int(match[1]) for word, match in matches.items()}
     if not given:
         found = shorten([str(number) for number in sorted(set(numbers.values()))])
         notes["labels"] = (

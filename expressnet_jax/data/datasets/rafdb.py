@@ -64,7 +64,8 @@ class RafDb(FaceBuilder, skip_registration=True):
     def read(self, source: Path) -> dict[str, list[Record]]:
         """The official parts, in the order of the list, or of the file names where there is none."""
         root = self._root
-        splits = self._official(root) if _list(root) else self._folders(root)
+        table = _list(root)
+        splits = self._official(root, table) if table else self._folders(root)
         if "test" not in splits and "validation" in splits:
             splits["test"] = splits.pop("validation")
             self.notes["valid"] = "read as the official test part, which RAF-DB has instead of a validation part"
@@ -75,20 +76,21 @@ class RafDb(FaceBuilder, skip_registration=True):
                 self.notes[split] = f"{len(splits[split])} of the official {official} images"
         return splits
 
-    def _official(self, root: Path) -> dict[str, list[Record]]:
+    def _official(self, root: Path, table: Path) -> dict[str, list[Record]]:
         aligned = first_dir(*(root / name for name in ALIGNED))
         if aligned is None:
             raise self.missing(f"no {ALIGNED[0]} in {root}{contents(root)}")
         files, found = _by_stem(aligned), []
-        for place, (image, code) in text_rows(_list(root), words=2):  # type: ignore[arg-type]
+        for place, (image, code) in text_rows(table, words=2):
             split, stem = image.partition("_")[0], Path(image).stem
             if split not in OFFICIAL_COUNTS:
                 raise UserError(f"{self.name}: {place}: {image} is neither train_* nor test_*")
             path = files.get(stem.removesuffix("_aligned"), aligned / f"{stem}_aligned.jpg")
             label = label_of(code, RAFDB_CODES, BASIC, f"{self.name}: {place}")
-            found.append((f"{self.name}: {place}", split, Record(path.name, path, label)))  # type: ignore[arg-type]
-        require_files(((place, record.image) for place, _, record in found), "unpack Image/aligned.zip again")  # type: ignore[misc]
-        return {split: [record for _, part, record in found if part == split] for split in OFFICIAL_COUNTS}
+            found.append((f"{self.name}: {place}", split, path, label))
+        require_files(((place, path) for place, _, path, _ in found), "unpack Image/aligned.zip again")
+        record = lambda path, label: Record(path.name, path, label)
+        return {name: [record(*rest) for _, split, *rest in found if split == name] for name in OFFICIAL_COUNTS}
 
     def _folders(self, root: Path) -> dict[str, list[Record]]:
         folders = split_folders(root)
@@ -108,8 +110,8 @@ class RafDb(FaceBuilder, skip_registration=True):
         for row_place, row in csv_rows(table, ("image", "label")):
             place, stem = f"{self.name}: {row_place}", Path(row["image"]).stem.removesuffix("_aligned")
             label = label_of(row["label"], RAFDB_CODES, BASIC, place)
-            path = files.get((BASIC[label], stem), root / folder / row["label"] / row["image"])  # type: ignore[index]
-            records.append(Record(path.name, path, label))  # type: ignore[arg-type]
+            path = files.get((BASIC[label], stem), root / folder / row["label"] / row["image"])
+            records.append(Record(path.name, path, label))
             places.append((place, path))
         require_files(places, "unpack the archive again")
         return records

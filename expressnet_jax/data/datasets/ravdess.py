@@ -8,6 +8,7 @@ take as OpenFace 2 sees them, 17 intensities 0..5 and 18 presences 0..1, the mea
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -60,12 +61,12 @@ class Ravdess(SpeechBuilder, skip_registration=True):
         levels = (TABLE, f"*/{TABLE}", f"*/*/{TABLE}", f"*/*/*/{TABLE}")
         return next((path for level in levels for path in sorted(self.source.glob(level))), None)
 
-    def read_name(self, path: Path) -> Record | None:
+    def read_name(self, path: Path, parts: Sequence[str]) -> Record | None:
         """Return the record of a recording; none for the duplicate of actor 07."""
         if path.stem == DUPLICATE:
             self.notes[LEFT_OUT] = {path.name: f"the same samples as {ITS_ORIGINAL}"}
             return None
-        emotion, *_, actor = self.match(path).groups()
+        emotion, *_, actor = parts
         return Record(path.name, path, self.code(path, emotion, CODES), subject=actor)
 
     def describe(self, folder: Path, records: list[Record]) -> list[Record]:

@@ -2,7 +2,7 @@
 
 import abc
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -36,34 +36,27 @@ class SpeechBuilder(FaceBuilder, skip_registration=True):
     @classmethod
     def fits(cls, folder: Path) -> bool:
         """Tell whether a recording with one of the data set's names is there or in a folder below."""
-        return any(map(cls._matches, _sound_files(folder)))
-
-    @classmethod
-    def _matches(cls, path: Path) -> bool:
-        return cls.NAME.fullmatch(path.stem) is not None
+        return any(cls.NAME.fullmatch(path.stem) for path in _sound_files(folder))
 
     def read(self, source: Path) -> Mapping[str, list[Record]]:
         """Return all recordings by name, in the one split "all"."""
         folder = locate(self, source, f"no files like {self.EXAMPLE}")
-        files = sorted((path for path in _sound_files(folder) if self._matches(path)), key=lambda path: path.name)
-        self._check_names(files)
-        records = [record for path in files if (record := self.read_name(path))]
+        files = sorted(_sound_files(folder), key=lambda path: path.name)
+        named = {path: match.groups() for path in files if (match := self.NAME.fullmatch(path.stem))}
+        self._check_names(list(named))
+        records = [record for path, parts in named.items() if (record := self.read_name(path, parts))]
         self.notes["sample_rate"] = RATE
-        if len(files) != self.OFFICIAL_COUNT:
-            self.notes["all"] = f"{len(files):,} of the official {self.OFFICIAL_COUNT:,} recordings"
+        if len(named) != self.OFFICIAL_COUNT:
+            self.notes["all"] = f"{len(named):,} of the official {self.OFFICIAL_COUNT:,} recordings"
         return {"all": self.describe(folder, records)}
 
     @abc.abstractmethod
-    def read_name(self, path: Path) -> Record | None:
-        """Return what a file's name says, or None for a recording that takes no part."""
+    def read_name(self, path: Path, parts: Sequence[str]) -> Record | None:
+        """Return what a file's name says, or None for a recording that is left out; `parts` are the groups of NAME."""
 
     def describe(self, folder: Path, records: list[Record]) -> list[Record]:
         """Return the records with what else the folder holds of them."""
         return records
-
-    def match(self, path: Path) -> re.Match[str]:
-        """Return the parts of a file's name, which `read` has checked."""
-        return self.NAME.fullmatch(path.stem)  # type: ignore[return-value]
 
     def code(self, path: Path, code: str, codes: Mapping[str, str]) -> int:
         """Return the label of an emotion's code.

@@ -151,12 +151,12 @@ class Faces(InOrder[Record]):
             "identity": first + (i // _IMAGES_PER_PERSON) % (_LAST_PERSON[self.split] - first),
             "intensity": self.intensity,
         }
+        face: synthetic.Face | synthetic.Clip
         if options["frames"]:
             face = synthetic.generate_clip(index, frames=options["frames"], **arguments)
-            image = face.image.reshape(-1, *face.image.shape[2:])
         else:
-            face = synthetic.generate(index, **arguments)  # type: ignore[assignment]
-            image = face.image
+            face = synthetic.generate(index, **arguments)
+        image = face.image.reshape(-1, *face.image.shape[-2:])  # the frames of a clip below each other
         extras = {name: getattr(face, name) for name in self.extras}
         valence, arousal = float(np.max(face.intensity)) * np.array(_VALENCE_AROUSAL[self.classes[face.label]])
         known = {"subject": f"id{face.identity:05d}", "valence": valence, "arousal": arousal}

@@ -57,7 +57,10 @@ class TextBuilder(FaceBuilder, skip_registration=True):
         if not 1 <= length <= LONGEST:
             raise UserError(f"{self.name}: length is {length}; from 1 to {LONGEST} pieces")
         splits = self.read_texts(source)
-        texts = {split: [record.image.decode() for record in records] for split, records in splits.items()}  # type: ignore[union-attr]
+        texts = {
+            split: [record.image.decode() for record in records if isinstance(record.image, bytes)]
+            for split, records in splits.items()
+        }
         self.vocabulary = train_vocabulary(texts["train"], size)
         return {split: self._with_tokens(records, texts[split], length) for split, records in splits.items()}
 

@@ -144,7 +144,7 @@ _LOWER = {"lip_lo0": 1.0, "lip_lo1": 1.0, "lip_lo2": 0.7, "in_lo2": 0.72, "in_lo
 def _jaw_drop(drop: float, narrow: float) -> dict[str, tuple[float, float]]:
     """The lower face following a jaw that opens by `drop`."""
     lower = {name: (0.0, share * drop) for name, share in _LOWER.items()}
-    rim = {
+    shares = {
         "chin": 1.0,
         "jaw1": 1.0,
         "jaw2": 0.9,
@@ -154,11 +154,11 @@ def _jaw_drop(drop: float, narrow: float) -> dict[str, tuple[float, float]]:
         "chinfold0": 1.0,
         "chinfold1": 0.97,
     }
-    rim = {name: (-0.02 * share, share * drop) for name, share in rim.items()}  # type: ignore[misc]
+    rim = {name: (-0.02 * share, share * drop) for name, share in shares.items()}
     corner = (-narrow, 0.34 * drop)
     folds = {"fold3": (-0.02, 0.1 * drop), "fold4": (-0.03, 0.3 * drop), "dimple2": corner, "dimple3": corner}
     upper = {"in_up": (0.0, -0.03), "in_up0": (0.0, -0.025), "in_up2": (-0.01, 0.0), "lip_up2": (-0.01, 0.01)}
-    return lower | rim | folds | upper | {"mouth": corner, "in_corner": corner}  # type: ignore[return-value]
+    return lower | rim | folds | upper | {"mouth": corner, "in_corner": corner}
 
 
 # What each action unit of Ekman and Friesen's FACS does at full strength: point -> (outwards, down).

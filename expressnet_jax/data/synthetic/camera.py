@@ -16,11 +16,11 @@ def background(rng: np.random.Generator, side: int, channels: int) -> np.ndarray
     if kind == "horizon":
         scene[:2] += rng.uniform(20, 80)
         scene[2:] -= rng.uniform(0, 60)
-    scene = np.clip(scene, 0, 255).astype(np.uint8)
+    pixels: np.ndarray = np.clip(scene, 0, 255).astype(np.uint8)
     if channels == 1:
-        scene = cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     how = cv2.INTER_NEAREST if kind in ("plain", "panels") else cv2.INTER_CUBIC
-    return cv2.resize(scene, (side, side), interpolation=how)
+    return cv2.resize(pixels, (side, side), interpolation=how)
 
 
 def blank(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
@@ -89,4 +89,5 @@ def _grain(rng: np.random.Generator, pixels: np.ndarray, strength: float) -> np.
 
 
 def _jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
-    return cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED)  # type: ignore[return-value]
+    _, encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED))

@@ -30,7 +30,7 @@ class Canvas:
     def __init__(self, side: int, channels: int, turn: complex, shift: complex) -> None:
         self.side, self.channels, self.turn, self.shift = side, channels, complex(turn), complex(shift)
         self.unit = abs(turn)
-        self.pixels = np.empty((side, side) if channels == 1 else (side, side, 3), np.uint8)
+        self.pixels: np.ndarray = np.empty((side, side) if channels == 1 else (side, side, 3), np.uint8)
         self._turn = np.complex64(turn * (1 << _BITS))
         self._shift = np.complex64(shift * (1 << _BITS))
         self._edge = cv2.LINE_AA
@@ -61,8 +61,8 @@ class Canvas:
         if not self._queue:
             return
         corners = np.concatenate([shape.reshape(-1) for *_, shapes in self._queue for shape in shapes])
-        placed = (corners * self._turn + self._shift).astype(np.complex64, copy=False).view(np.float32)
-        placed = np.rint(placed).astype(np.int32).reshape(-1, 2)  # type: ignore[assignment]
+        turned = (corners * self._turn + self._shift).astype(np.complex64, copy=False).view(np.float32)
+        placed = np.rint(turned).astype(np.int32).reshape(-1, 2)
         start = 0
         for colour, thickness, shapes in self._queue:
             polygons = []

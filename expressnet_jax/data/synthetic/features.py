@@ -113,7 +113,7 @@ def eyes(scene: Scene, radius: float = 0.118) -> Eyes:
     rings.imag = np.minimum(np.maximum(rings.imag, highest), np.maximum(highest, np.interp(x, floor.real, floor.imag)))
     spots = centres + np.complex64(0.045 * np.sign(scene.light[0]) - 0.035j)
     seen = upper[:, 6].imag < spots.imag - 0.012
-    return Eyes(loop(upper, lower), *rings, spots[seen, None] + 0.025 * _CIRCLE[::2])  # type: ignore[call-arg]
+    return Eyes._make([loop(upper, lower), *rings, spots[seen, None] + 0.025 * _CIRCLE[::2]])
 
 
 def chin_shadow(scene: Scene) -> np.ndarray:

@@ -106,7 +106,7 @@ def _variation() -> np.ndarray:
     """float[T,P,3]: what one standard deviation of each trait does."""
     basis = np.zeros((len(TRAITS), len(POINTS), 3))
     for trait, moves in enumerate(TRAITS.values()):
-        for names, centre, stretch, shift in moves:  # type: ignore[attr-defined]
+        for names, centre, stretch, shift in moves:
             for name in names:
                 for suffix, sign in (("", 1),) if name in _MIDDLE else ((".l", -1), (".r", 1)):
                     i = INDEX[name + suffix]
@@ -128,7 +128,7 @@ def neutral(traits: np.ndarray) -> np.ndarray:
 def _pairs(*names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
     """Point indices of upper and lower partners on both sides."""
     both = [(f"{a}.{s}", f"{b}.{s}") if f"{a}.l" in INDEX else (a, b) for a, b in names for s in "lr"]
-    return tuple(np.array([INDEX[pair[k]] for pair in both]) for k in (0, 1))  # type: ignore[return-value]
+    return np.array([INDEX[upper] for upper, _ in both]), np.array([INDEX[lower] for _, lower in both])
 
 
 _LIDS = _pairs(("lid_up1", "lid_lo1"), ("lid_up2", "lid_lo2"))
@@ -187,7 +187,8 @@ def _spline(names: list[str], samples: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _curves() -> tuple[np.ndarray, np.ndarray, dict[str, tuple[slice, tuple[int, ...]]]]:
-    splines, where, start = [], {}, 0
+    splines, start = [], 0
+    where: dict[str, tuple[slice, tuple[int, ...]]] = {}
     for name, points in _PAIRED.items():
         splines += [_spline([f"{point}.{side}" for point in points], STROKE_SAMPLES) for side in "lr"]
         where[name] = (slice(start, start + 2 * STROKE_SAMPLES), (2, STROKE_SAMPLES))
@@ -195,10 +196,10 @@ def _curves() -> tuple[np.ndarray, np.ndarray, dict[str, tuple[slice, tuple[int,
     for name, (middle, points, samples) in _ACROSS.items():
         path = [*(f"{point}.l" for point in reversed(points)), middle, *(f"{point}.r" for point in points)]
         splines.append(_spline(path, samples))
-        where[name] = (slice(start, start + samples), (samples,))  # type: ignore[assignment]
+        where[name] = (slice(start, start + samples), (samples,))
         start += samples
     needed, weights = zip(*splines, strict=True)
-    return np.concatenate(needed, axis=1), np.concatenate(weights, axis=1).astype(np.complex64), where  # type: ignore[return-value]
+    return np.concatenate(needed, axis=1), np.concatenate(weights, axis=1).astype(np.complex64), where
 
 
 _NEEDED, _WEIGHTS, _WHERE = _curves()

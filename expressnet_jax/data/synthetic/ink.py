@@ -125,7 +125,7 @@ def pencil(canvas: Canvas, scene: Scene, cover: Cover) -> None:
     # From a brightness of 200 downwards the hatching shows more and more; above, the paper stays white.
     tone = cv2.max(_hatching(canvas.side), cv2.LUT(gray, _PRESSURE))
     drawn = cv2.multiply(edges, tone, scale=1 / 255)
-    canvas.pixels = drawn if canvas.channels == 1 else cv2.merge([drawn, drawn, cv2.subtract(drawn, 10)])  # type: ignore[assignment, call-overload]
+    canvas.pixels = drawn if canvas.channels == 1 else cv2.merge([drawn, drawn, np.maximum(drawn, 10) - 10])
 
 
 _PRESSURE = np.interp(np.arange(256), (10, 90, 200), (95, 205, 255)).astype(np.uint8)

@@ -91,7 +91,7 @@ _PALM = np.array((0.3j - 0.43, 0.3j + 0.43, 1j + 0.46, 1.9j + 0.34, 1.9j - 0.34,
 
 def _hand(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
     """A hand from below that covers the mouth or a cheek: four fingers and the palm."""
-    skin, side = scene.person.skin, 1 if rng.random() < 0.5 else -1
+    skin, side = np.asarray(scene.person.skin), 1 if rng.random() < 0.5 else -1
     target = scene.plane[INDEX["in_up0"]] + side * rng.uniform(-0.05, 0.55)
     right = np.exp(1j * side * rng.uniform(-0.9, -0.2))
     knuckles = target + right * (0.25j + np.linspace(-0.33, 0.33, 4))
@@ -101,4 +101,4 @@ def _hand(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
     for finger in fingers:
         fills.append((skin * 0.97, finger))
         edges.append((skin * 0.55, 0.02, finger[2:-2]))
-    return Cover(fills, edges, hides=True)  # type: ignore[arg-type]
+    return Cover(fills, edges, hides=True)

@@ -136,5 +136,5 @@ def _draw_traits(rng: np.random.Generator, feminine: float) -> np.ndarray:
 def _draw_hair_colour(rng: np.random.Generator, tone: float, age: float) -> np.ndarray:
     dark = 3 if tone > 0.5 else len(_HAIR_COLOURS)
     colour = _HAIR_COLOURS[int(rng.integers(dark))] * rng.uniform(0.85, 1.15)
-    gray: dict[str, Any] = min(1.0, max(0.0, age - 0.55) * 2.6 * rng.random())  # type: ignore[assignment]
+    gray = min(1.0, max(0.0, age - 0.55) * 2.6 * rng.random())
     return np.clip(colour + gray * (_GRAY_HAIR - colour), 12, 235).astype(np.float32)

@@ -78,7 +78,7 @@ def all_strokes(scene: Scene, pen: Pen) -> Strokes:
     outlines = ribbon(np.concatenate([*sided, *lines, hairs]), np.concatenate(widths))
     first = len(_PROFILES) + len(strength)
     pairs = [outlines[i : i + 2] for i in range(0, 12, 2)]
-    return Strokes(*pairs, outlines[12:16], outlines[16:first], outlines[first:])  # type: ignore[call-arg]
+    return Strokes._make([*pairs, outlines[12:16], outlines[16:first], outlines[first:]])
 
 
 def _line_table() -> tuple[np.ndarray, np.ndarray, np.ndarray]:

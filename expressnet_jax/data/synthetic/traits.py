@@ -15,7 +15,8 @@ _DIMPLE = ("dimple1", "dimple2", "dimple3")
 _CROW = ("crow1a", "crow1b", "crow2a", "crow2b", "crow3a", "crow3b")
 
 # What one standard deviation of a person's traits does: trait -> [(points, centre, stretch about it, shift)], (x, y).
-TRAITS = {
+_Pair = tuple[float, float]
+TRAITS: dict[str, list[tuple[tuple[str, ...], _Pair, _Pair, _Pair]]] = {
     "face_width": [
         ((*OUTLINE, "cheek", "fold3", *_CROW), (0, 0), (0.045, 0), (0, 0)),
         ((*_LIDS, *_BROW), (0, 0), (0.03, 0), (0, 0)),

@@ -18,7 +18,8 @@ def _figure(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
         known = labels >= 0
         if not known.any():
             return float("nan")
-        return float(classification_metrics(output[known], labels[known], range(output.shape[1]))[name])  # type: ignore[arg-type]
+        classes = [str(number) for number in range(output.shape[1])]
+        return float(classification_metrics(output[known], labels[known], classes)[name])
 
     return metric
 

@@ -112,7 +112,7 @@ winograd.defvjp(_forward, _backward)
 
 def _kernel_gradient(images: Array, change: Array, r: int, padding: _Padding) -> Array:
     """float[r,r,C,F]: the transpose of every stage, so that a matrix product over all tiles stands in the middle."""
-    tiling = Tiling.of(*change.shape[1:3], r)  # type: ignore[call-arg]
+    tiling = Tiling.of(change.shape[1], change.shape[2], r)
     f = tiling.transforms
     lines = fusion_barrier(partial(_lines, tiling, f.inputs, padding))(images)
     changes = fusion_barrier(partial(_lines, tiling, f.outputs.T, ((0, 0), (0, 0))))(change)

@@ -5,7 +5,6 @@ WORKDIR/trained_on.npz   labelled, unlabelled uint8[N,16]: the pixel hashes of a
 """
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -21,7 +20,7 @@ from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.store import read_json
 from expressnet_jax.errors import UserError
-from expressnet_jax.io import write_bytes
+from expressnet_jax.io import write_arrays
 from expressnet_jax.training.checkpoints.manager import saved_steps
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST, Checkpoint
 
@@ -135,9 +134,8 @@ def write_trained_on(workdir: Path, learned: Sequence[Learned], origin: Path | N
     for each in learned:
         parts[LABELLED if each.labelled else UNLABELLED].append(each.digests)
     empty = np.zeros((0, _HASH), np.uint8)
-    content = io.BytesIO()
-    np.savez(content, **{name: np.unique(np.concatenate([empty, *found]), axis=0) for name, found in parts.items()})  # type: ignore[arg-type]
-    write_bytes(workdir / _TRAINED_ON, content.getvalue())
+    hashes = {name: np.unique(np.concatenate([empty, *found]), axis=0) for name, found in parts.items()}
+    write_arrays(workdir / _TRAINED_ON, hashes)
 
 
 def read_trained_on(checkpoint: Path) -> dict[str, np.ndarray] | None:

@@ -197,7 +197,7 @@ def trained_on_lines(figures: Mapping[str, Any] | None, what: str = "images") ->
     return [f"note: {figures['without_labels']:,} {of} were adapted on, without their labels{rest}"]
 
 
-class DecodedOnDemand:
+class DecodedOnDemand(Sequence[np.ndarray]):
     """A split's images by position, decoded when asked for: item i is uint8[H,W,C]."""
 
     def __init__(self, split: Split, image_shape: tuple[int, ...]):
@@ -206,7 +206,7 @@ class DecodedOnDemand:
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, i: int):
+    def __getitem__(self, i: Any) -> Any:
         return decode_example(self.split.encoded(i), self.image_shape)
 
 
@@ -227,7 +227,7 @@ def write_report(
             write_error_gallery(
                 result.probabilities,
                 result.labels,
-                images,  # type: ignore[arg-type]
+                images,
                 checkpoint.classes,
                 page,
                 result.split.keys,

@@ -100,7 +100,7 @@ def describe(
     `inputs` those of what it takes: by default its one image or clip of `shape`.
     """
     if inputs is None:
-        inputs = {name: Field(name, shape) for name in (model.encoders if model else ())}  # type: ignore[arg-type]
+        inputs = {name: Field(name, shape) for name in model.encoders} if model and isinstance(shape, tuple) else {}
     heads = {name: head._asdict() for name, head in model.heads.items()} if model else None
     fields = {name: field.to_json() for name, field in (outputs or {}).items()}
     return {

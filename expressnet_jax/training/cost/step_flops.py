@@ -23,7 +23,8 @@ def written_flops(shapes: StepShapes) -> float:
     """Return the FLOP of one step as the network is written, whatever a compiler makes of it."""
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), shapes.batches)
     step = lambda state, table, batch: shapes.step(state, gather_inputs(table, batch), 0)
-    return jax.jit(step).lower(shapes.state, shapes.table, one).cost_analysis()["flops"]  # type: ignore[index]
+    costs: Any = jax.jit(step).lower(shapes.state, shapes.table, one).cost_analysis()
+    return costs["flops"]
 
 
 def shape_of(tree: Any) -> Any:

@@ -32,7 +32,7 @@ class LossContext(NamedTuple):
     Attributes:
       output, target: the names in `Outputs.heads` and in the batch; the output "features" is what the heads see.
       field: the target's field, or None for a loss without a target.
-      counts: int64[K], the examples of each class, where the target is a class.
+      counts: int64[K], the examples of each class; int64[0] where the target is no class.
       features: D.
       partial: whether some examples have no such target.
       constrain: says where arrays [B,K] lie on the mesh; the identity by default.
@@ -41,7 +41,7 @@ class LossContext(NamedTuple):
     output: str
     target: str
     field: Field | None
-    counts: np.ndarray | None
+    counts: np.ndarray
     features: int
     partial: bool = False
     constrain: Callable[[Array], Array] = lambda x: x

@@ -106,14 +106,15 @@ def _centered(context: LossContext, distance: _Distance, update: _Distance) -> L
         centers = update(jax.lax.stop_gradient(features), targets, state["centers"])
         return LossOutput(value, {"distance": value}, {"centers": centers})
 
-    shape = (len(context.counts), context.features)  # type: ignore[arg-type]
+    shape = (len(context.counts), context.features)
     return Loss(apply, lambda: {"centers": jnp.zeros(shape)})
 
 
 def kernel_l2(params: Any) -> Array:
     """Return half the squared norm of all kernels, those of the heads among them, float32[]; biases, scales and other
     parameters of one dimension are free, as they are of weight decay."""
-    return sum(jnp.square(leaf.astype(jnp.float32)).sum() for leaf in jax.tree.leaves(params) if leaf.ndim > 1) / 2  # type: ignore[return-value]
+    kernels = (leaf.astype(jnp.float32) for leaf in jax.tree.leaves(params) if leaf.ndim > 1)
+    return sum((jnp.square(kernel).sum() for kernel in kernels), start=jnp.zeros(())) / 2
 
 
 def kernel_l2_loss(context: LossContext) -> Loss:

@@ -160,7 +160,7 @@ def classification_loss(
         focal_gamma=focal_gamma,
         margin=margin,
         scale=scale,
-        weighting=weight_classes(class_weighting, context.counts, beta=effective_beta, tau=logit_adjustment),  # type: ignore[arg-type]
+        weighting=weight_classes(class_weighting, context.counts, beta=effective_beta, tau=logit_adjustment),
         partial_labels=context.partial,
     )
 
