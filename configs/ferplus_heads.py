@@ -42,7 +42,7 @@ Xeon) shared with much other work, 63 min, seed 0, at commit 067e829, 2026-11-29
 FER+ majority, PublicTest    84.3 % (83.1 to 85.5, n 3,505), balanced 66.0 %, macro-F1 68.9 %
 FER2013's label, the same    66.8 %, balanced 58.8 %
 Before, 22 epochs of expressnet_tiny itself with the first mean as teacher, degraded images and heavier further heads
-came to 81.2 % and 56.5 %. Other data: expressnet_jax/inference/weights/MODEL_CARD.md
+reached 81.2 % and 56.5 %. Other data: expressnet_jax/inference/weights/MODEL_CARD.md
 """
 
 from expressnet_jax.config import augment_faces, classification_loss, default

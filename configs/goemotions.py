@@ -13,7 +13,7 @@ test      (5,427 comments, `expressnet evaluate --split test`)
           of them are in train as well, accuracy on the others 64.3 %; emotions: F1 58.7 %, AUC 87.8 %
           TF-IDF and logistic regression (`expressnet baseline goemotions --split test`): macro-F1 53.9 %, balanced
           54.9 %, accuracy 60.4 %
-selects   dev (5,426): macro-F1 56.5 %, emotions F1 57.7 %; twice the epochs with logit_adjustment 1 came to 53.1 % and
+selects   dev (5,426): macro-F1 56.5 %, emotions F1 57.7 %; twice the epochs with logit_adjustment 1 reached 53.1 % and
           58.3 %
 The authors report 64 % for BERT and 53 % for an LSTM by that protocol, with their own threshold (Demszky et al.
 2020, table 5). A network that is trained on these comments alone can't know what BERT has read.

@@ -17,7 +17,7 @@ actors 1 to 20 (1,199 recordings), folds of 4 unseen actors, last weights, seed 
   audio, folds 0 to 4: 57.1, 49.2, 57.1, 52.9, 55.6 %, mean 54.4 ± 4.2 %; pooled 54.4 % (49.3 to 59.7 over people),
   UAR 53.4 % (n 1,199)
   audio_muon, fold 0 alone: 62.1 % (n 240; audio has 57.1 % on it); 88 % of the augmented training examples are right at
-  the end. Folds 1 to 4 are not measured yet, so that no figure of it stands in the table.
+  the end. Folds 1 to 4 are not measured yet, so the table has no figure of it.
   logistic regression, all 5 folds: action units 56.5 %, log-mel statistics 46.3 %, both 66.2 %
 The epochs and options of audio_muon were fixed before its first fold was tested.
 """

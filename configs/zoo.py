@@ -6,7 +6,7 @@
 
 The word after the colon is the network. All see the same images in the same order: two epochs, the first 70 % of them
 at 32 pixels, then at 40, evaluated at 48. This compares what networks learn soon, not what they can learn: for that,
---config.train.epochs=100 (not tried yet; it wants a GPU). What one network needs stands in LINES.
+--config.train.epochs=100 (not tried yet; it wants a GPU). What one network needs is in LINES.
 """
 
 from expressnet_jax.config import augment_faces, default

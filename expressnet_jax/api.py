@@ -95,7 +95,7 @@ def sweep(
     continue at each rung. `runs` of the results has every run, `best` the name of the best one's folder in OUTPUT/runs.
 
     Raises:
-      UserError: anything that a user can mend, before the first run begins.
+      UserError: anything that a user can fix, before the first run begins.
       Interrupted: a run was stopped; the same call resumes it.
     """
     from expressnet_jax.sweeps.harness import run_sweep

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0, 2 for what a user can mend, 130 after Ctrl-C. With `argv` it is called from somebody's program."""
+    """Run the command; return exit status 0, 2 for what a user can fix, 130 after Ctrl-C. With `argv` it is called from
+    somebody's program."""
     if argv is None:
         settle_process()
     arguments = parser().parse_args(argv)
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """One subparser a command."""
+    """Return a parser with one subparser a command."""
     top = Parser(prog="expressnet", description=__doc__.splitlines()[0])
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")

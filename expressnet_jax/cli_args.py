@@ -17,7 +17,7 @@ BOOLEANS = {"True": "true", "False": "false"}  # Python's words -> JSON's
 
 
 def key_and_value(text: str) -> tuple[str, Any]:
-    """`size=64` -> ("size", 64): numbers and JSON as such, everything else as text."""
+    """Split `size=64` -> ("size", 64): numbers and JSON as such, everything else as text."""
     key, separator, value = text.partition("=")
     if not separator:
         raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE")
@@ -28,7 +28,7 @@ def key_and_value(text: str) -> tuple[str, Any]:
 
 
 def image_size(text: str) -> int:
-    """Pixels a side that the networks are built for."""
+    """Return pixels a side that the networks are built for."""
     from expressnet_jax.config import LARGEST, SMALLEST
 
     if not text.isdecimal() or not SMALLEST <= int(text) <= LARGEST:
@@ -37,14 +37,14 @@ def image_size(text: str) -> int:
 
 
 def data_dir(sub: argparse.ArgumentParser) -> None:
-    """Adds --data_dir."""
+    """Add --data_dir."""
     sub.add_argument(
         "--data_dir", type=Path, help="where prepared data lives; default: $EXPRESSNET_DATA or ~/expressnet_data"
     )
 
 
 def json_option(sub: argparse.ArgumentParser) -> None:
-    """Adds --json [FILE]."""
+    """Add --json [FILE]."""
     text = "write the list as JSON to this file; without a FILE, print it"
     sub.add_argument("--json", nargs="?", const="-", metavar="FILE", help=text)
 

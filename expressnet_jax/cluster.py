@@ -1,7 +1,7 @@
 """Several processes as one run, through JAX's own distributed runtime: who they are, and what they agree on.
 
 Every process is started with the same command. The first one leads: it alone prints, logs and reports. What one of them
-finds wrong ends all of them, for otherwise the others would wait for it in the next step.
+finds wrong ends all of them, because otherwise the others would wait for it in the next step.
 """
 
 import faulthandler
@@ -26,7 +26,7 @@ _REPORT = 3600  # seconds that the others wait at the end for the one that write
 
 
 def join_cluster(mode: str = "auto") -> None:
-    """Makes this process one of the run's. Call it before anything asks JAX for devices.
+    """Join the processes of the run. Call it before anything asks JAX for devices.
 
     `auto` joins where JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID
     are set, in an SLURM step or under Open MPI with more than one task, and on a Cloud TPU slice of more than one host;
@@ -57,7 +57,7 @@ def join_cluster(mode: str = "auto") -> None:
 
 
 def _own_variables() -> dict[str, Any]:
-    """jax.distributed.initialize's arguments, where the environment tells them; nothing where it tells none.
+    """Return jax.distributed.initialize's arguments, where the environment has them; nothing where it has none.
 
     Raises:
       UserError: only some of the variables are set, or they make no sense.
@@ -82,7 +82,7 @@ def _own_variables() -> dict[str, Any]:
 
 
 def launched() -> bool:
-    """Whether a launcher that JAX knows has started several processes."""
+    """Return whether a launcher that JAX knows has started several processes."""
     several = lambda text: text.isdigit() and int(text) > 1
     return any(several(os.environ.get(name, "")) for name in SIZES) or "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
 
@@ -92,14 +92,15 @@ class CollectiveError(UserError):
 
 
 def _is_single_process() -> bool:
-    """Whether this process is the whole run."""
+    """Return whether this process is the whole run."""
     import jax
 
     return jax.process_count() == 1
 
 
 def exit_process(status: int) -> int:
-    """The exit status, unless others might wait for this process: then it ends here, and JAX's runtime ends them."""
+    """Return the exit status, unless others might wait for this process: then it ends here, and JAX's runtime ends
+    them."""
     if _is_single_process():
         return status
     sys.stdout.flush()
@@ -108,7 +109,7 @@ def exit_process(status: int) -> int:
 
 
 def peer_failure(error: Exception) -> str:
-    """One line where an error of JAX says that another process of the run is gone; else nothing."""
+    """Return one line where an error of JAX says that another process of the run is gone; else nothing."""
     import jax
 
     if not isinstance(error, jax.errors.JaxRuntimeError) or _is_single_process():
@@ -121,14 +122,14 @@ def peer_failure(error: Exception) -> str:
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that prints and writes."""
+    """Return whether this process is the one that prints and writes."""
     import jax
 
     return jax.process_index() == 0
 
 
 def all_gather(value: Any) -> np.ndarray:
-    """Each process's array, all of one shape [...] -> [P,...], the same on all. All have to call it."""
+    """Return each process's array, all of one shape [...] -> [P,...], the same on all. All have to call it."""
     from jax.experimental.multihost_utils import process_allgather
 
     array = np.asarray(value)
@@ -155,7 +156,7 @@ def raise_on_all() -> Iterator[None]:
 
 
 def check_same_config(config: Mapping[str, Any], differences) -> None:
-    """Raises UserError on all processes unless they have the same config.
+    """Raise UserError on all processes unless they have the same config.
 
     `differences` (one's, another's) -> what differs, as lines of text.
     """
@@ -188,7 +189,7 @@ class StopSignal:
         return self
 
     def at(self, step: int) -> int:
-        """The signal to stop for after this step, the same on all processes; 0 without one."""
+        """Return the signal to stop for after this step, the same on all processes; 0 without one."""
         if self.alone:
             return self.signum
         from jax.experimental.multihost_utils import reached_preemption_sync_point
@@ -197,7 +198,8 @@ class StopSignal:
         return self.agreed
 
     def late(self) -> int:
-        """The signal to stop for behind the last step, of a single process one that came since, too; 0 without one."""
+        """Return the signal to stop for behind the last step, of a single process one that came since, too; 0 without
+        one."""
         return self.signum if self.alone else self.agreed
 
     def _note(self, signum: int, frame) -> None:

@@ -12,7 +12,8 @@ SHELLS = ("bash", "zsh", "fish")
 def add_command(
     command: Callable[..., argparse.ArgumentParser], make_parser: Callable[[], argparse.ArgumentParser]
 ) -> None:
-    """`command` (name, function, text, uses_jax) makes a subparser; `make_parser` the parser that is completed."""
+    """Add the command; `command` (name, function, text, uses_jax) makes a subparser; `make_parser` the parser that is
+    completed."""
     text = "Print a script that completes commands and flags in a shell."
     sub = command("completion", lambda arguments: print(script(make_parser(), arguments.shell)), text, uses_jax=False)
     sub.add_argument("shell", choices=SHELLS)

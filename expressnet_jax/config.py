@@ -25,7 +25,7 @@ SMALLEST_SEEN = 16  # of what augmentation may leave of them in training
 
 
 def default() -> ConfigDict:
-    """The defaults: ExpressNet-small on the generated faces. Every key has its final type."""
+    """Return the defaults: ExpressNet-small on the generated faces. Every key has its final type."""
     config = ConfigDict()
     config.seed = 0
     config.task = "classification"  # classification | identity | adaptation
@@ -207,7 +207,7 @@ def augment_faces(config: ConfigDict) -> None:
 
 
 def set_key(config: ConfigDict, key: str, value: Any, option: str = "--set") -> None:
-    """Sets one key, as `--set KEY=VALUE` does; `option` is what errors name.
+    """Set one key, as `--set KEY=VALUE` does; `option` is what errors name.
 
     Raises:
       UserError: no such key, or a value of another kind.
@@ -238,7 +238,7 @@ def free_section(config: ConfigDict, groups: Sequence[str]) -> ConfigDict:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    """Flatten {"a": {"b": 1}} -> {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
@@ -276,7 +276,7 @@ _RANGES = {
 
 
 def check_values(config: ConfigDict) -> None:
-    """Raises UserError for a config with a key too many or too few, and for a number that no run can use."""
+    """Raise UserError for a config with a key too many or too few, and for a number that no run can use."""
     if not isinstance(config, ConfigDict):
         raise UserError("config: get_config() must return what expressnet_jax.config.default() gives, with changes")
     known, given = flatten(default().to_dict()), flatten(config.to_dict())

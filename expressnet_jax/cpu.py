@@ -22,7 +22,8 @@ _GLIBC = (
 
 
 def accelerator_present() -> bool:
-    """Whether this machine has a GPU or TPU that JAX may use. A look at device files: asking JAX would start it."""
+    """Return whether this machine has a GPU or TPU that JAX may use. A look at device files: asking JAX would start
+    it."""
     platforms = os.environ.get("JAX_PLATFORMS", "")
     if platforms:
         return platforms != "cpu"
@@ -30,13 +31,14 @@ def accelerator_present() -> bool:
 
 
 def xla_flag_known(jaxlib_version: str) -> bool:
-    """XLA ends the process on an unknown flag, so it is set for the releases that were tried: 0.10 to 0.12."""
+    """Return whether this release has the flag: XLA ends the process on an unknown flag, so it is set for the releases
+    that were tried: 0.10 to 0.12."""
     match = re.match(r"0\.(\d+)\.", jaxlib_version)
     return match is not None and 10 <= int(match[1]) <= 12
 
 
 def cpu_settings(environment: dict[str, str], jaxlib_version: str) -> dict[str, str]:
-    """What has to change in `environment`; a variable that the user has set stays as it is."""
+    """Return what has to change in `environment`; a variable that the user has set stays as it is."""
     changes = {}
     flags = environment.get("XLA_FLAGS", "")
     if xla_flag_known(jaxlib_version) and "ynn_fusion" not in flags:
@@ -49,7 +51,7 @@ def cpu_settings(environment: dict[str, str], jaxlib_version: str) -> dict[str, 
 
 
 def tune_cpu() -> None:
-    """Starts this process again with the CPU settings, unless they are there, not wanted or not needed."""
+    """Restart this process with the CPU settings, unless they are there, not wanted or not needed."""
     if os.environ.get("EXPRESSNET_TUNE", "1") != "1" or accelerator_present() or "jax" in sys.modules:
         return
     if not sys.executable:  # an embedded interpreter can't be started again

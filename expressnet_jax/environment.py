@@ -20,7 +20,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "onnxruntime")
 
 
 def machine() -> dict[str, Any]:
-    """Facts for a result's JSON. Starts JAX."""
+    """Return facts for a result's JSON. Starts JAX."""
     import jax
 
     devices = jax.devices()
@@ -28,7 +28,7 @@ def machine() -> dict[str, Any]:
 
 
 def host(packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """The same without the devices, and without JAX."""
+    """Return the same without the devices, and without JAX."""
     return {
         "processor": _processor(),
         "cores": available_cores(),
@@ -103,7 +103,8 @@ _IMPORTED = time.perf_counter()
 
 
 def process_seconds() -> float:
-    """Seconds since this process began, Python's own start and all imports included where the system tells (Linux)."""
+    """Return the seconds since this process began, Python's own start and all imports included where the system tells
+    (Linux)."""
     try:
         with open("/proc/self/stat") as line:
             ticks = int(line.read().rpartition(")")[2].split()[19])
@@ -113,7 +114,7 @@ def process_seconds() -> float:
 
 
 def peak_memory() -> int:
-    """The most bytes held so far: on the busiest local device where it counts them, else by this process."""
+    """Return the most bytes held so far: on the busiest local device where it counts them, else by this process."""
     import jax
 
     stats = [device.memory_stats() or {} for device in jax.local_devices()]
@@ -122,8 +123,8 @@ def peak_memory() -> int:
 
 
 def peak_host_memory() -> int:
-    """The most bytes this process has held. Not of getrusage where it can be had otherwise: that counts the parent's,
-    too."""
+    """Return the most bytes this process has held. Not of getrusage where it can be had otherwise: that counts the
+    parent's, too."""
     try:
         with open("/proc/self/status") as lines:
             return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024

@@ -6,7 +6,7 @@ from unicodedata import category
 
 
 class UserError(Exception):
-    """What a user can mend: one line that names the file or key and the remedy. Exit status 2."""
+    """What a user can fix: one line that names the file or key and the remedy. Exit status 2."""
 
 
 class DivergedError(UserError):
@@ -23,20 +23,21 @@ class Interrupted(Exception):
 
 
 def one_line(error: BaseException | str, most: int = 200) -> str:
-    """What an exception of a library says, on one line and not longer than a person reads."""
+    """Return what an exception of a library says, on one line and not longer than a person reads."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     words = " ".join(str(text).split()) or type(error).__name__
     return words if len(words) <= most else words[: most - 3] + "..."
 
 
 def system_line(error: OSError) -> str:
-    """What the operating system refused, and of which file: the last resort where no code near it knew a remedy."""
+    """Return what the operating system refused, and of which file: the last resort where no code near it knew a
+    remedy."""
     names = ", ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     return one_line(f"{names}: {error.strerror}" if names and error.strerror else error, 400)
 
 
 def quiet_logging() -> None:
-    """Leaves stderr to this project's lines: Orbax and asyncio log every error that they also raise, as pages;
+    """Leave stderr to this project's lines: Orbax and asyncio log every error that they also raise, as pages;
     Matplotlib speaks of its temporary folder."""
     from absl import logging as absl_logging
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from expressnet_jax.errors import UserError
 
-_LONGEST_NAME = 255  # bytes of a file name, in every file system of use
+_LONGEST_NAME = 255  # bytes of a file name, in every file system in use
 _FLAT_LIST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s+\]")
 
 
 def write_bytes(path: Path | str, content: bytes) -> Path:
-    """Writes `content` under a temporary name next to `path`, then renames it; makes the folder if it is missing.
+    """Write `content` under a temporary name next to `path`, then rename it; make the folder if it is missing.
 
     Raises:
       UserError: if the folder can't be made or written, or the disk is full; an older file at `path` stays as it was.
@@ -41,7 +41,7 @@ def write_bytes(path: Path | str, content: bytes) -> Path:
 
 
 def _temporary(path: Path) -> Path:
-    """A hidden name next to `path`, shortened where the system would find it too long with what is added."""
+    """Return a hidden name next to `path`, shortened where the system would find it too long with what is added."""
     name = f".{path.name}.{os.getpid()}.tmp"
     if len(os.fsencode(name)) > _LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"
@@ -60,9 +60,9 @@ def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], compress: b
 
 
 def write_json(path: Path | str, content: dict[str, Any]) -> Path:
-    """Writes a dict as JSON for people and programs: keys in their own order, a row of numbers on one line.
+    """Write a dict as JSON for people and programs: keys in their own order, a row of numbers on one line.
 
-    NumPy scalars and arrays become numbers and lists. NaN is refused with ValueError, for it isn't JSON.
+    NumPy scalars and arrays become numbers and lists. NaN is refused with ValueError, because it isn't JSON.
     """
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
     # A string never holds a bare newline in JSON, so this can only touch lists.

@@ -17,7 +17,7 @@ from expressnet_jax.tasks import experiment_builder, run_config
 
 
 def _define_flags() -> None:
-    """--config with its overrides (--config.train.batch_size=64) and --workdir."""
+    """Define --config with its overrides (--config.train.batch_size=64) and --workdir."""
     from ml_collections import config_flags
 
     config_flags.DEFINE_config_file("config", None, "What to train: a file of configs/.", lock_config=True)
@@ -32,7 +32,7 @@ def _define_flags() -> None:
 
 
 def main(_) -> int:
-    """Train, report, and export if the config says so. Exit status 0, 2 for what a user can mend, 128 + signal.
+    """Train, report, and export if the config says so. Exit status 0, 2 for what a user can fix, 128 + signal.
 
     Of several processes, one that ends alone ends at once: JAX's runtime then ends the others.
     """
@@ -71,7 +71,7 @@ def main(_) -> int:
 
 
 def dry_run(config) -> int:
-    """Says what a run would need. Exit status 0."""
+    """Print what a run would need. Exit status 0."""
     from expressnet_jax.compile_cache import enable_compilation_cache
     from expressnet_jax.training.cost.dry_run import dry_run
 
@@ -81,7 +81,7 @@ def dry_run(config) -> int:
 
 
 def compile_for_target(config, text: str, dry: bool) -> int:
-    """Says what the run's step is on a device that need not be here; a process of the target's compiler finds out.
+    """Print what the run's step is on a device that need not be here, compiled in a process for the target.
 
     Exit status 0.
     """

@@ -13,7 +13,7 @@ from expressnet_jax.io import write_bytes
 
 
 def read_history(path: Path, before: int | None = None) -> list[dict]:
-    """The lines of a metrics.jsonl, those of steps after `before` and a torn last line left out."""
+    """Return the lines of a metrics.jsonl, those of steps after `before` and a torn last line left out."""
     history = []
     for line in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -26,7 +26,7 @@ def read_history(path: Path, before: int | None = None) -> list[dict]:
 
 
 def log_line(line: str) -> None:
-    """A line on stderr, above the progress bar if there is one."""
+    """Print a line on stderr, above the progress bar if there is one."""
     tqdm.write(line, file=sys.stderr)
 
 

@@ -18,7 +18,7 @@ _USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [
 
 
 def parse(argv: Sequence[str]) -> list[str]:
-    """absl's flag parser for app.run: exit status 2 and one line on anything wrong, 0 after --help."""
+    """Run absl's flag parser for app.run: exit status 2 and one line on anything wrong, 0 after --help."""
     if {"-h", "-help", "--help"} & set(argv[1:]):
         print(f"usage: {_USAGE}\n\nkeys of a config and their defaults:")
         print("\n".join(f"  --config.{key}={value!r}" for key, value in flatten(default().to_dict()).items()))
@@ -51,7 +51,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def take_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments without those that set an option of a model, a data set or a method, and these by key.
+    """Return the arguments without those that set an option of a model, a data set or a method, and these by key.
 
     Such a key may be new, which the parser of config flags does not allow.
     """
@@ -68,7 +68,7 @@ def take_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def set_option(config: ConfigDict, key: str, text: str) -> None:
-    """Sets `model.options.widths` to "(16, 32)" or "[16, 32]", `model.options.attention` to "cbam"."""
+    """Set `model.options.widths` to "(16, 32)" or "[16, 32]", `model.options.attention` to "cbam"."""
     *groups, name = key.split(".")
     try:
         value = json.loads(re.sub(r"^\((.*?),?\)$", r"[\1]", BOOLEANS.get(text, text)))
@@ -80,7 +80,7 @@ def set_option(config: ConfigDict, key: str, text: str) -> None:
 
 
 def check(argv: Sequence[str]) -> str:
-    """The name of the config file.
+    """Return the name of the config file.
 
     Raises:
       UserError: that file is not there, or an override names a key that no config has.

@@ -1,4 +1,4 @@
-"""Where else a run's figures go, where its config asks for it: TensorBoard, MLflow, Weights & Biases, all on the disk.
+"""Where else a run's figures go, if its config asks for it: TensorBoard, MLflow, Weights & Biases, all on the disk.
 
 WORKDIR/tensorboard/   log.tensorboard
 WORKDIR/mlruns/        log.mlflow: a store of files, unless the user has set MLFLOW_TRACKING_URI
@@ -116,5 +116,5 @@ def open_trackers(config: Mapping[str, Any], workdir: Path, step: int) -> list[A
             except UserError:
                 raise
             except Exception as error:  # their libraries raise many kinds
-                raise UserError(f"log.{name}: can't be opened ({one_line(error)}); mend it or switch it off") from error
+                raise UserError(f"log.{name}: can't be opened ({one_line(error)}); fix it or switch it off") from error
     return opened

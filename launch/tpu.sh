@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains on a Cloud TPU slice through queued resources: asks for it, waits, installs, runs on every worker, shows the log,
-# and after a preemption does it again, going on from the last checkpoint. Needs gcloud, logged in.
+# and after a preemption does it again, resuming from the last checkpoint. Needs gcloud, logged in.
 # Usage: bash launch/tpu.sh run --config configs/affectnet.py --config.data.dir=/data/prepared
 #        bash launch/tpu.sh status | ssh | delete
 # NAME: of the slice (default expressnet). ZONE (default us-central2-b). PROJECT (default: gcloud's own).

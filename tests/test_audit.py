@@ -123,8 +123,8 @@ def test_the_table_has_a_column_for_each_split(faulty):
 
 def test_one_line_says_what_leaks_and_what_to_do(faulty):
     assert one_line(audit(faulty)) == (
-        "folder: 1 images stand in both train and validation byte for byte, 2 of 3 validation images have an equal "
-        "or near-equal one in train; 1 images stand in both train and test byte for byte, 1 of 2 test images have "
+        "folder: 1 images are in both train and validation byte for byte, 2 of 3 validation images have an equal "
+        "or near-equal one in train; 1 images are in both train and test byte for byte, 1 of 2 test images have "
         "an equal or near-equal one in train; data.drop_leaks=true leaves 4 training images out"
     )
 

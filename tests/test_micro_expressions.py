@@ -96,7 +96,7 @@ def test_a_table_of_onset_and_apex_images_is_computed_and_other_emotions_take_no
     expected = [flow_and_strain(*images[i], 28) for i in range(3)]
     np.testing.assert_array_equal(decode_all(split, None, 3), expected)
     (tmp_path / "1_apex.png").unlink()
-    with pytest.raises(UserError, match=r"clips.csv row 3: no .*1_apex.png .* mend the list"):
+    with pytest.raises(UserError, match=r"clips.csv row 3: no .*1_apex.png .* correct the list"):
         prepare("megc2019", tmp_path / "clips.csv", tmp_path / "other")
 
 

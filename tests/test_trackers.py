@@ -34,7 +34,7 @@ def test_what_a_library_raises_is_one_line(tmp_path, monkeypatch):
         raise RuntimeError("no\nserver")
 
     monkeypatch.setitem(trackers.TRACKERS, "mlflow", TRACKERS["mlflow"]._replace(open=fail))
-    with pytest.raises(UserError, match=r"^log\.mlflow: can't be opened \(no server\); mend it or switch it off$"):
+    with pytest.raises(UserError, match=r"^log\.mlflow: can't be opened \(no server\); fix it or switch it off$"):
         open_trackers(config(mlflow=True), tmp_path, 0)
 
 

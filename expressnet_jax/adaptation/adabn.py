@@ -20,7 +20,7 @@ from expressnet_jax.training.step import Batch, Metrics, TrainStep
 
 
 def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: Array) -> Any:
-    """The mean and variance that each normalisation sees in one batch, a tree like `batch_stats`.
+    """Return the mean and variance that each normalisation sees in one batch, a tree like `batch_stats`.
 
     Linen only hands out m x old + (1 - m) x batch. That is linear in the old ones: from zero it gives (1 - m) x batch,
     and its derivative is each layer's momentum m, whatever the network has set.
@@ -38,7 +38,8 @@ def batch_statistics(model: nn.Module, variables: Mapping[str, Any], images: Arr
 
 
 def pool(first: Any, second: Any, share: ArrayLike) -> Any:
-    """Statistics of two samples together, of which the second is `share` (eq. 2: the means' distance adds variance)."""
+    """Return the statistics of two samples together, of which the second is `share` (eq. 2: the means' distance adds
+    variance)."""
     return jax.tree.map(partial(_pool_layer, share), first, second, is_leaf=_is_layer)
 
 
@@ -53,8 +54,8 @@ def _is_layer(node: Any) -> bool:
 
 
 def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
-    """(state, batch, seed) -> (state, metrics): no parameter moves; the running statistics of the network that is
-    evaluated become those of the target images since step `first`, as evaluation sees them, each counted once.
+    """Return a step (state, batch, seed) -> (state, metrics): no parameter moves; the running statistics of the network
+    that is evaluated become those of the target images since step `first`, as evaluation sees them, each counted once.
 
     For what enters the first normalisation these are mean and variance of all images together. Deeper layers see what
     a batch's own statistics normalised, as in training.
@@ -72,5 +73,5 @@ def recalibrate_batch_norm(model: nn.Module, first: int) -> TrainStep:
 
 
 def method() -> Method:
-    """No step but recalibration, once through the target."""
+    """Recalibrate once through the target, and take no other step."""
     return Method(labelled="", bn_recalibration_share=1.0, trains=False)

@@ -12,7 +12,7 @@ from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput,
 
 
 def multilinear_map(features: Array, probabilities: Array) -> Array:
-    """The outer product of each example's two vectors: float[B,D], float[B,K] -> float32[B,D*K] (section 3.2).
+    """Return the outer product of each example's two vectors: float[B,D], float[B,K] -> float32[B,D*K] (section 3.2).
 
     What the discriminator takes instead of features. Probabilities are a condition, constant to the gradient, as in the
     code of the paper's authors: the class is not to be changed in order to hide the domain. The paper's random
@@ -24,7 +24,7 @@ def multilinear_map(features: Array, probabilities: Array) -> Array:
 
 
 def entropy_weights(probabilities: Array) -> Array:
-    """Weights of one domain's examples in the domain loss, for CDAN+E: float[B,K] -> float32[B] of mean 1.
+    """Return the weights of one domain's examples in the domain loss, for CDAN+E: float[B,K] -> float32[B] of mean 1.
 
     Proportional to 1 + exp(-H(p)): examples of which the classifier is certain come first (section 3.3). Constant to
     the gradient; in the authors' code it flows, reversed, so that doubt is minimised as well, for which there are
@@ -36,7 +36,7 @@ def entropy_weights(probabilities: Array) -> Array:
 
 
 def method(entropy: bool = True, gamma: float = 10.0) -> Method:
-    """A discriminator on features and predictions together; `entropy` makes it CDAN+E."""
+    """Adapt by a discriminator on features and predictions together; `entropy` makes it CDAN+E."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         weight = reversal_weight(inputs.progress, gamma)

@@ -9,7 +9,7 @@ from expressnet_jax.cli_args import data_dir, key_and_value
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text) makes a subparser."""
+    """Add the commands; `command` (name, function, text) makes a subparser."""
     sub = command("adapt-bench", adapt_bench, "Compare adaptation methods from one checkpoint, honestly; resumable.")
     sub.add_argument("--source", required=True, help="the data set that the checkpoint was trained on")
     sub.add_argument("--targets", required=True, type=_words, help="prepared data sets, with commas between them")

@@ -2,7 +2,7 @@
 
 WORKDIR/TARGET/METHOD/seed0     one run each, as `python -m expressnet_jax.main` makes it, with its log
 WORKDIR/TARGET/results.json     all figures; table.md and features.png next to it
-A killed harness goes on with what is missing. Nothing here chooses by a target label.
+A killed harness resumes with what is missing. Nothing here chooses by a target label.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ UNTOUCHED, ORACLE = (
 
 
 def adapt_bench(plan: Comparison, workdir: Path, log: Callable[[str], None] = print) -> list[Path]:
-    """Runs what is missing and writes each target's results. -> the files.
+    """Run what is missing, write each target's results, and return the files.
 
     Raises:
       UserError: what makes the whole comparison impossible. What one method can't do is a line of its row.
@@ -65,7 +65,8 @@ def adapt_bench(plan: Comparison, workdir: Path, log: Callable[[str], None] = pr
 
 
 def make_config(plan: Comparison, origin: Checkpoint, target: str, method: str, seed: int) -> ConfigDict:
-    """The config of one run: the recipe, the checkpoint's own network and image size, and the plan's overrides."""
+    """Return the config of one run: the recipe, the checkpoint's own network and image size, and the plan's
+    overrides."""
     size, _, channels = origin.image_shape
     config = adaptation_config(plan.source, target, "supervised" if method == ORACLE else method, size)
     model = origin.metadata["model"]
@@ -89,7 +90,7 @@ def _check(plan: Comparison) -> None:
 def _row(
     plan: Comparison, origin: Checkpoint, target: str, method: str, folder: Path, log: Callable[[str], None]
 ) -> dict[str, Any]:
-    """The runs of a method; or the line that says why there are none."""
+    """Return the runs of a method; or the line that says why there are none."""
 
     def run(seed: int, weight: float, name: str) -> dict[str, Any]:
         config = make_config(plan, origin, target, method, seed)
@@ -112,7 +113,7 @@ def _row(
 
 
 def _run(config: ConfigDict, folder: Path, name: str, log: Callable[[str], None]) -> dict[str, Any]:
-    """One run's evaluation.json, made now if it is not there. Its output goes to log.txt.
+    """Return one run's evaluation.json, made now if it is not there. Its output goes to log.txt.
 
     Raises:
       UserError: the folder holds a run with another config, or the run itself can't be.
@@ -135,7 +136,7 @@ def _run(config: ConfigDict, folder: Path, name: str, log: Callable[[str], None]
 
 
 def _restricted(config: ConfigDict, origin: Checkpoint, domains: Domains) -> Checkpoint:
-    """The source's network with the head of the shared classes, no step taken."""
+    """Return the source's network with the head of the shared classes, no step taken."""
     model = make_model(config, len(domains.classes))
     wanted, shape = config.model.to_dict(), input_shape(config)
     return origin._replace(

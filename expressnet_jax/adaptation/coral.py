@@ -8,7 +8,7 @@ from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 def coral(source: Array, target: Array) -> Array:
-    """|C_S - C_T|_F^2 / (4 D^2) of the covariances: features float[B,D] of either domain -> float32[].
+    """Return |C_S - C_T|_F^2 / (4 D^2) of the covariances: features float[B,D] of either domain -> float32[].
 
     Sun & Saenko 2016, Deep CORAL, eq. 1. Means are not compared, so a shift between the domains costs nothing.
     """
@@ -17,7 +17,7 @@ def coral(source: Array, target: Array) -> Array:
 
 
 def covariance(features: Array) -> Array:
-    """float[B,D] -> float32[D,D], divided by B - 1 (eq. 2 and 3); zero for a single example.
+    """Map float[B,D] to float32[D,D], divided by B - 1 (eq. 2 and 3); zero for a single example.
 
     Centred before the product, where the equation subtracts afterwards: in float32 that is another number.
     """
@@ -27,8 +27,8 @@ def covariance(features: Array) -> Array:
 
 
 def method() -> Method:
-    """Covariances of features in units of their own size: else shrinking them all would be the shortest way to agree,
-    and a loss of the fourth order in them leaves the bounds of any learning rate."""
+    """Align covariances of features in units of their own size: else shrinking them all would be the shortest way to
+    agree, and a loss of the fourth order in them leaves the bounds of any learning rate."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         source, target = inputs.source.features, inputs.target.features

@@ -16,7 +16,7 @@ from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 @jax.custom_vjp
 def reverse_gradient(x: Array, weight: ArrayLike) -> Array:
-    """x itself, of any shape; its gradient comes back times -weight (section 4.2, the gradient reversal layer).
+    """Return x itself, of any shape; its gradient comes back times -weight (section 4.2, the gradient reversal layer).
 
     What follows minimises a loss that what came before maximises, in one backward pass.
     """
@@ -35,7 +35,7 @@ reverse_gradient.defvjp(_forward, _backward)
 
 
 def reversal_weight(progress: ArrayLike, gamma: float = 10.0) -> Array:
-    """2 / (1 + exp(-gamma p)) - 1 for the part p of training that is over, in 0..1 -> float32[] (section 5.2.2).
+    """Return 2 / (1 + exp(-gamma p)) - 1 for the part p of training that is over, in 0..1 -> float32[] (section 5.2.2).
 
     It rises from 0: while the discriminator is young, its gradient is noise to the features.
     """
@@ -63,7 +63,8 @@ class Discriminator(nn.Module):
 def domain_loss(
     source: Array, target: Array, source_weights: ArrayLike = 1.0, target_weights: ArrayLike = 1.0
 ) -> Array:
-    """Binary cross-entropy of log-odds float[B] of either domain -> float32[]; log 2 where the domains look alike.
+    """Return the binary cross-entropy of log-odds float[B] of either domain -> float32[]; log 2 where the domains look
+    alike.
 
     The mean of the two domains' means, of equal weight however many examples each has; the paper adds them, code
     that averages over a joint batch has half of that as well. Weights float[B] of mean 1 make some examples count more.
@@ -74,7 +75,7 @@ def domain_loss(
 
 
 def method(gamma: float = 10.0) -> Method:
-    """A discriminator on the features, behind a gradient reversal that grows over the run."""
+    """Adapt by a discriminator on the features, behind a gradient reversal that grows over the run."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         weight = reversal_weight(inputs.progress, gamma)

@@ -12,7 +12,7 @@ _RATES = {"shot": 0.1, "self_training": 0.1}  # the second chosen on generated f
 
 
 def adaptation_config(source: str, target: str, method: str, size: int = 48) -> ConfigDict:
-    """The defaults for `source` -> `target` by `method`: a short run at a low rate from a network for images of
+    """Return the defaults for `source` -> `target` by `method`: a short run at a low rate from a network for images of
     `size` pixels."""
     config = default()
     config.task = "adaptation"

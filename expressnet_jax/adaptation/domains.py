@@ -30,7 +30,7 @@ class Domains(NamedTuple):
       train, select: the source's images to learn from and to validate on.
       adapt_split: the target images that a method adapts on (transductive figures are of these).
       test_split: the target images that it never sees.
-      left_out: how many target images take no part, by their class, or because an identity run knows who it is.
+      left_out: how many target images are left out, by their class, or because an identity run knows who it is.
       source_data, target_data: the prepared sets that they are of, for the run's record.
     """
 
@@ -45,7 +45,7 @@ class Domains(NamedTuple):
 
 
 def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
-    """Both data sets of a config, restricted to `adapt.classes` or all that they share.
+    """Return both data sets of a config, restricted to `adapt.classes` or all that they share.
 
     Raises:
       UserError: no target, a target that is not prepared, too small or without a common class, a class that the source
@@ -76,7 +76,7 @@ def load_domains(config: ConfigDict, origin: Checkpoint) -> Domains:
 
 
 def _common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], origin: Checkpoint) -> tuple[str, ...]:
-    """The classes of a run in the source's order. Of a folder's own words, only equal ones are the same."""
+    """Return the classes of a run in the source's order. Of a folder's own words, only equal ones are the same."""
     present = [_present(prepared) for prepared in (source, target)]
     shared = shared_classes(*present)
     if missing := [name for name in wanted if name not in shared]:
@@ -93,7 +93,7 @@ def _common_classes(source: Prepared, target: Prepared, wanted: Sequence[str], o
 
 
 def labelled_examples(split: Split, per_class: int, seed: int) -> Split:
-    """`per_class` images of every class, drawn by the seed; all for 0.
+    """Return `per_class` images of every class, drawn by the seed; all for 0.
 
     Raises:
       UserError: a class with fewer images.
@@ -113,13 +113,13 @@ def labelled_examples(split: Split, per_class: int, seed: int) -> Split:
 
 
 def _present(prepared: Prepared) -> list[str]:
-    """The classes that have images, in the data set's order."""
+    """Return the classes that have images, in the data set's order."""
     counts = [split["per_class"] for split in prepared.facts["splits"].values()]
     return [name for name in prepared.classes if any(count.get(name, 0) for count in counts)]
 
 
 def _restrict(split: Split, classes: tuple[str, ...], people: Collection[str]) -> tuple[Split, Counter[str]]:
-    """The split in these classes and without these people, and how many images that leaves out of what."""
+    """Return the split in these classes and without these people, and how many images that leaves out of what."""
     labels = labels_in(split, classes)
     taken = labels >= 0
     left_out = Counter(split.classes[label] for label in split.labels[~taken])

@@ -6,7 +6,7 @@ from jax import Array
 
 
 def entropy(logits: Array) -> Array:
-    """-sum_k p_k log p_k of p = softmax(logits): float[B,K] -> float32[B], in nats.
+    """Return -sum_k p_k log p_k of p = softmax(logits): float[B,K] -> float32[B], in nats.
 
     Logits rather than probabilities: where a probability underflows to 0, its logarithm is still finite.
     """

@@ -51,10 +51,10 @@ SAMPLE = 1024  # images of each domain that the criteria are computed on
 
 
 def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
-    """A run of adaptation.
+    """Return a run of adaptation.
 
     Raises:
-      UserError: anything that a user can mend.
+      UserError: anything that a user can fix.
     """
     check_config(config, METRICS)
     method = make_method(config.adapt.method, **config.adapt.options.to_dict())
@@ -107,7 +107,7 @@ def _labelled(config: ConfigDict, method: Method, domains: Domains) -> Split:
 
 
 def _learned(domains: Domains, labelled: Split, method: Method) -> list[Learned]:
-    """Both sets, for the run's record; `supervised` learns the labels of the target instead of the source's."""
+    """Return both sets, for the run's record; `supervised` learns the labels of the target instead of the source's."""
     if method.labelled == "target":
         return [domains.source_data, domains.target_data._replace(examples=labelled, labelled=True)]
     return [domains.source_data, domains.target_data]
@@ -140,8 +140,8 @@ def _check(config: ConfigDict, method: Method) -> None:
 
 
 def _plan(config: ConfigDict, method: Method, domains: Domains) -> StepCounts:
-    """Epochs are of the source for every method, so that all take equally many steps; unless one goes so often through
-    the target and no more."""
+    """Count the steps: epochs are of the source for every method, so that all take equally many steps; unless one goes
+    so often through the target and no more."""
     batch, count = config.train.batch_size, len(domains.adapt_split)
     if method.unlabelled and count < batch:
         raise UserError(
@@ -157,7 +157,8 @@ def _plan(config: ConfigDict, method: Method, domains: Domains) -> StepCounts:
 
 
 def _recalibration_steps(config: ConfigDict, method: Method, domains: Domains) -> int:
-    """Steps at the end that only take the target's statistics; a method that never sees the target takes none."""
+    """Return the steps at the end that only take the target's statistics; a method that never sees the target takes
+    none."""
     if not method.unlabelled:
         return 0
     images = method.bn_recalibration_share * len(domains.adapt_split) or min(
@@ -193,7 +194,8 @@ def _open(
 
 
 def make_evaluate(model: Network, domains: Domains, config: ConfigDict, mesh: Mesh) -> Evaluate:
-    """The criteria on up to SAMPLE images of either domain, drawn once; "last" is the step, so the last one wins."""
+    """Return the criteria on up to SAMPLE images of either domain, drawn once; "last" is the step, so the last one
+    wins."""
     rng = np.random.default_rng(0)
     draw = lambda split: split.subset(np.sort(rng.permutation(len(split))[:SAMPLE]))
     source, target = draw(domains.select), draw(domains.adapt_split)

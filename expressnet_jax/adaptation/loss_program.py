@@ -70,7 +70,7 @@ def adaptation(
 def _make_augment_fn(
     method: Method, augmentation: Mapping[str, Any], num_classes: int
 ) -> Callable[..., dict[str, Any]]:
-    """(keys, batch, step) -> what the network is shown of a batch: augmented images, and the source's labels."""
+    """Return (keys, batch, step) -> what the network is shown of a batch: augmented images, and the source's labels."""
 
     def augmented(keys: tuple[Array, Array], batch: Batch, step: Array) -> dict[str, Any]:
         del step
@@ -94,7 +94,7 @@ def _make_augment_fn(
 
 
 def make_adaptation_init_fn(model: Network, image_shape: tuple[int, ...], method: Method, size: Size):
-    """key -> the network's parameters, the method's auxiliary ones, and its empty memory."""
+    """Return key -> the network's parameters, the method's auxiliary ones, and its empty memory."""
 
     def create(key: Array) -> InitialVariables:
         networks = method.loss_params(size)
@@ -109,7 +109,7 @@ def make_adaptation_init_fn(model: Network, image_shape: tuple[int, ...], method
 
 
 def _apply(module: nn.Module, params: Any, *inputs: Array, method: str | None = None) -> Array:
-    """The output of a module that keeps no state."""
+    """Return the output of a module that keeps no state."""
     output: Any = module.apply({"params": params}, *inputs, method=method)
     return output
 
@@ -128,7 +128,7 @@ def _forward(model: Network, params: Any, images: Array, stats: Any, *, key: Arr
 def _forward_domains(
     forward, augmented: Mapping[str, Any], stats: Any, bn_domains: str
 ) -> tuple[tuple[ModelOutputs | None, ModelOutputs | None], Any]:
-    """What the network makes of the domains that there are, and the running statistics afterwards."""
+    """Return what the network makes of the domains that there are, and the running statistics afterwards."""
     source, target = augmented.get("source"), augmented.get("target")
     if source is None or target is None:
         seen, stats = forward(target if source is None else source, stats)
@@ -145,7 +145,8 @@ def _forward_domains(
 
 
 def _teacher(model: Network, state: TrainState, images: Array, key: Array) -> Array:
-    """Logits of the averaged network, normalised by the batch itself: running statistics are of changed images."""
+    """Return the logits of the averaged network, normalised by the batch itself: running statistics are of changed
+    images."""
     seen: dict[str, Any] = {"mutable": ["batch_stats"], "rngs": {"dropout": key}, "method": "features"}
     features, _ = model.apply(state.ema, images, True, **seen)
     logits: Any = model.apply(state.ema, features, method="head_logits")

@@ -9,7 +9,7 @@ from expressnet_jax.adaptation.method import Method, MethodOutput
 
 
 def mcc(logits: Array, temperature: float = 2.5) -> Array:
-    """How much target predictions float[B,K] confuse classes -> float32[] in 0..1 (Jin et al. 2020, section 3).
+    """Return how much target predictions float[B,K] confuse classes -> float32[] in 0..1 (Jin et al. 2020, section 3).
 
     C = Y^T W Y of the softened predictions Y; W weighs an example by 1 + exp(-entropy), of mean 1; every row of C is
     divided by its sum; the loss is the mean over rows of the off-diagonal entries. W is constant to the
@@ -26,5 +26,5 @@ def mcc(logits: Array, temperature: float = 2.5) -> Array:
 
 
 def method(temperature: float = 2.5) -> Method:
-    """Target predictions that do not confuse classes."""
+    """Make target predictions that do not confuse classes."""
     return Method(lambda inputs: MethodOutput(mcc(inputs.target.logits, temperature), inputs.loss_state))

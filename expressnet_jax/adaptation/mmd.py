@@ -13,7 +13,8 @@ from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 def mmd(source: Array, target: Array, octaves: Sequence[int] = (-2, -1, 0, 1, 2)) -> Array:
-    """Squared multi-kernel MMD: features float[B,D] of either domain -> float32[] (Long et al. 2015, DAN, section 3).
+    """Return the squared multi-kernel MMD: features float[B,D] of either domain -> float32[] (Long et al. 2015, DAN,
+    section 3).
 
     The kernel is the mean of exp(-|x - y|^2 / (2^o w)) over `octaves` o; w is the mean squared distance of all pairs, a
     constant to the gradient, as in the code of the paper's authors (the paper itself takes the median). The statistic
@@ -31,7 +32,7 @@ def mmd(source: Array, target: Array, octaves: Sequence[int] = (-2, -1, 0, 1, 2)
 
 
 def _squared_distances(features: Array) -> Array:
-    """float32[N,D] -> float32[N,N], as a product of matrices: the differences themselves would be N x N x D."""
+    """Map float32[N,D] -> float32[N,N], as a product of matrices: the differences themselves would be N x N x D."""
     x = features - features.mean(0)  # |x|^2 + |y|^2 - 2xy loses its digits far from the origin
     squares = (x * x).sum(-1)
     products = jnp.matmul(x, x.T, precision="highest")
@@ -39,7 +40,7 @@ def _squared_distances(features: Array) -> Array:
 
 
 def _bandwidth(distances: Array, features: Array) -> Array:
-    """The mean over pairs of different examples. Features that are equal up to rounding have no scale: 1."""
+    """Return the mean over pairs of different examples. Features that are equal up to rounding have no scale: 1."""
     count = len(distances)
     mean = distances.sum() / (count * (count - 1))
     rounding = 1e-12 * (features * features).sum(-1).mean()
@@ -47,7 +48,7 @@ def _bandwidth(distances: Array, features: Array) -> Array:
 
 
 def method(octaves: Sequence[int] = (-2, -1, 0, 1, 2)) -> Method:
-    """Features of the two domains under one kernel."""
+    """Align features of the two domains under one kernel."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         return MethodOutput(mmd(inputs.source.features, inputs.target.features, octaves), inputs.loss_state)

@@ -20,7 +20,7 @@ _DOMAINS = ("source", "target")
 
 
 def features_png(before: Checkpoint, after: Checkpoint, domains: Domains, path: Path, title: str) -> Path:
-    """Held-out images of source and target, coloured by domain (above) and by class (below)."""
+    """Plot held-out images of source and target, coloured by domain (above) and by class (below)."""
     splits = [_some(split) for split in (domains.select, domains.test_split)]
     domain = np.repeat(np.arange(2), [len(split) for split in splits])
     labels = np.concatenate([split.labels for split in splits])

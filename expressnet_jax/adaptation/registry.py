@@ -26,7 +26,7 @@ METHODS: dict[str, Callable[..., Method]] = {
 
 
 def make_method(name: str, **options) -> Method:
-    """A method by name with its options.
+    """Return a method by name with its options.
 
     Raises:
       UserError: an unknown name or option; the message lists the valid ones.

@@ -21,7 +21,7 @@ ROLES = ("transductive", "heldout")
 
 
 def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Checkpoint, list[Path]]:
-    """Evaluates the checkpoint that the criterion chose on both target lists, and writes what was found.
+    """Evaluate the checkpoint that the criterion chose on both target lists, and write what was found.
 
     evaluation.json has the figures of `transductive` (images that were adapted on, without their labels) and
     `test_split` apart, the criteria, and the digests of the lists in examples.tsv.
@@ -56,7 +56,7 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
 
 
 def list_examples(domains: Domains) -> dict[str, list[str]]:
-    """Of every target image, by its role, a line: key, class and SHA-256 of its bytes."""
+    """Return a line for every target image, by its role: key, class and SHA-256 of its bytes."""
 
     def lines(split: Split) -> list[str]:
         return [
@@ -68,11 +68,11 @@ def list_examples(domains: Domains) -> dict[str, list[str]]:
 
 
 def digest(lines: Sequence[str]) -> str:
-    """The SHA-256 of a role's lines: equal for the same images with the same labels in the same order."""
+    """Return the SHA-256 of a role's lines: equal for the same images with the same labels in the same order."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _write_examples(path: Path, examples: Mapping[str, Sequence[str]]) -> Path:
-    """Which target images played which role: role, key, class, SHA-256."""
+    """Write which target images played which role: role, key, class, SHA-256."""
     lines = [f"{role}\t{line}" for role in ROLES for line in examples[role]]
     return write_bytes(path, "\n".join(["role\tkey\tclass\tsha256", *lines, ""]).encode())

@@ -31,7 +31,7 @@ class Comparison(NamedTuple):
 
 
 def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapping[str, Any]) -> dict[str, Any]:
-    """All figures of one target, with the facts of `describe_target`.
+    """Return all figures of one target, with the facts of `describe_target`.
 
     A gain is over `source_only` of the same seed, in held-out balanced accuracy; `best`
     is the unsupervised method with the largest mean gain."""
@@ -57,7 +57,7 @@ def gather(rows: Mapping[str, Mapping[str, Any]], plan: Comparison, target: Mapp
 
 
 def describe_target(name: str, domains: Domains) -> dict[str, Any]:
-    """What every method is judged on: the shared classes, and the lists of images by number and SHA-256."""
+    """Return what every method is judged on: the shared classes, and the lists of images by number and SHA-256."""
     examples = {role: {"count": len(lines), "sha256": digest(lines)} for role, lines in list_examples(domains).items()}
     return {
         "target": name,
@@ -86,7 +86,8 @@ def _summary(row: Mapping[str, Any], base: list[dict[str, Any]]) -> dict[str, An
 
 
 def format_table(figures: Mapping[str, Any]) -> str:
-    """A Markdown table, a row for each method; percent, mean and half the width of the 95 % interval of the seeds."""
+    """Return a Markdown table, a row for each method; percent, mean and half the width of the 95 % interval of the
+    seeds."""
     seen, heldout = (figures["examples"][role]["count"] for role in ROLES)
     lines = [
         f"{figures['source']} to {figures['target']}: {', '.join(figures['classes'])}; {seen:,} images to adapt on,"
@@ -108,8 +109,8 @@ def format_table(figures: Mapping[str, Any]) -> str:
 
 
 def _recalls(figures: Mapping[str, Any]) -> list[str]:
-    """Why: the share of each class that is found, and how frequent the class is. An alignment of domains whose
-    classes are not equally frequent moves frequent classes into rare ones."""
+    """Explain the figures: the share of each class that is found, and how frequent the class is. An alignment of
+    domains whose classes are not equally frequent moves frequent classes into rare ones."""
     rows = {name: row for name, row in figures["methods"].items() if "error" not in row}
     counts = [sum(row) for row in rows["checkpoint"]["confusion"]]
     head = [

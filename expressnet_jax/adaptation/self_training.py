@@ -21,7 +21,7 @@ class PseudoLabels(NamedTuple):
 
 
 def pseudo_labels(teacher_logits: Array, thresholds: ArrayLike) -> PseudoLabels:
-    """The likeliest class of logits float[B,K], confident where its probability reaches its threshold.
+    """Return the likeliest class of logits float[B,K], confident where its probability reaches its threshold.
 
     `thresholds` float[K], or float[] for all classes alike. Nothing here has a gradient.
     """
@@ -32,7 +32,8 @@ def pseudo_labels(teacher_logits: Array, thresholds: ArrayLike) -> PseudoLabels:
 
 
 def self_training_loss(student_logits: Array, teacher_logits: Array, thresholds: ArrayLike = 0.95) -> Array:
-    """Cross-entropy of the strong view's logits float[B,K] against the labels of the weak view's -> float32[].
+    """Return the cross-entropy of the strong view's logits float[B,K] against the labels of the weak view's ->
+    float32[].
 
     Sohn et al. 2020, FixMatch, eq. 4. The mean runs over all B: few confident images give a small loss.
     """
@@ -43,7 +44,7 @@ def self_training_loss(student_logits: Array, teacher_logits: Array, thresholds:
 
 
 def update_shares(shares: Array, teacher_logits: Array, rate: float, threshold: float = 0.95) -> Array:
-    """Moves float32[K] towards the share of the batch float[B,K] that is confidently labelled with each class.
+    """Move float32[K] towards the share of the batch float[B,K] that is confidently labelled with each class.
 
     FlexMatch keeps the last label of every unlabelled image and counts them (Zhang et al. 2021, section 3); this
     running mean estimates that count over their number, and is K numbers. At rate 1, over the whole target set, it is
@@ -55,7 +56,7 @@ def update_shares(shares: Array, teacher_logits: Array, rate: float, threshold: 
 
 
 def flexible_thresholds(shares: Array, threshold: float = 0.95) -> Array:
-    """Lower thresholds for classes that are seldom labelled: shares float[K], of sum up to 1 -> float32[K].
+    """Lower the thresholds for classes that are seldom labelled: shares float[K], of sum up to 1 -> float32[K].
 
     b_k / (2 - b_k) x threshold, where b_k = share_k / largest share: FlexMatch with its convex mapping (Zhang et al.
     2021, section 3.1), without its warm-up: that trusts nearly every label while few are confident, which teaches a
@@ -68,7 +69,7 @@ def flexible_thresholds(shares: Array, threshold: float = 0.95) -> Array:
 
 
 def method(threshold: float = 0.95, flexible: bool = True, rate: float = 0.05) -> Method:
-    """The averaged network labels target images; `flexible` lowers the threshold of classes that it seldom labels,
+    """Let the averaged network label target images; `flexible` lowers the threshold of classes that it seldom labels,
     by shares that follow the last 1 / `rate` batches."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:

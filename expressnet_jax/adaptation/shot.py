@@ -15,7 +15,7 @@ from expressnet_jax.training.losses.classification import cross_entropy
 
 
 def information_maximisation(logits: Array) -> Array:
-    """Mean entropy less entropy of the mean prediction, of logits float[B,K] -> float32[] (section 3.2).
+    """Return mean entropy less entropy of the mean prediction, of logits float[B,K] -> float32[] (section 3.2).
 
     From 0, where all predictions are the same, down to -log K, where each is certain and all classes are equally
     frequent. It presumes classes that are about balanced: others are pushed that way.
@@ -26,9 +26,10 @@ def information_maximisation(logits: Array) -> Array:
 
 
 def centroid_labels(features: Array, logits: Array, known: ArrayLike = True) -> Array:
-    """Labels by the nearest class centre, in cosine, of features float[N,D] and logits float[N,K] -> int32[N].
+    """Return the labels by the nearest class centre, in cosine, of features float[N,D] and logits float[N,K] ->
+    int32[N].
 
-    Images that are not `known` bool[N] take no part in a centre.
+    Images that are not `known` bool[N] count in no centre.
 
     The centres are means weighted by the predicted probabilities, then, once more, means of the images nearest to
     each (section 3.3; two rounds). A class that nobody belongs to before a round gets nobody in it: the mean would be
@@ -43,7 +44,8 @@ def centroid_labels(features: Array, logits: Array, known: ArrayLike = True) -> 
 
 
 def _nearest(features: Array, weights: Array, members: Array) -> Array:
-    """The centre nearest to each image, of centres weighted by float32[N,K], of classes that have `members` [N,K]."""
+    """Return the centre nearest to each image, of centres weighted by float32[N,K], of classes that have `members`
+    [N,K]."""
     centres = jnp.matmul(weights.T, features, precision="highest")  # the cosine does not see the divisor
     cosines = jnp.matmul(unit(features), unit(centres).T, precision="highest")
     taken = (members > 0).any(0)
@@ -51,8 +53,9 @@ def _nearest(features: Array, weights: Array, members: Array) -> Array:
 
 
 def method(labels: float = 0.3) -> Method:
-    """Source-free: the head stays, the features learn certain and diverse predictions and, `labels` times as much, the
-    labels of the nearest centre. The features of the whole target are remembered from when each image last came."""
+    """Adapt without the source: the head stays, the features learn certain and diverse predictions and, `labels` times
+    as much, the labels of the nearest centre. The features of the whole target are remembered from when each image last
+    came."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         features, logits = inputs.target

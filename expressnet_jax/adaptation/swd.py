@@ -16,12 +16,13 @@ from expressnet_jax.training.losses.classification import cross_entropy
 
 
 def classifier_discrepancy(first: Array, second: Array) -> Array:
-    """Mean absolute difference of probabilities float[B,K] -> float32[] (Saito et al. 2018, MCD, section 3)."""
+    """Return the mean absolute difference of probabilities float[B,K] -> float32[] (Saito et al. 2018, MCD, section
+    3)."""
     return jnp.abs(first.astype(jnp.float32) - second.astype(jnp.float32)).mean()
 
 
 def sliced_wasserstein(first: Array, second: Array, key: Array, projections: int = 128) -> Array:
-    """Squared 2-Wasserstein distance of probabilities float[B,K], mean over random lines -> float32[].
+    """Return the squared 2-Wasserstein distance of probabilities float[B,K], mean over random lines -> float32[].
 
     Lee et al. 2019, SWD, section 3: on a line the best transport pairs the sorted values. Unlike MCD it compares the
     two as samples: it is zero as soon as they hold the same rows, in whatever order.
@@ -32,13 +33,13 @@ def sliced_wasserstein(first: Array, second: Array, key: Array, projections: int
 
 
 def random_directions(key: Array, dimensions: int, count: int) -> Array:
-    """Unit vectors, evenly over the sphere, as the columns of float32[K,P]."""
+    """Return unit vectors, evenly over the sphere, as the columns of float32[K,P]."""
     vectors = jax.random.normal(key, (dimensions, count))
     return vectors / jnp.linalg.norm(vectors, axis=0)
 
 
 def _second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Callable[[MethodInputs], MethodOutput]:
-    """Two heads that learn the source's labels and disagree on the target, where the features make them agree.
+    """Train two heads that learn the source's labels and disagree on the target, where the features make them agree.
 
     Both sides of the contest in one backward pass, by a gradient reversal between backbone and heads, where the papers
     take turns.
@@ -60,10 +61,10 @@ def _with_second_head(discrepancy: Callable[[Array, Array, Array], Array]) -> Me
 
 
 def mcd_method() -> Method:
-    """Maximum classifier discrepancy."""
+    """Adapt by maximum classifier discrepancy."""
     return _with_second_head(lambda first, second, key: classifier_discrepancy(first, second))
 
 
 def method(projections: int = 128) -> Method:
-    """Sliced Wasserstein discrepancy."""
+    """Adapt by sliced Wasserstein discrepancy."""
     return _with_second_head(lambda first, second, key: sliced_wasserstein(first, second, key, projections))

@@ -13,12 +13,13 @@ from expressnet_jax.adaptation.method import Method, MethodInputs, MethodOutput
 
 
 def mean_entropy(logits: Array) -> Array:
-    """Mean entropy of predictions float[B,K] -> float32[], what Tent minimises (section 3.1)."""
+    """Return the mean entropy of predictions float[B,K] -> float32[], what Tent minimises (section 3.1)."""
     return entropy(logits).mean()
 
 
 def affine_mask(params: Any) -> Any:
-    """True for scale and bias of normalisation layers, False for the rest: the one thing Tent trains (section 3.2).
+    """Return True for scale and bias of normalisation layers, False for the rest: the one thing Tent trains (section
+    3.2).
 
     A tree of bools like `params`, for `optax.masked`. Linen's normalisation layers are those with a parameter named
     `scale`; a layer of another kind with one would be taken too.
@@ -29,7 +30,7 @@ def affine_mask(params: Any) -> Any:
 
 
 def method() -> Method:
-    """Once through the target, without any label or source image."""
+    """Adapt once through the target, without any label or source image."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         return MethodOutput(mean_entropy(inputs.target.logits), inputs.loss_state)

@@ -11,7 +11,7 @@ from expressnet_jax.errors import UserError
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text, uses_jax) makes a subparser."""
+    """Add the command; `command` (name, function, text, uses_jax) makes a subparser."""
     text = (
         "Judge the methods before deep networks on a data set: HOG, LBP or Gabor with an SVM or neighbours; of texts"
         " TF-IDF with logistic regression."
@@ -74,13 +74,13 @@ def baseline(arguments: argparse.Namespace) -> None:
 
 
 def title(facts: dict[str, Any]) -> str:
-    """`hog + knn, k=15`."""
+    """Return a title such as `hog + knn, k=15`."""
     setting = f"k={facts['k']}" if "k" in facts else f"cost={facts['cost']:g}"
     return f"{facts['features']} + {facts['classifier']}, {setting}"
 
 
 def overview(rows: Sequence[dict[str, Any]]) -> str:
-    """The rows' main figures as a table, per cent."""
+    """Return the rows' main figures as a table, per cent."""
     lines = [f"{'baseline':<24}{'dimensions':>11}{'accuracy':>10}{'balanced':>10}{'macro-F1':>10}{'deduplicated':>14}"]
     for row in rows:
         shares = [row[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")]

@@ -104,7 +104,7 @@ class Gabor:
         return np.log(np.stack(rows) + np.float32(1e-3))
 
     def _waves(self) -> tuple[list[np.ndarray], int]:
-        """The bank, scale by scale, and how many pixels the longest wave reaches."""
+        """Return the bank, scale by scale, and how many pixels the longest wave reaches."""
         waves = [
             gabor_wave(0.25 / 2 ** (scale / 2), np.pi * turn / self.orientations)
             for scale in range(self.scales)
@@ -117,7 +117,7 @@ FEATURES = {"hog": Hog, "lbp": Lbp, "gabor": Gabor}
 
 
 def create_features(name: str, **options: int) -> Features:
-    """uint8[B,H,W] -> float32[B,D] by its name in FEATURES; options are whole numbers from 1 on.
+    """Map uint8[B,H,W] to float32[B,D] by its name in FEATURES; options are whole numbers from 1 on.
 
     Raises:
       UserError: a wrong name or option, with the right ones; the libraries are not installed.
@@ -135,7 +135,7 @@ def create_features(name: str, **options: int) -> Features:
 
 
 def _require_libraries() -> None:
-    """Raises UserError where scikit-image or scikit-learn is missing: before a data set is read, not after."""
+    """Raise UserError where scikit-image or scikit-learn is missing: before a data set is read, not after."""
     for module, package in (("skimage", "scikit-image"), ("sklearn", "scikit-learn")):
         try:
             importlib.import_module(module)
@@ -144,7 +144,7 @@ def _require_libraries() -> None:
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-    """uint8[B,H,W,1 or 3] -> uint8[B,H,W]; colour by the luma of ITU-R BT.601."""
+    """Map uint8[B,H,W,1 or 3] to uint8[B,H,W]; colour by the luma of ITU-R BT.601."""
     if images.shape[-1] == 1:
         return images[..., 0]
     return (images @ np.array([0.299, 0.587, 0.114]) + 0.5).astype(np.uint8)
@@ -152,7 +152,7 @@ def gray(images: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def gabor_wave(frequency: float, theta: float) -> np.ndarray:
-    """complex128[h,w], h and w odd: a wave under a Gaussian one octave wide, whose sum is 0."""
+    """Return complex128[h,w], h and w odd: a wave under a Gaussian one octave wide, whose sum is 0."""
     from skimage.filters import gabor_kernel
 
     wave = gabor_kernel(frequency, theta)

@@ -43,7 +43,7 @@ class Row(NamedTuple):
     predict: Predict
 
     def summary(self) -> dict[str, Any]:
-        """Facts and main figures, in JSON's types."""
+        """Return facts and main figures, in JSON's types."""
         found = {name: self.figures[name] for name in _SUMMARY}
         fresh = self.figures.get("deduplicated")
         if fresh:
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 def check(plan: Settings, prepared: Prepared, split: str) -> None:
-    """Raises UserError for what is wrong with the plan, before an image is read."""
+    """Raise UserError for what is wrong with the plan, before an image is read."""
     if not (plan.features and plan.classifiers and plan.costs and plan.ks):
         raise UserError("nothing to compare: features, classifiers, k and costs need one value each at least")
     for name in plan.features:
@@ -73,7 +73,7 @@ def check(plan: Settings, prepared: Prepared, split: str) -> None:
 
 
 def run(plan: Settings, prepared: Prepared, split: str) -> Iterator[Row]:
-    """A row for each kind of features with each classifier; nothing of `split` is seen before it is judged.
+    """Yield a row for each kind of features with each classifier; nothing of `split` is seen before it is judged.
 
     Raises:
       UserError: what `check` finds.
@@ -98,15 +98,15 @@ def run(plan: Settings, prepared: Prepared, split: str) -> Iterator[Row]:
 
 
 def make_predict(features: Features, classify: Classify) -> Predict:
-    """uint8[B,H,W,C] -> probabilities float32[B,K]."""
+    """Map uint8[B,H,W,C] to probabilities float32[B,K]."""
     return lambda images: classify(features(gray(images)))
 
 
 def choose_cost(
     x: np.ndarray, labels: np.ndarray, num_classes: int, costs: Sequence[float], seed: int
 ) -> tuple[float, dict[str, float]]:
-    """The cost with the best accuracy on a fifth of the training images by a machine that learned from the others,
-    and all of these accuracies. x float32[N,D], labels int[N].
+    """Return the cost with the best accuracy on a fifth of the training images by a machine that learned from the
+    others, and all of these accuracies. x float32[N,D], labels int[N].
 
     Near-duplicates within the training images are not kept together, so these accuracies flatter a little.
     """
@@ -122,7 +122,7 @@ def choose_cost(
 def _fits(
     plan: Settings, x: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> Iterator[tuple[dict[str, Any], Callable[..., Classify]]]:
-    """What each classifier is, and its function that fits."""
+    """Yield what each classifier is, and its function that fits."""
     if "svm" in plan.classifiers:
         cost = plan.costs[0]
         tried: dict[str, float] = {}
@@ -135,6 +135,6 @@ def _fits(
 
 
 def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-    """What the function gives, and the seconds that it took."""
+    """Return what the function gives, and the seconds that it took."""
     start = time.perf_counter()
     return function(*arguments), round(time.perf_counter() - start, 1)

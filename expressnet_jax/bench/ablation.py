@@ -19,7 +19,8 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def add_runs(known: Mapping[str, Any], runs: Sequence[Path]) -> dict[str, Any]:
-    """The file's content with these runs: `recipe`, every key of the common recipe, and `changes`, a row for each.
+    """Return the file's content with these runs: `recipe`, every key of the common recipe, and `changes`, a row for
+    each.
 
     The first run that a file ever gets says what the common recipe is. A row holds the figures of each seed.
 
@@ -39,7 +40,7 @@ def add_runs(known: Mapping[str, Any], runs: Sequence[Path]) -> dict[str, Any]:
 
 
 def changed(shared: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
-    """Where a run leaves the common recipe, as flags say it: `augment.flip=0`, or `nothing`."""
+    """Return where a run leaves the common recipe, as flags say it: `augment.flip=0`, or `nothing`."""
     own = {key: keys.get(key) for key in shared.keys() | keys.keys() if keys.get(key) != shared.get(key)}
     return ", ".join(f"{key}={_short(value)}" for key, value in sorted(own.items())) or WHOLE
 
@@ -49,7 +50,7 @@ def _short(value: Any) -> str:
 
 
 def table(figures: Mapping[str, Any]) -> str:
-    """Markdown, a line for each change: percent, mean over its seeds with half of Student's 95 % interval.
+    """Return Markdown, a line for each change: percent, mean over its seeds with half of Student's 95 % interval.
 
     A difference is taken seed by seed from the common recipe's run of the same seed, where there is one.
     """

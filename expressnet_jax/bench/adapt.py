@@ -75,7 +75,8 @@ def bench_adapt(
     rounds: int = 4,
     block_seconds: float = 2.0,
 ) -> dict[str, Any]:
-    """Source images a second of each method (target images where it has no source) and the ratio to plain training.
+    """Return the source images a second of each method (target images where it has no source) and the ratio to plain
+    training.
 
     Plain training has the same network, batch and augmentation, and takes turns with the methods.
     """

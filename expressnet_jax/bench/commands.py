@@ -12,7 +12,7 @@ from expressnet_jax.errors import UserError
 
 
 def add_parts(bench: argparse.ArgumentParser) -> None:
-    """One subparser a part; each sets `measure`, arguments -> figures, and `table`, figures -> text."""
+    """Add a subparser for each part; each sets `measure`, arguments -> figures, and `table`, figures -> text."""
     parts = bench.add_subparsers(required=True, metavar="PART")
 
     def part(name: str, measure, table, text: str) -> argparse.ArgumentParser:
@@ -99,7 +99,7 @@ def _network(sub: argparse.ArgumentParser, batch_size: int = 128) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Measures, prints, writes."""
+    """Measure, print and write."""
     from expressnet_jax.io import write_json
 
     figures = arguments.measure(arguments)

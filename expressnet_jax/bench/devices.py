@@ -20,8 +20,8 @@ from expressnet_jax.environment import machine
 def bench_devices(
     name: str, count: int, *, size: int = 48, batch_size: int = 512, rounds: int = 6, block_seconds: float = 6.0
 ) -> dict[str, Any]:
-    """Images a second of one training step at one global batch: a process with one device and one whose processor is
-    cut into `count`, in turns."""
+    """Return the images a second of one training step at one global batch: a process with one device and one whose
+    processor is cut into `count`, in turns."""
     with ExitStack() as stack:
         start = lambda devices: Peer(__name__, [name, str(devices), str(size), str(batch_size)])
         peers = {number: stack.enter_context(closing(start(number))) for number in (1, count)}
@@ -41,7 +41,7 @@ def bench_devices(
 
 
 def main(name: str, count: str, size: str, batch_size: str) -> None:
-    """One of the two processes."""
+    """Run one of the two processes."""
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", int(count))
     step = Step(name, size=int(size), batch_size=int(batch_size), dtype="float32")

@@ -1,4 +1,4 @@
-"""How near the input pipeline comes to the bare work that it can't do without: a copy, or decoding.
+"""How close the input pipeline is to the bare work that it can't do without: a copy, or decoding.
 
 Shapes: B batch, N examples.
 """
@@ -30,7 +30,8 @@ _ROUNDS = 6
 def bench_memory(
     num_examples: int = 30_000, size: int = 48, channels: int = 1, batch_size: int = 256
 ) -> dict[str, Any]:
-    """Images a second of the host-memory source through grain, and of a bare NumPy gather of the same batches."""
+    """Return the images a second of the host-memory source through grain, and of a bare NumPy gather of the same
+    batches."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (num_examples, size, size, channels), np.uint8)
     sampler = Uniform(num_examples, batch_size)
@@ -43,7 +44,7 @@ def bench_memory(
 def bench_stream(
     num_examples: int = 2_000, size: int = 112, stored: int = 112, channels: int = 3, batch_size: int = 128
 ) -> dict[str, Any]:
-    """Images a second of the streaming source, ArrayRecord to batch, and of bare decoding from memory.
+    """Return the images a second of the streaming source, ArrayRecord to batch, and of bare decoding from memory.
 
     The images are JPEGs of `stored` pixels a side. The bare decoder's speed is that of one thread times the cores;
     next to it, what it reaches on all cores at once, for two hyper-threads are not two cores.
@@ -59,7 +60,7 @@ def bench_stream(
         bare = (list(islice(decoded, batch_size)) for _ in repeat(None))
 
         def together() -> float:
-            """Images a second of a thread on each core, nothing between them."""
+            """Return the images a second of a thread on each core, nothing between them."""
             decode_some = lambda part: [decode(encoded[i], size, channels) for i in part]
             start = time.perf_counter()
             list(pool.map(decode_some, np.array_split(np.arange(num_examples), cores)))
@@ -82,7 +83,8 @@ def _race(
     times: int = 1,
     also: Mapping[str, Callable[[], float]] | None = None,
 ) -> dict[str, Any]:
-    """The pipeline over `read_images` in turns with `bare`, which makes the same batches and counts `times` as fast."""
+    """Return the pipeline over `read_images` in turns with `bare`, which makes the same batches and counts `times` as
+    fast."""
     labels = np.zeros(sampler.num_examples, np.int32)
     source = BatchSource(sampler, {EXPRESSION: labels}, read_images, steps * (_ROUNDS + 1))
     threads = reading_threads(read_images, threads)
@@ -112,7 +114,7 @@ def _speed(batches: Iterator, steps: int, batch_size: int, clock: Callable[[], f
 
 
 def _jpegs(folder: Path, count: int, side: int, channels: int) -> Split:
-    """Blurred noise, which has about the bytes of a photograph, stored as `prepare` stores images."""
+    """Return blurred noise, which has about the bytes of a photograph, stored as `prepare` stores images."""
     rng = np.random.default_rng(0)
     for i in range(count):
         noise = rng.integers(0, 256, (side // 4, side // 4, channels), np.uint8)

@@ -9,7 +9,8 @@ Result = TypeVar("Result")
 
 
 def interleave(blocks: Mapping[str, Callable[[], Result]], rounds: int) -> dict[str, list[Result]]:
-    """Calls every block once a round, in the order given and every other round backwards; what each call returned."""
+    """Call every block once a round, in the order given and every other round backwards; return what each call
+    returned."""
     results: dict[str, list[Result]] = {name: [] for name in blocks}
     for number in range(rounds):
         for name in list(blocks)[:: -1 if number % 2 else 1]:
@@ -18,7 +19,7 @@ def interleave(blocks: Mapping[str, Callable[[], Result]], rounds: int) -> dict[
 
 
 def compare(values: Sequence[float], against: Sequence[float]) -> dict[str, float]:
-    """The ratio of two lists of speeds: of their medians, and the least and the most of a single round."""
+    """Return the ratio of two lists of speeds: of their medians, and the least and the most of a single round."""
     ratios = np.divide(values, against)
     return {
         "ratio": float(np.median(values) / np.median(against)),

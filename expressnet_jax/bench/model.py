@@ -33,7 +33,7 @@ def bench_model(
     rounds: int = 5,
     training: bool = True,
 ) -> dict[str, Any]:
-    """New networks of these names: latency of one image and throughput of a batch, all in turns.
+    """Measure new networks of these names: latency of one image and throughput of a batch, all in turns.
 
     ONNX Runtime predicts on the CPU, with one thread (`latency`) and with one for each core (`throughput`); JAX on its
     default device. With `training` also a training step of a batch, which takes a minute a network to compile.
@@ -72,12 +72,12 @@ def bench_model(
 
 
 def as_onnx(checkpoint: Checkpoint) -> bytes:
-    """The file's content, not compared with JAX: nobody will use it."""
+    """Return the file's content, not compared with JAX: nobody will use it."""
     return convert(checkpoint, describe_file(checkpoint, "uint8"))
 
 
 def untrained(name: str, shape: tuple[int, ...]) -> Checkpoint:
-    """What a checkpoint of this network would be before its first step."""
+    """Return what a checkpoint of this network would be before its first step."""
     model = create_model(name, len(BASIC))
     config = default()
     config.model.name = name
@@ -86,12 +86,12 @@ def untrained(name: str, shape: tuple[int, ...]) -> Checkpoint:
 
 
 def noise(model: OnnxPredictor) -> np.ndarray:
-    """One image as the model takes it, uint8[1,H,W,C]."""
+    """Return one image as the model takes it, uint8[1,H,W,C]."""
     return np.random.default_rng(0).integers(0, 256, (1, *model.image_shape), np.uint8)
 
 
 def timed(predict: Callable, images: np.ndarray, seconds: float = 0.3) -> Callable[[], float]:
-    """Milliseconds of one call, over about `seconds` of calls."""
+    """Return the milliseconds of one call, over about `seconds` of calls."""
     predict(images)
 
     def block() -> float:

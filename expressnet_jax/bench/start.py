@@ -20,7 +20,8 @@ Step({name!r}, size={size}, batch_size={batch_size})(1)
 
 
 def bench_start(name: str, *, size: int = 48, batch_size: int = 128, rounds: int = 3) -> dict[str, Any]:
-    """Seconds of whole processes, the median of `rounds`: each imports, compiles one training step, runs it, ends.
+    """Return the seconds of whole processes, the median of `rounds`: each imports, compiles one training step, runs it,
+    ends.
 
     `cached` finds the compiled programs of the process before it in JAX's compilation cache. `help` is
     `expressnet --help`, which must import nothing that it does not need; `import` is JAX and the training rooms alone.

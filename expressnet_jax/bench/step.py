@@ -87,8 +87,8 @@ class Step:
         return time.perf_counter() - start, float(losses[0][0])
 
     def costs(self) -> dict[str, float]:
-        """FLOPs of one step as the network is written (whatever is saved in computing it), bytes as compiled, and the
-        most memory that it needs at once."""
+        """Return FLOPs of one step as the network is written (whatever is saved in computing it), bytes as compiled,
+        and the most memory that it needs at once."""
         memory: Any = self.compiled.memory_analysis()
         costs: Any = self.compiled.cost_analysis()
         return {
@@ -101,7 +101,8 @@ class Step:
 def bench_step(
     name: str, *, against: str = "", rounds: int = 6, block_seconds: float = 4.0, ceilings: bool = True, **options
 ) -> dict[str, Any]:
-    """Images a second of `Step(name, **options)`, its share of the machine's ceilings, and its ratio to a rival.
+    """Return the images a second of `Step(name, **options)`, its share of the machine's ceilings, and its ratio to a
+    rival.
 
     Against "torch" the same network trains in PyTorch from the same weights on the same batch, in other processes that
     take turns with this one: as PyTorch comes, on a CPU with the allocator settings that this process has, and, where

@@ -11,7 +11,7 @@ Row = tuple[str, str, str]
 
 
 def table(folder: Path) -> str:
-    """A Markdown table of every bench_*.json of a folder, in the order of their names."""
+    """Return a Markdown table of every bench_*.json of a folder, in the order of their names."""
     lines = [HEAD]
     for path in sorted(folder.glob("bench_*.json")):
         figures = json.loads(path.read_text(encoding="utf-8"))

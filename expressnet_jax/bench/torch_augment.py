@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def augment(images: Tensor, options: Mapping[str, float]) -> Tensor:
-    """Mirror, shift, rotation and zoom read in one pass, centre cut, brightness, contrast.
+    """Mirror, shift, rotate and zoom in one pass, cut the centre, change brightness and contrast.
 
     uint8[B,C,H,W] -> float32[B,C,H,W] in 0..255, or [B,C,crop,crop]. The distributions are those of `data.augment`.
     """

@@ -64,7 +64,7 @@ class TorchRival(Peer):
         return rivals
 
     def check_loss(self, loss: float) -> None:
-        """Raises UserError if the first losses differ, where they can be equal."""
+        """Raise UserError if the first losses differ, where they can be equal."""
         theirs = self.facts["loss"]
         if self.exact and abs(theirs - loss) > 1e-4:
             raise UserError(f"the networks are not the same: first loss {loss:.6f} here, {theirs:.6f} in PyTorch")
@@ -83,7 +83,7 @@ def _settings(dtype: str) -> dict[str, tuple[str, dict[str, str]]]:
 
 
 def _write(folder: Path, step, augment: Mapping[str, float] | None) -> None:
-    """What the other process builds: network.json and arrays.npz."""
+    """Write what the other process builds: network.json and arrays.npz."""
     variables = {"params": step.state.params, "batch_stats": step.state.batch_stats}
     flat = jax.tree_util.tree_leaves_with_path(jax.device_get(variables))
     arrays = {"/".join(key.key for key in path): leaf for path, leaf in flat}

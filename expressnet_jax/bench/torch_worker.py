@@ -44,7 +44,7 @@ def main(folder: Path, dtype: str) -> None:
 
 
 def _make_step(network, spec, device, dtype):
-    """One step of SGD with Nesterov momentum, weight decay on matrices and kernels only."""
+    """Return one step of SGD with Nesterov momentum, weight decay on matrices and kernels only."""
     params = list(network.parameters())
     groups = [
         {"params": [p for p in params if p.ndim > 1], "weight_decay": spec["weight_decay"]},
@@ -70,7 +70,7 @@ def _make_step(network, spec, device, dtype):
 
 
 def carried_over(arrays, network) -> dict[str, torch.Tensor]:
-    """Linen variables, flattened to `params/backbone/stem/kernel`, as the PyTorch network's state."""
+    """Return Linen variables, flattened to `params/backbone/stem/kernel`, as the PyTorch network's state."""
     state = {}
     variables = {path: value for path, value in arrays.items() if path.startswith(("params/", "batch_stats/"))}
     names = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}

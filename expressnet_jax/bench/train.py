@@ -24,7 +24,8 @@ from expressnet_jax.training.step import make_multi_step
 
 
 def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6.0) -> dict[str, Any]:
-    """Images a second with the config's own input, in turns with the same step on one batch that already lies there.
+    """Return the images a second with the config's own input, in turns with the same step on one batch that already
+    lies there.
 
     Then the parts of a dispatch with a halt after each: waiting for input (decoding, gathering and the way to the
     device, prefetched behind the computation), computing, and what a checkpoint takes: how long it holds the loop up,
@@ -71,17 +72,17 @@ class _Loop:
         self.bare(1)
 
     def bare(self, count: int) -> float:
-        """Seconds of so many dispatches on one batch."""
+        """Return the seconds of so many dispatches on one batch."""
         return self._run([self.batch] * count)
 
     def fed(self, count: int) -> float:
-        """Seconds of so many dispatches on batches as they come, once the first is there."""
+        """Return the seconds of so many dispatches on batches as they come, once the first is there."""
         batches = self.loader()
         self._run([next(batches)])
         return self._run(islice(batches, count))
 
     def parts(self, count: int) -> dict[str, float]:
-        """Shares of the time with a halt after every part, and milliseconds of each."""
+        """Return shares of the time with a halt after every part, and milliseconds of each."""
         batches = self.loader()
         self._run([next(batches)])
         spent = {"input_wait": 0.0, "compute": 0.0}
@@ -98,7 +99,8 @@ class _Loop:
         }
 
     def to_device_ms(self, count: int) -> float:
-        """Milliseconds for the way of one dispatch's batches from host memory to the devices, nothing else."""
+        """Return the milliseconds for the way of one dispatch's batches from host memory to the devices, nothing
+        else."""
         sharding, seconds = self.batch["index"].sharding, []
         for batch in islice(self.host_batches, count):
             start = time.perf_counter()
@@ -107,8 +109,8 @@ class _Loop:
         return 1000 * float(np.median(seconds))
 
     def saving(self, metadata: dict[str, Any], count: int, rounds: int) -> dict[str, float]:
-        """Milliseconds for which a checkpoint holds the loop up, until it is on the disk, and what `count` dispatches
-        with one need longer than without, as a share of a minute: medians."""
+        """Return the milliseconds for which a checkpoint holds the loop up, until it is on the disk, and what `count`
+        dispatches with one need longer than without, as a share of a minute: medians."""
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(Path(folder), metadata)
             holds, written = [], []

@@ -13,7 +13,7 @@ class Peer:
     """A process that runs `serve`: called with a number of steps it does them and gives the seconds.
 
     Attributes:
-      facts: what it said of itself when it was ready.
+      facts: what it reported when it was ready.
     """
 
     def __init__(self, module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None):
@@ -46,7 +46,7 @@ class Peer:
 
 
 def serve(facts: Mapping[str, Any], work: Callable[[int], float]) -> None:
-    """The other side of a Peer: `work`, a number of steps -> seconds, until nobody asks any more."""
+    """Serve the other side of a Peer: `work`, a number of steps -> seconds, until nobody asks any more."""
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
         print(work(int(line)), flush=True)

@@ -1,4 +1,4 @@
-"""Every network under one recipe: what finished runs of configs/zoo.py came to, and how large and fast each network is.
+"""Every network under one recipe: what finished runs of configs/zoo.py reached, and how large and fast each network is.
 
 A row stays in the file when its run is gone, so the table grows over as many sessions as it takes.
 """
@@ -22,7 +22,7 @@ _OWN = ("model.", "augment.", "train.progressive_")  # what a network may set di
 
 
 def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) -> dict[str, Any]:
-    """The file's content with the rows of these runs: `recipe`, the keys that all share, and `networks` by name.
+    """Return the file's content with the rows of these runs: `recipe`, the keys that all share, and `networks` by name.
 
     The first run that a file ever gets says which recipe it is. Milliseconds are of one image on one thread in ONNX
     Runtime, all runs of a call in turns: nothing else should work on the machine meanwhile.
@@ -46,7 +46,7 @@ def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) ->
 
 
 def _own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Where a run's recipe differs from the common one.
+    """Return where a run's recipe differs from the common one.
 
     Raises:
       UserError: in what decides how much a network is taught.
@@ -61,7 +61,7 @@ def _own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) ->
 
 
 def options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that the network was made with."""
+    """Return the options that the network was made with."""
     return {f"model.options.{key}": value for key, value in config["model"]["options"].items()}
 
 
@@ -75,14 +75,14 @@ def facts(checkpoint: Checkpoint, content: bytes) -> dict[str, Any]:
 
 
 def published(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a run, and of what it was made on."""
+    """Return the figures of a run, and of what it was made on."""
     kept = seed_figures(run)
     del kept["confusion"]
     return kept | {"machine": run["machine"]}
 
 
 def _latencies(content: Mapping[str, bytes], rounds: int) -> dict[str, float]:
-    """Median milliseconds of one image on one thread, for ONNX files by name."""
+    """Return the median milliseconds of one image on one thread, for ONNX files by name."""
     blocks = {}
     for name, model in content.items():
         predict = OnnxPredictor(model, name, threads=1)

@@ -34,7 +34,8 @@ CLAIMS = (
 
 
 def tables(figures: Mapping[str, Any], folder: Path) -> str:
-    """All three as Markdown. `folder` holds the figures of old methods and longer runs; none there, none here."""
+    """Return all three as Markdown. `folder` holds the figures of old methods and longer runs; none there, none
+    here."""
     parts = [networks(figures["networks"]), _claims(figures["networks"], folder)]
     if (folder / _BASELINES).exists():
         parts.insert(1, _old_methods(read(folder / _BASELINES)))
@@ -42,7 +43,8 @@ def tables(figures: Mapping[str, Any], folder: Path) -> str:
 
 
 def networks(rows: Mapping[str, Any]) -> str:
-    """A line a network, the most accurate first, and a line with the names of those that were not trained yet."""
+    """Return a line a network, the most accurate first, and a line with the names of those that were not trained
+    yet."""
     lines = [HEAD]
     for name, row in sorted(rows.items(), key=lambda item: -item[1]["accuracy"]):
         size = (f"{row['parameters']:,}", f"{row['mflop']:,.0f}", f"{row['onnx_bytes'] / 1e6:.1f}")
@@ -53,7 +55,7 @@ def networks(rows: Mapping[str, Any]) -> str:
 
 
 def _old_methods(figures: Mapping[str, Any]) -> str:
-    """A line for each pair of features and classifier."""
+    """Return a line for each pair of features and classifier."""
     lines = [OLD]
     for row in figures["rows"]:
         setting = f"k = {row['k']}" if "k" in row else f"C = {row['cost']:g}"
@@ -65,7 +67,7 @@ def _old_methods(figures: Mapping[str, Any]) -> str:
 
 
 def _claims(rows: Mapping[str, Any], folder: Path) -> str:
-    """What papers say, and what the same kind of network does here."""
+    """Return what papers say, and what the same kind of network does here."""
     lines = [SAID]
     for system, claimed, name, longer in CLAIMS:
         path = folder / f"{longer}.json"
@@ -76,7 +78,7 @@ def _claims(rows: Mapping[str, Any], folder: Path) -> str:
 
 
 def accuracy(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    """Accuracy with its interval, balanced accuracy, macro-F1, accuracy without near-duplicates."""
+    """Return the accuracy with its interval, balanced accuracy, macro-F1, accuracy without near-duplicates."""
     low, high = (f"{100 * bound:.1f}" for bound in row["accuracy_interval"])
     fresh = row.get("deduplicated_accuracy")
     others = (percent(row["balanced_accuracy"]), percent(row["macro_f1"]), "" if fresh is None else percent(fresh))

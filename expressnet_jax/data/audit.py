@@ -1,4 +1,4 @@
-"""What a prepared data set hides: images that stand in two splits, labels that disagree, blank and broken images.
+"""What a prepared data set hides: images that are in two splits, labels that disagree, blank and broken images.
 
 Shapes: N examples of all splits together, D distinct images, S splits.
 """
@@ -26,7 +26,7 @@ _SAME_SIZE_SHARE = 0.99
 
 
 def audit(prepared: Prepared) -> dict[str, Any]:
-    """Compares every image with every other; writes `audit.json` and `audit.txt` next to the records.
+    """Compare every image with every other; write `audit.json` and `audit.txt` next to the records.
 
     Positions in the report count from 0 in the official order of their split. `leaks` holds the training examples that
     have an equal or near-equal image in any other split, `leaked` the examples of those splits that have one in
@@ -61,7 +61,7 @@ def audit(prepared: Prepared) -> dict[str, Any]:
 
 
 def load_audit(prepared: Prepared) -> dict[str, Any] | None:
-    """The report of an earlier audit, or None if there is none of these very images and labels."""
+    """Return the report of an earlier audit, or None if there is none of these very images and labels."""
     try:
         report = json.loads((prepared.directory / "audit.json").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
@@ -70,7 +70,7 @@ def load_audit(prepared: Prepared) -> dict[str, Any] | None:
 
 
 def one_line(report: Mapping[str, Any]) -> str:
-    """The findings in a sentence, for a training log."""
+    """Return the findings in a sentence, for a training log."""
     name, examples = report["dataset"], report["examples"]
     if len(examples) < 2 or TRAIN not in examples:
         groups, near = sum(report["exact"]["within"].values()), sum(report["near"]["within"].values())
@@ -78,7 +78,7 @@ def one_line(report: Mapping[str, Any]) -> str:
     if not report["leaks"][TRAIN]:
         return f"{name}: no image of train has an equal or near-equal one in another split"
     found = [
-        f"{report['exact']['across'][f'{TRAIN}|{split}']:,} images stand in both train and {split} byte for byte, "
+        f"{report['exact']['across'][f'{TRAIN}|{split}']:,} images are in both train and {split} byte for byte, "
         f"{len(positions):,} of {examples[split]:,} {split} images have an equal or near-equal one in train"
         for split, positions in report["leaked"].items()
     ]
@@ -87,7 +87,7 @@ def one_line(report: Mapping[str, Any]) -> str:
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """The report as text: a table of counts with a column a split, then the findings in sentences."""
+    """Return the report as text: a table of counts with a column a split, then the findings in sentences."""
     splits = list(report["examples"])
     counted = {"examples": report["examples"]}
     for name in report["counts"][splits[0]]:
@@ -110,7 +110,7 @@ def table(report: Mapping[str, Any]) -> str:
             *lines,
             "",
             one_line(report),
-            *(f"{pair}: {count:,} distinct images stand in both" for pair, count in report["exact"]["across"].items()),
+            *(f"{pair}: {count:,} distinct images are in both" for pair, count in report["exact"]["across"].items()),
             f"equal images with different labels: {conflicts['exact']:,} groups",
             f"  of these across splits: {conflicts['exact_across']:,}",
             f"subjects in two splits: {len(subjects):,} {', '.join(subjects[:10])}".rstrip(),
@@ -121,7 +121,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def _occurrences(rows: Scan) -> np.ndarray:
-    """int64[D,S]: how often each distinct image stands in each split."""
+    """int64[D,S]: how often each distinct image is in each split."""
     counts = np.zeros((len(rows.first), len(rows.splits)), np.int64)
     np.add.at(counts, (rows.distinct, rows.split), 1)
     return counts
@@ -155,7 +155,7 @@ def _exact_counts(rows: Scan, counts: np.ndarray) -> dict[str, dict[str, int]]:
 
 
 def _near_counts(rows: Scan, near: np.ndarray) -> dict[str, Any]:
-    """Images with a near-equal, not byte-equal one: in their own split, and for two splits on either side."""
+    """Count images with a near-equal, not byte-equal one: in their own split, and for two splits on either side."""
     table = {
         a: {b: int(near[rows.split == i, j].sum()) for j, b in enumerate(rows.splits)}
         for i, a in enumerate(rows.splits)
@@ -179,7 +179,7 @@ def _leaks(rows: Scan, present: np.ndarray, near: np.ndarray) -> dict[str, Any]:
 
 
 def _conflicts(rows: Scan, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Groups of byte-equal images whose labels differ."""
+    """Return the groups of byte-equal images whose labels differ."""
     pairs = np.unique(np.stack([rows.distinct, rows.label]), axis=1)
     disputed = np.flatnonzero(np.bincount(pairs[0], minlength=len(rows.first)) > 1)
     members: dict[int, list[int]] = defaultdict(list)
@@ -202,7 +202,7 @@ def _class_counts(split: Split) -> dict[str, int]:
 
 
 def _sizes(rows: Scan) -> dict[str, Any]:
-    """The commonest sizes, and which images differ from the one that nearly all have."""
+    """Return the commonest sizes, and which images differ from the one that nearly all have."""
     sizes, inverse, counts = np.unique(rows.size, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(-counts)
     odd = rows.readable & (inverse.ravel() != order[0])

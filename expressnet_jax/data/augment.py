@@ -120,7 +120,7 @@ def _move_columns(
 
 
 def _move_target(values: Array, matrices: Array, field: Field, size: tuple[int, ...]) -> Array:
-    """Points moved, and named values of left and right exchanged, as images are that are read through `matrices`."""
+    """Move points, and exchange named values of left and right, as images are that are read through `matrices`."""
     if field.kind == "points":
         return move_points(values, matrices, field.mirror, size)
     return exchange_sides(values, matrices, field.mirror)
@@ -158,7 +158,8 @@ def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
 
 
 def _keys(key: Array, options: Mapping[str, Any]) -> dict[str, Array]:
-    """A stream for each name, not for each place in the list: switching one on leaves the draws of the others alone."""
+    """Return a stream for each name, not for each place in the list: switching one on leaves the draws of the others
+    alone."""
     places = {name: place for place, name in enumerate(AUGMENTATIONS) if options.get(name)}
     if not places:
         return {}
@@ -174,7 +175,7 @@ def _draw_matrices(keys: Mapping[str, Array], shape: tuple[int, ...], options: M
 
 
 def _centre_crop(images: Array, size: int) -> Array:
-    """[B,H,W,C] -> [B,size,size,C], or the images as they are for size 0."""
+    """Crop [B,H,W,C] -> [B,size,size,C], or the images as they are for size 0."""
     if not size:
         return images
     top, left = (images.shape[1] - size) // 2, (images.shape[2] - size) // 2
@@ -182,7 +183,7 @@ def _centre_crop(images: Array, size: int) -> Array:
 
 
 def resize(images: Array, size: int) -> Array:
-    """float32[B,H,W,C] -> float32[B,size,size,C], smoothed first where it shrinks; as they are for size 0."""
+    """Resize float32[B,H,W,C] to float32[B,size,size,C], smoothed first where it shrinks; as they are for size 0."""
     if not size or size == images.shape[1] == images.shape[2]:
         return images
     return jax.image.resize(images, (images.shape[0], size, size, images.shape[3]), "linear")
@@ -201,7 +202,7 @@ def mirrored_in(index: Array, epoch: Array) -> Array:
 
 
 def _move(keys: Mapping[str, Array], images: Array, strengths: Mapping[str, float]) -> Array:
-    """All geometries of `strengths` in one reading of the pixels. -> float32[B,H,W,C]."""
+    """Apply all geometries of `strengths` in one reading of the pixels. -> float32[B,H,W,C]."""
     matrices = _draw_matrices(keys, images.shape, strengths)
     if matrices is None:
         return images.astype(jnp.float32)
@@ -209,7 +210,7 @@ def _move(keys: Mapping[str, Array], images: Array, strengths: Mapping[str, floa
 
 
 def _moving(name: str) -> Callable[[Array, Array, float], Array]:
-    """The geometry `name` as a function of images, like the other augmentations."""
+    """Return the geometry `name` as a function of images, like the other augmentations."""
     return lambda key, images, strength: _move({name: key}, images, {name: strength})
 
 

@@ -19,7 +19,7 @@ _ACTIONS = ("list", "remove")
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text, uses_jax) makes a subparser."""
+    """Add the command; `command` (name, function, text, uses_jax) makes a subparser."""
     text = "List the prepared data sets with their size and last use, or remove some."
     sub = command("data", data, text, uses_jax=False)
     sub.add_argument("action", nargs="?", choices=_ACTIONS, default="list", help="default: list")
@@ -47,7 +47,7 @@ def data(arguments: argparse.Namespace) -> None:
 
 
 def _remove(found: "list[Entry]", arguments: argparse.Namespace) -> None:
-    """Of a name with several sets, all that are idle go with --unused; without it, it has to be said which one."""
+    """Remove sets: of a name with several, all idle ones with --unused; without it, one has to be named."""
     from expressnet_jax.data import manage
 
     names, days = arguments.names, arguments.unused

@@ -35,7 +35,7 @@ _FLAGS = {
 
 
 def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
-    """PNG or JPEG bytes -> uint8[H,W,C]; the orientation that EXIF states is applied.
+    """Decode PNG or JPEG bytes to uint8[H,W,C]; the orientation that EXIF states is applied.
 
     size is the side of a square, (height, width), or None for the image's own. Shrinking averages over areas, so
     that no detail aliases; a JPEG more than twice too large is first shrunk by its decoder, to no less than `size`.
@@ -53,7 +53,7 @@ def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
 
 
 def _reduction(encoded: bytes, size: Size) -> int:
-    """How many times smaller an image may be decoded and still have `size` pixels or more: 1, 2, 4 or 8."""
+    """Return how many times smaller an image may be decoded and still have `size` pixels or more: 1, 2, 4 or 8."""
     if size is None or (sides := jpeg_size(encoded)) is None:
         return 1
     wanted = size if isinstance(size, int) else max(size)  # the longer one: EXIF may say that height is width
@@ -61,7 +61,7 @@ def _reduction(encoded: bytes, size: Size) -> int:
 
 
 def jpeg_size(encoded: bytes) -> tuple[int, int] | None:
-    """(height, width) as the frame header of a JPEG states them, or None (ITU T.81, annex B.2.2)."""
+    """Return (height, width) as the frame header of a JPEG states them, or None (ITU T.81, annex B.2.2)."""
     at = 2 if encoded[:2] == b"\xff\xd8" else len(encoded)
     while at + 9 <= len(encoded) and encoded[at] == 0xFF:
         marker = encoded[at + 1]
@@ -72,7 +72,7 @@ def jpeg_size(encoded: bytes) -> tuple[int, int] | None:
 
 
 def resized(image: np.ndarray, size: Size) -> np.ndarray:
-    """uint8[H,W] or uint8[H,W,C] -> the same at `size`; a channel axis of length one is dropped by OpenCV."""
+    """Resize uint8[H,W] or uint8[H,W,C] to `size`; a channel axis of length one is dropped by OpenCV."""
     height, width = _shape(size, image)
     if image.shape[:2] == (height, width):
         return image
@@ -81,7 +81,7 @@ def resized(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> np.ndarray:
-    """All of a split -> uint8[N,H,W,C], filled in place by `threads` threads (0: one for each core).
+    """Decode all of a split to uint8[N,H,W,C], filled in place by `threads` threads (0: one for each core).
 
     With size None every image must have the size of the first.
     """
@@ -137,7 +137,8 @@ def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> n
 def validate_and_encode(
     image: bytes | Path | np.ndarray, channels: int | None, size: tuple[int, int] | None
 ) -> tuple[bytes, np.ndarray]:
-    """An image as it comes -> (the bytes to store, its pixels uint8[H,W,C]), or a UserError that says what is wrong.
+    """Return the bytes to store of an image as it comes, and its pixels uint8[H,W,C]; raise a UserError that says what
+    is wrong.
 
     PNG and JPEG files that `decode` gives the same pixels of stay as they are; everything else becomes PNG.
     Where gray is declared (channels 1), three equal channels count as gray; where colour is, gray is repeated.
@@ -159,7 +160,7 @@ def validate_and_encode(
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """uint8[H,W,C] -> the bytes of a PNG."""
+    """Encode uint8[H,W,C] as PNG."""
     bgr = pixels[..., ::-1] if pixels.shape[2] == 3 else pixels
     ok, encoded = cv2.imencode(".png", np.ascontiguousarray(bgr))
     if not ok:

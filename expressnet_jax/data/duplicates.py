@@ -39,7 +39,7 @@ class Pairs(NamedTuple):
 
 
 def digest(image: np.ndarray) -> bytes:
-    """16 bytes that agree exactly when shape and pixels do. image uint8[H,W,C]."""
+    """Return 16 bytes that agree exactly when shape and pixels do. image uint8[H,W,C]."""
     hasher = hashlib.blake2b(np.asarray(image.shape, "<i8").tobytes(), digest_size=16)
     hasher.update(image.tobytes())
     return hasher.digest()
@@ -52,12 +52,12 @@ def pixel_digest(image: np.ndarray) -> bytes:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """uint8[H,W,3] RGB -> uint8[T,T], gray, area-averaged."""
+    """Shrink uint8[H,W,3] RGB to uint8[T,T], gray, area-averaged."""
     return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
 
 def is_blank(thumbnails: np.ndarray) -> np.ndarray:
-    """uint8[N,T,T] -> bool[N]: (nearly) uniform images, whose correlation would be noise."""
+    """Map uint8[N,T,T] to bool[N]: (nearly) uniform images, whose correlation would be noise."""
     return np.array([thumb.std() < BLANK for thumb in thumbnails], bool)
 
 
@@ -69,7 +69,7 @@ def _standardise(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def signatures(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8[N,T,T] -> signatures [N,M] and those of the mirror images, with correlation <= s.s'.
+    """Map uint8[N,T,T] to signatures [N,M] and those of the mirror images, with correlation <= s.s'.
 
     The coefficients are those of a perceptual hash, kept as numbers; the last coordinate is the length of what they
     leave out. By Cauchy-Schwarz the left-out parts add at most the product of their lengths (the lower-bounding lemma
@@ -87,7 +87,7 @@ def signatures(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _basis() -> tuple[np.ndarray, np.ndarray]:
-    """Orthonormal low DCT-II functions [M-1,T*T], and the sign [M] that a mirror gives their coefficients."""
+    """Return orthonormal low DCT-II functions [M-1,T*T], and the sign [M] that a mirror gives their coefficients."""
     k = np.arange(SIDE)
     rows = np.sqrt(2 / SIDE) * np.cos(np.pi * (k + 0.5) * k[:, None] / SIDE)
     rows[0] /= np.sqrt(2)
@@ -97,7 +97,7 @@ def _basis() -> tuple[np.ndarray, np.ndarray]:
 
 
 def near_pairs(thumbnails: np.ndarray, threshold: float = THRESHOLD) -> Iterator[Pairs]:
-    """Yields every near-equal pair of uint8[N,T,T], on all cores, some rows against some columns at a time."""
+    """Yield every near-equal pair of uint8[N,T,T], on all cores, some rows against some columns at a time."""
     plain, mirrored = (_tiled(signature) for signature in signatures(thumbnails))
     rows = range(0, len(plain), BLOCK)
     tasks = [(top, left) for top in rows for left in range(top, len(plain), SPAN)]
@@ -116,7 +116,7 @@ def _tiled(signature: np.ndarray) -> np.ndarray:
 def _search(
     thumbnails: np.ndarray, plain: np.ndarray, mirrored: np.ndarray, top: int, left: int, threshold: float
 ) -> Iterator[Pairs]:
-    """The near-equal pairs of BLOCK tiles of rows from `top` and SPAN tiles of columns from `left`."""
+    """Yield the near-equal pairs of BLOCK tiles of rows from `top` and SPAN tiles of columns from `left`."""
     enough = threshold - 1e-5  # of float32 rounding: the bound may only err towards comparing
     rows = plain[top : top + BLOCK, None]
     for start in range(left, min(left + SPAN, len(plain)), BLOCK):

@@ -99,7 +99,7 @@ def target_fields(
     """Return the targets of a split by name: `expression`, whatever its classes are, its columns of standard names, and
     those that the data set has `declared`.
 
-    `columns` are [N,...] arrays, `notes` what the data set says of itself: names of the action units, for one.
+    `columns` are [N,...] arrays, `notes` the data set's own notes: names of the action units, for one.
     """
     fields = {EXPRESSION: Field("class", (len(classes),), tuple(classes))}
     if {"valence", "arousal"} <= set(columns):
@@ -147,7 +147,7 @@ def stored_points(points: np.ndarray, size: Sequence[int]) -> np.ndarray:
 
 
 def _frame(size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """The center of an image in the numbers of its pixels, and half of its sides: x, y."""
+    """Return the center of an image in the numbers of its pixels, and half of its sides: x, y."""
     height, width = size
     return np.array([width - 1, height - 1]) / 2, np.array([width, height]) / 2
 

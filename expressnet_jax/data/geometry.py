@@ -14,20 +14,21 @@ from jax import Array
 
 
 def flip(key: Array, shape: Sequence[int], strength: float) -> Array:
-    """Mirrors left and right with probability `strength`. shape (B, H, W, C) -> float32[B,3,3]."""
+    """Mirror left and right with probability `strength`. shape (B, H, W, C) -> float32[B,3,3]."""
     mirrored = jax.random.bernoulli(key, strength, shape[:1])
     return affine(horizontal=jnp.where(mirrored, -1.0, 1.0))
 
 
 def pad(key: Array, shape: Sequence[int], strength: int) -> Array:
-    """Pads by `strength` pixels and crops back: a whole-pixel shift up to it both ways. -> float32[B,3,3]."""
+    """Pad by `strength` pixels and crop back: a whole-pixel shift up to it both ways. -> float32[B,3,3]."""
     limit = jnp.asarray(strength, jnp.int32)
     shifts = jax.random.randint(key, (shape[0], 2), -limit, limit + 1).astype(jnp.float32)
     return affine(shift_x=shifts[:, 0], shift_y=shifts[:, 1])
 
 
 def random_resized_crop(key: Array, shape: Sequence[int], strength: float) -> Array:
-    """Random resized crop: a window of side [1 - strength, 1] anywhere in the image fills it. -> float32[B,3,3]."""
+    """Crop and resize at random: a window of side [1 - strength, 1] anywhere in the image fills it. ->
+    float32[B,3,3]."""
     batch, height, width = shape[:3]
     key_side, key_place = jax.random.split(key)
     side = jax.random.uniform(key_side, (batch,), minval=1.0 - strength, maxval=1.0)
@@ -36,7 +37,7 @@ def random_resized_crop(key: Array, shape: Sequence[int], strength: float) -> Ar
 
 
 def rotate(key: Array, shape: Sequence[int], strength: float) -> Array:
-    """Turns about the centre by up to `strength` degrees either way. -> float32[B,3,3]."""
+    """Rotate about the centre by up to `strength` degrees either way. -> float32[B,3,3]."""
     limit = jnp.deg2rad(strength)
     angle = jax.random.uniform(key, shape[:1], minval=-limit, maxval=limit)
     cosine, sine = jnp.cos(angle), jnp.sin(angle)
@@ -44,7 +45,7 @@ def rotate(key: Array, shape: Sequence[int], strength: float) -> Array:
 
 
 def zoom(key: Array, shape: Sequence[int], strength: float) -> Array:
-    """Magnifies or shrinks about the centre by a factor in [1 - strength, 1 + strength]. -> float32[B,3,3]."""
+    """Magnify or shrink about the centre by a factor in [1 - strength, 1 + strength]. -> float32[B,3,3]."""
     factor = jax.random.uniform(key, shape[:1], minval=1.0 - strength, maxval=1.0 + strength)
     return affine(horizontal=1.0 / factor, vertical=1.0 / factor)
 
@@ -54,7 +55,7 @@ WHOLE_PIXEL = frozenset({"flip", "pad"})
 
 
 def compose(matrices: Sequence[Array]) -> Array:
-    """The matrices [B,3,3] of doing one after the other."""
+    """Return the matrices [B,3,3] of doing one after the other."""
     product = matrices[0]
     for matrix in matrices[1:]:
         # The default precision of accelerators (TF32, bfloat16) would be off by pixels' fractions.
@@ -93,7 +94,7 @@ def exchange_sides(values: Array, matrices: Array, mirror: Sequence[int]) -> Arr
 
 
 def warp(images: Array, matrices: Array) -> Array:
-    """Reads each image through its matrix: bilinear between pixels, the nearest border pixel outside.
+    """Read each image through its matrix: bilinear between pixels, the nearest border pixel outside.
 
     images uint8 or float32[B,H,W,C], matrices float32[B,3,3] -> float32[B,H,W,C].
     """
@@ -101,7 +102,8 @@ def warp(images: Array, matrices: Array) -> Array:
 
 
 def warp_whole_pixels(images: Array, matrices: Array) -> Array:
-    """Equal to `warp` where the matrices hold only mirrorings and whole-pixel shifts, at a fraction of the cost.
+    """Compute what `warp` does where the matrices hold only mirrorings and whole-pixel shifts, at a fraction of the
+    cost.
 
     images uint8 or float32[B,H,W,C], matrices float32[B,3,3] -> float32[B,H,W,C].
     """
@@ -121,7 +123,7 @@ def affine(horizontal=1.0, vertical=1.0, shear_x=0.0, shear_y=0.0, shift_x=0.0, 
 
 
 def _sample(image: Array, matrix: Array) -> Array:
-    """Bilinear reading of one image [H,W,C] at the positions that its matrix [3,3] says."""
+    """Read one image [H,W,C] at the positions that its matrix [3,3] says."""
     height, width, channels = image.shape
     source_x, source_y = _positions(height, width, matrix)
     left, top = jnp.floor(source_x), jnp.floor(source_y)
@@ -164,7 +166,7 @@ def _positions(height: int, width: int, matrix: Array) -> tuple[Array, Array]:
 
 
 def _pick(image: Array, matrix: Array) -> Array:
-    """One image [H,W,C] with its rows and columns picked by index; the matrix has no shear."""
+    """Return one image [H,W,C] with its rows and columns picked by index; the matrix has no shear."""
     rows, columns = _picked(image, matrix)
     picked = image.at[rows[:, None], columns].get(mode="promise_in_bounds")
     return picked.astype(jnp.float32)

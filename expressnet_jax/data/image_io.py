@@ -113,7 +113,7 @@ def _eight_bits(numbers: np.ndarray) -> np.ndarray:
 
 
 def _opened(encoded: bytes, found: MediaType) -> Image.Image:
-    """The image, not yet decoded."""
+    """Return the image, not yet decoded."""
     if found.name == "HEIC" and not _heic():
         raise UserError(LIBRARIES["HEIC"])
     try:
@@ -138,7 +138,7 @@ def _heic() -> bool:
 
 
 def _no_image(found: MediaType) -> str:
-    """What a file is instead, and what to do."""
+    """Return what a file is instead, and what to do."""
     if found.name in LIBRARIES and not (found.name == "AVIF" and features.check("avif")):
         return LIBRARIES[found.name]
     if found.kind == "image":
@@ -173,7 +173,7 @@ def _limit_size(image: Image.Image, shrinks: bool) -> bool:
 
 
 def _load(encoded: bytes, image: Image.Image) -> None:
-    """Decode, and read the metadata while nobody hears Pillow warn of it."""
+    """Decode, and read the metadata without Pillow's warnings."""
     if getattr(image, "tag_v2", {}).get(NEW_SUBFILE_TYPE, 0) & 1:
         raise UserError("its first page is a preview, as in a camera's raw file; export it as JPEG")
     if image.format != "PNG":  # whose metadata may come last: asking would decode it here, one at a time
@@ -187,7 +187,7 @@ def _load(encoded: bytes, image: Image.Image) -> None:
 
 
 def _stores_16_bits(image: Image.Image) -> bool:
-    """Tell whether Pillow is about to drop the lower half of colours of 16 bits, as if no upper bit were unused."""
+    """Return whether Pillow is about to drop the lower half of colours of 16 bits, as if no upper bit were unused."""
     if (
         image.mode not in ("RGB", "RGBA", "LA")
         or image.format not in ("PNG", "TIFF", "PPM")
@@ -199,7 +199,7 @@ def _stores_16_bits(image: Image.Image) -> bool:
 
 
 def _deep_colour(encoded: bytes, image: Image.Image, upright: Image.Image) -> Image.Image | None:
-    """Colour or transparency of 16 bits a channel as 8 bits, upright; None where OpenCV can't read it."""
+    """Return colour or transparency of 16 bits a channel as 8 bits, upright; None where OpenCV can't read it."""
     numbers = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     if numbers is None or numbers.dtype != np.uint16 or numbers.ndim != 3:
         return None
@@ -213,7 +213,7 @@ def _deep_colour(encoded: bytes, image: Image.Image, upright: Image.Image) -> Im
 
 
 def _is_plain(encoded: bytes, image: Image.Image, pixels: np.ndarray) -> bool:
-    """Tell whether OpenCV, which decodes in training, gives these pixels; metadata it may understand otherwise."""
+    """Return whether OpenCV, which decodes in training, gives these pixels; metadata it may understand otherwise."""
     if image.format not in ("PNG", "JPEG", "MPO") or image.mode not in ("L", "RGB") or image.has_transparency_data:
         return False
     if image.format == "PNG" and getattr(image, "is_animated", False):

@@ -55,18 +55,18 @@ _CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in (nam
 
 
 def canonical(name: str) -> str | None:
-    """The taxonomy's word for a class name as people write it (`Happy`, `1_sad`, `surprised`), or None."""
+    """Return the taxonomy's word for a class name as people write it (`Happy`, `1_sad`, `surprised`), or None."""
     word = name.strip().lower().lstrip("0123456789_-. ")
     return _CANONICAL.get(word)
 
 
 def shorten(names: Sequence[str], most: int = 10) -> str:
-    """Names for a message; of the people of an identity run only the first few."""
+    """Join names for a message; of the people of an identity run only the first few."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def shared_classes(source: Sequence[str], target: Sequence[str]) -> tuple[str, ...]:
-    """The classes that two data sets have in common, in the source's order.
+    """Return the classes that two data sets have in common, in the source's order.
 
     Raises:
       UserError: if they share fewer than two, for then nothing can be compared.

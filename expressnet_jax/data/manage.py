@@ -146,7 +146,7 @@ def _leftover(path: Path) -> Entry:
 
 
 def _remove_set(entry: Entry, stored: Stored) -> None:
-    """Renames the set to a leftover, looks once more whether somebody began to read it, and removes that."""
+    """Rename the set to a leftover, check once more that no process began to read it, and remove that."""
     reading = UserError(f"{entry.label}: another process reads it; wait until that has ended")
     if in_use(stored.home):
         raise reading

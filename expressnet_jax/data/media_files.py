@@ -62,7 +62,8 @@ KIND_NAMES = {"image": "an image", "video": "a video", "audio": "sound"}
 
 
 def is_litter(path: Path, root: Path) -> bool:
-    """Tell whether `path` is nothing that a person put there: by the names below `root`, which itself doesn't count."""
+    """Return whether `path` is nothing that a person put there: by the names below `root`, which itself doesn't
+    count."""
     try:
         parts = path.relative_to(root).parts
     except ValueError:  # somewhere else, as a CSV may say
@@ -71,7 +72,7 @@ def is_litter(path: Path, root: Path) -> bool:
 
 
 def is_litter_name(name: str) -> bool:
-    """Tell whether a file or folder of this name is litter."""
+    """Return whether a file or folder of this name is litter."""
     low = name.lower()
     if name in ("", ".", ".."):
         return False
@@ -157,7 +158,7 @@ def _unreadable(path: Path, error: Exception) -> str:
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Path, str | None]]:
-    """Each file below a folder in the order of paths, with "litter", a reason why it isn't read, or None.
+    """Yield each file below a folder in the order of paths, with "litter", a reason why it isn't read, or None.
 
     `above` are device and inode of the folders on the way here, so that links can't lead round in circles.
     """
@@ -183,7 +184,7 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[Pa
 
 
 def _count(path: Path) -> int:
-    """How many files a file or folder of litter is; links are not followed."""
+    """Return how many files a file or folder of litter is; links are not followed."""
     if path.is_symlink() or not os.path.isdir(path):
         return 1
     return sum(len(names) for _, _, names in os.walk(path))

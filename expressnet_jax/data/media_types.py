@@ -121,7 +121,8 @@ def _container(head: bytes) -> MediaType | None:
 
 
 def _iso_media(head: bytes) -> MediaType:
-    """By the brands of the file type box: the major one, and the compatible ones from byte 16 on (ISO 14496-12)."""
+    """Recognise it by the brands of the file type box: the major one, and the compatible ones from byte 16 on (ISO
+    14496-12)."""
     end = max(int.from_bytes(head[:4]), 16)
     brands = [head[8:12], *(head[at : at + 4] for at in range(16, min(end, len(head)), 4))]
     if brands[0] in _AUDIO_BRANDS:
@@ -142,7 +143,8 @@ def _bitmap(head: bytes) -> MediaType | None:
 
 
 def _sound(head: bytes) -> MediaType | None:
-    """The sync word of MPEG audio and a header that can be (ISO 11172-3: bit rate 15 and sampling rate 3 can't)."""
+    """Recognise the sync word of MPEG audio and a header that can be (ISO 11172-3: bit rate 15 and sampling rate 3
+    can't)."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     if head[1] & 0xF6 == 0xF0:

@@ -12,7 +12,7 @@ _ERASED_ASPECT = (0.3, 1 / 0.3)  # height over width; r_1 and r_2
 
 
 def cutout(key: Array, images: Array, strength: float) -> Array:
-    """Covers a square of side `strength` * H, centred on any pixel, with the image's mean colour.
+    """Cover a square of side `strength` * H, centred on any pixel, with the image's mean colour.
 
     DeVries & Taylor 2017: the square may reach past the border, so some examples stay nearly whole. Their fill is
     the data set's mean, zero after normalisation; the image's own stands in for it here.
@@ -27,7 +27,7 @@ def cutout(key: Array, images: Array, strength: float) -> Array:
 
 
 def random_erasing(key: Array, images: Array, strength: float) -> Array:
-    """With probability `strength` puts uniform noise in a rectangle of 2-33 % of the area, aspect 0.3-3.3.
+    """Put uniform noise, with probability `strength`, in a rectangle of 2-33 % of the area, aspect 0.3-3.3.
 
     Random erasing (Zhong et al. 2020, algorithm 1, RE-R). Where the paper draws again until the rectangle fits,
     a side too long is cut to the image's; the aspect is drawn on a log scale so that tall and wide are as frequent.
@@ -49,7 +49,7 @@ OCCLUSIONS = {"cutout": cutout, "random_erasing": random_erasing}
 
 
 def box(shape, top: Array, left: Array, rows, columns) -> Array:
-    """bool[B,H,W,1], True inside the rectangles that start at (top, left)[B] and are rows x columns large."""
+    """Return bool[B,H,W,1], True inside the rectangles that start at (top, left)[B] and are rows x columns large."""
     _, height, width, _ = shape
     y, x = jnp.arange(height)[None, :, None], jnp.arange(width)[None, None, :]
     as_column = lambda value: jnp.asarray(value).reshape(-1, 1, 1)

@@ -31,7 +31,8 @@ def opencv_name(path: Path) -> Iterator[str]:
 
 
 def silence_opencv() -> None:
-    """OpenCV and FFmpeg print pages about a damaged file; here it is one line. A user's own setting stays."""
+    """Silence OpenCV and FFmpeg, which print pages about a damaged file; here it is one line. A user's own setting
+    stays."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET; read when the first video is opened
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -12,7 +12,8 @@ Result = TypeVar("Result")
 
 
 def parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """map(work, items) on one thread for each core, for work that lets go of the GIL (OpenCV, Pillow, NumPy, files)."""
+    """Yield map(work, items) on one thread for each core, for work that lets go of the GIL (OpenCV, Pillow, NumPy,
+    files)."""
     threads = available_cores()
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(threads) as pool:

@@ -8,26 +8,26 @@ _SHADOW_EDGE = (0.05, 0.3)  # softness of a shadow's edge, as a share of half th
 
 
 def brightness(key: Array, images: Array, strength: float) -> Array:
-    """Adds a shift drawn from +-strength, as a share of 255, to every pixel."""
+    """Add a shift drawn from +-strength, as a share of 255, to every pixel."""
     shift = _per_example(key, images, -strength, strength)
     return _clip(images + 255.0 * shift)
 
 
 def contrast(key: Array, images: Array, strength: float) -> Array:
-    """Scales the distance from the image's mean by a factor in [1 - strength, 1 + strength]."""
+    """Scale the distance from the image's mean by a factor in [1 - strength, 1 + strength]."""
     factor = _per_example(key, images, 1.0 - strength, 1.0 + strength)
     mean = images.mean((1, 2, 3), keepdims=True)
     return _clip(mean + factor * (images - mean))
 
 
 def gamma(key: Array, images: Array, strength: float) -> Array:
-    """Raises pixel values, as a share of 255, to exp(u), u in +-strength: middle tones move, black and white stay."""
+    """Raise pixel values, as a share of 255, to exp(u), u in +-strength: middle tones move, black and white stay."""
     exponent = jnp.exp(_per_example(key, images, -strength, strength))
     return _clip(255.0 * (images / 255.0) ** exponent)
 
 
 def shadow(key: Array, images: Array, strength: float) -> Array:
-    """Darkens a soft-edged half-plane or ellipse by up to the share `strength`: light from one side, a hat's brim.
+    """Darken a soft-edged half-plane or ellipse by up to the share `strength`: light from one side, a hat's brim.
 
     Half of the shadows are half-planes whose edge passes within 0.8 of the centre; the others are ellipses with
     half-axes of 0.3 to 0.9, all in units of half the image's longer side.
@@ -55,7 +55,7 @@ PHOTOMETRICS = {"brightness": brightness, "contrast": contrast, "gamma": gamma, 
 
 
 def _per_example(key: Array, images: Array, low: float, high: float) -> Array:
-    """One uniform draw an example, float32[B,1,1,1]."""
+    """Return one uniform draw an example, float32[B,1,1,1]."""
     return jax.random.uniform(key, (images.shape[0], 1, 1, 1), minval=low, maxval=high)
 
 

@@ -103,7 +103,7 @@ class TrainLoader:
         self.source, self.mesh, self.table, self.threads = source, mesh, table, threads
 
     def start(self, step: int) -> Iterator[dict[str, Any]]:
-        """Dispatches from `step` on, each a dict of arrays [S,B,...] sharded over the mesh's data axis."""
+        """Yield dispatches from `step` on, each a dict of arrays [S,B,...] sharded over the mesh's data axis."""
         dispatches = grain.MapDataset.source(replace(self.source, first_step=step))
         options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=2 * self.threads)
         sharding = NamedSharding(self.mesh, P(None, "data"))
@@ -125,7 +125,7 @@ class ZippedLoaders:
         self.loaders, self.table = loaders, {name: loader.table for name, loader in loaders.items()}
 
     def start(self, step: int) -> Iterator[dict[str, Any]]:
-        """Dispatches from `step` on; all loaders have equally many steps."""
+        """Yield dispatches from `step` on; all loaders have equally many steps."""
         streams = [loader.start(step) for loader in self.loaders.values()]
         return (dict(zip(self.loaders, batches, strict=True)) for batches in zip(*streams, strict=True))
 
@@ -170,7 +170,7 @@ class EvalLoader:
         return named | {name: values[indices] for name, values in self.columns.items()}
 
     def batches(self, threads: int = 2) -> Iterator[dict[str, np.ndarray]]:
-        """All batches, read ahead by threads where they are decoded."""
+        """Yield all batches, read ahead by threads where they are decoded."""
         threads = reading_threads(self.read_images, threads)
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
         return iter(grain.MapDataset.source(self).to_iter_dataset(options))
@@ -186,9 +186,10 @@ def make_eval_batches(
     columns: Mapping[str, np.ndarray] = MappingProxyType({}),
     sound: int = 0,
 ) -> EvalLoader:
-    """A split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all processes, or
-    whole in this one. `shape` is (H,W,C) of images, (T,H,W,C) of clips, (S,) of waveforms, or None where no record is
-    read; `columns` [N,...] are further inputs, and so are `sound` samples of what is heard next to images."""
+    """Return a split for evaluation, decoded once into host memory where it fits, else streamed; `shared` by all
+    processes, or whole in this one. `shape` is (H,W,C) of images, (T,H,W,C) of clips, (S,) of waveforms, or None where
+    no record is read; `columns` [N,...] are further inputs, and so are `sound` samples of what is heard next to
+    images."""
     read_images = None if shape is None else _image_reader(split, shape, "auto", threads)
     read_sound = _image_reader(split, (sound,), "auto", threads) if sound else None
     index, count = (jax.process_index(), jax.process_count()) if shared else (0, 1)
@@ -208,8 +209,8 @@ def _stored_bytes(split: Split, shape: Sequence[int]) -> int:
 
 
 def choose_reader(reader: str, num_bytes: int) -> str:
-    """The reader for a split of `num_bytes` decoded: device memory where it takes at most a fifth, else host memory
-    where it takes at most half of what is free, else streaming. On a CPU the two memories are one: host memory.
+    """Return the reader for a split of `num_bytes` decoded: device memory where it takes at most a fifth, else host
+    memory where it takes at most half of what is free, else streaming. On a CPU the two memories are one: host memory.
 
     Raises:
       UserError: a reader that does not exist.
@@ -226,7 +227,8 @@ def choose_reader(reader: str, num_bytes: int) -> str:
 
 
 def _free_memory() -> int:
-    """Bytes that can be had: Linux gives its file cache back when asked; elsewhere half of all memory is a guess."""
+    """Return the bytes that are available: Linux gives its file cache back when asked; elsewhere half of all memory is
+    a guess."""
     try:
         with open("/proc/meminfo") as lines:
             facts = dict(line.split(":") for line in lines)
@@ -279,7 +281,8 @@ def make_train_loader(
 
 
 def reading_threads(read_images: ImageReader | None, threads: int) -> int:
-    """`threads` where images are decoded; none where a batch is one copy, which handing it over would cost as much.
+    """Return `threads` where images are decoded; none where a batch is one copy, which handing it over would cost as
+    much.
 
     The device computes meanwhile all the same: a step is started, not waited for.
     """

@@ -94,7 +94,7 @@ def prepare(
 
 
 def _found(name: str, data_dir: Path, origin: Origin) -> Prepared | None:
-    """The set that these files have come to, which is then the last prepared one of its name."""
+    """Return the set that was made of these files, which is then the last prepared one of its name."""
     found = store.find(name, data_dir, origin)
     if found:
         with suppress(OSError):  # on a disk that can only be read, it is found all the same
@@ -125,7 +125,7 @@ def _checked_class(dataset: str, source: Path | None) -> type[FaceBuilder]:
 
 
 def _origin(dataset: str, cls: type[FaceBuilder], source: Path | None, options: dict[str, Any]) -> Origin:
-    """What is to be prepared, and a fingerprint of all files that take part, those that an option names too."""
+    """Return what is to be prepared, and a fingerprint of all files that are read, those that an option names too."""
     chosen = {key: value for key, value in options.items() if key != "name" and value != cls.OPTIONS[key]}
     where = None if source is None else source.resolve()
     files = [] if where is None else list(cls.source_files(where))
@@ -150,7 +150,7 @@ def _tell_change(name: str, before: str, identity: str) -> None:
 
 
 def _begin(stage: Path, origin: Origin, overwrite: bool) -> None:
-    """Leaves in the stage what a killed run wrote, if that was of the same origin and is whole, and else nothing."""
+    """Leave in the stage what a killed run wrote, if that was of the same origin and is whole, and else nothing."""
     if not overwrite and store.read_json(stage / ORIGIN) == origin.plain and _written(stage):
         return
     shutil.rmtree(stage)
@@ -159,13 +159,13 @@ def _begin(stage: Path, origin: Origin, overwrite: bool) -> None:
 
 
 def _written(stage: Path) -> int:
-    """How many whole files of records are in the stage."""
+    """Return how many whole files of records are in the stage."""
     found = [store.read_json(path) or {} for path in stage.glob("*/*/dataset_info.json")]
     return sum(len(split.get("shardLengths", ())) for info in found for split in info.get("splits", ()))
 
 
 def _write_records(builder: FaceBuilder) -> None:
-    """Streams every split into ArrayRecord, behind the files that are there.
+    """Stream every split into ArrayRecord, behind the files that are there.
 
     TFDS's own `download_and_prepare` sorts a split in memory first, and beyond 1 GB asks TensorFlow for temporary
     files; its sequential writer does neither and keeps the order. It counts a file as soon as that is whole, so what
@@ -180,7 +180,7 @@ def _write_records(builder: FaceBuilder) -> None:
     for split, records in splits.items():
         _write_split(builder, writer, split, records, lengths.get(stored_split(split), ()))
     builder.refuse_bad()
-    (folder / "metadata.json").unlink(missing_ok=True)  # empty; TFDS writes one where it goes on
+    (folder / "metadata.json").unlink(missing_ok=True)  # empty; TFDS writes one when it continues
 
 
 def _write_split(
@@ -190,7 +190,7 @@ def _write_split(
     records: Iterable[Record],
     files: Sequence[int],
 ) -> None:
-    """Writes what stands behind the `files`, given by their numbers of examples."""
+    """Write what comes after the `files`, given by their numbers of examples."""
     ledger = builder.ledgers[split] = SplitIndex()
     part = lambda number: Path(builder.data_dir).parents[1] / f"{split}_{number}.npz"
     store_part = lambda: write_arrays(part(len(ledger.parts)), ledger.close_part())
@@ -214,7 +214,7 @@ def _write_split(
 
 
 def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
-    """What an interrupted preparation knew of a file's images.
+    """Return what an interrupted preparation knew of a file's images.
 
     Raises:
       UserError: it is lost or torn, as after a power failure; `_stage` then removes what was half-prepared.
@@ -232,7 +232,7 @@ def _read_part(name: str, path: Path) -> dict[str, np.ndarray]:
 def _shown(
     builder: FaceBuilder, split: str, records: Iterable[Record], done: int, bad: int
 ) -> Iterator[dict[str, Any]]:
-    """The split's examples behind the first `done` and as many `bad` ones, with a bar on a terminal."""
+    """Yield the split's examples behind the first `done` and as many `bad` ones, with a bar on a terminal."""
     if done:
         print(f"{builder.name} {split}: resuming after {done:,} images", file=sys.stderr)
     total = len(records) if isinstance(records, Sized) else None
@@ -280,7 +280,7 @@ def _stage(data_dir: Path, name: str, origin: Origin) -> Iterator[Path]:
         stage.mkdir(exist_ok=True)
         try:
             yield stage
-        except UserError:  # of the source, which will be another one when it is mended
+        except UserError:  # of the source, which will differ once it is corrected
             shutil.rmtree(stage)
             raise
         finally:

@@ -102,28 +102,29 @@ class Split:
         return len(self.indices)
 
     def encoded(self, i: int) -> bytes:
-        """The i-th image as PNG or JPEG bytes, the i-th sound as 16-bit PCM, or the i-th text in UTF-8."""
+        """Return the i-th image as PNG or JPEG bytes, the i-th sound as 16-bit PCM, or the i-th text in UTF-8."""
         return self.encoded_batch([i])[0]
 
     def encoded_batch(self, positions: Sequence[int] | np.ndarray, media: str = "") -> list[bytes]:
-        """The images at these positions, in this order: several times as fast as one by one; with `media` "waveform"
-        the sound, which may lie next to images and is empty where nothing is heard."""
+        """Return the images at these positions, in this order: several times as fast as one by one; with `media`
+        "waveform" the sound, which may lie next to images and is empty where nothing is heard."""
         return [_media(record, media) for record in self._records().read(self.indices[positions])]
 
     def subset(self, indices: Sequence[int] | np.ndarray) -> "Split":
-        """The same split with only these examples, in this order; they are renumbered."""
+        """Return the same split with only these examples, in this order; they are renumbered."""
         indices = np.asarray(indices, np.int64)
         columns = {name: column[indices] for name, column in self.columns.items()}
         return Split(self.files, self.classes, columns, self.indices[indices], self.stored, self.targets)
 
     def relabelled(self, classes: tuple[str, ...], labels: np.ndarray) -> "Split":
-        """The same images with other classes, and `labels` int[N] in them. Votes are of the old classes: left out."""
+        """Return the same images with other classes, and `labels` int[N] in them. Votes are of the old classes: left
+        out."""
         columns = {name: column for name, column in self.columns.items() if name not in ("label", "votes")}
         columns |= {"label": labels.astype(np.int32)}
         return Split(self.files, classes, columns, self.indices, self.stored, self.targets)
 
     def with_targets(self, fields: Mapping[str, Field], values: Mapping[str, np.ndarray]) -> "Split":
-        """The same examples with further targets, [N,...] by name."""
+        """Return the same examples with further targets, [N,...] by name."""
         columns = {**self.columns, **values}
         return Split(self.files, self.classes, columns, self.indices, self.stored, {**self.targets, **fields})
 
@@ -156,7 +157,7 @@ class Records:
             raise UserError(f"{folder}: its files hold {self._starts[-1]:,} images, not {count:,}; {_AGAIN}")
 
     def read(self, positions: np.ndarray) -> list[bytes]:
-        """The records at `positions` int64[n], in this order.
+        """Return the records at `positions` int64[n], in this order.
 
         Raises:
           UserError: a file is damaged there, by its own checksums.
@@ -195,7 +196,7 @@ class Prepared:
 
     @cached_property
     def identity(self) -> str:
-        """What follows from the content alone; sets that were prepared before there were identities are read for it."""
+        """A hash of the content alone; sets that were prepared before there were identities are read for it."""
         if own := self.facts.get("identity"):
             return own
         return content_identity(self.facts, {split: Columns(self._index(split)) for split in self.splits})
@@ -211,7 +212,7 @@ class Prepared:
         return {split: facts["examples"] for split, facts in self.facts["splits"].items()}
 
     def split(self, name: str) -> Split:
-        """One split by its name."""
+        """Return one split by its name."""
         if name not in self.splits:
             raise UserError(f"{self.name} has no split {name!r}; its splits are: {', '.join(self.splits)}")
         columns = Columns(self._index(name))
@@ -240,12 +241,12 @@ class Prepared:
         return bool(self.facts["notes"].get("with_sound"))
 
     def stored_size(self, split: str) -> tuple[int, int] | None:
-        """(height, width) of a split's stored images, the largest where they differ; None of sound and text."""
+        """Return (height, width) of a split's stored images, the largest where they differ; None of sound and text."""
         facts = self.facts["splits"][split]
         return (facts["height"][1], facts["width"][1]) if "height" in facts else None
 
     def digests(self, split: str) -> np.ndarray | None:
-        """uint8[N,16] of a split's pixels; None for a set that was prepared before they were kept."""
+        """Return uint8[N,16] of a split's pixels; None for a set that was prepared before they were kept."""
         path = self.directory / f"digests_{split}.npy"
         return np.load(path, allow_pickle=False) if path.is_file() else None
 
@@ -254,7 +255,7 @@ class Prepared:
 
 
 def stored_split(name: str) -> str:
-    """The split's name in the file names: TFDS keeps the word "all" for itself."""
+    """Return the split's name in the file names: TFDS keeps the word "all" for itself."""
     return "everything" if name == "all" else name
 
 

@@ -12,7 +12,7 @@ _CHOOSE = "--option labels=own (in training: --config.data.options.labels=own)"
 
 
 def note_found(notes: dict[str, Any], found: MediaListing, root: Path) -> None:
-    """Add to the notes what was found below `root` and takes no part."""
+    """Add to the notes what was found below `root` and was left out."""
     if found.left_out:
         named = {printable(path.relative_to(root)): reason for path, reason in found.left_out.items()}
         notes[LEFT_OUT] = notes.get(LEFT_OUT, {}) | named
@@ -45,7 +45,8 @@ def named_left_out(notes: Mapping[str, Any]) -> str:
 
 
 def _other_notes(notes: Mapping[str, Any]) -> list[str]:
-    """A line for each note of a data set's own that is text or counts; longer ones, as lists of pairs, aren't shown."""
+    """Return a line for each note of a data set's own that is text or counts; longer ones, as lists of pairs, aren't
+    shown."""
     others = {key: note for key, note in notes.items() if key not in (LEFT_OUT, LITTER, MERGED, KEPT_APART)}
     counts = {key: note for key, note in others.items() if isinstance(note, dict)}
     texts = {key: ", ".join(f"{what} {count}" for what, count in note.items()) for key, note in counts.items()}

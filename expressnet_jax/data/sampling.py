@@ -24,7 +24,7 @@ class Sampler(Protocol):
 
 @lru_cache(maxsize=4)
 def permutation(num_examples: int, seed: int, epoch: int) -> np.ndarray:
-    """A shuffling int64[N] of an epoch. The last few are kept: a batch may straddle two epochs."""
+    """Return a permutation int64[N] of an epoch. The last few are kept: a batch may straddle two epochs."""
     order = np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(num_examples)
     order.setflags(write=False)
     return order
@@ -71,7 +71,7 @@ class Balanced:
 
 
 def process_slice(indices: np.ndarray, process_index: int, process_count: int) -> np.ndarray:
-    """This process's contiguous share of a global batch. Put together in process order they are the batch."""
+    """Return this process's contiguous share of a global batch. Put together in process order they are the batch."""
     share = len(indices) // process_count
     return indices[process_index * share : (process_index + 1) * share]
 
@@ -79,7 +79,7 @@ def process_slice(indices: np.ndarray, process_index: int, process_count: int) -
 def subject_folds(
     labels: np.ndarray, subjects: Sequence[str] | np.ndarray | None, folds: int, seed: int = 0
 ) -> np.ndarray:
-    """The fold int64[N] of each example: no subject in two folds; without subjects, classes spread evenly.
+    """Return the fold int64[N] of each example: no subject in two folds; without subjects, classes spread evenly.
 
     Raises:
       UserError: fewer subjects, or fewer examples, than folds.

@@ -47,13 +47,13 @@ class Scan:
         return self.size[:, 0] > 0
 
     def by_split(self, chosen: np.ndarray) -> dict[str, list[int]]:
-        """bool[N] -> the chosen positions of every split that has any."""
+        """Map bool[N] to the chosen positions of every split that has any."""
         rows = {name: self.position[chosen & (self.split == s)].tolist() for s, name in enumerate(self.splits)}
         return {name: positions for name, positions in rows.items() if positions}
 
 
 def scan(splits: Mapping[str, Split]) -> Scan:
-    """Decodes every image once, on all cores; keeps about 600 bytes of each."""
+    """Decode every image once, on all cores; keep about 600 bytes of each."""
     parts = [_scan_split(name, split) for name, split in splits.items()]
     digests = [value for part in parts for value in part[0]]
     numbers: dict[bytes, int] = {}

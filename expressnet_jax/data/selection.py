@@ -43,7 +43,7 @@ def select_splits(
     flip_labels: float = 0.0,
     seed: int = 0,
 ) -> Splits:
-    """Training and selection examples of a prepared data set.
+    """Return the training and selection examples of a prepared data set.
 
     `validation_split="auto"` is the official validation split or, where there is none, a part held out of the training
     split (the share `holdout`, to the nearest 1/k, or fold number `fold` of `folds`), by subject where subjects are

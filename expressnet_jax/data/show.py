@@ -60,7 +60,7 @@ def show(
     size: Size = None,
     channels: int | None = None,
 ) -> Path:
-    """Writes a PNG with one row a class and `columns` random examples of it, the class and the index above each.
+    """Write a PNG with one row a class and `columns` random examples of it, the class and the index above each.
 
     With `augment_options`, the config's section `augment`, the examples are as training sees them; where mixup or
     cutmix is on, the caption gives each class's share in per cent. Without a size all take the first image's;
@@ -84,7 +84,7 @@ def show(
 def show_augmentations(
     split: "Split", output: Path, *, seed: int = 0, size: Size = None, channels: int | None = None
 ) -> Path:
-    """Writes a PNG with one row an augmentation: one image as it is, then changed by that augmentation alone.
+    """Write a PNG with one row an augmentation: one image as it is, then changed by that augmentation alone.
 
     Strengths rise from left to right for each of two draws that lie far apart; flip and random_erasing, which happen or
     don't, show several draws. The last rows mix the image with others, each class's share above in per cent.
@@ -103,7 +103,7 @@ def show_augmentations(
 
 
 def write_grid(rows: Sequence[tuple[str, Sequence[Cell]]], title: str, output: Path) -> Path:
-    """Writes rows of (name, cells of one size) as a PNG, names at the left where there are any. Returns the path."""
+    """Write rows of (name, cells of one size) as a PNG, names at the left where there are any. Returns the path."""
     bold = _font("DejaVuSans-Bold.ttf", 14)
     height, width = rows[0][1][0].image.shape[:2]
     factor = max(1, -(-_CELL // max(height, width)))
@@ -154,7 +154,7 @@ def _as_trained_on(images, labels, classes: int, options: Mapping[str, float], s
 
 
 def _effects(name: str, key: jax.Array, image: np.ndarray) -> list[Cell]:
-    """One augmentation of image uint8[H,W,C]: for each of some draws, the same draw at each of its strengths."""
+    """Return one augmentation of image uint8[H,W,C]: for each of some draws, the same draw at each of its strengths."""
     caption, strengths = SHOWN[name]
     if name == "pad":
         strengths = tuple(max(1, round(strength * image.shape[0] / 48)) for strength in strengths)
@@ -176,7 +176,8 @@ def _far_apart(images: np.ndarray, original: np.ndarray, count: int) -> list[int
 
 
 def _mixtures(name: str, key: jax.Array, images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> list[Cell]:
-    """The first image mixed with some of the others [n,H,W,C], from the largest share of its own to the smallest."""
+    """Return the first image mixed with some of the others [n,H,W,C], from the largest share of its own to the
+    smallest."""
     others = len(images) - 1
     batch = np.concatenate([np.repeat(images[:1], others, axis=0), images[1:]]).astype(np.float32)
     targets = np.eye(len(classes), dtype=np.float32)[np.concatenate([np.repeat(labels[:1], others), labels[1:]])]
@@ -191,7 +192,7 @@ def _mixtures(name: str, key: jax.Array, images: np.ndarray, labels: np.ndarray,
 
 
 def _shares(target: np.ndarray, classes: Sequence[str]) -> str:
-    """A line for each of the two largest classes, `fear 63 %`; the class alone where the target is whole."""
+    """Return a line for each of the two largest classes, `fear 63 %`; the class alone where the target is whole."""
     largest = [k for k in np.argsort(-target, kind="stable")[:2] if round(100 * float(target[k]))]
     if len(largest) == 1:
         return classes[largest[0]]
@@ -199,12 +200,12 @@ def _shares(target: np.ndarray, classes: Sequence[str]) -> str:
 
 
 def _bytes(images) -> np.ndarray:
-    """Pixel values in 0..255 as numbers of any type -> uint8."""
+    """Convert pixel values in 0..255 as numbers of any type to uint8."""
     return np.rint(np.asarray(images)).astype(np.uint8)
 
 
 def _add_row(page: Image.Image, cells: Sequence[Cell], left: int, bottom: int, factor: int) -> None:
-    """Puts the cells side by side, enlarged, with their lower edge at `bottom` and their captions above them."""
+    """Put the cells side by side, enlarged, with their lower edge at `bottom` and their captions above them."""
     draw, font = ImageDraw.Draw(page), _font("DejaVuSans.ttf", 12)
     for cell in cells:
         image = _image(cell.image, factor)
@@ -221,7 +222,7 @@ def _image(image: np.ndarray, factor: int) -> Image.Image:
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text, or as much of its beginning as fits, with an ellipsis."""
+    """Return the text, or as much of its beginning as fits, with an ellipsis."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
@@ -230,12 +231,12 @@ def _fitted(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
-    """A font that comes with matplotlib: the same page everywhere, in letters that other alphabets have too."""
+    """Return a font that comes with matplotlib: the same page everywhere, in letters that other alphabets have too."""
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name, size)
 
 
 def _save(page: Image.Image, output: Path) -> Path:
-    """Writes the PNG whole or not at all."""
+    """Write the PNG whole or not at all."""
     output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f".{output.name}.{os.getpid()}")
     try:

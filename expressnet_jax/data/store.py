@@ -1,8 +1,8 @@
 """Where prepared data sets live: each by its content, so that no preparation replaces what another process reads.
 
-DATA_DIR/NAME/IDENTITY/VERSION/   a prepared set (see `prepared`); the identity follows from what is in it
+DATA_DIR/NAME/IDENTITY/VERSION/   a prepared set (see `prepared`); the identity is a hash of what is in it
 DATA_DIR/NAME/IDENTITY/used       an empty file whose modification time is that of the last use
-DATA_DIR/NAME/sources/KEY.json    what a source with its options has come to, and a fingerprint of its files
+DATA_DIR/NAME/sources/KEY.json    the set that a source with its options was prepared as, and a fingerprint of its files
 DATA_DIR/NAME/VERSION/            a set that was prepared before there were identities
 DATA_DIR/.NAME.KEY.partial/       what is being prepared, or what an interrupted preparation left
 """
@@ -57,7 +57,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Stored:
-    """A prepared set on the disk. `records` are of the sources that have come to it, the latest last."""
+    """A prepared set on the disk. `records` are of the sources that it was prepared from, the latest last."""
 
     name: str
     directory: Path
@@ -148,7 +148,7 @@ def with_identity(name: str, data_dir: Path, identity: str) -> Prepared | None:
 
 
 def remember(name: str, data_dir: Path, origin: Origin, identity: str) -> None:
-    """Note what a source has come to; `load` then takes it as the last one that was prepared."""
+    """Record what a source was prepared as; `load` then takes it as the last one that was prepared."""
     path = _record(name, data_dir, origin)
     path.parent.mkdir(parents=True, exist_ok=True)
     record = origin.plain | {"identity": identity, "prepared": time.time()}

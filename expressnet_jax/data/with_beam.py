@@ -17,7 +17,7 @@ from expressnet_jax.errors import UserError
 
 
 def write_with_beam(builder: FaceBuilder, options: Sequence[str]) -> None:
-    """Checks and writes every record in a pipeline of these options ("--runner=DirectRunner"), then reads them once to
+    """Check and write every record in a pipeline of these options ("--runner=DirectRunner"), then reads them once to
     fill the ledgers.
 
     Raises:
@@ -41,7 +41,7 @@ def write_with_beam(builder: FaceBuilder, options: Sequence[str]) -> None:
 
 
 def collection(check: Callable[[Record], tuple[dict[str, Any], dict[str, Any]]], records: Iterable[Record]) -> Any:
-    """The checked records as Beam makes them: numbered, each on whichever machine is free."""
+    """Return the checked records as Beam makes them: numbered, each on whichever machine is free."""
     import apache_beam as beam
 
     work, items = work_and_items(records)
@@ -54,7 +54,7 @@ def collection(check: Callable[[Record], tuple[dict[str, Any], dict[str, Any]]],
 
 
 def _stored(builder: FaceBuilder, split: str) -> Iterator[Record]:
-    """What was written, as records, so that the ledger is filled from what is there."""
+    """Yield what was written, as records, so that the ledger is filled from what is there."""
     decoders = {"image": tfds.decode.SkipDecoding()} if builder.MEDIA == "image" else None
     text = [name for name, (_, dtype) in builder.COLUMNS.items() if dtype is str]
     for example in builder.as_data_source(split=stored_split(split), decoders=decoders):
@@ -67,7 +67,7 @@ def _stored(builder: FaceBuilder, split: str) -> Iterator[Record]:
 
 
 def _users_own(error: BaseException) -> BaseException:
-    """The UserError in an error's chain of causes, or the error itself."""
+    """Return the UserError in an error's chain of causes, or the error itself."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, UserError):

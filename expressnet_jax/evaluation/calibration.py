@@ -1,4 +1,4 @@
-"""Does a probability of 0.8 mean right four times in five? Measured, and mended by one number.
+"""Does a probability of 0.8 mean right four times in five? Measured, and corrected by one number.
 
 Shapes: N examples, K classes, M bins. Everything is computed in float64.
 """
@@ -14,7 +14,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:
-    """Mean distance between confidence and accuracy over M bins of equal width, weighted by their counts.
+    """Return the mean distance between confidence and accuracy over M bins of equal width, weighted by their counts.
 
     probabilities float[N,K], labels int[N] -> float in 0..1 (Guo et al. 2017, On calibration of modern neural
     networks, eq. 3; bin m holds the confidences in ((m-1)/M, m/M]).
@@ -24,7 +24,7 @@ def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins
 
 
 def fit_temperature(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The temperature T that makes softmax(scores / T) most likely (Guo et al. 2017, section 4.2).
+    """Return the temperature T that makes softmax(scores / T) most likely (Guo et al. 2017, section 4.2).
 
     scores float[N,K], logits or log-probabilities alike; labels int[N] -> T in 0.05..20. Fit it on a split that is not
     the one reported. The likelihood is convex in 1/T, so it has one minimum in log T and golden section finds it.
@@ -50,7 +50,7 @@ def _bin(probabilities: ArrayLike, labels: ArrayLike, bins: int) -> tuple[np.nda
 
 
 def _centred(scores: ArrayLike) -> np.ndarray:
-    """Shifts each row so that its largest entry is 0, which leaves its softmax as it was."""
+    """Shift each row so that its largest entry is 0, which leaves its softmax as it was."""
     scores = np.asarray(scores, np.float64)
     return scores - scores.max(axis=1, keepdims=True)
 
@@ -61,7 +61,7 @@ def _negative_log_likelihood(scores: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _golden_section(function: Callable[[float], float], low: float, high: float, tolerance: float = 1e-7) -> float:
-    """Where a function of one valley is least between `low` and `high` (Kiefer 1953)."""
+    """Find where a function of one valley is least between `low` and `high` (Kiefer 1953)."""
     ratio = (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = function(left), function(right)

@@ -31,7 +31,7 @@ def write_error_gallery(
     count: int = 60,
     title: str = "Worst errors",
 ) -> Path:
-    """Writes the `count` examples whose wrong class got the highest probability, worst first; fewer if there are fewer.
+    """Write the `count` examples whose wrong class got the highest probability, worst first; fewer if there are fewer.
 
     probabilities float[N,K], labels int[N], images uint8[N,H,W,C] with C 1 or 3 (RGB), or anything whose item i is
     uint8[H,W,C]; keys: what each example is called in its data set. The images are inside the file.
@@ -59,13 +59,13 @@ def write_error_gallery(
 
 
 def worst_errors(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """probabilities float[N,K], labels int[N] -> int[<= count], the wrong examples, most confident first."""
+    """Return int[<= count], the wrong examples of probabilities float[N,K], labels int[N], most confident first."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
     return wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:count]
 
 
 def png_uri(image: np.ndarray) -> str:
-    """uint8[H,W,C], gray or RGB -> a data URI of the image, shrunk to at most 160 pixels a side."""
+    """Encode uint8[H,W,C], gray or RGB, as a data URI, shrunk to at most 160 pixels a side."""
     scale = _LARGEST_SIDE / max(image.shape[:2])
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).reshape(

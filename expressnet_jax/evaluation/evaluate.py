@@ -33,12 +33,12 @@ Batch = dict[str, Any]
 def evaluate(
     predict: Predict, batches: Iterable[Batch], classes: Sequence[str], leaked: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """The figures of `summarise` for the predictions of `collect`."""
+    """Return the figures of `summarise` for the predictions of `collect`."""
     return summarise(*collect(predict, batches), classes, leaked)
 
 
 def collect(predict: Predict, batches: Iterable[Batch]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predicts every example once -> probabilities float32[N,K], labels int64[N], index int64[N], in ascending index.
+    """Predict every example once: probabilities float32[N,K], labels int64[N], index int64[N], in ascending index.
 
     Raises:
       UserError: if there is no example, one comes twice, or predict gives another number of rows than it got.
@@ -56,8 +56,8 @@ def collect(predict: Predict, batches: Iterable[Batch]) -> tuple[np.ndarray, np.
 
 
 def collect_arrays(function: Callable[[np.ndarray], Sequence[ArrayLike]], batches: Iterable[Batch]) -> list[np.ndarray]:
-    """What any function uint8[B,H,W,C] -> some arrays [B,...] gives: each whole, in the order of the batches, without
-    padding.
+    """Return what any function uint8[B,H,W,C] -> some arrays [B,...] gives: each whole, in the order of the batches,
+    without padding.
 
     Raises:
       UserError: if there is no example.
@@ -93,7 +93,8 @@ def summarise(
     classes: Sequence[str],
     leaked: ArrayLike | None = None,
 ) -> dict[str, Any]:
-    """The official figures; with `leaked`, the same ones under "deduplicated" for what has no near-duplicate in train.
+    """Return the official figures; with `leaked`, the same ones under "deduplicated" for what has no near-duplicate in
+    train.
 
     probabilities float[N,K], labels int[N], index int[N] as `collect` gives them; leaked int[L], the examples of this
     split with a near-duplicate among the training images. "deduplicated" is None if nothing else is left.
@@ -108,7 +109,8 @@ def summarise(
 
 
 def batches_of(images: np.ndarray, labels: ArrayLike, batch_size: int) -> Iterator[Batch]:
-    """images uint8[N,H,W,C], labels int[N] -> batches in order; the last is filled up with black, masked images.
+    """Yield the images uint8[N,H,W,C], labels int[N] -> batches in order; the last is filled up with black, masked
+    images.
 
     All batches have one shape, so a jitted predict compiles once.
     """
@@ -133,8 +135,8 @@ def _slice(images: np.ndarray, labels: np.ndarray, start: int, batch_size: int) 
 
 
 def _one_late(function: Callable[[np.ndarray], Any], batches: Iterable[Batch]) -> Iterator[tuple[Any, Batch]]:
-    """Every batch with what the function gives for it. JAX computes while Python goes on, so reading a result one batch
-    late keeps the device busy."""
+    """Yield every batch with what the function gives for it. JAX computes while Python continues, so reading a result
+    one batch late keeps the device busy."""
     waiting = None
     for batch in batches:
         output = function(batch["inputs"])

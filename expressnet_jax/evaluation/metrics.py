@@ -15,7 +15,7 @@ Z = 1.959963984540054
 
 
 def classification_metrics(probabilities: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
-    """Every figure a result is published with, as plain Python numbers ready for JSON.
+    """Return every figure a result is published with, as plain Python numbers ready for JSON.
 
     probabilities float[N,K], labels int[N], classes K names. The predicted class is the most probable one, the first
     of equals. Rows of `confusion` are the truth, columns the prediction.
@@ -46,13 +46,14 @@ def classification_metrics(probabilities: ArrayLike, labels: ArrayLike, classes:
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, num_classes: int) -> np.ndarray:
-    """labels int[N], predicted int[N] -> int64[K,K]; entry [i, j] counts examples of class i that were called j."""
+    """Count labels int[N], predicted int[N] in int64[K,K]; entry [i, j] counts examples of class i that were called
+    j."""
     cells = np.bincount(labels * num_classes + predicted, minlength=num_classes**2)
     return cells.reshape(num_classes, num_classes)
 
 
 def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """confusion int[K,K] -> precision, recall and F1, each float64[K]; 0 where the division would be by zero."""
+    """Return precision, recall and F1 of confusion int[K,K], each float64[K]; 0 where the division would be by zero."""
     hits = np.diag(confusion).astype(np.float64)
     support, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
     share = lambda part, whole: part / np.maximum(whole, 1)
@@ -60,7 +61,7 @@ def precision_recall_f1(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray, 
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative logarithm of the true class's probability, in nats.
+    """Return the mean negative logarithm of the true class's probability, in nats.
 
     probabilities float[N,K], labels int[N]. Probabilities are held above float32's epsilon, as in scikit-learn,
     so that one confident mistake costs 16 nats and not infinity.
@@ -70,7 +71,8 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def wilson_interval(correct: int, count: int, z: float = Z) -> tuple[float, float]:
-    """95 % score interval of a proportion, right for small counts too (Wilson 1927; Newcombe 1998, method 3)."""
+    """Return the 95 % score interval of a proportion, right for small counts too (Wilson 1927; Newcombe 1998, method
+    3)."""
     share, z2 = correct / count, z * z
     centre = (share + z2 / (2 * count)) / (1 + z2 / count)
     half = z * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)

@@ -27,7 +27,7 @@ _RAW_POINTS = 60
 
 
 def confusion_png(metrics: dict[str, Any], path: Path | str, title: str = "") -> Path:
-    """Draws `metrics["confusion"]`: colour and percentage are shares of a row, the small figure is the count.
+    """Draw `metrics["confusion"]`: colour and percentage are shares of a row, the small figure is the count.
 
     metrics as `classification_metrics` gives them. A class that no example shows has an empty row.
     """
@@ -48,7 +48,7 @@ def confusion_png(metrics: dict[str, Any], path: Path | str, title: str = "") ->
 
 
 def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str = "", best_by: str = "accuracy") -> Path:
-    """Draws loss and accuracy over epochs, or steps if a line has no "epoch", and marks the best validation.
+    """Draw loss and accuracy over epochs, or steps if a line has no "epoch", and mark the best validation.
 
     history: the lines of metrics.jsonl as dicts with "step", "split" ("train" or "validation") and any of "loss",
     "accuracy", "balanced_accuracy"; a line that comes again after a resume replaces the earlier one.
@@ -158,7 +158,7 @@ def _panel(axes: Axes, lines: Sequence[dict[str, Any]], key: str, over: str) -> 
 
 
 def _draw(axes: Axes, lines: Sequence[dict[str, Any]], split: str, key: str, over: str, **style: Any) -> None:
-    """One curve; of many noisy points the running mean, with the points themselves pale behind it."""
+    """Draw one curve; of many noisy points the running mean, with the points themselves pale behind it."""
     points = [(line[over], line[key]) for line in lines if line["split"] == split and _is_number(line.get(key))]
     if not points:
         return
@@ -171,7 +171,7 @@ def _draw(axes: Axes, lines: Sequence[dict[str, Any]], split: str, key: str, ove
 
 
 def _running_mean(values: np.ndarray, reach: int) -> np.ndarray:
-    """The mean of each value and up to `reach` neighbours on either side, fewer at the ends."""
+    """Return the mean of each value and up to `reach` neighbours on either side, fewer at the ends."""
     total = np.concatenate([[0], np.cumsum(values)])
     place = np.arange(len(values))
     start, stop = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))

@@ -12,9 +12,9 @@ BAR = 20
 
 
 def format_table(metrics: dict[str, Any], title: str = "") -> str:
-    """`evaluate`'s figures as text: the table of emotions, their mean, and what a result is published with.
+    """Format `evaluate`'s figures as text: the table of emotions, their mean, and what a result is published with.
 
-    A dash stands where a class that no example shows has no figure. Ends without a newline.
+    A dash marks where a class that no example shows has no figure. Ends without a newline.
     """
     width = max(len("macro mean"), *map(len, metrics["classes"]))
     rows = [_class_row(name, figures, width) for name, figures in metrics["per_class"].items()]

@@ -26,7 +26,7 @@ def across_seeds(values: Sequence[float]) -> dict[str, Any]:
 
 
 def percent_across(found: Mapping[str, Any] | None, sign: str = "") -> str:
-    """What `across_seeds` gives, as `68.9 ± 0.4`: percent with half of the interval; nothing for None."""
+    """Return what `across_seeds` gives, as `68.9 ± 0.4`: percent with half of the interval; nothing for None."""
     if found is None:
         return ""
     text = f"{100 * found['mean']:{sign}.1f}"
@@ -35,7 +35,7 @@ def percent_across(found: Mapping[str, Any] | None, sign: str = "") -> str:
 
 
 def read_run(workdir: Path) -> dict[str, Any]:
-    """A finished run's evaluation.json with its config.
+    """Return a finished run's evaluation.json with its config.
 
     Raises:
       UserError: the run has not finished, or its files can't be read.
@@ -48,7 +48,8 @@ def read_run(workdir: Path) -> dict[str, Any]:
 
 
 def summarise_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Runs by name, as `read_run` gives them -> config, figures of every seed, and what they are across seeds.
+    """Summarise runs by name, as `read_run` gives them -> config, figures of every seed, and what they are across
+    seeds.
 
     Raises:
       UserError: two runs differ in more than their seed, or have the same one.
@@ -71,7 +72,7 @@ def summarise_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def seed_figures(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What is published of one seed."""
+    """Return what is published of one seed."""
     row = {"seed": run["seed"], "step": run["step"], "seconds": run.get("seconds")}
     row |= {key: run[key] for key in ("accuracy", "accuracy_interval", *FIGURES[1:]) if key in run}
     if run.get("deduplicated"):
@@ -87,7 +88,7 @@ def _averaged(rows: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a config decides the result: not the seed, nor where a run read, wrote and ran."""
+    """Return what of a config decides the result: not the seed, nor where a run read, wrote and ran."""
     elsewhere = ("dir", "source", "threads", "reader")
     kept = {key: value for key, value in config.items() if key not in ("seed", "log", "checkpoint", "export", "mesh")}
     return kept | {"data": {key: value for key, value in config["data"].items() if key not in elsewhere}}
@@ -99,7 +100,8 @@ def _config_differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> l
 
 
 def format_summary(summary: Mapping[str, Any], mark: float | None = None) -> str:
-    """A table: a line a seed, then the mean with its interval, and how many seeds reach an accuracy of `mark`."""
+    """Return a table: a line a seed, then the mean with its interval, and how many seeds reach an accuracy of
+    `mark`."""
     rows = summary["seeds"]
     heads = [key for key in (*FIGURES[:3], "deduplicated_accuracy") if key in rows[0]]
     lines = [f"{'seed':>6s}" + "".join(f"{head.replace('_', ' '):>24s}" for head in heads)]

@@ -1,6 +1,6 @@
 """Test-time augmentation: the mean prediction over several views of an image. B batch, H height, W width, C channels.
 
-Each function takes a predict function and gives another of the same kind, so nobody downstream needs to know.
+Each function takes a predict function and gives another of the same kind, so nothing downstream needs to know.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,12 +16,12 @@ _CROP = 0.9  # of each side, in a view of ten_crop
 
 
 def flip(predict: Predict) -> Predict:
-    """The mean over the image and its mirror image."""
+    """Return the mean over the image and its mirror image."""
     return lambda images: _mean_over(predict, _VIEWS["flip"](np.asarray(images)))
 
 
 def ten_crop(predict: Predict, crop: float = _CROP) -> Predict:
-    """The mean over four corners and the centre, each also mirrored (Krizhevsky et al. 2012, section 4.1).
+    """Return the mean over four corners and the centre, each also mirrored (Krizhevsky et al. 2012, section 4.1).
 
     A view keeps `crop` of each side, between 0 (excluded) and 1, and is resized to the size the image had.
     """
@@ -45,7 +45,7 @@ _VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
 
 
 def with_tta(predict: Predict, name: str) -> Predict:
-    """`predict` under the augmentation called `name`, one of TTA."""
+    """Return `predict` under the augmentation called `name`, one of TTA."""
     if name not in TTA:
         raise UserError(f"no test-time augmentation is called {name!r}; there are: {', '.join(TTA)}")
     return TTA[name](predict)
@@ -56,8 +56,8 @@ def outputs_with_tta(
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """Return `predict`, which gives the outputs of `fields` by name, under the augmentation called `name`.
 
-    Classes are averaged over all views. With `flip` so are points and values that have a mirror: what is said of the
-    mirror image is put back to its own side first. Everything else is of the image as it is.
+    Classes are averaged over all views. With `flip` so are points and values that have a mirror: the prediction
+    for the mirror image is put back to its own side first. Everything else is of the image as it is.
     """
 
     def combined(key: str, field: Field, plain: Mapping[str, np.ndarray], views: list) -> np.ndarray:
@@ -76,14 +76,14 @@ def outputs_with_tta(
 
 
 def _unmirrored(values: np.ndarray, field: Field) -> np.ndarray:
-    """Return what is said of mirror images as it is of the images: points float[B,P,2] in -1..1, values float[B,D]."""
+    """Return predictions for mirror images as those for the images: points float[B,P,2] in -1..1, values float[B,D]."""
     if field.kind == "points":
         return values[..., np.array(field.mirror), :] * np.array([-1, 1], values.dtype)
     return values[..., np.array(field.mirror)]
 
 
 def five_crops(images: np.ndarray, crop: float) -> list[np.ndarray]:
-    """images uint8[B,H,W,C] -> five of uint8[B,H,W,C]: top left, top right, bottom left, bottom right, centre."""
+    """Cut images uint8[B,H,W,C] -> five of uint8[B,H,W,C]: top left, top right, bottom left, bottom right, centre."""
     height, width = images.shape[1:3]
     rows, columns = max(round(crop * height), 1), max(round(crop * width), 1)
     bottom, right = height - rows, width - columns

@@ -18,13 +18,14 @@ class Sample(NamedTuple):
 
 
 def negative_entropy(probabilities: np.ndarray) -> float:
-    """Less the mean entropy of predictions float[T,K], in nats: 0 at most. A network that says one class of everything
-    is certain too (Morerio et al. 2018 select by it)."""
+    """Return minus the mean entropy of predictions float[T,K], in nats: 0 at most. A network that says one class of
+    everything is certain too (Morerio et al. 2018 select by it)."""
     return -float(entr(probabilities).sum(1).mean())
 
 
 def mutual_information(probabilities: np.ndarray) -> float:
-    """Mutual information of image and prediction float[T,K]: entropy of the mean less mean entropy, 0 to log K nats.
+    """Return the mutual information of image and prediction float[T,K]: entropy of the mean less mean entropy, 0 to log
+    K nats.
 
     It wants certain predictions of all classes, so it misjudges targets in which classes are rare (Musgrave et al. 2022
     compare it with others).
@@ -33,12 +34,13 @@ def mutual_information(probabilities: np.ndarray) -> float:
 
 
 def source_accuracy(source: Sample, labels: np.ndarray) -> float:
-    """Share of the source's validation images that are right: what adaptation may have cost."""
+    """Return the share of the source's validation images that are right: what adaptation may have cost."""
     return float((source.probabilities.argmax(1) == labels).mean())
 
 
 def weighted_accuracy(source: Sample, labels: np.ndarray, target: Sample) -> float:
-    """Source accuracy, each image weighted by how much it looks like the target (Sugiyama et al. 2007, eq. 8).
+    """Return the source accuracy, each image weighted by how much it looks like the target (Sugiyama et al. 2007, eq.
+    8).
 
     The density ratio is that of a logistic regression on standardised features, source against target (Bickel et al.
     2009, section 5); the weights are divided by their sum. It presumes that only images differ, not what they mean.
@@ -49,7 +51,7 @@ def weighted_accuracy(source: Sample, labels: np.ndarray, target: Sample) -> flo
 
 
 def density_ratio(source: np.ndarray, target: np.ndarray, penalty: float = 1e-2) -> np.ndarray:
-    """p_target / p_source at the features float[S,D] of the source, float64[S], up to a constant factor."""
+    """Return p_target / p_source at the features float[S,D] of the source, float64[S], up to a constant factor."""
     both = np.concatenate([source, target]).astype(np.float64)
     x = (both - both.mean(0)) / (both.std(0) + 1e-6)
     x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
@@ -66,7 +68,7 @@ def density_ratio(source: np.ndarray, target: np.ndarray, penalty: float = 1e-2)
 
 
 def validate(source: Sample, labels: np.ndarray, target: Sample) -> dict[str, float]:
-    """All of them, by the names that `eval.metric` takes in a run of adaptation."""
+    """Return all criteria, by the names that `eval.metric` takes in a run of adaptation."""
     return {
         "source_accuracy": source_accuracy(source, labels),
         "negative_entropy": negative_entropy(target.probabilities),

@@ -21,7 +21,7 @@ class Pairs(NamedTuple):
 
 
 def make_pairs(people: np.ndarray, folds: int = 10, per_fold: int = 300, seed: int = 0) -> Pairs:
-    """In each fold up to `per_fold` pairs of one person and as many of two, drawn from images of `people` [N]. There
+    """Draw in each fold up to `per_fold` pairs of one person and as many of two, from images of `people` [N]. There
     are fewer folds where not every one would have two people.
 
     Raises:
@@ -53,7 +53,7 @@ def _fold_pairs(person: np.ndarray, members: np.ndarray, most: int, rng: np.rand
 
 
 def listed_pairs(rows: Sequence[Sequence[str]], keys: Iterable[str]) -> Pairs:
-    """The pairs of a pairs.txt: [person, number, person, number, fold] -> places among images with these `keys`,
+    """Return the pairs of a pairs.txt: [person, number, person, number, fold] -> places among images with these `keys`,
     which end in PERSON_NUMBER and four digits (Aaron_Eckhart_0001.jpg).
 
     Raises:
@@ -71,15 +71,15 @@ def listed_pairs(rows: Sequence[Sequence[str]], keys: Iterable[str]) -> Pairs:
 
 
 def similarities(features: np.ndarray, pairs: Pairs) -> np.ndarray:
-    """Cosines float64[P] of the features float[N,D] of each pair."""
+    """Return the cosines float64[P] of the features float[N,D] of each pair."""
     x = features.astype(np.float64)
     x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     return (x[pairs.first] * x[pairs.second]).sum(1)
 
 
 def verification(scores: np.ndarray, pairs: Pairs) -> dict[str, Any]:
-    """Accuracy on each fold at the threshold that is best on all others: mean and standard error; and the share of
-    same pairs found where one different pair in a hundred, or in a thousand, is taken for the same."""
+    """Return the accuracy on each fold at the threshold that is best on all others: mean and standard error; and the
+    share of same pairs found where one different pair in a hundred, or in a thousand, is taken for the same."""
     folds = [fold for fold in np.unique(pairs.fold) if (pairs.fold == fold).any()]
     accuracies = []
     for fold in folds:
@@ -99,7 +99,8 @@ def verification(scores: np.ndarray, pairs: Pairs) -> dict[str, Any]:
 
 
 def best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
-    """The threshold with the most pairs right where `scores >= threshold` means the same; half-way between scores."""
+    """Return the threshold with the most pairs right where `scores >= threshold` means the same; half-way between
+    scores."""
     order = np.argsort(scores, kind="stable")
     ordered, truth = scores[order], same[order]
     # Cut before position i: those before it are called different, the others the same.

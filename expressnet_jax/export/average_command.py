@@ -8,7 +8,7 @@ from expressnet_jax.errors import UserError
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text) makes a subparser."""
+    """Add the command; `command` (name, function, text) makes a subparser."""
     sub = command("average", average, "Make one checkpoint of the mean of several runs of one network.")
     sub.add_argument("checkpoints", nargs="+", type=Path, metavar="RUN", help="a run that began with another, after it")
     sub.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the checkpoint to write")

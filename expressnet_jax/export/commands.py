@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text) makes a subparser."""
+    """Add the command; `command` (name, function, text) makes a subparser."""
     sub = command("export", export, "Write a checkpoint as ONNX, proved equal in ONNX Runtime.")
     sub.add_argument("--checkpoint", required=True, help="a run's workdir or one of its checkpoints")
     sub.add_argument("--output", type=Path, help="the .onnx file; with --hub it may be left out")

@@ -20,7 +20,7 @@ _ANY_PIECES = 256  # numbers of word pieces below this, of a field that names no
 
 
 def takes_images(checkpoint: Checkpoint) -> bool:
-    """Tell whether a network's only input is an image or a clip: its file takes that as `images`."""
+    """Return whether a network's only input is an image or a clip: its file takes that as `images`."""
     return isinstance(checkpoint.shape, tuple) and len(checkpoint.shape) > 2
 
 

@@ -148,7 +148,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _without_paths(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without the folders of the computer that it ran on."""
+    """Return a config without the folders of the computer that it ran on."""
     data = {key: value for key, value in config["data"].items() if key not in ("dir", "source")}
     return {**config, "data": data, "init_from": Path(config.get("init_from", "")).name, "teachers": []}
 

@@ -15,7 +15,7 @@ OPTION = "of the model, such as embedding=0; what the weights need is set withou
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text) makes a subparser."""
+    """Add the command; `command` (name, function, text) makes a subparser."""
     sub = command("import", _import_weights, "Make a checkpoint of published weights, to begin training with.")
     sub.add_argument("file", type=Path, help="a .safetensors file; a .pth file where PyTorch is installed")
     sub.add_argument("--model", required=True, help="the network that the weights are of, such as resnet18")

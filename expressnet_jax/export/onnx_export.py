@@ -104,7 +104,7 @@ def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool, mirro
 
 
 def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, float] | None = None) -> dict[str, str]:
-    """What the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
+    """Return what the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
     config, known = checkpoint.metadata["config"], dict(temperatures or {})
     fields = {
         "classes": checkpoint.classes,
@@ -136,7 +136,7 @@ def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, floa
 
 
 def _terms(checkpoint: Checkpoint) -> str:
-    """Those of every data set that this run and the runs before it have learned from, the first one first."""
+    """Return those of every data set that this run and the runs before it have learned from, the first one first."""
     seen = [name for run in checkpoint.lineage for name in (run["data"], run.get("target")) if name]
     sources = [
         f"{name}: {builder_class(name if name in DATASETS else 'folder').LICENSE}" for name in dict.fromkeys(seen)
@@ -145,7 +145,7 @@ def _terms(checkpoint: Checkpoint) -> str:
 
 
 def compare(predict: OnnxPredictor, expected: np.ndarray, images: Any) -> dict[str, Any]:
-    """Runs `images` uint8[N,H,W,C], or inputs by name, in several batch sizes; compares with `expected` float32[N,K].
+    """Run `images` uint8[N,H,W,C], or inputs by name, in several batch sizes; compare with `expected` float32[N,K].
 
     A label differs where the class that ONNX Runtime puts first is more than a tie below JAX's first.
     """
@@ -201,7 +201,7 @@ def _further_difference(
 
 
 def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:
-    """The model as an ONNX file's content, not yet compared with JAX."""
+    """Return the model as an ONNX file's content, not yet compared with JAX."""
     from jax2onnx import to_onnx
 
     from expressnet_jax.export import onnx_graph, onnx_layout

@@ -51,7 +51,7 @@ def run_network(
 
 
 def _mirror_mean(values: Array, of_mirror: Array, field: Field) -> Array:
-    """Return the mean of what is said of images and of their mirror images, each [B,...]; of logits, those of the mean
+    """Return the mean of the predictions for images and their mirror images, each [B,...]; of logits, those of the mean
     probability up to a constant."""
     if field.kind == "class":
         return _log_mean(values, of_mirror)
@@ -92,12 +92,12 @@ def mirrored(images: Array) -> Array:
 
 
 def _log_mean(*logits: Array) -> Array:
-    """Logits of the mean of what each says, as test-time augmentation has it, up to a constant."""
+    """Return the logits of the mean prediction, as in test-time augmentation, up to a constant."""
     return jnp.log(sum(jax.nn.softmax(each, axis=-1) for each in logits))
 
 
 def class_activation(maps: Sequence[Array], head: Mapping[str, Array], logits: Array) -> Array:
-    """How much each place speaks for the likeliest class: float32[B,h,w] (Zhou et al. 2016, eq. 2).
+    """Return how much each place speaks for the likeliest class: float32[B,h,w] (Zhou et al. 2016, eq. 2).
 
     The features are averages of `maps` float[B,h_i,w_i,C_i] over places, and the head's kernel float[D,K] is linear, so
     that a logit is a sum over places; this is that sum's terms for the likeliest class, less those for the mean of all
@@ -119,7 +119,7 @@ def class_activation(maps: Sequence[Array], head: Mapping[str, Array], logits: A
 
 
 def _enlarged(x: Array, times: int) -> Array:
-    """Each place `times` by `times` times: float[B,h,w] -> float[B,h*times,w*times]."""
+    """Return each place `times` by `times` times: float[B,h,w] -> float[B,h*times,w*times]."""
     if times == 1:
         return x
     height, width = x.shape[1:]

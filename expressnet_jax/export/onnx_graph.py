@@ -24,7 +24,8 @@ class Graph:
 
     @classmethod
     def read(cls, model: ModelProto) -> "Graph":
-        """The shapes are inferred again: those that jax2onnx writes are of JAX's layout and partly wrong for ONNX's."""
+        """Read a graph; its shapes are inferred again: those that jax2onnx writes are of JAX's layout and partly wrong
+        for ONNX's."""
         bare = ModelProto()
         bare.CopyFrom(model)
         del bare.graph.value_info[:]
@@ -35,7 +36,7 @@ class Graph:
         return cls(bare, list(graph.node), constants, shapes)
 
     def write(self, name: str) -> ModelProto:
-        """A checked model with only what is used, of the lowest file version that its operators allow."""
+        """Return a checked model with only what is used, of the lowest file version that its operators allow."""
         self.prune()
         for node in self.nodes:
             node.name = node.output[0]
@@ -52,15 +53,15 @@ class Graph:
         return [value.name for value in self.model.graph.output]
 
     def uses(self) -> Counter[str]:
-        """How often each tensor is read."""
+        """Return how often each tensor is read."""
         return Counter([name for node in self.nodes for name in node.input] + self.outputs)
 
     def makers(self) -> dict[str, NodeProto]:
-        """The node that makes each tensor."""
+        """Return the node that makes each tensor."""
         return {name: node for node in self.nodes for name in node.output}
 
     def prune(self) -> None:
-        """Drops nodes and constants that nobody reads."""
+        """Drop nodes and constants that are not used."""
         needed, kept = set(self.outputs), []
         for node in reversed(self.nodes):
             if needed & set(node.output):
@@ -76,7 +77,7 @@ class Graph:
 
 
 def _shape(value: ValueInfoProto) -> tuple[int | str, ...]:
-    """A size that could not be inferred gets its own letter, so that it equals no other."""
+    """Return the shape; a size that could not be inferred gets its own letter, so that it equals no other."""
     sizes = value.type.tensor_type.shape.dim
     return tuple(dim.dim_value or dim.dim_param or f"{value.name}_{i}" for i, dim in enumerate(sizes))
 
@@ -86,7 +87,7 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def fold_constants(graph: Graph) -> None:
-    """Computes every node that depends on constants only."""
+    """Compute every node that depends on constants only."""
     kept = []
     for node in graph.nodes:
         if not all(name in graph.constants for name in node.input if name):
@@ -103,7 +104,7 @@ def fold_constants(graph: Graph) -> None:
 
 
 def share_constants(graph: Graph) -> None:
-    """Keeps one of constants that are equal, such as the weights of a network that looks twice."""
+    """Keep one of constants that are equal, such as the weights of a network that looks twice."""
     first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
     key = lambda value: (value.dtype.str, value.shape, value.tobytes())
     same = {name: first.setdefault(key(value), name) for name, value in graph.constants.items()}
@@ -112,7 +113,7 @@ def share_constants(graph: Graph) -> None:
 
 
 def drop_identities(graph: Graph) -> None:
-    """Takes out nodes that hand on their input: dropout outside training, the zero that Python's `sum` starts from."""
+    """Take out nodes that hand on their input: dropout outside training, the zero that Python's `sum` starts from."""
     source: dict[str, str] = {}
     kept = []
     for node in graph.nodes:
@@ -146,7 +147,7 @@ def drop_zero_biases(graph: Graph) -> None:
 
 
 def fix_reshapes(graph: Graph) -> None:
-    """A reshape that keeps the batch gets a constant shape in place of one computed from the tensor at hand."""
+    """Give a reshape that keeps the batch a constant shape in place of one computed from the tensor itself."""
     for node in graph.nodes:
         if node.op_type == "Reshape" and not attributes(node).get("allowzero"):
             old, new = (graph.shapes.get(name) for name in (node.input[0], node.output[0]))
@@ -156,7 +157,8 @@ def fix_reshapes(graph: Graph) -> None:
 
 
 def fuse_reductions(graph: Graph) -> None:
-    """A sum divided by its number of terms becomes a mean; a reduced axis that comes back stays as one of length 1."""
+    """Turn a sum divided by its number of terms into a mean; a reduced axis that comes back stays as one of length
+    1."""
     makers, uses = graph.makers(), graph.uses()
     fused: dict[str, NodeProto] = {}
     for node in graph.nodes:
@@ -179,12 +181,12 @@ def fuse_reductions(graph: Graph) -> None:
 
 
 def _named(operator: str, inner: NodeProto, outer: NodeProto, **changes: Any) -> NodeProto:
-    """The inner node as another operator that makes the outer node's output."""
+    """Return the inner node as another operator that makes the outer node's output."""
     return helper.make_node(operator, inner.input, outer.output, **attributes(inner) | changes)
 
 
 def fold_batch_norm(graph: Graph) -> None:
-    """A convolution takes over the scale and shift of the batch normalisation after it."""
+    """Fold the scale and shift of batch normalisation into the convolution before it."""
     makers, uses = graph.makers(), graph.uses()
     folded = {}
     for node in graph.nodes:

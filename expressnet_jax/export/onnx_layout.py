@@ -32,7 +32,7 @@ _REDUCTIONS = {"ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"}
 
 
 def channels_first(graph: Graph) -> None:
-    """Rewrites all nodes that it has a rule for; around another one the images are transposed as before."""
+    """Rewrite all nodes that there is a rule for; around others the images are transposed as before."""
     _Rewriter(graph).run()
 
 
@@ -111,7 +111,7 @@ class _Rewriter:
         return self._emit(node.op_type, inputs, node.output[0], **attributes(node))
 
     def _constant(self, name: str) -> str | None:
-        """A constant that broadcasts over [B,H,W,C], in the form that does so over [B,C,H,W]."""
+        """Return a constant that broadcasts over [B,H,W,C], in the form that does so over [B,C,H,W]."""
         value = self.graph.constants.get(name)
         if value is None or value.size == 1:
             return name if value is not None else None
@@ -141,7 +141,7 @@ class _Rewriter:
         return self._emit("Concat", [self.twins[name] for name in node.input], node.output[0], axis=axis)
 
     def _reshape(self, node: NodeProto) -> bool:
-        """One number for each channel, [B,C], as an image of one pixel, [B,1,1,C]."""
+        """Return one number for each channel, [B,C], as an image of one pixel, [B,1,1,C]."""
         old, new = (self.graph.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
         if len(old) != 2 or new != (old[0], 1, 1, old[1]) or not isinstance(old[1], int):
             return False

@@ -25,7 +25,7 @@ CALIBRATION = 512  # images; their ranges hardly move with more
 
 
 def quantize(model: Path | str, output: Path | str, training: np.ndarray, images: np.ndarray) -> dict[str, Any]:
-    """Writes the model with 8-bit integers and returns how far its predictions are from the float model's; of each
+    """Write the model with 8-bit integers and return how far its predictions are from the float model's; of each
     further output the mean difference.
 
     Ranges are the 99.999th percentiles of what `training` uint8[N,H,W,C] make of every activation; weights have a range

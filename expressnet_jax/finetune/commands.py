@@ -51,7 +51,7 @@ class Request(NamedTuple):
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text, uses_jax) makes a subparser."""
+    """Add the command; `command` (name, function, text, uses_jax) makes a subparser."""
     text = "Fine-tune on your own photographs in class-named folders; the result is an ONNX file. Resumable."
     sub = command("finetune", run, text, uses_jax=True)
     sub.add_argument("--data", type=Path, required=True, help="FOLDER/CLASS/*.jpg, or a CSV with path and label")
@@ -77,7 +77,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit status 0, or 128 + signal after a stop that the same command goes on from."""
+    """Run the command; return exit status 0, or 128 + signal after a stop, from which the same command resumes."""
     from expressnet_jax.compile_cache import enable_compilation_cache
 
     enable_compilation_cache()
@@ -103,10 +103,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def finetune(request: Request, make_detector: "Callable[..., Detector] | None" = None) -> dict[str, Any]:
-    """Everything that is not there yet: the faces, the training, the ONNX file, the comparison. -> report.json.
+    """Make what is not there yet: the faces, the training, the ONNX file, the comparison. Return report.json.
 
     Raises:
-      UserError: what a user can mend; what is wrong with the request is found before anything is written.
+      UserError: what a user can fix; what is wrong with the request is found before anything is written.
       Interrupted: the training was stopped, with a checkpoint.
     """
     from expressnet_jax.data.prepare import prepare
@@ -147,7 +147,7 @@ def finetune(request: Request, make_detector: "Callable[..., Detector] | None" =
 def learn(
     config: "ConfigDict", data: "TrainData", origin: "Checkpoint", folder: Path, output: Path, facts: dict[str, Any]
 ) -> dict[str, Any]:
-    """Trains in `folder`, exports, compares; report.json comes last, so that it says that all of it is there."""
+    """Train in `folder`, export and compare; report.json comes last, so that its presence means all of it is there."""
     from expressnet_jax.environment import machine
     from expressnet_jax.export.onnx_export import export_onnx
     from expressnet_jax.finetune.comparison import compare
@@ -171,7 +171,7 @@ def learn(
 def check(
     request: Request, samples: "Sequence[Sample]", origin: "Checkpoint", make_detector: "Callable[..., Detector]"
 ) -> "CropSettings":
-    """Raises UserError for anything wrong that needs no face to see. -> how faces are cut."""
+    """Raise UserError for anything wrong that needs no face to see; return how faces are cut."""
     from expressnet_jax.finetune.crop_faces import CropSettings
     from expressnet_jax.finetune.recipe import make_config
     from expressnet_jax.training.network import image_shape
@@ -196,7 +196,7 @@ def check(
 
 
 def _find_init_checkpoint(init_from: str | None) -> "Checkpoint":
-    """The checkpoint to begin with.
+    """Return the checkpoint to begin with.
 
     Raises:
       UserError: there is none.
@@ -246,7 +246,7 @@ def claimed(request: Request, cutting: "CropSettings") -> Iterator[Path]:
 
 
 def identify(faces: Path, config: "ConfigDict") -> str:
-    """A name for the training on these faces with these settings, wherever they lie."""
+    """Return a name for the training on these faces with these settings, wherever they lie."""
     import hashlib  # loads OpenSSL, which `expressnet --help` would pay for
 
     settings = config.to_dict()
@@ -256,7 +256,7 @@ def identify(faces: Path, config: "ConfigDict") -> str:
 
 
 def usage(request: Request) -> str:
-    """The prediction that cuts faces as they were cut here."""
+    """Return the prediction that cuts faces as they were cut here."""
     cut = [] if request.detector == _DEFAULT_DETECTOR else ["--detector", request.detector]
     cut += [] if request.align else ["--no-align"]
     return shlex.join(["expressnet", "predict", "photo.jpg", "--model", str(request.output / "model.onnx"), *cut])

@@ -17,7 +17,7 @@ FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def compare(origin: Checkpoint, tuned: Checkpoint, train: Split, judged: Split) -> dict[str, Any]:
-    """Both checkpoints on the held-out faces, and what changed on those whose class the first one knows too."""
+    """Compare both checkpoints on the held-out faces, and what changed on those whose class the first one knows too."""
     leaked = repeated(train, judged)
     after = evaluate_checkpoint(tuned, judged, leaked=leaked)
     report = {"repeated": len(leaked), "before": None, "after": after.figures}
@@ -33,7 +33,8 @@ def compare(origin: Checkpoint, tuned: Checkpoint, train: Split, judged: Split) 
 
 
 def repeated(train: Split, judged: Split) -> list[int]:
-    """Held-out faces, as positions in their split, that have an equal or near-equal one in training: bursts, copies."""
+    """Return the held-out faces, as positions in their split, that have an equal or near-equal one in training: bursts,
+    copies."""
     rows = scan({"train": train, "judged": judged})
     first, second = rows.distinct[: len(train)], rows.distinct[len(train) :]
     alike = np.zeros(len(rows.first), bool)  # of the distinct images: known from training
@@ -47,14 +48,14 @@ def repeated(train: Split, judged: Split) -> list[int]:
 
 
 def sign_test(came: int, went: int) -> float:
-    """How often fair coins would be as one-sided as this: the exact McNemar test, two-sided."""
+    """Return how often fair coins would be as one-sided as this: the exact McNemar test, two-sided."""
     tosses = came + went
     tail = sum(math.comb(tosses, k) for k in range(min(came, went) + 1))
     return min(1.0, 2 * tail / 2**tosses)
 
 
 def table(report: Mapping[str, Any]) -> str:
-    """Before and after, and what the difference is worth."""
+    """Format before and after, and what the difference is worth."""
     after, before, heldout = report["after"], report["before"], report["heldout"]
     rows = {"fine-tuned": after}
     if before:
@@ -73,7 +74,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def words(report: Mapping[str, Any]) -> list[str]:
-    """What the figures can't say by themselves."""
+    """Return what the figures can't say by themselves."""
     sentences, after = [], report["after"]
     if change := report.get("change"):
         sentences.append(_verdict(change, after))

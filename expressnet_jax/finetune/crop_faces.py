@@ -1,6 +1,6 @@
 """Photographs in class-named folders -> cut faces, stored once, for finding faces is what takes the time.
 
-OUTPUT/faces.csv              every file: what was found in it, and why one takes no part
+OUTPUT/faces.csv              every file: what was found in it, and why one was left out
 OUTPUT/faces/CLASS/NAME.png   the largest face of each photograph, cut as prediction cuts it
 OUTPUT/faces/list.csv         those faces with their classes, as `expressnet prepare folder` reads them
 OUTPUT/faces/read.jsonl       a line a photograph, written when it was read; what did not change is not read again
@@ -69,9 +69,9 @@ class CropRecord(NamedTuple):
 
 
 def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] | None = None) -> list[Sample]:
-    """The photographs of class folders, of split folders above them, or of a CSV with path and label.
+    """Return the photographs of class folders, of split folders above them, or of a CSV with path and label.
 
-    `labels` is the option of the data set `folder`; what takes no part, and why, goes into the notes.
+    `labels` is the option of the data set `folder`; what is left out, and why, goes into the notes.
 
     Raises:
       UserError: nothing there, no training images, an empty class, one class only.
@@ -103,7 +103,7 @@ def list_photographs(source: Path, labels: str = "auto", notes: dict[str, Any] |
 
 
 def classes_of(samples: Iterable[Sample], labels: str = "auto") -> dict[str, str]:
-    """Every label as people write it -> the class it stands for, as the data set `folder` will have it."""
+    """Return every label as people write it -> the class it stands for, as the data set `folder` will have it."""
     words = {sample.label_text for sample in samples}
     classes = class_names(words, labels)
     return {word: word if word in classes else canonical(word) or word for word in sorted(words)}
@@ -112,9 +112,9 @@ def classes_of(samples: Iterable[Sample], labels: str = "auto") -> dict[str, str
 def store_faces(
     samples: Sequence[Sample], folder: Path, cutting: CropSettings, make_detector: Callable[..., Detector]
 ) -> list[CropRecord]:
-    """Cuts the largest face of each photograph into `folder`, on all cores; only of what is new or has changed.
+    """Cut the largest face of each photograph into `folder`, on all cores; only of what is new or has changed.
 
-    A run that was stopped goes on where it was. Faces of photographs that are gone are removed.
+    A run that was stopped resumes. Faces of photographs that are gone are removed.
     """
     known = _read_journal(folder / "read.jsonl")
     detector = make_detector(cutting.detector, size=cutting.size, threads=1)
@@ -154,7 +154,7 @@ def _read_journal(path: Path) -> dict[tuple[str, str], CropRecord]:
 
 
 def _cut_photograph(sample: Sample, stamp: str, folder: Path, cutting: CropSettings, detector: Detector) -> CropRecord:
-    """Stores the largest face as PNG, named after its photograph; what has none says so, and why."""
+    """Store the largest face as PNG, named after its photograph; what has none says so, and why."""
     try:
         image = load_image(sample.path)
         found = detector.find(image)
@@ -186,7 +186,7 @@ def _stored_side(image: np.ndarray, found: Detection, margin: float | None, side
 def check_classes(
     samples: Sequence[Sample], seen: Sequence[CropRecord], cutting: CropSettings, labels: str = "auto"
 ) -> None:
-    """Raises UserError for a class without a face, or with too few in training to hold any out."""
+    """Raise UserError for a class without a face, or with too few in training to hold any out."""
     meaning = classes_of(samples, labels)
     images = Counter(meaning[sample.label_text] for sample in samples)
     pairs = [(meaning[s.label_text], s.split) for s, each in zip(samples, seen, strict=True) if each.status == FACE]
@@ -210,9 +210,9 @@ def check_classes(
 def write_lists(
     samples: Sequence[Sample], seen: Sequence[CropRecord], others: Mapping[str, str], output: Path, labels: str = "auto"
 ) -> Path:
-    """OUTPUT/faces.csv for people, OUTPUT/faces/list.csv for `prepare`, which is returned.
+    """Write OUTPUT/faces.csv for people, OUTPUT/faces/list.csv for `prepare`, which is returned.
 
-    others: the files that are no images, with the reason why each takes no part.
+    others: the files that are no images, with the reason why each is left out.
     """
     meaning = classes_of(samples, labels)
     rows, listed = [], []
@@ -234,7 +234,7 @@ def write_lists(
 
 
 def summary(seen: Sequence[CropRecord], others: Mapping[str, str]) -> str:
-    """One line: how many faces there are, and what takes no part."""
+    """Return one line: how many faces there are, and what was left out."""
     by_status = {status: [each.key for each in seen if each.status == status] for status in (NO_FACE, UNREADABLE)}
     left_out = {"without a face": by_status[NO_FACE], "that can't be read": by_status[UNREADABLE]}
     left_out["of other kinds"] = [f"{name}: {why}" for name, why in others.items()]
@@ -246,7 +246,7 @@ def summary(seen: Sequence[CropRecord], others: Mapping[str, str]) -> str:
 
 
 def counts(seen: Sequence[CropRecord], others: Mapping[str, str], litter: int) -> dict[str, int]:
-    """Files by what became of them, for a report."""
+    """Return the files by what became of them, for a report."""
     tally: Mapping[str, int] = Counter(each.status for each in seen)
     return {status: tally[status] for status in (FACE, NO_FACE, UNREADABLE)} | {
         "other file": len(others),

@@ -18,7 +18,8 @@ _LOOKS = 5  # evaluations, of which the best is kept: of many on a small split, 
 
 
 def make_config(origin: Checkpoint, overrides: Mapping[str, Any], train: Split | None = None) -> ConfigDict:
-    """The recipe: the checkpoint's network, a short run at a low rate whose layers move the less the earlier they are.
+    """Return the recipe: the checkpoint's network, a short run at a low rate whose layers move the less the earlier
+    they are.
 
     The run is scaled by the training faces, where they are known; `overrides` come last.
     """
@@ -47,7 +48,7 @@ def make_config(origin: Checkpoint, overrides: Mapping[str, Any], train: Split |
 
 
 def scale(config: ConfigDict, train: Split) -> None:
-    """Batch and epochs for the training faces; and what keeps frequent classes from winning, for balance selects.
+    """Set batch and epochs for the training faces; and what keeps frequent classes from winning, for balance selects.
 
     Logit adjustment aims at the balanced error and still shows every image equally often, where drawing by class
     would repeat the few of a rare one until they are known by heart (Menon et al. 2021). But it shields a class

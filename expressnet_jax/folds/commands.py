@@ -13,7 +13,7 @@ from expressnet_jax.errors import Interrupted
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text) makes a subparser."""
+    """Add the command; `command` (name, function, text) makes a subparser."""
     text = "Measure a config on people it was not trained on, fold by fold; resumable."
     sub = command("folds", folds, text)
     sub.add_argument("name", help="a prepared data set")

@@ -38,7 +38,7 @@ def run_protocol(
     """Run what is missing of a protocol and write its results; return them.
 
     Raises:
-      UserError: anything that a user can mend; what is finished stays.
+      UserError: anything that a user can fix; what is finished stays.
       Interrupted: a run was stopped; the same call resumes it.
     """
     if config.task != "classification":

@@ -35,7 +35,7 @@ def annotate(
     sides: dict[str, int] | None = None,
     points: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
-    """uint8[H,W,3] -> a copy with a box a face, its label and its likeliest classes as bars.
+    """Copy uint8[H,W,3] with a box a face, its label and its likeliest classes as bars.
 
     A panel lies where it hides the least of the other faces.
 
@@ -65,7 +65,7 @@ def annotate(
 
 
 def _mark(drawn: np.ndarray, points: np.ndarray) -> None:
-    """Dots as large as the points' distance leaves room for."""
+    """Draw dots as large as the points' distance leaves room for."""
     if not len(points):
         return
     radius = round(float(np.ptp(points, axis=0).max()) / 150)
@@ -87,7 +87,7 @@ def _places(face: _Rectangle, width: int, height: int, shape: tuple[int, ...]) -
 
 
 def _choose(places: Sequence[_Rectangle], taken: Sequence[_Rectangle], before: int | None) -> int:
-    """The place over as little as can be of what is `taken`, or the one `before` where that is hardly worse."""
+    """Return the place over as little as can be of what is `taken`, or the one `before` where that is hardly worse."""
     hidden = [sum(_shared(place, other) for other in taken) for place in places]
     best = int(np.argmin(hidden))
     if before is not None and hidden[before] <= hidden[best] + _WORTH_IT * places[before][2] * places[before][3]:
@@ -96,7 +96,7 @@ def _choose(places: Sequence[_Rectangle], taken: Sequence[_Rectangle], before: i
 
 
 def _shared(a: _Rectangle, b: _Rectangle) -> int:
-    """Pixels that two rectangles have in common."""
+    """Return how many pixels two rectangles have in common."""
     across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     return max(across, 0) * max(down, 0)

@@ -49,8 +49,8 @@ class CenterFace:
 def decode(
     heat: np.ndarray, size: np.ndarray, offset: np.ndarray, marks: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Heat float32[h,w], size and offset [2,h,w], marks [10,h,w] -> boxes float32[F,4] (left, top, width, height),
-    scores float32[F], landmarks float32[F,5,2] (x, y: the eyes, the nose, the corners of the mouth).
+    """Decode heat float32[h,w], size and offset [2,h,w], marks [10,h,w] -> boxes float32[F,4] (left, top, width,
+    height), scores float32[F], landmarks float32[F,5,2] (x, y: the eyes, the nose, the corners of the mouth).
 
     Section 3.2: size is a logarithm in strides, offset is the centre's within its cell, marks are shares of the box.
     """

@@ -75,7 +75,7 @@ class _ClipRun:
         return 0 if summary.windows else NO_FACE
 
     def _video(self, source: Source, annotated: Path | None) -> tuple[ClipSummary, Damage]:
-        """Write a video's answers to all that wants them; return what they come to."""
+        """Write a video's answers to every output; return their summary."""
         summary, drawer, writer = ClipSummary(), ClipDrawer(), None
         with contextlib.ExitStack() as stack:
             video = stack.enter_context(contextlib.closing(Video(source.name)))
@@ -99,7 +99,7 @@ class _ClipRun:
                 self.table.write(name, answer)
 
     def _report(self, name: str, summary: ClipSummary, damage: Damage) -> None:
-        """Write what a video's answers come to, and what is damaged."""
+        """Write the summary of a video's answers, and what is damaged."""
         print_result(summary.json(name, damage) if self.as_json else f"{printable(name)}: {summary.text()}")
         if damage.text():
             print(f"{printable(name)}: {damage.text()}", file=sys.stderr)

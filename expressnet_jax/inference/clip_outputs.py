@@ -20,7 +20,7 @@ from expressnet_jax.inference.video_damage import Damage
 
 @dataclass
 class ClipSummary:
-    """What a video's frames and answers come to."""
+    """Counts over a video's frames and answers."""
 
     frames: int = 0
     without: int = 0
@@ -97,12 +97,12 @@ class ClipCsv:
         self.writer.writerow({"video": name} | row | place | shown["probabilities"] | further)
 
     def mark(self, name: str, flag: str = "") -> None:
-        """Add a row that says of a video as a whole what is wrong with it, or that there is no face in it."""
+        """Add a row that says what is wrong with a video as a whole, or that it has no face."""
         self.writer.writerow({"video": name, "flags": flag})
 
 
 class ClipDrawer:
-    """Draws over each frame what was last said of its faces: the answer of the window that ended there or before."""
+    """Draws over each frame the last answer for its faces: the answer of the window that ended there or before."""
 
     def __init__(self) -> None:
         self.last: dict[int, ClipAnswer] = {}

@@ -39,7 +39,7 @@ SIZE = 320  # pixels that the detector looks at, as for other videos
 
 @dataclass(frozen=True)
 class ClipAnswer(Answer):
-    """What a model says of one face from `start` to `end` in seconds.
+    """What a model predicts for one face from `start` to `end` in seconds.
 
     Attributes:
       track: the face's number through the video.
@@ -143,7 +143,7 @@ class ClipPredictor(FaceCutter):
         return self.model.classes
 
     def __call__(self, video: str | Path) -> list[ClipAnswer]:
-        """A video -> its answers by the time at which they are complete; empty if there is no face in it.
+        """Predict a video: its answers by the time at which they are complete; empty if there is no face in it.
 
         Raises:
           UserError: it can't be read.
@@ -187,7 +187,7 @@ class ClipPredictor(FaceCutter):
                     yield from some
 
     def answers(self, windows: Sequence[Window], sound: SoundWindows | None = None) -> list[ClipAnswer]:
-        """Return what the network says of W windows, in their order; `sound` is that of the video."""
+        """Return what the network predicts for W windows, in their order; `sound` is that of the video."""
         return [self._answer(window, sound) for window in windows]
 
     def _answer(self, window: Window, sound: SoundWindows | None) -> ClipAnswer:

@@ -10,7 +10,7 @@ that can't be decoded are counted and passed over; they change no exit status.""
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text, uses_jax) makes a subparser."""
+    """Add the commands; `command` (name, function, text, uses_jax) makes a subparser."""
     text = (
         "Find faces in images and videos and predict the label annotators would give to each expression; or predict"
         " recordings, the sound of videos, stretches of videos, or texts, with a --model of these."
@@ -66,7 +66,7 @@ def predict(arguments: argparse.Namespace) -> int:
 
 
 def webcam(arguments: argparse.Namespace) -> int:
-    """Exit status 0 or NO_FACE."""
+    """Run the command; return exit status 0 or NO_FACE."""
     from expressnet_jax.inference import video_commands
 
     return video_commands.webcam(arguments)

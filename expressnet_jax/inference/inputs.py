@@ -99,7 +99,7 @@ def _nothing_there(word: str) -> str:
 
 
 def _guessed(source: Source) -> Source:
-    """What is missing is called missing by the reader of its suffix."""
+    """Guess by its suffix what is missing; the reader of that kind reports it."""
     if source.kind != "missing":
         return source
     return source._replace(kind="video" if Path(source.name).suffix.lower() in _VIDEO_SUFFIXES else "image")
@@ -155,7 +155,7 @@ def _source_kind(path: Path) -> str:
 
 
 def _opens_as_video(path: Path) -> bool:
-    """Whether FFmpeg finds a frame in a file whose first bytes say nothing and which Pillow doesn't know."""
+    """Return whether FFmpeg finds a frame in a file whose first bytes say nothing and which Pillow doesn't know."""
     from PIL import Image
 
     from expressnet_jax.inference.video_reader import Video
@@ -169,7 +169,7 @@ def _opens_as_video(path: Path) -> bool:
 
 
 def _stored(word: str, path: Path) -> Source:
-    """The content of a pipe as a file: it can be read only once, and its kind is known only then.
+    """Return the content of a pipe as a file: it can be read only once, and its kind is known only then.
 
     Raises:
       UserError: it can't be read or stored, or is a device, which may never end.

@@ -55,18 +55,18 @@ def training_run(path: Path) -> Path | None:
 
 
 def _holds_run(folder: Path) -> bool:
-    """A run's workdir, or one of its folders of checkpoints."""
+    """Return whether it is a run's workdir, or one of its folders of checkpoints."""
     steps = (child for place in (folder, *(folder / name for name in STEPS)) for child in place.glob("*"))
     return all((folder / name).is_file() for name in RUN_FILES) or any(map(_is_checkpoint, steps))
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    """The folder of one step, as Orbax writes it."""
+    """Return whether it is the folder of one step, as Orbax writes it."""
     return (folder / "model").is_dir() and (folder / "metadata").is_dir()
 
 
 def _by_content(path: Path) -> str:
-    """What a file is by its first bytes, or else by its suffix; empty if it may be an ONNX file."""
+    """Return what a file is by its first bytes, or else by its suffix; empty if it may be an ONNX file."""
     try:
         head = read_head(path)
     except OSError:

@@ -87,7 +87,7 @@ class Saver:
     """Write one image with boxes to a file, or several into a folder, each under its own name."""
 
     def __init__(self, where: Path, *, several: bool, inputs: Sequence[str] = ()):
-        """Raises UserError for a name whose ending tells no format of images."""
+        """Raise UserError for a name whose ending tells no format of images."""
         folder = several or where.is_dir()
         if several and where.suffix.lower() in Image.registered_extensions() and not where.is_dir():
             raise UserError(f"--save: {where}: several images; give a folder")
@@ -98,7 +98,7 @@ class Saver:
     def save(
         self, name: str, image: np.ndarray, faces: Sequence[Face], fields: Mapping[str, Field] | None = None
     ) -> Path:
-        """uint8[H,W,3] and its faces -> where they are; `fields` are the model's further outputs.
+        """Save uint8[H,W,3] with its faces and return where; `fields` are the model's further outputs.
 
         Raises:
           UserError: that is one of the inputs, or can't be written.

@@ -20,7 +20,7 @@ PLACE = ("left", "top", "width", "height", "score")
 
 
 def table(name: str, faces: Sequence[Face]) -> str:
-    """An image's faces, a line each, for a terminal."""
+    """Return an image's faces, a line each, for a terminal."""
     name = printable(name)
     if not faces:
         return f"{name}: no face found"
@@ -36,7 +36,7 @@ def table(name: str, faces: Sequence[Face]) -> str:
 
 
 def as_dict(face: Face) -> dict[str, Any]:
-    """A face in JSON's types."""
+    """Return a face in JSON's types."""
     return {
         "label": face.label,
         "confidence": round(face.confidence, 5),
@@ -49,29 +49,29 @@ def as_dict(face: Face) -> dict[str, Any]:
 
 
 def outputs_as_dict(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Further outputs in JSON's types, under one key; nothing where there are none."""
+    """Return further outputs in JSON's types, under one key; nothing where there are none."""
     return {"outputs": {name: _plain(values) for name, values in outputs.items()}} if outputs else {}
 
 
 def _plain(values: Any) -> Any:
-    """Values by name, or an array, in JSON's types."""
+    """Return the values by name, or an array, in JSON's types."""
     if isinstance(values, dict):
         return {name: round(float(value), 4) for name, value in values.items()}
     return np.asarray(values, float).round(4).tolist()
 
 
 def json_line(name: str, faces: Sequence[Face]) -> str:
-    """One image as a line of JSON: its name and its faces; none is an empty list."""
+    """Return one image as a line of JSON: its name and its faces; none is an empty list."""
     return json.dumps({"image": name, "faces": [as_dict(face) for face in faces]})
 
 
 def json_error(name: str, reason: str, kind: str = "image") -> str:
-    """The line of an image or a video that can't be read."""
+    """Return the line of an image or a video that can't be read."""
     return json.dumps({kind: name, "error": reason})
 
 
 def json_frame(name: str, result: FrameResult, classes: Sequence[str]) -> str:
-    """One frame of a video as a line of JSON; probabilities and label are the smoothed ones of its track."""
+    """Return one frame of a video as a line of JSON; probabilities and label are the smoothed ones of its track."""
     faces = [_tracked_as_dict(face, classes) for face in result.faces]
     return json.dumps(
         {"video": name, "frame": result.frame.number, "seconds": round(result.frame.time, 4), "faces": faces}
@@ -79,7 +79,7 @@ def json_frame(name: str, result: FrameResult, classes: Sequence[str]) -> str:
 
 
 def json_summary(name: str, summary: Summary, damage: Damage) -> str:
-    """The line behind a video's frames."""
+    """Return the line behind a video's frames."""
     found = {"frames": summary.frames, "frames_without_a_face": summary.without, "faces": summary.faces}
     found |= {"tracks": len(summary.tracks), "frames_not_decoded": damage.lost}
     return json.dumps({"video": name, "summary": found | ({"damage": damage.text()} if damage.text() else {})})
@@ -152,7 +152,7 @@ class MediaCsv:
             self.writer.writerow(row | place | raw | {"flags": " ".join(face.flags)} | further)
 
     def mark(self, name: str, flag: str) -> None:
-        """Add a row that says of a file as a whole what is wrong with it."""
+        """Add a row that says what is wrong with a file as a whole."""
         self.writer.writerow({"file": name, "flags": flag})
 
     def write_frames(self, name: str, results: Sequence[FrameResult]) -> None:

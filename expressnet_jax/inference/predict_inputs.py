@@ -1,4 +1,4 @@
-"""Predict every input of a run in its order; what can't be read is one line, and the others go on."""
+"""Predict every input of a run in its order; what can't be read is one line, and the others are predicted."""
 
 import argparse
 import contextlib
@@ -83,13 +83,13 @@ def _check_options(arguments: argparse.Namespace, inputs: Inputs) -> None:
     if arguments.save and kinds == {"video"}:
         raise UserError("--save is for images; --annotate writes videos with boxes")
     if arguments.csv and arguments.csv in (arguments.save, arguments.annotate):
-        raise UserError(f"--csv: {arguments.csv}: the name of another output, too; give one of its own")
+        raise UserError(f"--csv: {arguments.csv}: the name of another output, too; give another")
     if arguments.csv and identity(arguments.csv) in {identity(source.name) for source in inputs.sources} - {None}:
         raise UserError(f"--csv: {arguments.csv}: one of the inputs, or something else is there; give another name")
 
 
 def _annotated_names(arguments: argparse.Namespace, inputs: Inputs) -> OutputNames | None:
-    """The names of the videos with boxes; None if they aren't wanted."""
+    """Return the names of the videos with boxes; None if they aren't wanted."""
     if not arguments.annotate:
         return None
     where, files = arguments.annotate, [source.name for source in inputs.sources]

@@ -37,7 +37,7 @@ MOST_FACES = 64  # at once, so that memory does not grow with the crowd
 
 
 class Answer:
-    """What a model says of a face or of a part of a recording: `probabilities` of each class, by name."""
+    """What a model predicts for a face or a part of a recording: `probabilities` of each class, by name."""
 
     probabilities: dict[str, float]
 
@@ -135,7 +135,8 @@ class Predictor(FaceCutter):
         return self.model.classes
 
     def __call__(self, source: ImageSource, name: str = "") -> list[Face]:
-        """A path, encoded bytes, a Pillow image or an array -> its faces, the surest first; empty if there is none.
+        """Predict a path, encoded bytes, a Pillow image or an array: its faces, the surest first; empty if there is
+        none.
 
         Raises:
           UserError: what is no image, in one line.
@@ -144,7 +145,8 @@ class Predictor(FaceCutter):
         return self.describe(image, self.detector.find(image))
 
     def many(self, sources: Iterable[ImageSource]) -> Iterator[list[Face] | UserError]:
-        """The same for many, one after the other; what can't be read gives its error, and the others go on."""
+        """Yield the same for many, one after the other; what can't be read gives its error, and the others are
+        predicted."""
         for source in sources:
             try:
                 yield self(source)
@@ -162,7 +164,7 @@ class Predictor(FaceCutter):
         ]
 
     def answers(self, faces: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """uint8[N,S,S,C] -> probabilities float32[N,K], and every further output float32[N,...] by name."""
+        """Map uint8[N,S,S,C] to probabilities float32[N,K], and every further output float32[N,...] by name."""
         if not len(faces):
             none = {name: np.zeros((0, *field.shape), np.float32) for name, field in self.model.fields.items()}
             return np.zeros((0, len(self.classes)), np.float32), none
@@ -171,7 +173,7 @@ class Predictor(FaceCutter):
         return np.concatenate([part[0] for part in parts]), further
 
     def probabilities(self, faces: np.ndarray) -> np.ndarray:
-        """uint8[N,S,S,C] -> float32[N,K]."""
+        """Map uint8[N,S,S,C] to float32[N,K]."""
         parts = [self.model(faces[i : i + MOST_FACES]) for i in range(0, len(faces), MOST_FACES)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
@@ -181,12 +183,12 @@ class Predictor(FaceCutter):
         return [describe_outputs(row, self.model.fields, place) for row, place in zip(rows, places, strict=True)]
 
     def named(self, row: np.ndarray) -> dict[str, float]:
-        """float32[K] -> by class name."""
+        """Name float32[K] by class."""
         return dict(zip(self.classes, row.tolist(), strict=True))
 
 
 def load_model(model: str | Path, threads: int = 0, output: str = EXPRESSION) -> OnnxPredictor:
-    """A shipped model by name, or a file; its class `output` answers.
+    """Load a shipped model by name, or a file; its class `output` answers.
 
     Raises:
       UserError: neither, or no such class; names a training run and other programs' files as what they are.

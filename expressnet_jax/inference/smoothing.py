@@ -37,7 +37,7 @@ class Smoother:
     time: float = 0.0
 
     def update(self, probabilities: np.ndarray, time: float) -> tuple[np.ndarray, int]:
-        """float[K] of the frame at `time` seconds -> smoothed probabilities float64[K] and the label to show.
+        """Take float[K] of the frame at `time` seconds; return smoothed probabilities float64[K] and the label to show.
 
         The first frame is taken as it is.
         """
@@ -54,11 +54,11 @@ class Smoother:
         return shares / shares.sum(), self.shown
 
     def state(self) -> dict[str, Any]:
-        """All that it knows, in JSON's types, which keep every digit."""
+        """Return all that it knows, in JSON's types, which keep every digit."""
         return {"level": None if self.level is None else self.level.tolist(), "shown": self.shown, "time": self.time}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> "Smoother":
-        """One that goes on from `state`."""
+        """Return one that continues from `state`."""
         level = None if state["level"] is None else np.array(state["level"])
         return cls(level, state["shown"], state["time"])

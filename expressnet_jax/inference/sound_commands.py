@@ -19,7 +19,7 @@ UNREADABLE = 2  # exit status
 
 
 def are_sounds(sources: Sequence[Source]) -> bool:
-    """Tell whether all inputs of a run are recordings, by their content."""
+    """Return whether all inputs of a run are recordings, by their content."""
     return all(map(_is_sound, sources))
 
 

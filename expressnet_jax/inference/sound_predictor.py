@@ -61,7 +61,7 @@ class SoundPredictor:
         return self.model.classes
 
     def __call__(self, sound: bytes | Path | str | np.ndarray) -> list[Stretch]:
-        """A recording or a video, as a file or its bytes, or int16[n] at 16 kHz -> its stretches in order.
+        """Predict a recording or a video, as a file or its bytes, or int16[n] at 16 kHz: its stretches in order.
 
         Raises:
           UserError: it can't be decoded, has no sound, or is silent throughout.

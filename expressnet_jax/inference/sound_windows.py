@@ -1,4 +1,4 @@
-"""The sound of stretches of a video, decoded as the video goes on: however long it is, some seconds are in memory.
+"""The sound of stretches of a video, decoded as the video advances: however long it is, some seconds are in memory.
 
 Shapes: n samples of a stretch, S samples that a network takes.
 """

@@ -21,7 +21,7 @@ _MOST_TEXTS = 256  # at once, so that memory does not grow with the list
 
 @dataclass(frozen=True)
 class TextAnswer(Answer):
-    """What a model says of a text: the probability of each class by name, and what else it gives, by name."""
+    """What a model predicts for a text: the probability of each class by name, and what else it gives, by name."""
 
     text: str
     probabilities: dict[str, float]

@@ -53,7 +53,7 @@ class Track:
         return self.left, self.top, self.width, self.height
 
     def advance(self, elapsed: float) -> None:
-        """Goes on by `elapsed` seconds as it went, slower and slower if its face was not found."""
+        """Advance by `elapsed` seconds at the last speed, slower and slower if its face was not found."""
         if self.unseen:
             fade = math.exp(-elapsed / _DRAG)
             self.across, self.down = self.across * fade, self.down * fade
@@ -89,7 +89,7 @@ class Tracker:
         return {track.number for track in self.tracks if track.number}
 
     def update(self, boxes: Sequence[Box], elapsed: float = 1 / 25) -> list[int]:
-        """The boxes found in the next frame, `elapsed` > 0 seconds after the last -> the number of each.
+        """Take the boxes found in the next frame, `elapsed` > 0 seconds after the last; return the number of each.
 
         0 is a face that was seen in fewer than CONFIRMED frames so far.
         """
@@ -113,12 +113,12 @@ class Tracker:
             track.number = self.confirmed
 
     def state(self) -> dict[str, Any]:
-        """All that it knows, in JSON's types, which keep every digit."""
+        """Return all that it knows, in JSON's types, which keep every digit."""
         return {"confirmed": self.confirmed, "tracks": [asdict(track) for track in self.tracks]}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> "Tracker":
-        """One that goes on from `state`."""
+        """Return one that continues from `state`."""
         tracker = cls()
         tracker.confirmed = state["confirmed"]
         tracker.tracks = [Track(**track) for track in state["tracks"]]

@@ -86,7 +86,7 @@ class TruncatedVideo(UserError):
 
 
 def _report(name: str, summary: Summary, damage: Damage, as_json: bool, several: bool) -> None:
-    """The summary on stdout; what is damaged there and on stderr."""
+    """Print the summary on stdout; what is damaged there and on stderr."""
     head = f"{printable(name)}: " if several else ""
     if as_json:
         print_result(json_summary(name, summary, damage))
@@ -145,14 +145,15 @@ def _size(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace, name: str, pipeline: VideoPipeline) -> dict[str, Any]:
-    """All that decides what the rows are."""
+    """Return all that decides what the rows are."""
     digests = {"video": digest(Path(name)), "model": digest(Path(pipeline.predictor.model.origin))}
     options = {name: getattr(arguments, name) for name in ("detector", "align", "equalize", "output")}
     return {"name": name, **digests, **options, "size": _size(arguments), "version": __version__}
 
 
 def _continued(table: VideoTable, summary: Summary, alone: bool) -> tuple[TrackState, int]:
-    """The tracks and the frame to go on with. An annotated video is one piece: with it, all begins again."""
+    """Return the tracks and the frame to continue with. An annotated video can't be resumed: with it, all begins
+    again."""
     if table.known is None:
         return TrackState(), 0
     if not alone:

@@ -74,7 +74,7 @@ def _iso_media(file: BinaryIO, size: int) -> Container:
 
 
 def _file_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
-    """The type of each box at the top, and where its content begins and should end."""
+    """Yield the type of each box at the top, and where its content begins and should end."""
     at = 0
     while at + 8 <= size:
         file.seek(at)
@@ -90,7 +90,7 @@ def _file_boxes(file: BinaryIO, size: int) -> Iterator[tuple[bytes, int, int]]:
 
 
 def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes inside a box: type and content; ends where they make no sense."""
+    """Yield the boxes inside a box: type and content; ends where they make no sense."""
     at = 0
     while at + 8 <= len(content):
         length = int.from_bytes(content[at : at + 4])
@@ -101,7 +101,7 @@ def boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _inside(content: bytes, *kinds: bytes) -> bytes:
-    """The content of the first box at a path of types; empty if there is none."""
+    """Return the content of the first box at a path of types; empty if there is none."""
     for kind in kinds:
         content = next((inner for name, inner in boxes(content) if name == kind), b"")
     return content
@@ -112,7 +112,7 @@ def _handler(track: bytes) -> bytes:
 
 
 def _edited_seconds(movie: bytes, track: bytes) -> float | None:
-    """The lengths of the edits that show something, together; editors and phones trim a video in this way."""
+    """Return the lengths of the edits that show something, together; editors and phones trim a video in this way."""
     header, edits = _inside(movie, b"mvhd"), _inside(track, b"edts", b"elst")
     long = bool(header[:1] == b"\1")
     timescale = int.from_bytes(header[20:24] if long else header[12:16])
@@ -138,7 +138,7 @@ def _riff_end(file: BinaryIO, size: int) -> int:
 
 
 def _segment_end(head: bytes) -> int:
-    """Where the segment of a Matroska file should end; 0 where a live recording left that open."""
+    """Return where the segment of a Matroska file should end; 0 where a live recording left that open."""
     at = head.find(_SEGMENT)
     if at < 0 or at + 5 > len(head):
         return 0

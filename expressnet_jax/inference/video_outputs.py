@@ -47,7 +47,8 @@ class VideoOutputs:
 def drawn(
     result: FrameResult, classes: Sequence[str], sides: dict[str, int], fields: Mapping[str, Field] | None = None
 ) -> np.ndarray:
-    """A frame's uint8[H,W,3] with its faces' boxes, points, the numbers of their tracks and smoothed probabilities.
+    """Return a frame's uint8[H,W,3] with its faces' boxes, points, the numbers of their tracks and smoothed
+    probabilities.
 
     `fields` are the model's further outputs. `sides` is `annotate`'s, the same for all frames of a video.
     """

@@ -70,7 +70,7 @@ class TrackState:
         self.time = 0.0
 
     def update(self, seen: FrameFaces) -> FrameResult:
-        """The next frame; call it in the order of time."""
+        """Add the next frame; call it in the order of time."""
         elapsed = max(seen.frame.time - self.time, 1e-3)  # the first frame has none before it
         self.time = seen.frame.time
         numbers = self.tracker.update([found.box for found in seen.found], elapsed)
@@ -87,13 +87,13 @@ class TrackState:
         return smoother.update(row, self.time)
 
     def state(self) -> dict[str, Any]:
-        """All that it knows, in JSON's types."""
+        """Return all that it knows, in JSON's types."""
         smoothers = {str(number): smoother.state() for number, smoother in self.smoothers.items()}
         return {"tracker": self.tracker.state(), "smoothers": smoothers, "time": self.time}
 
     @classmethod
     def restored(cls, state: dict[str, Any]) -> "TrackState":
-        """One that goes on from `state`."""
+        """Return one that continues from `state`."""
         tracks = cls()
         tracks.tracker = Tracker.restored(state["tracker"])
         tracks.smoothers = {int(n): Smoother.restored(known) for n, known in state["smoothers"].items()}
@@ -111,7 +111,7 @@ class VideoPipeline(FaceFinder):
     def run(
         self, frames: Iterable[Frame], tracks: TrackState, batch: int = BATCH, keep_images: bool = False
     ) -> Generator[list[FrameResult]]:
-        """Frames -> the same with their faces, a batch at a time, in order. Images are dropped unless `keep_images`.
+        """Yield frames with their faces, a batch at a time, in order. Images are dropped unless `keep_images`.
 
         `tracks` has seen what is yielded, and no more. Batches depend on the frames' order alone.
         """
@@ -123,7 +123,7 @@ class VideoPipeline(FaceFinder):
                     yield [tracks.update(each) for each in seen]
 
     def predict(self, batch: list[FrameFaces], pool: Executor) -> list[FrameFaces]:
-        """The faces of several frames, FACES of them at a time."""
+        """Predict the faces of several frames, FACES of them at a time."""
         faces = np.concatenate([seen.faces for seen in batch])
         parts = [faces[i : i + FACES] for i in range(0, len(faces), FACES)] or [faces]
         found = list(pool.map(self.predictor.answers, parts))
@@ -140,7 +140,7 @@ class VideoPipeline(FaceFinder):
 
 
 def make_pipeline(model: str, *, detector: str, threads: int = 0, **options: Any) -> VideoPipeline:
-    """`options` are the Predictor's. threads 0: one for each core.
+    """Make a pipeline; `options` are the Predictor's. threads 0: one for each core.
 
     Raises:
       UserError: as of Predictor.
@@ -152,19 +152,20 @@ def make_pipeline(model: str, *, detector: str, threads: int = 0, **options: Any
 
 
 def batch_size(size: tuple[int, int]) -> int:
-    """Frames of `size` (width, height) that make a batch: fewer of large ones, so that memory does not grow."""
+    """Return how many frames of `size` (width, height) that make a batch: fewer of large ones, so that memory does not
+    grow."""
     return int(np.clip(PIXELS // max(size[0] * size[1], 1), 1, BATCH))
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size`, the last one shorter."""
+    """Yield lists of `size`, the last one shorter."""
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
 
 
 def threaded_pipeline(items: Iterable[Any], *stages: Callable[[Any], Any], depth: int = DEPTH) -> Generator[Any]:
-    """Every item through all stages, in order; reading the items and each stage is a thread's work.
+    """Pass every item through all stages, in order; reading the items and each stage is a thread's work.
 
     At most `depth` wait between two threads. When the caller stops, so do they; what one raises is raised here, after
     all that came before it.
@@ -196,7 +197,7 @@ class _End(NamedTuple):
 
 
 def _ahead(items: Iterator[Any], depth: int, stop: threading.Event) -> tuple[Iterator[Any], list[threading.Thread]]:
-    """The same items, pulled by a thread into a queue."""
+    """Yield the same items, pulled by a thread into a queue."""
     waiting: queue.Queue[Any] = queue.Queue(depth)
 
     def put(item: Any) -> None:

@@ -39,7 +39,7 @@ class Video:
 
     Attributes:
       rate: frames a second.
-      length: frames, as the container says or lets one estimate; 0 where it does not.
+      length: frames, as the container says or as estimated from it; 0 where neither is possible.
       size: width, height in pixels, upright.
       damage: what of it could not be read, once `frames` has ended.
     """
@@ -64,7 +64,7 @@ class Video:
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from number `start` on; the ones before are decoded, too: no container seeks exactly.
 
-        OpenCV's read fails at a damaged frame as it does at the end. After a damaged one it goes on with the next, so
+        OpenCV's read fails at a damaged frame as it does at the end. After a damaged one it continues with the next, so
         it is tried again for as many frames as there may be. Damaged frames keep their numbers.
         """
         before, number, failed = -1.0, 0, 0
@@ -100,7 +100,7 @@ class Video:
 
 
 def _checked(path: Path | str) -> Container:
-    """The facts of a file that may be a video.
+    """Return the facts of a file that may be a video.
 
     Raises:
       UserError: it can't be read, or is none for a reason that can be named.

@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 def columns(classes: Sequence[str], fields: Mapping[str, Field] | None = None) -> list[str]:
-    """The CSV's head; `fields` are the model's further outputs."""
+    """Return the CSV's head; `fields` are the model's further outputs."""
     smoothed = [*(f"raw_{c}" for c in classes), *(f"smoothed_{c}" for c in classes)]
     return [*_WHERE, *smoothed, "label", "video", *output_columns(fields or {})]
 
@@ -37,7 +37,7 @@ def columns(classes: Sequence[str], fields: Mapping[str, Field] | None = None) -
 def rows(
     result: FrameResult, classes: Sequence[str], video: str, fields: Mapping[str, Field] | None = None
 ) -> list[Row]:
-    """A frame -> a row a face; one with an empty track, box and label if there is none.
+    """Return a row for each face of a frame; one with an empty track, box and label if there is none.
 
     A face without a number yet has an empty track, too, and its own box.
     """
@@ -99,7 +99,7 @@ class Summary:
             track.add(seconds, raw, row["label"])
 
     def text(self) -> str:
-        """Some lines for a terminal."""
+        """Return some lines for a terminal."""
         raw, shown = (sum(getattr(t, name) for t in self.tracks.values()) for name in ("raw_changes", "changes"))
         lines = [
             f"{_count(self.frames, 'frame')}, {_count(self.faces, 'face')} found, "
@@ -127,7 +127,7 @@ class VideoTable:
     """The CSV that is being written; use it in a `with`.
 
     Attributes:
-      start: the frame to go on with.
+      start: the frame to continue with.
       known: the tracks' state there; None at the beginning.
     """
 
@@ -162,7 +162,7 @@ class VideoTable:
             self.begin()
 
     def begin(self) -> None:
-        """From the first frame, whatever an interrupted run left."""
+        """Begin with the first frame, whatever an interrupted run left."""
         self.start, self.known, self.good = 0, None, 0
         self._append([self.names])
         self.file.truncate(self.good)
@@ -179,12 +179,12 @@ class VideoTable:
             self.state_path.unlink(missing_ok=True)
 
     def past(self) -> Iterator[Row]:
-        """The rows that an interrupted run left."""
+        """Yield the rows that an interrupted run left."""
         with self.path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
             yield from csv.DictReader(file)
 
     def write(self, some: Iterable[Row], tracks: TrackState, frame: int) -> None:
-        """A batch's rows; the tracks as it is after them, and the frame to come next.
+        """Write a batch's rows; the tracks as it is after them, and the frame to come next.
 
         Raises:
           UserError: the disk is full, or gone.
@@ -206,7 +206,7 @@ class VideoTable:
             raise UserError(f"{self.path}: can't be written on ({error.strerror}); {way}") from error
 
     def _write(self, content: bytes) -> None:
-        """All of it, or OSError: without a buffer nothing is left over that would be written later."""
+        """Write all of it, or raise OSError: without a buffer nothing is left over that would be written later."""
         while content:
             content = content[self.file.write(content) :]
         self.good = self.file.tell()
@@ -219,7 +219,7 @@ class VideoTable:
         os.replace(self._new_state, self.state_path)
 
     def _kept(self) -> dict[str, Any] | None:
-        """What an interrupted run of the same settings left, if its CSV is all there."""
+        """Return what an interrupted run of the same settings left, if its CSV is all there."""
         try:
             kept = json.loads(self.state_path.read_text())
             before, size = kept["settings"], kept["bytes"]
@@ -253,7 +253,8 @@ class VideoTable:
 
 
 def digest(path: Path) -> str:
-    """Tells files apart by their length, beginning and end: a video may be larger than one wants to read twice."""
+    """Return a digest that tells files apart by their length, beginning and end: a video may be larger than one wants
+    to read twice."""
     size = path.stat().st_size
     with path.open("rb") as file:
         ends = file.read(SAMPLE)

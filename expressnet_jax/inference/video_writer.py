@@ -63,7 +63,7 @@ class VideoWriter:
             )
 
     def _arrived(self) -> int:
-        """The frames that the file says it holds."""
+        """Return the frames that the file says it holds."""
         with opencv_name(self.partial) as name:
             check = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         frames = check.get(cv2.CAP_PROP_FRAME_COUNT) if check.isOpened() else 0
@@ -72,7 +72,7 @@ class VideoWriter:
 
 
 def _unwritable(partial: Path, path: Path) -> str:
-    """Why a file can't be written, found out by trying; empty if it can."""
+    """Return why a file can't be written, found out by trying; empty if it can."""
     try:
         if path.is_dir():
             return "a folder"

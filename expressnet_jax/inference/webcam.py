@@ -22,7 +22,7 @@ class Lines:
         self.times: list[float] = []
 
     def show(self, result: FrameResult) -> None:
-        """The next frame."""
+        """Show the next frame."""
         if not self.terminal:
             self._changes(result)
             return
@@ -36,7 +36,7 @@ class Lines:
         self.written = len(lines)
 
     def line(self, face: TrackedFace) -> str:
-        """A face's number, label, probability and bar."""
+        """Return a face's number, label, probability and bar."""
         share = float(face.smoothed[face.label])
         number = str(face.track or "")
         return f"  {number:>3}  {self.classes[face.label]:<10} {100 * share:3.0f} % {bar(share)}"

@@ -109,6 +109,6 @@ class EfficientNet(nn.Module):
 
 
 def round_to_8(channels: float) -> int:
-    """The nearest multiple of 8, at least 8, and never less than 90 % of what was asked for."""
+    """Return the nearest multiple of 8, at least 8, and never less than 90 % of what was asked for."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded if rounded >= 0.9 * channels else rounded + 8

@@ -72,7 +72,7 @@ FUSIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def joins_tokens(fusion: str) -> bool:
-    """Tell whether a fusion joins tokens float[B,N,C] of its inputs, and not a vector of each."""
+    """Return whether a fusion joins tokens float[B,N,C] of its inputs, and not a vector of each."""
     return getattr(FUSIONS[fusion], "of_tokens", False)
 
 

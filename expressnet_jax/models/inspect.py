@@ -16,8 +16,8 @@ from expressnet_jax.models.registry import MODELS, create_model, input_kind
 
 
 def layer_order(model: nn.Module, shape: Shape) -> list[str]:
-    """Names of the first backbone's direct children with parameters, in the order of their first calls in a forward
-    pass."""
+    """Return the names of the first backbone's direct children with parameters, in the order of their first calls in a
+    forward pass."""
     order: dict[str, None] = {}
 
     def note(call, args, kwargs, context):
@@ -32,19 +32,20 @@ def layer_order(model: nn.Module, shape: Shape) -> list[str]:
 
 
 def parameter_count(params: Any) -> int:
-    """Number of elements of all arrays of a pytree."""
+    """Return the number of elements of all arrays of a pytree."""
     return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
 
 
 def forward_flops(model: nn.Module, shape: Shape) -> float:
-    """Floating-point operations of one example's forward pass as the compiler counts them (a multiply-add is two)."""
+    """Return the floating-point operations of one example's forward pass as the compiler counts them (a multiply-add is
+    two)."""
     variables = _shapes(model, shape)
     cost: Any = jax.jit(model.apply).lower(variables, jax.eval_shape(partial(zero_inputs, shape))).cost_analysis()
     return float(cost["flops"])
 
 
 def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str, Array]:
-    """What the model's attentions sow, by its path: spatial masks float[B,h,w], channel weights float[B,C].
+    """Return what the model's attentions sow, by its path: spatial masks float[B,h,w], channel weights float[B,C].
 
     images uint8 or float[B,H,W,C] in 0..255.
     """
@@ -77,7 +78,7 @@ def measure_models(
 
 
 def overview(rows: Iterable[Mapping[str, Any]], with_size: bool = False) -> Iterator[str]:
-    """The lines of a table of `measure_models`, each as soon as it is known."""
+    """Yield the lines of a table of `measure_models`, each as soon as it is known."""
     head = f"{'model':20s} {'parameters':>12s} {'MFLOP':>16s} {'features':>9s}"
     yield head + (f" {'ONNX MB':>9s}" if with_size else "")
     for row in rows:
@@ -86,7 +87,7 @@ def overview(rows: Iterable[Mapping[str, Any]], with_size: bool = False) -> Iter
 
 
 def describe(name: str, image_shape: tuple[int, ...], num_classes: int = 7) -> str:
-    """Every parameter of one model with its shape."""
+    """Return every parameter of one model with its shape."""
     params = _shapes(create_model(name, num_classes), example_shape(name, image_shape))["params"]
     return parameter_overview.get_parameter_overview(params, include_stats=False)
 

@@ -100,7 +100,7 @@ class OcclusionAware(nn.Module):
 
 
 def crop(x: Array, box: tuple[float, float, float, float]) -> Array:
-    """The part of float[B,H,W,C] between the shares top, bottom, left and right of its height and width."""
+    """Return the part of float[B,H,W,C] between the shares top, bottom, left and right of its height and width."""
     height, width = x.shape[1:3]
     top, bottom, left, right = box
     return x[:, round(top * height) : round(bottom * height), round(left * width) : round(right * width)]

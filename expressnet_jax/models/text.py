@@ -1,6 +1,6 @@
 """Networks of text: word pieces become vectors, which convolutions or a recurrent network join over the text.
 
-A piece of number 0 is padding: how much of it stands behind a text changes nothing.
+A piece of number 0 is padding: how much of it follows a text changes nothing.
 Shapes: B batch, L pieces, V pieces of the vocabulary, E values of an embedding, C filters, N hidden units.
 """
 

@@ -11,7 +11,7 @@ NAMES = "figures,calibration,pairs,robustness,explanation,fairness,data,cost"
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text, uses_jax) makes a subparser."""
+    """Add the command; `command` (name, function, text, uses_jax) makes a subparser."""
     text = (
         "Write one page on how good a model is, where it breaks, why, and for whom, and its figures as JSON. Resumable."
     )

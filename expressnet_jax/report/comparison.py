@@ -55,7 +55,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def _disagreements(
     ours: np.ndarray, theirs: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """The commonest ways in which the two answers differ: label, what each says, how often."""
+    """Return the commonest ways in which the two answers differ: label, what each says, how often."""
     different = ours != theirs
     triples, counts = np.unique(np.stack([labels, ours, theirs])[:, different], axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:LISTED]

@@ -57,7 +57,8 @@ def _one(image: np.ndarray, number: int, name: str, level: int) -> np.ndarray:
 
 
 def _drawn(colour: np.ndarray, number: int, name: str, level: int) -> Any:
-    """The library's corruption, whose random numbers are NumPy's global ones: set here and put back afterwards."""
+    """Return the library's corruption, whose random numbers are NumPy's global ones: set here and put back
+    afterwards."""
     from corrupt_tta import corrupt, corruptions
     from skimage.util import random_noise
 

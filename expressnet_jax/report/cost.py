@@ -94,7 +94,8 @@ def main(model: str) -> None:
 
 
 def _predictor(model: str) -> tuple[Callable[[Any], Any], tuple[int, ...]]:
-    """A predict function and the shape of its images; an ONNX file's without JAX, which would count as its memory."""
+    """Return a predict function and the shape of its images; an ONNX file's without JAX, which would count as its
+    memory."""
     from expressnet_jax.inference.model_files import training_run
     from expressnet_jax.inference.predictor import load_model
 

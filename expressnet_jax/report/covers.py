@@ -15,13 +15,13 @@ Cover = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _surgical_mask(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """A light cloth from the nose's bridge to below the chin, between the jaw's sides."""
+    """Draw a light cloth from the nose's bridge to below the chin, between the jaw's sides."""
     rim = [*points[2:15], points[28]]
     return _filled(image, [np.array(rim)], MASK_GRAY)
 
 
 def sunglasses(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Two dark lenses over the eyes and the bridge between them."""
+    """Draw two dark lenses over the eyes and the bridge between them."""
     left, right = points[36:42].mean(0), points[42:48].mean(0)
     apart = right - left
     half, tilt = float(np.linalg.norm(apart)) * 0.42, float(np.degrees(np.arctan2(apart[1], apart[0])))
@@ -35,7 +35,7 @@ def sunglasses(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def hand(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Four fingers and a palm over the mouth's right half and the cheek, in the skin's own mean colour."""
+    """Draw four fingers and a palm over the mouth's right half and the cheek, in the skin's own mean colour."""
     colour = image[part_mask(points, image.shape[:2], "nose")].mean(0) * 0.95
     breadth = np.linalg.norm(points[54] - points[48])
     centre = (points[54] + points[57]) / 2
@@ -51,7 +51,7 @@ def hand(image: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def fringe(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Dark hair from above over the forehead, both brows and the outer half of the right eye."""
+    """Draw dark hair from above over the forehead, both brows and the outer half of the right eye."""
     top = [(0.0, -1.0), (image.shape[1], -1.0)]
     edge = [(image.shape[1], points[16, 1]), *points[[45, 43, 42, 22, 21, 18]], (0.0, points[0, 1])]
     return _filled(image, [np.array([*top, *edge])], HAIR_GRAY)

@@ -127,7 +127,7 @@ def restrict(probabilities: np.ndarray, own: Sequence[str], classes: Sequence[st
 
 
 def _shared(own: Sequence[str], classes: Sequence[str], name: str) -> np.ndarray:
-    """Positions int64[S] of the model's classes that the data set has too."""
+    """Return the positions int64[S] of the model's classes that the data set has too."""
     known = {_word(each) for each in own}
     shared = [i for i, each in enumerate(classes) if _word(each) in known]
     if len(shared) < 2:
@@ -138,7 +138,7 @@ def _shared(own: Sequence[str], classes: Sequence[str], name: str) -> np.ndarray
 
 
 def _votes_shared(columns: dict[str, np.ndarray], own: Sequence[str], shared: Sequence[str]) -> dict[str, np.ndarray]:
-    """Votes in the order of the shared classes, each row's sum 1; a row without any is NaN."""
+    """Return the votes in the order of the shared classes, each row's sum 1; a row without any is NaN."""
     if "votes" not in columns:
         return columns
     at = [[_word(each) for each in own].index(_word(each)) for each in shared]
@@ -148,5 +148,5 @@ def _votes_shared(columns: dict[str, np.ndarray], own: Sequence[str], shared: Se
 
 
 def _word(name: str) -> str:
-    """The taxonomy's word of a class name, or the name itself."""
+    """Return the taxonomy's word of a class name, or the name itself."""
     return canonical(name) or name

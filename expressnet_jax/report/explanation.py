@@ -134,7 +134,7 @@ def _located(maps: np.ndarray, part: Located, where: str) -> dict[str, float]:
 
 
 def _sanity_check(subject: Subject, methods: dict[str, Method], part: Located) -> dict[str, float]:
-    """How much each map is like that of the same network with shuffled weights."""
+    """Return how much each map is like that of the same network with shuffled weights."""
     other = shuffled_subject(subject)
     if other is None:
         return {}
@@ -158,7 +158,7 @@ def _large(image: np.ndarray) -> np.ndarray:
 
 
 def _overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The face in gray under its map, from transparent blue to yellow (viridis): uint8[h,w,3]."""
+    """Return the face in gray under its map, from transparent blue to yellow (viridis): uint8[h,w,3]."""
     low, high = float(values.min()), float(values.max())
     level = np.asarray(255 * (values - low) / ((high - low) or 1.0)).astype(np.uint8)
     coloured = cv2.applyColorMap(cv2.resize(level, (ENLARGED, ENLARGED)), cv2.COLORMAP_VIRIDIS)[..., ::-1]

@@ -62,7 +62,7 @@ def attribute_columns(names: Sequence[str], examples: Examples) -> dict[str, np.
 
 
 def _from_csv(path: Path, examples: Examples) -> dict[str, np.ndarray]:
-    """The columns of a CSV file with a column `key`, joined to the examples by it; none if no key is known."""
+    """Return the columns of a CSV file with a column `key`, joined to the examples by it; none if no key is known."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -132,7 +132,7 @@ def equalized_odds(
 
 
 def _one_group(labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """What is known of one group besides its accuracy."""
+    """Return what is known of one group besides its accuracy."""
     from fairlearn.metrics import selection_rate
 
     hits = int((labels == predicted).sum())

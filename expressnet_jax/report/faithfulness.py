@@ -33,7 +33,8 @@ def insertion(probabilities: Probabilities, images: np.ndarray, maps: np.ndarray
 def _area(
     probabilities: Probabilities, first: np.ndarray, second: np.ndarray, maps: np.ndarray, targets: np.ndarray
 ) -> np.ndarray:
-    """Area under the target's probability over the share of places that are taken from `second`, by trapezoids."""
+    """Return the area under the target's probability over the share of places that are taken from `second`, by
+    trapezoids."""
     rank = ranks(maps)
     rows = np.arange(len(targets))
     curve = []

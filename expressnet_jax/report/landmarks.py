@@ -78,7 +78,8 @@ def five_of(points: np.ndarray) -> np.ndarray:
 
 
 def _laid_over(mean: np.ndarray, five: np.ndarray) -> np.ndarray:
-    """The mean face, turned, scaled and shifted until its five points are nearest (Umeyama 1991), float[68,2]."""
+    """Return the mean face, turned, scaled and shifted until its five points are nearest (Umeyama 1991),
+    float[68,2]."""
     own, target = five_of(mean) @ (1, 1j), five.astype(np.float64) @ (1, 1j)
     centred, wanted = own - own.mean(), target - target.mean()
     turn = (centred.conj() @ wanted) / (centred.conj() @ centred).real
@@ -87,7 +88,7 @@ def _laid_over(mean: np.ndarray, five: np.ndarray) -> np.ndarray:
 
 
 def _usual_five(size: Sequence[int]) -> np.ndarray:
-    """Where the five points of an upright, centred face are."""
+    """Return where the five points of an upright, centred face are."""
     from expressnet_jax.inference.covered import PLACES, SIDE
 
     return np.stack([PLACES.real * size[1] / SIDE, PLACES.imag * size[0] / SIDE], axis=-1)

@@ -48,7 +48,7 @@ def with_votes(examples: Examples, path: Path) -> Examples:
 
 
 def _counts(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The names of the columns, and the counts float64[columns] of each key."""
+    """Return the names of the columns, and the counts float64[columns] of each key."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             heads = next(csv.reader(file), [])

@@ -97,7 +97,7 @@ def _degradation_accuracy(context: Context, examples: Examples) -> dict[str, Any
 def _kept_errors(
     context: Context, subject: Subject, part: Examples, images: Mapping[str, np.ndarray], key: str
 ) -> tuple[Errors, float]:
-    """The errors of a model under each corruption and on the images as they are, each kept in the cache."""
+    """Return the errors of a model under each corruption and on the images as they are, each kept in the cache."""
     path = context.cache / f"errors-{short(key, subject.identity, part.classes)}.json"
     found = read_json(path) or {}
     for name in progress((_CLEAN, *CORRUPTIONS), f"corrupted, {subject.label}"):

@@ -171,7 +171,7 @@ def enlarged(maps: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _score(model: Network, variables: Any, x: Array, targets: Array) -> Array:
-    """The targets' logits float32[N] of images float[N,H,W,C]."""
+    """Return the targets' logits float32[N] of images float[N,H,W,C]."""
     outputs: Any = model.apply(variables, x)
     return outputs.heads[model.main][jnp.arange(len(x)), targets]
 
@@ -186,7 +186,7 @@ def _logit_gradient(model: Network, variables: Any, x: Array, targets: Array) ->
 def _map_gradient(
     model: Network, path: tuple[str, ...], shape: tuple[int, ...], variables: Any, x: Array, targets: Array
 ) -> tuple[Array, Array]:
-    """The gradient of the targets' logits with respect to the map (h, w, C) at a module's path, and the map."""
+    """Return the gradient of the targets' logits with respect to the map (h, w, C) at a module's path, and the map."""
 
     def score(shift: Array) -> tuple[Array, Array]:
         seen = {}
@@ -205,7 +205,7 @@ def _map_gradient(
 
 @partial(jax.jit, static_argnums=0)
 def _logit_terms(model: Network, variables: Any, x: Array, targets: Array) -> list[Array]:
-    """What each place of each map adds to the targets' logits, float32[N,h,w] each."""
+    """Return what each place of each map adds to the targets' logits, float32[N,h,w] each."""
     _, seen = model.apply(variables, x, mutable=["intermediates"])
     maps = activation_maps(seen)
     ends = np.cumsum([each.shape[-1] for each in maps])[:-1]
@@ -215,7 +215,7 @@ def _logit_terms(model: Network, variables: Any, x: Array, targets: Array) -> li
 
 
 def _attention(attention: Callable[[np.ndarray], np.ndarray], images: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """The file's own map, which is of the likeliest class whatever the target."""
+    """Return the file's own map, which is of the likeliest class whatever the target."""
     return enlarged(np.asarray(attention(images), np.float64), images.shape[1:3])
 
 

@@ -68,7 +68,7 @@ class Subject:
         return self.facts.get("kind") == "checkpoint"
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """uint8[N,H,W,C] -> float32[N,K], in batches of one size, so that a jitted predict compiles once."""
+        """Predict uint8[N,H,W,C] -> float32[N,K], in batches of one size, so that a jitted predict compiles once."""
         parts = []
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]

@@ -47,7 +47,7 @@ class OnnxPredictor:
         self.dtype = np.dtype(DTYPES[self.metadata["input"]])
 
     def __call__(self, images: Inputs) -> np.ndarray:
-        """A model of float input also takes float32 pixel values in 0..255.
+        """Predict; a model of float input also takes float32 pixel values in 0..255.
 
         Raises:
           UserError: images of another size or type than the model's.
@@ -55,7 +55,8 @@ class OnnxPredictor:
         return self._run(self._answers, images)
 
     def attention(self, images: np.ndarray) -> np.ndarray:
-        """uint8[B,H,W,C] -> float32[B,h,w]: how much each place speaks for the likeliest class, in units of its logit.
+        """Map uint8[B,H,W,C] to float32[B,h,w]: how much each place speaks for the likeliest class, in units of its
+        logit.
 
         Raises:
           UserError: the file was exported without it.
@@ -117,7 +118,7 @@ def _as_float(array: np.ndarray) -> np.ndarray:
 
 
 def onnx_predict(path: Path | str, *, threads: int = 0, output: str = EXPRESSION) -> OnnxPredictor:
-    """The predict function of a file that `export_onnx` wrote. threads 0: one for each core.
+    """Return the predict function of a file that `export_onnx` wrote. threads 0: one for each core.
 
     Raises:
       UserError: no such file, no ONNX model, one of another project, or an `output` that is no class of it.

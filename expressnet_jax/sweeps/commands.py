@@ -11,7 +11,7 @@ from expressnet_jax.errors import Interrupted
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text) makes a subparser."""
+    """Add the command; `command` (name, function, text) makes a subparser."""
     sub = command("sweep", sweep, "Train a config with every combination of some values; resumable.")
     sub.add_argument("--config", required=True, help="a file of configs/, or FILE:ARGUMENT of its get_config")
     text = "values of a key, such as optimizer.learning_rate=0.01,0.02; again for another key"

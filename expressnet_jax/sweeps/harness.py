@@ -38,7 +38,7 @@ def run_sweep(
     by `eval.metric` on the split that selects; no test split is looked at.
 
     Raises:
-      UserError: anything that a user can mend, before the first run begins; what is finished stays.
+      UserError: anything that a user can fix, before the first run begins; what is finished stays.
       Interrupted: a run was stopped; the same call resumes it.
     """
     values = check_grid(grid)

@@ -69,7 +69,7 @@ def _train(point: Point, step: int, total: int, folder: Path) -> None:
 
 
 def _reached(folder: Path, step: int, total: int) -> bool:
-    """Whether a run is trained so far; of a whole one, whether it is reported, too."""
+    """Return whether a run is trained so far; of a whole one, whether it is reported, too."""
     steps = saved_steps(folder / LATEST)
     trained = bool(steps) and int(steps[-1].name) >= step
     return trained and (step < total or (folder / "evaluation.json").is_file())

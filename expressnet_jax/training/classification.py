@@ -60,7 +60,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     """Return a run that learns the targets of a data set.
 
     Raises:
-      UserError: anything that a user can mend.
+      UserError: anything that a user can fix.
     """
     check_config(config, METRICS)
     data, origin = add_teachers(config, load_data(config)), load_pretrained(config)
@@ -209,7 +209,7 @@ def _make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Tr
 
 
 def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Checkpoint, list[Path]]:
-    """Evaluates the best checkpoint on the split that selected it, prints the table and writes the report's files."""
+    """Evaluate the best checkpoint on the split that selected it, print the table and write the report's files."""
     checkpoint = load_checkpoint(workdir)
     result = evaluate_checkpoint(
         checkpoint,

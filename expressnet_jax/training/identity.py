@@ -39,10 +39,10 @@ METRICS = ("verification",)
 
 
 def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
-    """A run of the identity task on a data set prepared by `expressnet prepare identity`.
+    """Return a run of the identity task on a data set prepared by `expressnet prepare identity`.
 
     Raises:
-      UserError: anything that a user can mend.
+      UserError: anything that a user can fix.
     """
     check_config(config, METRICS)
     data, origin = load_data(config), load_pretrained(config)
@@ -79,7 +79,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
 
 
 def find_pairs(data: TrainData, select: Split) -> Pairs:
-    """Those of the data set's own list, or drawn ones."""
+    """Return the pairs of the data set's own list, or drawn ones."""
     rows = data.prepared.facts["notes"].get("pairs")
     return listed_pairs(rows, select.keys) if rows else make_pairs(select.labels)
 
@@ -111,13 +111,13 @@ def _open(
 
 
 def verify(features, select: EvalLoader, pairs: Pairs) -> dict[str, float]:
-    """The figures of a features function uint8[B,H,W,C] -> float[B,D] on pairs of the images of `select`."""
+    """Return the figures of a features function uint8[B,H,W,C] -> float[B,D] on pairs of the images of `select`."""
     (found,) = collect_arrays(lambda images: (features(images),), select.batches())
     return verification(similarities(found, pairs), pairs)
 
 
 def finish(config: ConfigDict, workdir: Path, *, data: TrainData, pairs: Pairs) -> tuple[Checkpoint, list[Path]]:
-    """The best checkpoint's figures and the learning curve."""
+    """Return the best checkpoint's figures and the learning curve."""
     checkpoint = load_checkpoint(workdir)
     history = read_history(workdir / "metrics.jsonl")
     figures = dict(checkpoint.metadata["metrics"])

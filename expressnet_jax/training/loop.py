@@ -51,14 +51,14 @@ def train(
     until: int = 0,
     began: float | None = None,
 ) -> Experiment:
-    """Trains to the end of the plan, or goes on with what `workdir` holds. The result is in its checkpoints.
+    """Train to the end of the plan; resume what `workdir` holds. The result is in its checkpoints.
 
     `build_experiment` makes the experiment, whatever is learned: that of `classification` is the common one. With
     `until`, the training pauses with a checkpoint after so many steps; a later call resumes it. The run's time counts
     from second `began` of this process, by default from this call.
 
     Raises:
-      UserError: anything a user can mend; nothing is lost, the last checkpoint stays whole.
+      UserError: anything a user can fix; nothing is lost, the last checkpoint stays whole.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint of the step it stopped at.
     """
     began = process_seconds() if began is None else began
@@ -101,7 +101,7 @@ def _check_length(step: int, total: int, workdir: Path) -> None:
 
 
 def _describe(config: ConfigDict, experiment: Experiment) -> dict[str, Any]:
-    """The metadata of a run's checkpoints, but for what it is trained on."""
+    """Return the metadata of a run's checkpoints, but for what it is trained on."""
     shape = shape_of(experiment.inputs) if experiment.inputs else image_shape(config)
     facts = config.to_dict(), experiment.classes, shape, experiment.lineage
     return describe(*facts, experiment.program.model, experiment.outputs, experiment.inputs)
@@ -186,7 +186,8 @@ def _evaluate(
 def _open_workdir(
     stack: ExitStack, config: ConfigDict, workdir: Path, experiment: Experiment, records: Sequence[Mapping[str, Any]]
 ) -> Workdir:
-    """The run's folder until `stack` ends, on every process once the leading one has written what is learned from."""
+    """Return the run's folder until `stack` ends, on every process once the leading one has written what is learned
+    from."""
     with raise_on_all():
         folder = stack.enter_context(closing(Workdir(workdir, config.to_dict(), is_main_process(), records)))
         if is_main_process() and not folder.before:
@@ -199,12 +200,12 @@ def _open_workdir(
 def set_up(
     config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], Experiment], workdir: Path | None = None
 ) -> tuple[Mesh, Experiment]:
-    """The mesh and the experiment of a config, checked on all processes before anything is compiled or written.
+    """Return the mesh and the experiment of a config, checked on all processes before anything is compiled or written.
 
     That a run in `workdir` began with another data set is said before what that set may not be good enough for.
 
     Raises:
-      UserError: anything that a user can mend.
+      UserError: anything that a user can fix.
     """
     check_values(config)
     check_profile_steps(config.log.profile_steps)
@@ -221,13 +222,13 @@ def set_up(
 
 
 def other_data(first: Mapping[str, list[str]], own: Mapping[str, list[str]]) -> list[str]:
-    """What another process reads where the first one reads something else; each may have its own data folder."""
+    """Return what another process reads where the first one reads something else; each may have its own data folder."""
     pairs = zip(first["data"], own["data"], strict=False)
     return [f"data was {one}, now {another}" for one, another in pairs if one != another]
 
 
 def new_state(config: ConfigDict, experiment: Experiment, mesh: Mesh) -> TrainState:
-    """The state that a run begins with."""
+    """Return the state that a run begins with."""
     program, averaged = experiment.program, config.optimizer.ema > 0
     return init_state(
         program.init_fn, program.optimizer, mesh, seed=config.seed, ema=averaged, pretrained=program.pretrained
@@ -235,8 +236,8 @@ def new_state(config: ConfigDict, experiment: Experiment, mesh: Mesh) -> TrainSt
 
 
 def _open_writers(config: ConfigDict, folder: Workdir, console: Console, step: int, began: float) -> Writers:
-    """The console, metrics.jsonl and the wanted trackers; the run's clock continues where the file ends. Only the
-    process that leads has any."""
+    """Return the console, metrics.jsonl and the wanted trackers; the run's clock continues where the file ends. Only
+    the process that leads has any."""
     if not is_main_process():
         return Writers([])
     metrics_file = MetricsFile(folder.metrics, step)
@@ -245,7 +246,7 @@ def _open_writers(config: ConfigDict, folder: Workdir, console: Console, step: i
 
 
 def _log_run_summary(config: ConfigDict, experiment: Experiment, state: TrainState, log: Callable[[str], None]) -> None:
-    """What a run is, in a few lines."""
+    """Log what a run is, in a few lines."""
     processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
     log(
         f"{config.model.name}: {parameter_count(state.params):,} parameters"

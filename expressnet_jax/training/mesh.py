@@ -16,8 +16,8 @@ SHARD_CLASSES = 2**13  # classes of a head; so many centres are spread over all 
 
 
 def make_mesh(data: int = -1, model: int = 1, among: Sequence[jax.Device] | None = None) -> Mesh:
-    """A mesh over all devices, or over those `among` which it is made, `data` x `model`; -1 for data means all that
-    `model` leaves.
+    """Return a mesh over all devices, or over those `among` which it is made, `data` x `model`; -1 for data means all
+    that `model` leaves.
 
     Raises:
       UserError: the axes do not multiply to the number of devices.
@@ -35,19 +35,19 @@ def make_mesh(data: int = -1, model: int = 1, among: Sequence[jax.Device] | None
 
 
 def shard_batch(inputs: Any, mesh: Mesh) -> Any:
-    """This process's share [b,...] of a batch, an array or several by name -> the batch [B,...] spread over the data
-    axis, which divides B."""
+    """Turn this process's share [b,...] of a batch, an array or several by name, into the batch [B,...] spread over the
+    data axis, which divides B."""
     place = partial(jax.make_array_from_process_local_data, NamedSharding(mesh, P("data")))
     return jax.tree.map(place, inputs)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """On every device all of it, so that every process can read it."""
+    """Return the sharding that has all of it on every device, so that every process can read it."""
     return NamedSharding(mesh, P())
 
 
 def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
-    """Raises UserError unless a batch can be cut into `accumulate` slices, each spread evenly over the data axis."""
+    """Raise UserError unless a batch can be cut into `accumulate` slices, each spread evenly over the data axis."""
     if accumulate < 1:
         raise UserError(f"train.accumulate: {accumulate}; 1 takes the batch as a whole")
     parts = mesh.shape["data"] * accumulate
@@ -59,7 +59,8 @@ def check_batch(batch_size: int, accumulate: int, mesh: Mesh) -> None:
 
 
 def shards_classes(mesh: Mesh, num_classes: int) -> bool:
-    """Whether a head of so many classes is split by class over all devices: where it is large and they divide it."""
+    """Return whether a head of so many classes is split by class over all devices: where it is large and they divide
+    it."""
     return mesh.size > 1 and num_classes >= SHARD_CLASSES and num_classes % mesh.size == 0
 
 

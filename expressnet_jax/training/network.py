@@ -133,7 +133,7 @@ def input_fields(model: Network, shape: Shape, known: Mapping[str, Field], frame
 
 
 def compute_dtype(dtype: str) -> str:
-    """What `train.dtype` comes to: "auto" is float32 on a CPU, bfloat16 on accelerators."""
+    """Return what `train.dtype` means: "auto" is float32 on a CPU, bfloat16 on accelerators."""
     if dtype == "auto":
         return "float32" if jax.default_backend() == "cpu" else "bfloat16"
     if dtype not in ("float32", "bfloat16"):
@@ -142,7 +142,7 @@ def compute_dtype(dtype: str) -> str:
 
 
 def make_model(config: ConfigDict, heads: int | Mapping[str, Head]) -> Network:
-    """The network of a config in its arithmetic."""
+    """Return the network of a config in its arithmetic."""
     options = config.model.options.to_dict()
     for name, key in (
         ("dropout", "model.dropout"),
@@ -194,7 +194,7 @@ def _check_frames(config: ConfigDict) -> None:
 
 
 def load_pretrained(config: ConfigDict) -> Checkpoint | None:
-    """The checkpoint or published weights that a run begins with, where `init_from` names some."""
+    """Return the checkpoint or published weights that a run begins with, where `init_from` names some."""
     if not config.init_from:
         return None
     return published_for(config) if is_weights_file(config.init_from) else load_checkpoint(config.init_from)
@@ -203,8 +203,8 @@ def load_pretrained(config: ConfigDict) -> Checkpoint | None:
 def pretrained_variables(
     config: ConfigDict, model: Network, classes: Sequence[str], origin: Checkpoint | None, shape: Shape | None = None
 ) -> dict[str, Any] | None:
-    """The variables that a run begins with in place of drawn ones. `shape` is that of the inputs, where the config
-    alone doesn't say."""
+    """Return the variables that a run begins with in place of drawn ones. `shape` is that of the inputs, where the
+    config alone doesn't say."""
     if origin is None:
         return None
     shape = input_shape(config) if shape is None else shape

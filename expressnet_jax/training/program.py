@@ -129,7 +129,8 @@ def build_program(
 
 
 def count_steps(config: ConfigDict, num_examples: int) -> StepCounts:
-    """Epochs to steps. Several steps a dispatch only where the device is faster than Python, that is not on a CPU."""
+    """Convert epochs to steps. Several steps a dispatch only where the device is faster than Python, that is not on a
+    CPU."""
     batch = config.train.batch_size
     if batch > num_examples:
         raise UserError(f"train.batch_size: {batch} is more than the {num_examples} training examples")
@@ -148,17 +149,18 @@ def count_steps(config: ConfigDict, num_examples: int) -> StepCounts:
 
 
 def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
-    """The largest number of steps a dispatch that divides the run, so that its last dispatch needs no compiling."""
+    """Return the largest number of steps a dispatch that divides the run, so that its last dispatch needs no
+    compiling."""
     return next((n for n in range(most, least - 1, -1) if total % n == 0), most // 2)
 
 
 def active_at(starts: Sequence[tuple[int, Any]], step: int) -> Any:
-    """Of (first step, value) in rising order, the value that holds at `step`."""
+    """Return the value that holds at `step`, of (first step, value) in rising order."""
     return [value for first, value in starts if first <= step][-1]
 
 
 def resolution_schedule(config: ConfigDict, plan: StepCounts) -> list[tuple[int, int]]:
-    """(first step, image size or 0) of each phase of a run that begins with smaller images; whole dispatches."""
+    """Return (first step, image size or 0) of each phase of a run that begins with smaller images; whole dispatches."""
     starts = [
         round(share * plan.total / plan.steps_per_call) * plan.steps_per_call
         for share in config.train.progressive_until

@@ -51,7 +51,7 @@ class InitialVariables(NamedTuple):
 def make_init_fn(
     model: nn.Module, shape: Shape, loss_state: Callable[[], Any] = dict
 ) -> Callable[[Array], InitialVariables]:
-    """key -> the freshly drawn parameters of a network, and nothing else."""
+    """Return key -> the freshly drawn parameters of a network, and nothing else."""
 
     def create(key: Array) -> InitialVariables:
         variables = model.init(key, zero_inputs(shape))
@@ -69,7 +69,7 @@ def init_state(
     ema: bool = False,
     pretrained: Mapping[str, Any] | None = None,
 ) -> TrainState:
-    """A new state, born on the mesh with its final sharding: no device ever holds more than its part.
+    """Return a new state, born on the mesh with its final sharding: no device ever holds more than its part.
 
     `pretrained` holds params and batch_stats in place of those that `init_fn` draws.
     """

@@ -85,7 +85,7 @@ def make_train_step(
     remat: bool = False,
     trainable: Callable[[Any], Any] | None = None,
 ) -> TrainStep:
-    """(state, batch, seed) -> (state, metrics): the program's augmented batch, gradient, update, average.
+    """Return a step (state, batch, seed) -> (state, metrics): the program's augmented batch, gradient, update, average.
 
     Randomness is fold_in(key(seed), step): nothing random is kept in a checkpoint, and all seeds are one program.
     Metrics are float32[]: the losses', loss, gradient_norm, learning_rate. `remat` saves memory as `rematerialized`
@@ -189,25 +189,26 @@ def _sliced_gradient(gradient, count, params, model_state, augmented, key, state
 
 @jax.named_scope("average")
 def _average(average, new, step, decay):
-    """Exponential average whose decay grows from 0.1, so that the first weights are soon forgotten."""
+    """Return the exponential average whose decay grows from 0.1, so that the first weights are soon forgotten."""
     rate = 1 - jnp.minimum(decay, (1 + step) / (10 + step))
     return jax.tree.map(lambda a, b: a + rate * (b - a), average, new)
 
 
 def num_steps(batches: Batch) -> int:
-    """S of a dispatch's arrays [S,B,...]."""
+    """Return S of a dispatch's arrays [S,B,...]."""
     return jax.tree.leaves(batches)[0].shape[0]
 
 
 def gather_inputs(table: Array | dict[str, Array | None] | None, batch: dict[str, Any]) -> dict[str, Any]:
-    """The batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by name."""
+    """Return the batch with its `image` uint8[B,H,W,C], from the table on the device if it lies there; joined ones by
+    name."""
     if isinstance(table, dict):
         return {name: gather_inputs(table[name], part) for name, part in batch.items()}
     return batch if table is None else batch | {input_name(table): jnp.take(table, batch["index"], axis=0)}
 
 
 def make_multi_step(step, shardings: Any = None) -> jax.stages.Wrapped:
-    """Compiles `step` over a call's arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
+    """Compile `step` over a call's arrays [S,B,...]; metrics come back as float32[S]. The state is donated.
 
     `table` is the data set on the device, or None where the batch carries its images. `shardings` say where the state
     lies, before and after; left to itself, XLA may spread it in another way, and the next call compiles again.

@@ -135,14 +135,14 @@ def _listed(field: Field) -> str:
 
 
 def _kept(path: Path, fields: Mapping[str, Field]) -> dict[str, np.ndarray] | None:
-    """What was asked before; None where it was not, or its file is torn."""
+    """Return the answers that are stored; None where there are none, or their file is torn."""
     with suppress(OSError, ValueError, KeyError), np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in fields}
     return None
 
 
 def _asked(teachers: Sequence[Teacher], fields: Mapping[str, Field], split: Split, path: Path) -> dict[str, np.ndarray]:
-    """The mean answers, one teacher after the other, and a file of them where the folder can be written."""
+    """Return the mean answers, one teacher after the other, and a file of them where the folder can be written."""
     total = {name: np.zeros((len(split), *field.shape), np.float64) for name, field in fields.items()}
     for teacher in teachers:
         log_line(f"{teacher.name} answers {len(split):,} images as a teacher; the answers are kept for later runs")

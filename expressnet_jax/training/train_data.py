@@ -49,7 +49,7 @@ class TrainData(NamedTuple):
         return self.prepared.stored_size(self.chosen.train_name)
 
     def fields(self, main: str) -> dict[str, Field]:
-        """Every target of the training split by name; its class is called `main`."""
+        """Return every target of the training split by name; its class is called `main`."""
         return split_fields(self.chosen.train, self.prepared.facts.get("notes"), main)
 
     @property
@@ -64,7 +64,8 @@ class TrainData(NamedTuple):
 
 
 def load_data(config: ConfigDict) -> TrainData:
-    """The prepared data set of a config, its two splits and its audit. Generated faces are prepared on first use."""
+    """Return the prepared data set of a config, its two splits and its audit. Generated faces are prepared on first
+    use."""
     data = config.data
     prepared = find_prepared(config, data.name, data.source, key="data.name")
     _check_media(config, prepared)
@@ -95,7 +96,8 @@ def _check_media(config: ConfigDict, prepared: Prepared) -> None:
 
 
 def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) -> Prepared:
-    """The data set of that name in the config's data folder; prepared now from `source`, or if its faces are generated.
+    """Return the data set of that name in the config's data folder; prepared now from `source`, or if its faces are
+    generated.
 
     Raises:
       UserError: there is none; the line begins with `key`.
@@ -115,7 +117,7 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
 
 
 def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Mesh) -> tuple[TrainLoader, EvalLoader]:
-    """The training batches and the selection batches."""
+    """Return the training batches and the selection batches."""
     train, batch = data.chosen.train, config.train.batch_size
     sampler = (
         sampling.Balanced(train.labels, batch, config.seed, config.data.balance)
@@ -138,8 +140,8 @@ def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Me
 
 
 def make_eval_loader(config: ConfigDict, split: Split, mesh: Mesh, size: tuple[int, int] | None = None) -> EvalLoader:
-    """A split in batches of about eval.batch_size that the mesh divides evenly; `size` is (height, width) of the stored
-    images, which points are measured in."""
+    """Return a split in batches of about eval.batch_size that the mesh divides evenly; `size` is (height, width) of the
+    stored images, which points are measured in."""
     parts = mesh.shape["data"]
     rounded = -(-min(config.eval.batch_size, max(len(split), 1)) // parts) * parts
     columns = input_arrays(column_names(config), split, size)

@@ -14,7 +14,7 @@ from expressnet_jax.training.state import TrainState
 
 @jax.jit
 def all_finite(tree) -> jax.Array:
-    """bool[]: no NaN and no infinity in any array of a pytree."""
+    """Return bool[]: no NaN and no infinity in any array of a pytree."""
     return jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
@@ -33,7 +33,7 @@ class MetricAccumulator:
         self.step = step
 
     def read(self, state: TrainState) -> dict[str, float | int | str]:
-        """The means since the last call. `state` is that after the last step.
+        """Return the means since the last call. `state` is that after the last step.
 
         Raises:
           DivergedError: a loss, a gradient or a weight is not finite; names the first such step and the last good
@@ -53,7 +53,7 @@ class MetricAccumulator:
         return entry | speed
 
     def _check(self, good: np.ndarray, state: TrainState) -> None:
-        """good bool[S]: whether every metric of a step is finite."""
+        """Check good bool[S]: whether every metric of a step is finite."""
         good[-1] &= bool(all_finite((state.params, state.batch_stats, state.ema)))
         if good.all():
             return

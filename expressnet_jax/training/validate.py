@@ -33,7 +33,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
 
 
 def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
-    """Raises UserError for anything wrong that needs no data to see. Nothing is read, compiled or written.
+    """Raise UserError for anything wrong that needs no data to see. Nothing is read, compiled or written.
 
     `metrics` are what can choose the best checkpoint of the task.
     """
@@ -84,8 +84,8 @@ def check_kinds(config: ConfigDict) -> None:
 
 
 def check_model(config: ConfigDict, shape: Shape) -> None:
-    """The network can be built. If it is trained on crops and evaluated on whole images, they have the same size to
-    its parameters.
+    """Check that the network can be built. If it is trained on crops and evaluated on whole images, they have the same
+    size to its parameters.
 
     Raises:
       UserError: one of them is not so; the line begins with the key.

@@ -19,7 +19,7 @@ from expressnet_jax.training.checkpoints.data_identity import check_same, record
 from expressnet_jax.training.checkpoints.manager import saved_steps
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST
 
-# What may differ when a run goes on: how long it is watched and where it runs, not what it computes.
+# What may differ when a run is resumed: how it is logged and where it runs, not what it computes.
 FREE_TO_CHANGE = (
     *("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export"),
     *("eval.tta", "eval.error_gallery", "eval.batch_size", "train.steps_per_call"),
@@ -97,7 +97,7 @@ class Workdir:
         return self.path / "metrics.jsonl"
 
     def seen_by_all(self) -> None:
-        """Raises Agreed unless every process sees the file that the leading one has written."""
+        """Raise Agreed unless every process sees the file that the leading one has written."""
         blind = np.flatnonzero(~all_gather((self.path / "config.json").is_file()))
         if blind.size:
             raise CollectiveError(
@@ -111,7 +111,7 @@ class Workdir:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[str] = FREE_TO_CHANGE) -> list[str]:
-    """`key was X, now Y` for every key but the `free` ones. A key younger than the run had its default."""
+    """Return `key was X, now Y` for every key but the `free` ones. A key younger than the run had its default."""
     plain = lambda config: _without_identities(flatten(json.loads(json.dumps(config))))
     old, new = plain(default().to_dict()) | plain(old), plain(new)
     may = lambda key: any(key == name or key.startswith(name + ".") for name in free)
@@ -120,7 +120,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[s
 
 
 def _without_identities(flat: dict[str, Any]) -> dict[str, Any]:
-    """`folder@0123456789ab` is compared as `folder`: what is in it is compared by itself, in `check_same`."""
+    """Drop identities: `folder@0123456789ab` is compared as `folder`: what is in it is compared by itself, in
+    `check_same`."""
     names = ("data.name", "adapt.target")
     return flat | {name: flat[name].partition("@")[0] for name in names if name in flat}
 
@@ -138,7 +139,7 @@ def disk_errors(workdir: Path) -> Iterator[None]:
                 steps = saved_steps(workdir / LATEST)
                 kept = f"the checkpoint of step {steps[-1].name} is whole" if steps else "no checkpoint was saved yet"
                 raise UserError(
-                    f"--workdir {workdir}: {os.strerror(number).lower()}; {kept}; mend the disk, then the same"
+                    f"--workdir {workdir}: {os.strerror(number).lower()}; {kept}; repair the disk, then the same"
                     " command resumes from there"
                 ) from error
         raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
-    """`command` (name, function, text, uses_jax) makes a subparser."""
+    """Add the command; `command` (name, function, text, uses_jax) makes a subparser."""
     text = "Serve a page that finds faces and labels in the browser: camera or images, nothing is uploaded."
     sub = command("web", web, text, uses_jax=False)
     sub.add_argument("--model", default="small", help="small, small_int8, tiny, tiny_int8, or an exported .onnx file")
@@ -19,7 +19,7 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def web(arguments: argparse.Namespace) -> None:
-    """Serves until it is stopped, or writes the folder."""
+    """Serve until stopped, or write the folder."""
     from expressnet_jax.web.page_files import page_files, write_page
     from expressnet_jax.web.page_server import ADDRESS, open_server
 

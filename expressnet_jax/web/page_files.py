@@ -32,7 +32,7 @@ class File(NamedTuple):
 
 
 def page_files(model: str | Path = "small") -> dict[str, File]:
-    """All that the page consists of, by path relative to it.
+    """Return all that the page consists of, by path relative to it.
 
     Raises:
       UserError: no such model.
@@ -52,7 +52,7 @@ def page_files(model: str | Path = "small") -> dict[str, File]:
 
 
 def _facts_of(metadata: Mapping[str, Any], card: str | None) -> dict[str, Any]:
-    """What the page must know of the models: ONNX Runtime does not tell metadata in browsers."""
+    """Return what the page must know of the models: ONNX Runtime does not tell metadata in browsers."""
     from expressnet_jax.inference import centerface, smoothing
     from expressnet_jax.inference.crop import FINEST
     from expressnet_jax.inference.detector import make_detector
@@ -75,7 +75,7 @@ def _facts_of(metadata: Mapping[str, Any], card: str | None) -> dict[str, Any]:
 
 
 def write_page(files: Mapping[str, File], folder: Path) -> None:
-    """The files into a folder that is not there yet, or is empty.
+    """Write the files into a folder that is not there yet, or is empty.
 
     Raises:
       UserError: it holds something, or can't be written.

@@ -44,7 +44,7 @@ class Server(ThreadingHTTPServer):
         self.hosts = {f"{name}:{self.server_port}" for name in names} | set(names if self.server_port == 80 else ())
 
     def server_bind(self) -> None:
-        """Without HTTPServer's look at the computer's name, which can take long where there is no network."""
+        """Bind without HTTPServer's look-up of the computer's name, which can take long where there is no network."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = ADDRESS, self.server_address[1]
 
@@ -100,11 +100,11 @@ class Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *args: Any) -> None:
-        """Nothing: what a person looks at is not noted."""
+        """Log nothing: what a person looks at is not recorded."""
 
 
 def open_server(files: Mapping[str, File], port: int) -> Server:
-    """A server that listens already; port 0 takes a free one.
+    """Return a server that listens already; port 0 takes a free one.
 
     Raises:
       UserError: the port is in use, out of range, or not to be had.

@@ -74,7 +74,7 @@ SOURCES: dict[str, str] = {
 
 
 def builder_class(name: str) -> type[Any]:
-    """The builder of a data set, imported only now.
+    """Return the builder of a data set, imported only now.
 
     Raises:
       UserError: for a name that is not in `DATASETS`; it lists those that are.

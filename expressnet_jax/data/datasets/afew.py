@@ -1,4 +1,4 @@
-"""AFEW (Dhall et al. 2012), the clips of the EmotiW challenges: seven expressions in films, people disjoint by split.
+"""AFEW (Dhall et al. 2012), the clips of the EmotiW challenges: seven expressions in movies, people disjoint by split.
 
 Layout: Train_AFEW/Angry/000046280.avi and Val_AFEW/...; in place of a video there may be a folder of frames. Where cut
 faces are there as well (Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/), the folder of a video's name is taken.
@@ -34,7 +34,7 @@ class Afew(ClipBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether both split folders are there."""
+        """Return whether both split folders are there."""
         return all((folder / name).is_dir() for name in SPLITS.values())
 
     def clips(self, source: Path) -> Mapping[str, Sequence[Clip]]:

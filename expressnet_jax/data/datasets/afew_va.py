@@ -1,4 +1,4 @@
-"""AFEW-VA (Kossaifi et al. 2017): 600 clips of films; valence and arousal of every frame, from -10 to 10.
+"""AFEW-VA (Kossaifi et al. 2017): 600 clips from movies; valence and arousal of every frame, from -10 to 10.
 
 Layout: 001/001.json with {"actor": ..., "frames": {"00000": {"landmarks": [[x, y], ...], "valence": ..., "arousal":
 ...}, ...}} and the frames 001/00000.png, ...; the folders of clips may lie in those of the archives, as 01/001/. There
@@ -55,7 +55,7 @@ class AfewVa(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether annotations such as 001/001.json are there."""
+        """Return whether annotations such as 001/001.json are there."""
         return bool(_annotations(folder))
 
     def read(self, source: Path) -> Mapping[str, Sequence[Record]]:

@@ -2,7 +2,7 @@
 
 Layouts: the original one (training.csv, validation.csv and the tree of images that they name; the face is cut out by
 its box); the one of 2021 (train_set/images/N.jpg, 224x224, with train_set/annotations/N_exp.npy, N_val.npy, N_aro.npy;
-val_set likewise); class folders of re-uploads (anger/, or train/0/, with or without labels.csv: pth,label); and those
+the same in val_set); class folders of re-uploads (anger/, or train/0/, with or without labels.csv: pth,label); and those
 with boxes for YOLO (data.yaml, train/images/, train/labels/). Re-uploads have no valence and arousal. Rows without an
 expression (8 none, 9 uncertain, 10 no face) are left out and counted.
 """
@@ -50,7 +50,7 @@ FOLDERS = {"train": "train_set", "validation": "val_set"}
 
 
 class Face(NamedTuple):
-    """A row of the original lists: the image, the box of its face, and what annotators said of it."""
+    """A row of the original lists: the image, the box of its face, and its annotations."""
 
     place: str
     key: str
@@ -82,7 +82,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
         return WITH_CONTEMPT if str(self.options["classes"]) == "8" else BASIC
 
     def label(self, code: str, place: str, left_out: Counter) -> int | None:
-        """The code of an expression -> its position in CLASSES, or None, counted, where it has none there."""
+        """Return the position in CLASSES of the code of an expression; None, counted, where it has none there."""
         name = name_of(code, CODES, place)
         if name in self.CLASSES:
             return self.CLASSES.index(name)
@@ -90,7 +90,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
         return None
 
     def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
-        """The splits that are there, in the order of the lists, or of the numbers or names of the files."""
+        """Return the splits that are there, in the order of the lists, or of the numbers or names of the files."""
         source = locate(self, source, f"neither {' or '.join(LISTS.values())} nor {' or '.join(FOLDERS.values())}")
         tables = _tables(source)
         folders = {split: source / name for split, name in FOLDERS.items() if (source / name).is_dir()}
@@ -114,7 +114,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether one of the layouts is there."""
+        """Return whether one of the layouts is there."""
         official = bool(_tables(folder)) or any((folder / name).is_dir() for name in FOLDERS.values())
         return official or yolo_file(folder) is not None or has_class_folders(folder, AFFECTNET_CODES)
 
@@ -176,7 +176,7 @@ class AffectNet(FaceBuilder, skip_registration=True):
 
 
 def _tables(source: Path) -> dict[str, Path]:
-    """Split -> its list, of the original layout."""
+    """Return the split -> its list, of the original layout."""
     lists = source / "Manually_Annotated_file_lists"
     found = {split: first_file(source / name, lists / name) for split, name in LISTS.items()}
     return {split: path for split, path in found.items() if path}
@@ -188,7 +188,8 @@ def _record(row: Face, side: int) -> Record:
 
 
 def _scalar(path: Path) -> str:
-    """The one value of an .npy file as text; AffectNet stores numbers as strings. Pickled objects are refused."""
+    """Return the one value of an .npy file as text; AffectNet stores numbers as strings. Pickled objects are
+    refused."""
     try:
         return str(np.load(path, allow_pickle=False).astype(str).item())
     except (ValueError, OSError, EOFError) as error:

@@ -120,7 +120,7 @@ def _boxes(
 
 
 def _names(path: Path) -> list[str]:
-    """The class names of a YOLO data file, in order: a list, or numbers with names."""
+    """Return the class names of a YOLO data file, in order: a list, or numbers with names."""
     try:
         names = yaml.safe_load(path.read_text(encoding="utf-8"))["names"]
         names = [names[at] for at in sorted(names)] if isinstance(names, dict) else list(names)

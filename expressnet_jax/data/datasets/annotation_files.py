@@ -14,7 +14,7 @@ from expressnet_jax.errors import UserError
 
 
 def csv_rows(path: Path, columns: Sequence[str], header: Sequence[str] = ()) -> Iterator[tuple[str, dict[str, str]]]:
-    """(place, column -> text) of every row of a table that has at least these columns, in any case of letters.
+    """Yield (place, column -> text) of every row of a table that has at least these columns, in any case of letters.
 
     header: the column names of copies that come without a header line; it is not used where the first line has one.
     """
@@ -35,7 +35,7 @@ def csv_rows(path: Path, columns: Sequence[str], header: Sequence[str] = ()) -> 
 
 
 def text_rows(path: Path, words: int) -> Iterator[tuple[str, list[str]]]:
-    """(place, words) of every line that isn't empty; each must have exactly this many words."""
+    """Yield (place, words) of every line that isn't empty; each must have exactly this many words."""
     with path.open(encoding=encoding_of(path), errors="replace") as file:
         for number, line in enumerate(file, start=1):
             values = line.split()
@@ -64,7 +64,7 @@ def label_of(code: str, codes: Mapping[int, str], classes: Sequence[str], place:
 
 
 def number(text: str, name: str, low: float, high: float, place: str) -> float:
-    """Text -> a number from low to high."""
+    """Convert text to a number from low to high."""
     try:
         value = float(text)
     except ValueError:
@@ -75,7 +75,7 @@ def number(text: str, name: str, low: float, high: float, place: str) -> float:
 
 
 def require_files(wanted: Iterable[tuple[str, Path]], remedy: str) -> None:
-    """Raises a UserError that names the first (place, file) that isn't there and says how many aren't."""
+    """Raise a UserError that names the first (place, file) that isn't there and says how many aren't."""
     folders: dict[Path, set[str]] = {}
     absent, total = [], 0
     for place, path in wanted:
@@ -91,10 +91,10 @@ def require_files(wanted: Iterable[tuple[str, Path]], remedy: str) -> None:
 
 
 def first_dir(*candidates: Path) -> Path | None:
-    """The first candidate that is a folder."""
+    """Return the first candidate that is a folder."""
     return next((path for path in candidates if path.is_dir()), None)
 
 
 def first_file(*candidates: Path) -> Path | None:
-    """The first candidate that is a file."""
+    """Return the first candidate that is a file."""
     return next((path for path in candidates if path.is_file()), None)

@@ -113,7 +113,7 @@ class RecordValidator:
 
 
 class LocalInfo(tfds.core.DatasetInfo):
-    """What TFDS says of a data set, from this computer alone."""
+    """TFDS's facts about a data set, from this computer alone."""
 
     def initialize_from_bucket(self) -> None:
         """Do nothing, where TFDS looks for the data set in its cloud bucket and leaves a temporary folder behind."""
@@ -202,7 +202,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     @abc.abstractmethod
     def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
-        """The official splits ("train", "validation", "test", or "all"), each in its official order.
+        """Return the official splits ("train", "validation", "test", or "all"), each in its official order.
 
         Only splits that exist are keys. `source` is the file or folder that the user named (None if not NEEDS_SOURCE).
         """
@@ -213,7 +213,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         return False
 
     def missing(self, what: str) -> UserError:
-        """The error for a source that is not there: what was looked for, and where to get it."""
+        """Return the error for a source that is not there: what was looked for, and where to get it."""
         return UserError(f"{self.name}: {what}. {self.HOW_TO_GET}")
 
     def _info(self) -> tfds.core.DatasetInfo:

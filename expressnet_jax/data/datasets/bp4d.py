@@ -76,7 +76,7 @@ class Bp4d(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the codes of occurrences are there."""
+        """Return whether the codes of occurrences are there."""
         return _occurrences(folder) is not None
 
     def read(self, source: Path) -> Mapping[str, Sequence[Record]]:

@@ -42,7 +42,7 @@ class Bu3dfe(MeshBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether a person's scans are there."""
+        """Return whether a person's scans are there."""
         return any(_NAME.fullmatch(path.name) for path in folder.glob("[FM]0*/*_F3D.*"))
 
     def meshes(self, source: Path) -> Mapping[str, Sequence[MeshFile]]:

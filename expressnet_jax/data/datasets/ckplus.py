@@ -66,7 +66,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether one of the layouts is there."""
+        """Return whether one of the layouts is there."""
         return _folder(folder, *IMAGES) is not None or pixel_table(folder) is not None or has_class_folders(folder)
 
     @cached_property
@@ -74,7 +74,7 @@ class CkPlus(FaceBuilder, skip_registration=True):
         return locate(self, self.source, "neither cohn-kanade-images/ nor class folders nor a table of pixels")
 
     def read(self, source: Path) -> Mapping[str, Iterable[Record]]:
-        """All images by person and sequence in the one split "all"; of copies that have splits, those."""
+        """Return all images by person and sequence in the one split "all"; of copies that have splits, those."""
         images, table = _folder(self._root, *IMAGES), pixel_table(self._root)
         if images is None and self.options["frames"]:
             raise self.missing(f"frames: {self._root} has single images; clips are in cohn-kanade-images/ alone")
@@ -176,7 +176,7 @@ def pixel_table(source: Path) -> Path | None:
 
 
 def _folder(source: Path, name: str, archive: str) -> Path | None:
-    """A part of the data set, unpacked in place or into a folder with the archive's name."""
+    """Return a part of the data set, unpacked in place or into a folder with the archive's name."""
     return first_dir(*(root / part for root in (source, source / "CK+") for part in (f"{archive}/{name}", name)))
 
 

@@ -18,12 +18,12 @@ _Tree = dict[str, dict[str, list[Path]]]
 
 
 def split_of(word: str) -> str | None:
-    """The canonical split for a word as people write it (`Training`, `val`), or None."""
+    """Return the canonical split for a word as people write it (`Training`, `val`), or None."""
     return next((split for split, words in SPLIT_WORDS.items() if word.strip().lower() in words), None)
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """Canonical split -> its folder, in the order train, validation, test; empty if `root` has none."""
+    """Return canonical split -> its folder, in the order train, validation, test; empty if `root` has none."""
     found: dict[str, Path] = {}
     for folder in _folders(root):
         split = split_of(folder.name)
@@ -35,7 +35,8 @@ def split_folders(root: Path) -> dict[str, Path]:
 
 
 def class_tree(root: Path, notes: dict[str, Any] | None = None, kinds: Sequence[str] = ("image",)) -> _Tree:
-    """Split -> class folder -> its images, all in the order of their names; one split, "all", without split folders.
+    """Return the split -> class folder -> its images, all in the order of their names; one split, "all", without split
+    folders.
 
     With several `kinds` of `media_files.media_kind` it is the files of the first one that there are any of. Images are
     what is one by its content. What else is there, and is no litter, goes into the notes with its reason.

@@ -73,7 +73,7 @@ class ClipBuilder(FaceBuilder, skip_registration=True):
 
 
 def wants_sound(options: Mapping[str, Any]) -> bool:
-    """Tell whether the option `sound` of a data set of videos is on.
+    """Return whether the option `sound` of a data set of videos is on.
 
     Raises:
       UserError: it is, and a package for it is missing.

@@ -1,4 +1,4 @@
-"""DFEW (Jiang et al. 2020): 16,372 clips of films with one of seven expressions for 12,059 of them, in five folds.
+"""DFEW (Jiang et al. 2020): 16,372 clips from movies with one of seven expressions for 12,059 of them, in five folds.
 
 Layout: EmoLabel_DataSplit/test(single-labeled)/set_1.csv to set_5.csv (video_name, label), which between them name each
 clip with a label once, and the clips themselves: folders of frames (Clip/clip_224x224/00001/) or videos
@@ -39,7 +39,7 @@ class Dfew(ClipBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the lists of the folds are there."""
+        """Return whether the lists of the folds are there."""
         return (folder / LISTS).is_dir()
 
     def clips(self, source: Path) -> Mapping[str, Sequence[Clip]]:

@@ -55,7 +55,7 @@ class Disfa(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether labels of a person are there."""
+        """Return whether labels of a person are there."""
         return (folder / LABELS).is_dir()
 
     def read(self, source: Path) -> Mapping[str, Iterator[Record]]:

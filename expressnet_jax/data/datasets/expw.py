@@ -55,11 +55,11 @@ class ExpW(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the list is there."""
+        """Return whether the list is there."""
         return first_file(*(folder / name for name in LISTS)) is not None
 
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
-        """All faces in the order of the list, in the one split "all"."""
+        """Return all faces in the order of the list, in the one split "all"."""
         root = locate(self, source, "no label/label.lst")
         table = first_file(*(root / name for name in LISTS))
         images = first_dir(*(root / name for name in ("image/origin", "origin", "image")))

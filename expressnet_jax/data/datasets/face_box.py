@@ -17,7 +17,7 @@ _MARGIN = 0.25  # of landmarks' box on each side: they run from brows to chin an
 
 
 def face(path: Path, box: tuple[float, float, float, float], side: int | None, place: str) -> np.ndarray:
-    """The part of an image inside (left, top, right, bottom) -> uint8[H,W,3] RGB, or uint8[H,W] of a gray image.
+    """Return the part of an image inside (left, top, right, bottom): uint8[H,W,3] RGB, or uint8[H,W] of a gray image.
 
     The box is clipped to the image. If side is given, a face whose longer edge exceeds it is shrunk to it, by area
     averaging. Boxes count in stored pixels, so an orientation in the file's EXIF is not applied.
@@ -42,7 +42,7 @@ def landmark_square(points: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:
-    """uint8[H,W,...] -> the same image with no edge longer than side, its proportions kept."""
+    """Shrink uint8[H,W,...] until no edge is longer than side, its proportions kept."""
     height, width = pixels.shape[:2]
     if side is None or max(height, width) <= side:
         return pixels
@@ -52,13 +52,13 @@ def shrunk(pixels: np.ndarray, side: int | None) -> np.ndarray:
 
 
 def as_jpeg(pixels: np.ndarray) -> bytes:
-    """uint8[H,W,3] RGB or uint8[H,W] gray -> a colour JPEG: as PNG it would take several times the disk."""
+    """Encode uint8[H,W,3] RGB or uint8[H,W] gray as a colour JPEG: as PNG it would take several times the disk."""
     bgr = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR if pixels.ndim == 3 else cv2.COLOR_GRAY2BGR)
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes()
 
 
 def checked_side(side: object, name: str) -> int:
-    """The option `size` of a data set as a number of pixels."""
+    """Return the option `size` of a data set as a number of pixels."""
     if not str(side).isdecimal() or int(str(side)) < 1:
         raise UserError(f"{name}: size is {side}, not a number of pixels")
     return int(str(side))

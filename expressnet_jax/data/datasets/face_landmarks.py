@@ -39,7 +39,7 @@ MIRROR_PAIRS = (
 
 
 class FaceLandmarks:
-    """What such a file says of each split. P points, D blendshapes, N rows of a split."""
+    """The content of such a file for each split. P points, D blendshapes, N rows of a split."""
 
     def __init__(self, path: Path, depth: bool = False) -> None:
         """Read the file. With `depth` a point has three coordinates, else two.

@@ -75,13 +75,13 @@ class Fer2013(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether one of the tables is there, or class folders below split folders."""
+        """Return whether one of the tables is there, or class folders below split folders."""
         if find_csv(folder) is not None or is_pixel_table(folder / _SPLIT_TABLES["train"]):
             return True
         return has_class_folders(folder, FER2013_CODES, splits=True)
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """The splits that the source has rows or folders for."""
+        """Return the splits that the source has rows or folders for."""
         source = locate(self, source, NOTHING)
         table = find_csv(source)
         if table is not None:
@@ -123,13 +123,13 @@ class Fer2013(FaceBuilder, skip_registration=True):
 
 
 def find_csv(source: Path) -> Path | None:
-    """The data set's CSV: `source` itself, or the file of an official name in that folder."""
+    """Return the data set's CSV: `source` itself, or the file of an official name in that folder."""
     candidates = [source] if source.is_file() else [source / name for name in CSV_NAMES]
     return next((path for path in candidates if path.is_file()), None)
 
 
 def read_csv(path: Path, usage: str = "") -> dict[str, list[Record]]:
-    """Rows of emotion, pixels and Usage, in any column order -> the records of each split, in the file's order.
+    """Read rows of emotion, pixels and Usage, in any column order -> the records of each split, in the file's order.
 
     usage: what a table without the column Usage holds.
     """
@@ -157,7 +157,7 @@ def _read_folders(root: Path, notes: dict[str, Any] | None = None) -> dict[str, 
 
 
 def coverage(splits: dict[str, list[Record]]) -> dict[str, str]:
-    """A note for each official split that is missing, incomplete, or (as in test/ of some copies) two in one."""
+    """Return a note for each official split that is missing, incomplete, or (as in test/ of some copies) two in one."""
     notes = {}
     for split, official in OFFICIAL_COUNTS.items():
         found = len(splits.get(split, ()))

@@ -94,7 +94,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the tables, the generator's folders, or class folders in split folders are there."""
+        """Return whether the tables, the generator's folders, or class folders in split folders are there."""
         tables = find_csv(folder) is not None or (folder / VOTES_NAME).is_file()
         return tables or bool(vote_folders(folder)) or has_class_folders(folder, splits=True)
 
@@ -123,7 +123,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
         return FaceLandmarks(path) if path else None
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """FER2013's splits, each without the images that the rule leaves out."""
+        """Return FER2013's splits, each without the images that the rule leaves out."""
         if self.options["mode"] not in RULES:
             raise UserError(f"ferplus: mode is {self.options['mode']!r}, not one of {', '.join(RULES)}")
         if not self._has_votes:
@@ -144,7 +144,7 @@ class FerPlus(FaceBuilder, skip_registration=True):
         return {split: self._voted(split, records, counts[split]) for split, records in known.items()}
 
     def _with_targets(self, split: str, records: list[Record]) -> list[Record]:
-        """The records of the table with the values of TARGETS."""
+        """Return the records of the table with the values of TARGETS."""
         labelled = [replace(record, extras={FER2013: np.int32(record.label)}) for record in records]
         return self._landmarks.extend(split, labelled, self.notes) if self._landmarks else labelled
 
@@ -186,7 +186,8 @@ class FerPlus(FaceBuilder, skip_registration=True):
 
 
 def soft_shares(counts: np.ndarray) -> np.ndarray | None:
-    """Votes int[V] without outliers -> float32[V], the shares of the expressions taken, or None to leave it out."""
+    """Turn votes int[V] without outliers into float32[V], the shares of the expressions taken, or None to leave it
+    out."""
     taken = np.zeros(len(counts), np.float32)
     for value in np.unique(counts[counts > 0])[::-1]:
         if taken.sum() >= 0.75 * counts.sum() or np.count_nonzero(taken) >= 3:
@@ -201,7 +202,7 @@ def soft_shares(counts: np.ndarray) -> np.ndarray | None:
 
 
 def majority_share(counts: np.ndarray) -> np.ndarray | None:
-    """Votes int[V] without outliers -> float32[V] with a one for the expression of the majority, or None."""
+    """Turn votes int[V] without outliers into float32[V] with a one for the expression of the majority, or None."""
     winner = counts.argmax()
     if winner >= EXPRESSIONS or counts[winner] <= 0.5 * counts.sum():
         return None
@@ -209,7 +210,7 @@ def majority_share(counts: np.ndarray) -> np.ndarray | None:
 
 
 def reason(counts: np.ndarray) -> str:
-    """Why an image is left out, in a word for the facts."""
+    """Return why an image is left out, in a word for the facts."""
     return {UNKNOWN: "unknown", NO_FACE: "not a face"}.get(int(counts.argmax()), "no agreement")
 
 

@@ -37,7 +37,7 @@ class Folder(FaceBuilder, skip_registration=True):
 
     If every class name means an emotion of the taxonomy (`Happy`, `1_sad`), the classes are the taxonomy's: the seven
     basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted. With the option
-    `labels=own` they always are; labels that come to the same class (`joy` and `smile`) stand in the notes. Labels that
+    `labels=own` they always are; labels that mean the same class (`joy` and `smile`) are listed in the notes. Labels that
     are numbers are named by the option `label_names` ("anger,disgust,..." for 0, 1, ...), or stay numbers.
     """
 
@@ -56,7 +56,7 @@ class Folder(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether class folders named after expressions, or Parquet files, are there."""
+        """Return whether class folders named after expressions, or Parquet files, are there."""
         return has_class_folders(folder) or bool(parquet_files(folder))
 
     @cached_property
@@ -120,7 +120,7 @@ class Folder(FaceBuilder, skip_registration=True):
         return name_numbers(words, str(self.options["label_names"]), self.notes)
 
     def read(self, source: Path) -> dict[str, Iterable[Record]]:
-        """The splits that are named, in the order train, validation, test; "all" where none is."""
+        """Return the splits that are named, in the order train, validation, test; "all" where none is."""
         self.notes |= shared_meanings(self._named.values(), self.CLASSES)
         if self.MEDIA == "waveform":
             self.notes["sample_rate"] = RATE
@@ -146,7 +146,8 @@ class Folder(FaceBuilder, skip_registration=True):
 
 
 def class_names(words: Iterable[str], labels: str = "auto") -> tuple[str, ...]:
-    """The classes that these labels, as people write them, stand for; with labels "own" they stand for themselves.
+    """Return the classes that these labels, as people write them, stand for; with labels "own" they stand for
+    themselves.
 
     So do labels of one meaning where there is no other, as it would be the only class.
     """
@@ -178,7 +179,7 @@ def _plain(word: str) -> str:
 
 
 def list_samples(source: Path, notes: dict[str, Any] | None = None) -> Iterator[Sample]:
-    """Every image of a tree of class folders, or of a list, in order; what takes no part goes into the notes."""
+    """Yield every image of a tree of class folders, or of a list, in order; what is left out goes into the notes."""
     notes = {} if notes is None else notes
     if source.is_file():
         refuse_wrong_file("folder", source, ("table",), Folder.HOW_TO_GET)

@@ -36,7 +36,7 @@ class GoEmotions(TextBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the files with these names are there."""
+        """Return whether the files with these names are there."""
         return all((folder / name).is_file() for name in (NAMES, *FILES.values()))
 
     def read_texts(self, source: Path) -> dict[str, list[Record]]:

@@ -83,7 +83,7 @@ class IctFace(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the model is there."""
+        """Return whether the model is there."""
         return (folder / NAME).is_file()
 
     @cached_property

@@ -26,7 +26,7 @@ from expressnet_jax.process import expanded
 class Identity(FaceBuilder, skip_registration=True):
     """Images labelled with the person shown. The classes are the people, those to train on first.
 
-    Options: `min_images` of a person to take part; `holdout`, the share of people kept for verification; or `pairs`,
+    Options: `min_images` of a person to be used; `holdout`, the share of people kept for verification; or `pairs`,
     a file like LFW's pairs.txt, whose people are kept instead; the name to store it under.
     """
 
@@ -45,7 +45,7 @@ class Identity(FaceBuilder, skip_registration=True):
         return (*self._divided["train"], *self._divided["validation"])
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """Training people, then the held-out ones, each person's images in the order of their names."""
+        """Return training people, then the held-out ones, each person's images in the order of their names."""
         self.notes["people"] = {split: len(people) for split, people in self._divided.items()}
         if self.options["pairs"]:
             self.notes["pairs"] = _read_pairs(expanded(self.options["pairs"]))
@@ -92,7 +92,7 @@ class Identity(FaceBuilder, skip_registration=True):
 
 
 def _by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
-    """Person -> images of a tree of folders, whatever splits it is divided into."""
+    """Return the person -> images of a tree of folders, whatever splits it is divided into."""
     found: dict[str, list[Path]] = {}
     for people in class_tree(root, notes).values():
         for person, paths in people.items():
@@ -101,7 +101,7 @@ def _by_folder(root: Path, notes: dict[str, Any]) -> dict[str, list[Path]]:
 
 
 def _by_legend(root: Path) -> dict[str, list[Path]]:
-    """Person -> images as legend.csv lists them."""
+    """Return the person -> images as legend.csv lists them."""
     found: dict[str, list[Path]] = {}
     wanted = []
     for place, row in csv_rows(root / "legend.csv", ("image",)):
@@ -113,8 +113,8 @@ def _by_legend(root: Path) -> dict[str, list[Path]]:
 
 
 def _read_pairs(path: Path) -> list[list[str]]:
-    """LFW's pairs.txt -> [person, number, person, number, fold], all as text; its first line says folds and pairs a
-    fold, then each fold has so many of one person (name, two numbers) and so many of two (name, number, twice).
+    """Read LFW's pairs.txt -> [person, number, person, number, fold], all as text; its first line says folds and pairs
+    a fold, then each fold has so many of one person (name, two numbers) and so many of two (name, number, twice).
 
     Raises:
       UserError: no such file, or a line of another form.

@@ -34,12 +34,12 @@ class Jaffe(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether a file with one of the data set's names is there."""
+        """Return whether a file with one of the data set's names is there."""
         pattern = "*/*.*" if has_class_folders(folder) else "*.*"
         return any(map(_fits, folder.glob(pattern)))
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """All images by name, in the one split "all"."""
+        """Return all images by name, in the one split "all"."""
         folder = locate(self, source, "no files like KA.AN1.39.tiff")
         files = sorted(
             no_litter(folder.glob("*/*.*" if has_class_folders(folder) else "*.*")), key=lambda path: path.name

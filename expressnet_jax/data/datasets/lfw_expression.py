@@ -33,11 +33,11 @@ class LfwExpression(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the legend is there."""
+        """Return whether the legend is there."""
         return first_file(*(folder / name for name in _LEGENDS)) is not None
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """All images in the order of the legend, in the one split "all"."""
+        """Return all images in the order of the legend, in the one split "all"."""
         source = locate(self, source, "neither legend.csv nor data/legend.csv")
         legend = first_file(*(source / name for name in _LEGENDS))
         if legend is None or not (source / "images").is_dir():
@@ -56,7 +56,8 @@ class LfwExpression(FaceBuilder, skip_registration=True):
 
 
 def identity(stem: str) -> str:
-    """`Aaron_Eckhart_0001` -> `Aaron_Eckhart`; another name stands for another person."""
+    """Return the name without its number, `Aaron_Eckhart_0001` -> `Aaron_Eckhart`; another name stands for another
+    person."""
     match = _NUMBERED.fullmatch(stem)
     return match[1] if match else stem
 

@@ -58,7 +58,7 @@ class ListedFiles:
         return base / expanded(_shortened(name, left_out))
 
     def _spellings(self, name: str) -> Iterator[str]:
-        """The name as it is written, then as another system or another encoding of file names has it."""
+        """Yield the name as it is written, then as another system or another encoding of file names has it."""
         yield name
         portable = _portable(name)
         if portable != name:
@@ -73,7 +73,7 @@ class ListedFiles:
                     continue
 
     def _exists(self, path: Path) -> bool:
-        """By the listing of its folder: one look at the disk for all of its files."""
+        """Look the file up by the listing of its folder: one look at the disk for all of its files."""
         folder = path.parent
         if folder not in self._folders:
             try:
@@ -88,7 +88,7 @@ def _portable(name: str) -> str:
 
 
 def _shortened(name: str, left_out: int) -> str:
-    """The path without its first folders; where it has no more, it stays whole."""
+    """Return the path without its first folders; where it has no more, it stays whole."""
     parts = Path(name).parts
     return str(Path(*parts[left_out:])) if 0 < left_out < len(parts) else name
 

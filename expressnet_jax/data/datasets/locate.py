@@ -56,7 +56,7 @@ def locate(builder: "FaceBuilder", source: Path, expected: str) -> Path:
 
 
 def _others(name: str, source: Path) -> list[str]:
-    """The data sets that a folder is laid out like; class folders by name can be anybody's."""
+    """Return the data sets that a folder is laid out like; class folders by name can be anybody's."""
     others = ["folder"] if has_class_folders(source) else DATASETS
     return [other for other in others if other != name and builder_class(other).fits(source)]
 
@@ -112,7 +112,7 @@ def class_words(folder: Path) -> set[str]:
 
 
 def has_class_folders(folder: Path, codes: Collection[int] = (), splits: bool = False) -> bool:
-    """Tell whether two class folders or more are named after expressions, or all of them by codes.
+    """Return whether two class folders or more are named after expressions, or all of them by codes.
 
     splits: whether they must be in split folders.
     """
@@ -136,7 +136,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path, folders: bool = False) -> list[Path]:
-    """What lies in a folder and isn't litter, sorted; nothing where it isn't a folder."""
+    """Return what lies in a folder and isn't litter, sorted; nothing where it isn't a folder."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if not folders or entry.is_dir()]
@@ -146,7 +146,7 @@ def _entries(folder: Path, folders: bool = False) -> list[Path]:
 
 
 def _archives(source: Path) -> str:
-    """The names of the archives in a folder, for a message."""
+    """Return the names of the archives in a folder, for a message."""
     return shorten([printable(path.name) for path in _entries(source) if path.is_file() and _is_archive(path)], 3)
 
 

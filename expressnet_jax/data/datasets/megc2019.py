@@ -29,7 +29,7 @@ SIDE = 28
 COLUMNS = ("onset", "apex", "label", "subject")
 NAMES = ("flow28", "labels", "class_names", "dataset", "subject", "clip")
 OFFICIAL_COUNT = 442
-# The emotions of CASME II and SAMM that are counted into a class; clips of others take no part (See et al. 2019, II.A).
+# The emotions of CASME II and SAMM that are counted into a class; clips of others are left out (See et al. 2019, II.A).
 _MEANING = {
     "negative": ("negative", "repression", "anger", "contempt", "disgust", "fear", "sadness"),
     "positive": ("positive", "happiness"),
@@ -67,7 +67,7 @@ class Megc2019(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether a table of pairs, or micro.npz, is given or lies in the folder."""
+        """Return whether a table of pairs, or micro.npz, is given or lies in the folder."""
         return _source_file(folder) is not None
 
     @classmethod
@@ -94,7 +94,7 @@ class Megc2019(FaceBuilder, skip_registration=True):
         if not pairs:
             raise self.missing(f"{table} has no rows below the header that are {', '.join(CLASSES)}")
         named = ((pair.place, path) for pair in pairs for path in (pair.onset, pair.apex))
-        require_files(named, "mend the list, or put them there; paths start at the list's folder")
+        require_files(named, "correct the list, or put them there; paths start at the list's folder")
         return InOrder(partial(_computed, root=table.parent), pairs)
 
 

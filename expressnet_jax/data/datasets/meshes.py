@@ -95,7 +95,7 @@ class Meshes(MeshBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether folders with meshes are there."""
+        """Return whether folders with meshes are there."""
         return folder.is_dir() and len({path.parent for path in _mesh_files(folder, "*/*")}) > 1
 
     @cached_property

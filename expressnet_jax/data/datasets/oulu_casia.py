@@ -27,14 +27,14 @@ class OuluCasia(ClipBuilder, skip_registration=True):
     LICENSE = "Research only, under the Oulu-CASIA agreement; images may not be passed on."
     HOW_TO_GET = (
         "Ask for access at https://www.oulu.fi/cmvs (Oulu-CASIA NIR&VIS facial expression database), and give the "
-        "folder that holds VL/Strong/P001/Anger/ and the like with --source"
+        "folder that holds folders like VL/Strong/P001/Anger/ with --source"
     )
     COLUMNS: ClassVar = {**CLIP_COLUMNS, "subject": ((), str)}
     OPTIONS: ClassVar = {**clip_frames.OPTIONS, "camera": "VL", "light": "Strong"}
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether a camera's folder with one of light is there."""
+        """Return whether a camera's folder with one of light is there."""
         return any((path / light).is_dir() for name in CAMERAS for path in folder.glob(f"{name}*") for light in LIGHTS)
 
     def clips(self, source: Path) -> Mapping[str, Sequence[Clip]]:

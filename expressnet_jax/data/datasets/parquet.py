@@ -53,7 +53,7 @@ class ParquetFaces:
                     yield Record(key, _content(image, path, key), labels[word])
 
     def _labels(self, paths: Sequence[Path]) -> Counter:
-        """How often each word occurs; None counts the rows without one. Only the column of labels is read."""
+        """Return how often each word occurs; None counts the rows without one. Only the column of labels is read."""
         return Counter(self._word(label) for path in paths for (label,) in self._rows(path, [self._label]))
 
     def _word(self, label: Any) -> str | None:
@@ -105,7 +105,8 @@ def _visible(source: Path, pattern: str) -> list[Path]:
 
 
 def _split(path: Path) -> str:
-    """By the name up to its number, else by the folder: train-00000-of-00003.parquet, train/0000.parquet."""
+    """Find the split by the name up to its number, else by the folder: train-00000-of-00003.parquet,
+    train/0000.parquet."""
     match = _SHARD.fullmatch(path.stem)
     return split_of(match[1] if match else path.stem) or split_of(path.parent.name) or "all"
 
@@ -122,7 +123,7 @@ def _opened(path: Path) -> Any:
 
 
 def _image_column(path: Path, schema: Any) -> str:
-    """The column of bytes, or of {bytes, path}; of several, the one that is called an image."""
+    """Return the column of bytes, or of {bytes, path}; of several, the one that is called an image."""
     import pyarrow.types as types
 
     binary = lambda kind: types.is_binary(kind) or types.is_large_binary(kind)
@@ -144,7 +145,8 @@ def _label_column(path: Path, schema: Any) -> str:
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:
-    """The names of a Hugging Face ClassLabel, kept as JSON in the schema; none where the file wasn't made there."""
+    """Return the names of a Hugging Face ClassLabel, kept as JSON in the schema; none where the file wasn't made
+    there."""
     try:
         info = json.loads((schema.metadata or {})[b"huggingface"])
         return tuple(info["info"]["features"][label]["names"])
@@ -153,7 +155,7 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
 
 
 def _content(image: Any, path: Path, key: str) -> bytes | Path:
-    """The encoded image; a row may name a file next to the table instead."""
+    """Return the encoded image; a row may name a file next to the table instead."""
     content = image.get("bytes") if isinstance(image, dict) else image
     if content:
         return content

@@ -33,7 +33,7 @@ def pixel_rows(path: Path, wanted: Sequence[str], otherwise: str = "") -> Iterat
 
 
 def is_pixel_table(path: Path) -> bool:
-    """Tell whether a table has a column of pixels."""
+    """Return whether a table has a column of pixels."""
     return PIXELS in header_of(path, (PIXELS, "emotion"))
 
 

@@ -49,7 +49,7 @@ class RafDb(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether the list, or split folders with classes by code or name, are there."""
+        """Return whether the list, or split folders with classes by code or name, are there."""
         return _list(folder) is not None or has_class_folders(folder, RAFDB_CODES, splits=True)
 
     @cached_property
@@ -62,7 +62,7 @@ class RafDb(FaceBuilder, skip_registration=True):
         return locate(self, self.source, f"neither EmoLabel/{_LIST} nor train/1")
 
     def read(self, source: Path) -> dict[str, list[Record]]:
-        """The official parts, in the order of the list, or of the file names where there is none."""
+        """Return the official parts, in the order of the list, or of the file names where there is none."""
         root = self._root
         table = _list(root)
         splits = self._official(root, table) if table else self._folders(root)
@@ -122,5 +122,5 @@ def _list(root: Path) -> Path | None:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their names without _aligned and suffix."""
+    """Return the files of a folder by their names without _aligned and suffix."""
     return {path.stem.removesuffix("_aligned"): path for path in sorted(no_litter(folder.iterdir()), reverse=True)}

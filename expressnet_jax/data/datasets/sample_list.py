@@ -111,7 +111,8 @@ def one_hot(header: Sequence[str]) -> dict[int, str]:
 def _one_hot_rows(
     file: str, rows: Iterator[tuple[int, list[str]]], columns: dict[str, int], choices: dict[int, str]
 ) -> Iterator[Row]:
-    """Rows with a column for each class, as Roboflow's _classes.csv: the only one that isn't 0 is the label."""
+    """Yield the rows with a column for each class, as Roboflow's _classes.csv: the only one that isn't 0 is the
+    label."""
     for line, values in rows:
         chosen = [name for at, name in choices.items() if at < len(values) and values[at] not in ("", "0", "0.0")]
         if len(chosen) != 1:
@@ -129,7 +130,8 @@ def _columns_of(header: Sequence[str]) -> dict[str, int]:
 
 
 def _without_header(table: Table, first: list[str]) -> dict[str, int]:
-    """The columns of a table whose first row is an image already: the one with an existing file, and the next one."""
+    """Return the columns of a table whose first row is an image already: the one with an existing file, and the next
+    one."""
     for at, value in enumerate(first):
         if value and len(first) > 1 and ListedFiles(table.path.parent, [value], table.encoding).path(value).is_file():
             return {"path": at, "label": at + 1 if at + 1 < len(first) else at - 1}
@@ -137,7 +139,7 @@ def _without_header(table: Table, first: list[str]) -> dict[str, int]:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    """The objects of a JSON file: one in each line, or all of them in one list."""
+    """Yield the objects of a JSON file: one in each line, or all of them in one list."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
     try:

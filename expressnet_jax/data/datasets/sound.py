@@ -35,7 +35,7 @@ class SpeechBuilder(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether a recording with one of the data set's names is there or in a folder below."""
+        """Return whether a recording with one of the data set's names is there or in a folder below."""
         return any(cls.NAME.fullmatch(path.stem) for path in _sound_files(folder))
 
     def read(self, source: Path) -> Mapping[str, list[Record]]:

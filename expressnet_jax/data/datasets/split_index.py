@@ -21,7 +21,7 @@ class SplitIndex:
         self._bad: list[tuple[str, str]] = []
 
     def add(self, row: dict[str, Any]) -> None:
-        """Notes one record: a value for each column."""
+        """Note one record: a value for each column."""
         self._rows.append(row)
 
     def add_bad(self, key: str, reason: str) -> None:
@@ -34,7 +34,7 @@ class SplitIndex:
         return [(str(key), str(reason)) for part in self.parts for key, reason in part.get(BAD, ())] + self._bad
 
     def close_part(self) -> dict[str, np.ndarray]:
-        """The columns of what was added since the last part, now one by itself."""
+        """Return the columns of what was added since the last part, now one by itself."""
         rows, self._rows = self._rows, []
         part = {name: np.asarray([row[name] for row in rows]) for name in rows[0]}
         bad, self._bad = np.array(self._bad, str).reshape(-1, 2), []
@@ -42,12 +42,12 @@ class SplitIndex:
         return self.parts[-1]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Every column over all parts: label int32[N], key str[N], and what the builder's COLUMNS name."""
+        """Return every column over all parts: label int32[N], key str[N], and what the builder's COLUMNS name."""
         names = [name for name in self.parts[0] if name not in (SHAPE, DIGEST, PIXELS, BAD)]
         return {name: self._whole(name) for name in names}
 
     def facts(self, classes: Sequence[str]) -> dict[str, Any]:
-        """Counts, sizes and the hash of all the hashes in order, as they stand in facts.json."""
+        """Return counts, sizes and the hash of all the hashes in order, as they stand in facts.json."""
         counts = np.bincount(self._whole("label"), minlength=len(classes)).tolist()
         shapes = self._whole(SHAPE)
         low, high = shapes.min(0).tolist(), shapes.max(0).tolist()
@@ -65,7 +65,7 @@ class SplitIndex:
         }
 
     def pixels(self) -> np.ndarray:
-        """uint8[N,16], the hashes of the pixels alone."""
+        """Return uint8[N,16], the hashes of the pixels alone."""
         return self._whole(PIXELS)
 
     def _whole(self, name: str) -> np.ndarray:

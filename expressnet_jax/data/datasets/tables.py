@@ -47,7 +47,7 @@ class Table:
         return f"{self.path.name} is not UTF-8 and was read as {self.encoding}; save it as UTF-8 if names look wrong"
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """(row number as an editor shows it, stripped fields) of every row that isn't empty, the header included.
+        """Yield (row number as an editor shows it, stripped fields) of every row that isn't empty, the header included.
 
         Raises:
           UserError: a quote that is never closed, or a field longer than the csv module takes.

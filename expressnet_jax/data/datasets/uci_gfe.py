@@ -67,7 +67,7 @@ class UciGfe(FaceBuilder, skip_registration=True):
 
     @classmethod
     def fits(cls, folder: Path) -> bool:
-        """Tell whether a recording with one of the data set's names is there."""
+        """Return whether a recording with one of the data set's names is there."""
         return any(NAME.fullmatch(path.name) for path in folder.glob("*_datapoints.txt"))
 
     def read(self, source: Path) -> dict[str, list[Record]]:

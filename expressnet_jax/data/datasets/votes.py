@@ -18,7 +18,7 @@ _TO_BASIC = [FERPLUS_COLUMNS.index(name) for name in BASIC]
 
 
 def read_votes(path: Path) -> dict[str, np.ndarray]:
-    """Split -> votes int32[N,V] in the file's order, which is FER2013's."""
+    """Read split -> votes int32[N,V] in the file's order, which is FER2013's."""
     votes: dict[str, list[list[int]]] = {split: [] for split in SPLIT_OF_USAGE.values()}
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
@@ -38,7 +38,7 @@ def read_votes(path: Path) -> dict[str, np.ndarray]:
 
 
 def check_rows(split: str, records: Sequence, votes: np.ndarray) -> None:
-    """Raises UserError unless there is a row of votes for every image."""
+    """Raise UserError unless there is a row of votes for every image."""
     if len(records) != len(votes):
         raise UserError(
             f"{VOTES_NAME}: {split} has {len(records)} images but {len(votes)} rows of votes; use all of fer2013.csv"
@@ -46,7 +46,8 @@ def check_rows(split: str, records: Sequence, votes: np.ndarray) -> None:
 
 
 def basic_shares(counts: np.ndarray, label: int) -> np.ndarray:
-    """Votes int[V] -> float32[7], the shares of the seven basic expressions; single votes are dropped as outliers.
+    """Turn votes int[V] into float32[7], the shares of the seven basic expressions; single votes are dropped as
+    outliers.
 
     Where no basic expression has two votes, all goes to `label`: nothing is left out.
     """

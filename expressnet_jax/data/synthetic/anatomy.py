@@ -50,7 +50,7 @@ OUTLINE = {
 }
 
 # Where the rim is the edge of something round, half of how deep that is: a turned head gets narrower by less than the
-# cosine, for its edge wanders over the surface.
+# cosine, because its edge wanders over the surface.
 ROUNDNESS = {"jaw3": 0.3, "jaw4": 0.5, "hair2": 0.5, "line4": 0.4} | dict.fromkeys(
     ("jaw5", "jaw6", "jaw7", "jaw8", "skull1", "skull2", "skull3", "hair3", "hair4", "hair5", "line5"), 0.7
 )
@@ -142,7 +142,7 @@ _LOWER = {"lip_lo0": 1.0, "lip_lo1": 1.0, "lip_lo2": 0.7, "in_lo2": 0.72, "in_lo
 
 
 def _jaw_drop(drop: float, narrow: float) -> dict[str, tuple[float, float]]:
-    """The lower face following a jaw that opens by `drop`."""
+    """Return the lower face following a jaw that opens by `drop`."""
     lower = {name: (0.0, share * drop) for name, share in _LOWER.items()}
     shares = {
         "chin": 1.0,

@@ -7,7 +7,7 @@ _BACKGROUNDS = ("plain", "gradient", "blurred", "panels", "horizon")
 
 
 def background(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
-    """Something out of focus behind a person, uint8[W,W] or uint8[W,W,3]."""
+    """Draw something out of focus behind a person, uint8[W,W] or uint8[W,W,3]."""
     kind = _BACKGROUNDS[int(rng.integers(len(_BACKGROUNDS)))]
     base = rng.uniform(35, 225) + rng.normal(0, 14, 3)
     cells = {"plain": (1, 1), "gradient": (2, 2), "blurred": (5, 5), "panels": (1, 6), "horizon": (4, 2)}[kind]
@@ -24,12 +24,12 @@ def background(rng: np.random.Generator, side: int, channels: int) -> np.ndarray
 
 
 def blank(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
-    """White paper, uint8[W,W] or uint8[W,W,3]."""
+    """Return white paper, uint8[W,W] or uint8[W,W,3]."""
     return np.full((side, side) if channels == 1 else (side, side, 3), 245, np.uint8)
 
 
 def paper(rng: np.random.Generator, side: int, channels: int) -> np.ndarray:
-    """What a drawing is on, uint8[W,W] or uint8[W,W,3]: one flat colour, two, stripes or dots."""
+    """Draw what a drawing is on, uint8[W,W] or uint8[W,W,3]: one flat colour, two, stripes or dots."""
     first, second = np.clip(rng.uniform(90, 250, (2, 1)) + rng.normal(0, 25, (2, 3)), 0, 255)
     pixels = np.empty((side, side, 3), np.uint8)
     pixels[:] = first

@@ -14,7 +14,7 @@ Colour = np.ndarray | float  # float[3] in R, G, B, or a gray value
 
 
 def luma(colour: np.ndarray) -> float:
-    """The gray value of a colour float[3] (ITU-R BT.601, as OpenCV has it)."""
+    """Return the gray value of a colour float[3] (ITU-R BT.601, as OpenCV has it)."""
     red, green, blue = colour.tolist()
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
@@ -42,22 +42,22 @@ class Canvas:
         return 40 if self.side <= 128 else 96
 
     def layer(self, value: int) -> "Canvas":
-        """A gray canvas over the same face, filled with one value, without smooth edges."""
+        """Return a gray canvas over the same face, filled with one value, without smooth edges."""
         layer = Canvas(self.side, 1, self.turn, self.shift)
         layer.pixels.fill(value)
         layer._edge = cv2.LINE_8
         return layer
 
     def fill(self, colour: Colour, *shapes: np.ndarray) -> None:
-        """Fills polygons, each complex[N] or n of them complex[n,N]."""
+        """Fill polygons, each complex[N] or n of them complex[n,N]."""
         self._queue.append((colour, None, shapes))
 
     def stroke(self, colour: Colour, width: float, *paths: np.ndarray) -> None:
-        """Draws paths, given as in `fill`, as lines of one width in face units."""
+        """Draw paths, given as in `fill`, as lines of one width in face units."""
         self._queue.append((colour, max(1, round(width * self.unit)), paths))
 
     def draw(self) -> None:
-        """Puts on the pixels, in order, what `fill` and `stroke` have noted: all corners are placed in one go."""
+        """Draw on the pixels, in order, what `fill` and `stroke` have noted: all corners are placed at once."""
         if not self._queue:
             return
         corners = np.concatenate([shape.reshape(-1) for *_, shapes in self._queue for shape in shapes])
@@ -79,7 +79,7 @@ class Canvas:
         self._queue.clear()
 
     def drape(self, fields: np.ndarray) -> np.ndarray:
-        """Values on a grid over the face, uint8[G,G,n] -> where they lie on this canvas, uint8[W,W,n]."""
+        """Lay values on a grid over the face, uint8[G,G,n] -> where they lie on this canvas, uint8[W,W,n]."""
         scale = (fields.shape[0] - 1) / GRID_EXTENT
         turn = scale / self.turn
         shift = -self.shift * turn - GRID_ORIGIN * scale

@@ -48,7 +48,7 @@ class Scene:
         return loop(self.curves["jaw"], self.curves["skull"])
 
     def strength(self, unit: int) -> float:
-        """How strongly an action unit is active, on the stronger side."""
+        """Return how strongly an action unit is active, on the stronger side."""
         return float(self.activation[:, AU_NAMES.index(f"AU{unit}")].max())
 
 
@@ -65,7 +65,7 @@ class Mouth(NamedTuple):
 
 
 def mouth(scene: Scene) -> Mouth:
-    """The mouth; the upper teeth show below the upper lip, the lower ones where AU16 or AU20 bare them."""
+    """Return the mouth; the upper teeth show below the upper lip, the lower ones where AU16 or AU20 bare them."""
     curves = scene.curves
     top, bottom = curves["in_top"], curves["in_bottom"]
     lips = loop(curves["lip_top"], top), loop(bottom, curves["lip_bottom"]), (top + bottom) / 2
@@ -117,7 +117,7 @@ def eyes(scene: Scene, radius: float = 0.118) -> Eyes:
 
 
 def chin_shadow(scene: Scene) -> np.ndarray:
-    """Where the jaw keeps the light from the neck."""
+    """Return where the jaw keeps the light from the neck."""
     rim, neck = scene.curves["jaw"][12:-12], 0.97 * scene.person.neck
     lean = 0.3 * (rim[2] + rim[-3]).real
     rim = np.clip(rim.real, lean - neck, lean + neck) + 1j * rim.imag
@@ -125,7 +125,7 @@ def chin_shadow(scene: Scene) -> np.ndarray:
 
 
 def body(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Neck with shoulders, and the cloth over them; they follow a turn of the head a little."""
+    """Return neck with shoulders, and the cloth over them; they follow a turn of the head a little."""
     neck = scene.person.neck
     lean = 0.5 * float(scene.curves["jaw"][14].real + scene.curves["jaw"][34].real)
     side = np.array([neck + 0.8j, neck + 1.85j, 1.15 * neck + 2.1j, 1.5 + 2.45j, 2.3 + 2.9j, 2.4 + 4.5j])
@@ -135,7 +135,7 @@ def body(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def hair_on_top(scene: Scene) -> np.ndarray | None:
-    """The hair from the hairline to its outline; None on a bald head."""
+    """Return the hair from the hairline to its outline; None on a bald head."""
     person, curves = scene.person, scene.curves
     if HAIR[person.hair_style].bald:
         return None
@@ -143,7 +143,7 @@ def hair_on_top(scene: Scene) -> np.ndarray | None:
 
 
 def hair_behind(scene: Scene) -> np.ndarray | None:
-    """The hair that hangs behind the head; None where it is short."""
+    """Return the hair that hangs behind the head; None where it is short."""
     person = scene.person
     return person.curl(scene.curves["back"]) if HAIR[person.hair_style].length else None
 
@@ -152,7 +152,7 @@ _SPAN = np.abs(np.linspace(-1, 1, 49, dtype=np.float32))
 
 
 def beard(scene: Scene) -> list[np.ndarray]:
-    """The outlines of beard and moustache, none for a shaven face."""
+    """Return the outlines of beard and moustache, none for a shaven face."""
     style = BEARDS.get(scene.person.beard)
     if style is None:
         return []

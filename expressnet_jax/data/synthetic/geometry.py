@@ -72,7 +72,7 @@ LANDMARK_INDEX = np.array([INDEX[name] for name in _LANDMARKS])
 
 
 def ellipsoid(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Depth of the smooth head that the features stand on."""
+    """Return the depth of the smooth head that the features stand on."""
     return 0.9 * np.sqrt(np.maximum(0.0, 1 - (x / 1.1) ** 2 - ((y - 0.1) / 1.75) ** 2))
 
 
@@ -121,12 +121,12 @@ _VARIATION = _variation()
 
 
 def neutral(traits: np.ndarray) -> np.ndarray:
-    """The resting face of a person: traits float[T] in standard deviations -> float[P,3]."""
+    """Return the resting face of a person: traits float[T] in standard deviations -> float[P,3]."""
     return TEMPLATE + np.einsum("t,tpd->pd", traits, _VARIATION)
 
 
 def _pairs(*names: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-    """Point indices of upper and lower partners on both sides."""
+    """Return the point indices of upper and lower partners on both sides."""
     both = [(f"{a}.{s}", f"{b}.{s}") if f"{a}.l" in INDEX else (a, b) for a, b in names for s in "lr"]
     return np.array([INDEX[upper] for upper, _ in both]), np.array([INDEX[lower] for _, lower in both])
 
@@ -138,7 +138,7 @@ _LOWER_LIP = _pairs(("in_lo", "lip_lo1"), ("in_lo0", "lip_lo0"))
 
 
 def express(resting: np.ndarray, activation: np.ndarray) -> np.ndarray:
-    """A face whose muscles are active: resting float[P,3], activation float[2,U] in 0..1 -> float[P,3].
+    """Return a face whose muscles are active: resting float[P,3], activation float[2,U] in 0..1 -> float[P,3].
 
     Lids and lips stop where they meet, and a lip keeps some of its red.
     """
@@ -153,7 +153,7 @@ def express(resting: np.ndarray, activation: np.ndarray) -> np.ndarray:
 
 
 def project(face: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
-    """The face turned by yaw and nodded by pitch (radians), seen from afar: float[P,3] -> complex64[P].
+    """Return the face turned by yaw and nodded by pitch (radians), seen from afar: float[P,3] -> complex64[P].
 
     The neck's joint, below and behind the eyes, stays where it is. The edge of a round head is where the line of sight
     touches it: at sqrt(a² cos² + c² sin²) for half axes a and c.
@@ -166,7 +166,7 @@ def project(face: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
 
 
 def _spline(names: list[str], samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which 4 points each sample of a Catmull-Rom spline needs, int[4,S], and their weights, float[4,S].
+    """Return which 4 points each sample of a Catmull-Rom spline needs, int[4,S], and their weights, float[4,S].
 
     Beyond its ends a spline runs on straight: p[-1] = 2 p[0] - p[1].
     """
@@ -219,7 +219,7 @@ class Curves:
 
 
 def ribbon(curves: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Strokes of varying width: curves complex[n,S] and half widths float[n,S] -> outlines complex[n,2S]."""
+    """Give strokes a varying width: curves complex[n,S] and half widths float[n,S] -> outlines complex[n,2S]."""
     samples = curves.shape[-1]
     along = np.empty_like(curves)
     along[..., 1:-1] = curves[..., 2:] - curves[..., :-2]
@@ -233,10 +233,10 @@ def ribbon(curves: np.ndarray, width: np.ndarray) -> np.ndarray:
 
 
 def loop(there: np.ndarray, back: np.ndarray) -> np.ndarray:
-    """The polygon between two curves that run the same way, complex[...,S] each."""
+    """Return the polygon between two curves that run the same way, complex[...,S] each."""
     return np.concatenate([there, back[..., ::-1]], axis=-1)
 
 
 def closed(path: np.ndarray) -> np.ndarray:
-    """The path complex[S] with its first point again at its end."""
+    """Return the path complex[S] with its first point again at its end."""
     return np.append(path, path[:1])

@@ -77,7 +77,7 @@ _FLARE = np.array((0.5, 1.0, 1.0, 0.6))
 
 
 def dress(face: np.ndarray, style: HairStyle, rng: np.random.Generator) -> None:
-    """Moves the hair points of a resting face float[P,3], in place, to a haircut that sits a little differently."""
+    """Move the hair points of a resting face float[P,3], in place, to a haircut that sits a little differently."""
     part = style.part * rng.choice((-1.0, 1.0))
     lower = np.array(style.line) + rng.normal(0, 0.025, 5)
     top, outwards = style.volume

@@ -21,7 +21,7 @@ _CEL = np.interp(np.arange(256), (96, 104), (98, 128)).astype(np.uint8)
 
 
 def paint(canvas: Canvas, scene: Scene, cover: Cover) -> None:
-    """Draws a face in ink over the background that is on the canvas; `cover` is what is in front of it."""
+    """Draw a face in ink over the background that is on the canvas; `cover` is what is in front of it."""
     person, line = scene.person, scene.person.pen
     flat = person.skin * 0.85 + 38
     pen = Pen(0.06, 0.036, 0.011, 0.012, 0.0, 0.026, fold=0.7 * line, line=0.75 * line, strand=0.5 * line, least=0.25)
@@ -54,7 +54,7 @@ def _figure(canvas: Canvas, scene: Scene, flat: Colour) -> None:
 
 
 def _cel_shadow(canvas: Canvas, scene: Scene) -> None:
-    """Darkens what faces away from the light, with an edge, within the head."""
+    """Darken what faces away from the light, with an edge, within the head."""
     canvas.draw()
     bright = canvas.drape(shade(scene, canvas.grid)[..., :1])
     head = canvas.layer(0)
@@ -67,7 +67,7 @@ def _cel_shadow(canvas: Canvas, scene: Scene) -> None:
 
 
 def _marks(canvas: Canvas, scene: Scene, strokes: Strokes, flat: Colour) -> None:
-    """Folds, nose and the inside of the ears."""
+    """Draw folds, nose and the inside of the ears."""
     side = 0 if scene.light[0] > 0 else 1  # the side of the nose that lies in shadow
     ridge = ribbon(scene.curves["ridge"][side], 0.5 * scene.person.pen * TAPER)
     soft_ink = INK * 0.8 + flat * 0.2
@@ -114,7 +114,7 @@ def _eyes(canvas: Canvas, scene: Scene, strokes: Strokes) -> None:
 
 
 def pencil(canvas: Canvas, scene: Scene, cover: Cover) -> None:
-    """Draws the shaded face on blank paper, then keeps what a pencil would: edges as lines, darkness as hatching.
+    """Draw the shaded face on blank paper, then keep what a pencil would: edges as lines, darkness as hatching.
 
     The lines are the image divided by a blurred copy of itself ("colour dodge").
     """
@@ -133,7 +133,7 @@ _PRESSURE = np.interp(np.arange(256), (10, 90, 200), (95, 205, 255)).astype(np.u
 
 @lru_cache(maxsize=8)
 def _hatching(side: int) -> np.ndarray:
-    """Slanted strokes over a whole canvas, uint8[W,W]."""
+    """Return slanted strokes over a whole canvas, uint8[W,W]."""
     x, y = np.meshgrid(np.arange(side), np.arange(side))
     wave = np.sin((x + 0.7 * y) * (2 * np.pi * 24 / side))
     return np.clip(170 + 150 * wave, 60, 255).astype(np.uint8)

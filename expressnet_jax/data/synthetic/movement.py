@@ -85,7 +85,7 @@ def _draw_phases(rng: np.random.Generator, frames: int) -> Phases:
 
 
 def _ease(time: np.ndarray, start: int, end: int) -> np.ndarray:
-    """0 until `start`, 1 from `end` on, and between them the path of least jerk (Flash and Hogan 1985)."""
+    """Return 0 until `start`, 1 from `end` on, and between them the path of least jerk (Flash and Hogan 1985)."""
     t = np.clip((time - start) / (end - start), 0, 1)
     return t**3 * (10 - 15 * t + 6 * t**2)
 

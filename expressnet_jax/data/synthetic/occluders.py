@@ -26,7 +26,7 @@ class Cover(NamedTuple):
     hides: bool = False
 
     def draw(self, canvas: Canvas, soft: Canvas | None = None, neutral: float = 0) -> None:
-        """Draws it, and wipes the marks of the face below it off a layer of soft marks."""
+        """Draw it, and wipe the marks of the face below it off a layer of soft marks."""
         for colour, shape in self.fills:
             canvas.fill(colour, shape)
             if soft is not None:
@@ -36,7 +36,7 @@ class Cover(NamedTuple):
 
 
 def draw_cover(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
-    """An object of a kind, in a random colour and fit, at its place on the face."""
+    """Return an object of a kind, in a random colour and fit, at its place on the face."""
     if kind == "none":
         return Cover([], [])
     makers = {"glasses": _glasses, "sunglasses": _glasses, "mask": _mask, "hand": _hand}
@@ -48,7 +48,7 @@ def _points(scene: Scene, *names: str) -> np.ndarray:
 
 
 def _glasses(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
-    """Round to square lenses before the eyes, a bridge on the nose, temples to the ears."""
+    """Draw round to square lenses before the eyes, a bridge on the nose, temples to the ears."""
     frame = np.array(((24, 22, 24), (92, 60, 36), (150, 150, 156))[int(rng.integers(3))], np.float32)
     dark = kind == "sunglasses"
     width, height = rng.uniform(0.27, 0.33) + 0.03 * dark, rng.uniform(0.2, 0.26) + 0.04 * dark
@@ -70,7 +70,7 @@ _MASKS = ((226, 232, 236), (150, 190, 214), (40, 42, 48), (186, 206, 190))
 
 
 def _mask(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
-    """Cloth from the nose to below the chin, with pleats and a string to each ear."""
+    """Draw cloth from the nose to below the chin, with pleats and a string to each ear."""
     colour = np.array(_MASKS[int(rng.integers(len(_MASKS)))], np.float32)
     corners = _points(scene, "jaw6.l", "jaw6.r")
     top = scene.plane[INDEX["bridge3"]] + (0.1j if rng.random() < 0.7 else 0.3j)
@@ -90,7 +90,7 @@ _PALM = np.array((0.3j - 0.43, 0.3j + 0.43, 1j + 0.46, 1.9j + 0.34, 1.9j - 0.34,
 
 
 def _hand(rng: np.random.Generator, scene: Scene, kind: str) -> Cover:
-    """A hand from below that covers the mouth or a cheek: four fingers and the palm."""
+    """Draw a hand from below that covers the mouth or a cheek: four fingers and the palm."""
     skin, side = np.asarray(scene.person.skin), 1 if rng.random() < 0.5 else -1
     target = scene.plane[INDEX["in_up0"]] + side * rng.uniform(-0.05, 0.55)
     right = np.exp(1j * side * rng.uniform(-0.9, -0.2))

@@ -66,12 +66,12 @@ class Person:
     curls: tuple[float, float, float]
 
     def in_gray(self) -> "Person":
-        """The same person with every colour as one number, its brightness: mixing those is far cheaper."""
+        """Return the same person with every colour as one number, its brightness: mixing those is far cheaper."""
         gray: dict[str, Any] = {name: luma(getattr(self, name)) for name in ("skin", "lips", "hair", "iris", "cloth")}
         return replace(self, **gray)
 
     def curl(self, path: np.ndarray) -> np.ndarray:
-        """The outline of the hair with its curls, path complex64[S]."""
+        """Return the outline of the hair with its curls, path complex64[S]."""
         height, frequency, phase = self.curls
         if not height:
             return path
@@ -81,7 +81,7 @@ class Person:
 
 
 def _between(table: np.ndarray, position: float) -> np.ndarray:
-    """A colour on the way through a table, position in 0..1."""
+    """Return a colour on the way through a table, position in 0..1."""
     t = position * (len(table) - 1)
     i = min(int(t), len(table) - 2)
     return table[i] + (t - i) * (table[i + 1] - table[i])
@@ -93,7 +93,8 @@ DIMORPHISM |= {"eye_size": -0.5, "nose_width": 0.4, "chin_length": 0.4}
 
 
 def draw_person(rng: np.random.Generator) -> Person:
-    """A person whose traits scatter as people's do: mostly near the mean; skin, hair and age over their whole range."""
+    """Draw a person whose traits scatter as people's do: mostly near the mean; skin, hair and age over their whole
+    range."""
     feminine, tone, age = rng.random(), rng.random(), rng.beta(1.3, 1.8)
     resting = neutral(_draw_traits(rng, feminine))
     styles = [name for name, style in HAIR.items() if style.low <= feminine <= style.high]

@@ -50,7 +50,7 @@ GAINS = {
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which point each bump is at int[K], its figures float32[K,6], and what the muscles add float32[2U,3K]."""
+    """Return which point each bump is at int[K], its figures float32[K,6], and what the muscles add float32[2U,3K]."""
     anchors, rows, gains = [], [], []
     for name, bumps in _BUMPS.items():
         sides = ((name, (0, 1), 0.5),) if name in INDEX else ((f"{name}.l", (0,), 1.0), (f"{name}.r", (1,), 1.0))
@@ -74,9 +74,10 @@ _DOWN, _INVERSE_X, _INVERSE_Y = _ROWS[:, 0], 1 / _ROWS[:, 1], 1 / _ROWS[:, 2]
 
 
 def shade(scene: Scene, side: int, hidden: bool = False) -> np.ndarray:
-    """uint8[G,G,3] with G = side: brightness (128 is a surface that faces the viewer), redness and shine of the skin.
+    """Return uint8[G,G,3] with G = side: brightness (128 is a surface that faces the viewer), redness and shine of the
+    skin.
 
-    Brightness is Lambert's cosine beside the ambient light, less what the bumps occlude; shine is Blinn's (1977) power
+    Brightness is Lambert's cosine plus the ambient light, less what the bumps occlude; shine is Blinn's (1977) power
     of the cosine to the direction half-way between light and viewer. Redness and shine stay on the head.
     With `hidden`, something smooth covers the lower face.
     """
@@ -107,13 +108,14 @@ def shade(scene: Scene, side: int, hidden: bool = False) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the grid's columns and rows are in face coordinates, float32[G] each."""
+    """Return where the grid's columns and rows are in face coordinates, float32[G] each."""
     ticks = np.linspace(0, GRID_EXTENT, side)
     return (GRID_ORIGIN.real + ticks).astype(np.float32), (GRID_ORIGIN.imag + ticks).astype(np.float32)
 
 
 def _head(x: np.ndarray, y: np.ndarray, middle: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slopes of the ellipsoid below the features, and 1 on the head, falling to 0 around it; each float32[G,G]."""
+    """Return the slopes of the ellipsoid below the features, and 1 on the head, falling to 0 around it; each
+    float32[G,G]."""
     across, down = (x - middle) / 1.12, (y - 0.05) / 1.72
     nearness = 1 - (across * across)[None, :] - (down * down)[:, None]
     depth = 0.75 / np.sqrt(np.maximum(nearness, 0.1))

@@ -28,7 +28,7 @@ _WARM, _COOL = (np.clip(128 * _RAMP**power, 0, 255).astype(np.uint8) for power i
 
 
 def paint(canvas: Canvas, scene: Scene, cover: Cover) -> None:
-    """Draws a face over the background that is on the canvas; `cover` is what is in front of it."""
+    """Draw a face over the background that is on the canvas; `cover` is what is in front of it."""
     soft = canvas.layer(0)
     strokes = all_strokes(scene, _PEN)
     _body(canvas, soft, scene)
@@ -118,7 +118,7 @@ def _hair(canvas: Canvas, soft: Canvas, scene: Scene, strokes: Strokes) -> None:
 
 
 def _light(canvas: Canvas, soft: np.ndarray, fields: np.ndarray) -> None:
-    """Multiplies by what the relief and the soft marks, uint8[W,W] and 0 where nobody is, make of the light."""
+    """Multiply by what the relief and the soft marks, uint8[W,W] and 0 where nobody is, make of the light."""
     bright, red, shine = cv2.split(cv2.copyTo(canvas.drape(fields), soft))
     bright = cv2.max(bright, cv2.LUT(soft, _NOBODY))
     size = 2 * max(1, round(canvas.unit * 0.04)) + 1

@@ -14,7 +14,7 @@ from expressnet_jax.data.synthetic.hair import HAIR
 
 
 def _taper(samples: int, blunt: float = 0.12) -> np.ndarray:
-    """The profile of a stroke that is thick in the middle and thin at its ends, float32[S]."""
+    """Return the profile of a stroke that is thick in the middle and thin at its ends, float32[S]."""
     return np.sin(np.linspace(blunt, np.pi - blunt, samples)).astype(np.float32)
 
 
@@ -64,7 +64,7 @@ _PROFILES = _profiles()
 
 
 def all_strokes(scene: Scene, pen: Pen) -> Strokes:
-    """Everything on a face that is a stroke, in one go."""
+    """Return everything on a face that is a stroke."""
     person, curves = scene.person, scene.curves
     lid, base = curves["lid_up"], curves["nose_base"] - np.complex64(0.012j)
     sided = [curves["brow"], lid, curves["lid_lo"], curves["crease"], lid + np.complex64(0.02j)]
@@ -94,7 +94,8 @@ _LINE_WEIGHTS, _LINE_AGE, _LINE_ALWAYS = _line_table()
 
 
 def _lines(scene: Scene, least: float) -> tuple[list[np.ndarray], list[float]]:
-    """The lines of the skin that show: curves complex64[1 or 2,S], and a strength in 0..1 for each row of them."""
+    """Return the lines of the skin that show: curves complex64[1 or 2,S], and a strength in 0..1 for each row of
+    them."""
     person, curves = scene.person, scene.curves
     strength = scene.activation @ _LINE_WEIGHTS + _LINE_AGE * person.age**2 + _LINE_ALWAYS
     strength = np.minimum(strength * person.lined, 1.0)
@@ -112,7 +113,7 @@ _BEND = np.sin(np.pi * _T)
 
 
 def _strands(scene: Scene) -> np.ndarray:
-    """Single strands of hair from the hairline outwards, complex64[n,S]."""
+    """Return single strands of hair from the hairline outwards, complex64[n,S]."""
     person = scene.person
     if HAIR[person.hair_style].bald:
         return np.zeros((0, STROKE_SAMPLES), np.complex64)

@@ -11,7 +11,7 @@ from expressnet_jax.evaluation.metrics import classification_metrics
 
 
 def _figure(name: str) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The figure `name` of `classification_metrics`, over the examples that have a label."""
+    """Return the figure `name` of `classification_metrics`, over the examples that have a label."""
 
     def metric(output: np.ndarray, target: np.ndarray) -> float:
         labels = target[:, 0].astype(np.int64)

@@ -44,7 +44,7 @@ def _correlation(output: np.ndarray, target: np.ndarray) -> float:
 
 
 def _mean_over_values(metric, output: np.ndarray, target: np.ndarray) -> float:
-    """The mean over the columns that any example has a target for; NaN if there is none."""
+    """Return the mean over the columns that any example has a target for; NaN if there is none."""
     found = []
     for o, t in zip(output.T, target.T, strict=True):
         present = np.isfinite(t)

@@ -36,7 +36,8 @@ class Transforms(NamedTuple):
 
 @cache
 def transforms(outputs: int, kernel: int) -> Transforms:
-    """The matrices of F(m, r): `outputs` = m values of a correlation with `kernel` = r taps, from m + r - 1 inputs."""
+    """Return the matrices of F(m, r): `outputs` = m values of a correlation with `kernel` = r taps, from m + r - 1
+    inputs."""
     points = np.array(_POINTS[: outputs + kernel - 2])
     powers = lambda k: np.vstack([points[:, None] ** np.arange(k), np.eye(k)[-1]])
     others = [np.delete(points, i) for i in range(len(points))]
@@ -50,7 +51,7 @@ def transforms(outputs: int, kernel: int) -> Transforms:
 
 
 def tile_size(height: int, width: int, kernel: int) -> int:
-    """The m of 2, 3 or 4 with the fewest products, tiles at the edge counted whole."""
+    """Return the m of 2, 3 or 4 with the fewest products, tiles at the edge counted whole."""
     cost = lambda m: -(-height // m) * -(-width // m) * (m + kernel - 1) ** 2
     return min((4, 3, 2), key=cost)
 
@@ -82,7 +83,7 @@ class Tiling(NamedTuple):
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def winograd(images: Array, kernel: Array, padding: _Padding) -> Array:
-    """Correlates float[B,H,W,C] with float[r,r,C,F], stride 1 -> float[B,H',W',F]; r is 2 or 3.
+    """Correlate float[B,H,W,C] with float[r,r,C,F], stride 1 -> float[B,H',W',F]; r is 2 or 3.
 
     `padding` is (before, after) by axis. Within about 1e-5 of the direct sum in float32, relative to the largest value.
     """
@@ -121,7 +122,7 @@ def _kernel_gradient(images: Array, change: Array, r: int, padding: _Padding) ->
 
 
 def _lines(tiling: Tiling, matrix: np.ndarray, padding: _Padding, x: Array) -> list[Array]:
-    """Down the columns: pads float[B,H,W,C] to whole tiles, transforms -> n arrays float[B,T,W',C]."""
+    """Work down the columns: pad float[B,H,W,C] to whole tiles, transform -> n arrays float[B,T,W',C]."""
     whole = [(tiles - 1) * tiling.m + matrix.shape[1] for tiles in (tiling.down, tiling.across)]
     edges = [(before, n - before - size, 0) for (before, _), n, size in zip(padding, whole, x.shape[1:3], strict=True)]
     padded = jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)])
@@ -129,13 +130,15 @@ def _lines(tiling: Tiling, matrix: np.ndarray, padding: _Padding, x: Array) -> l
 
 
 def _windows(matrix: np.ndarray, x: Array, axis: int, m: int, tiles: int) -> list[Array]:
-    """The matrix times the windows of x along `axis`, one every m places: an array for each row of the matrix."""
+    """Return the matrix times the windows of x along `axis`, one every m places: an array for each row of the
+    matrix."""
     reach = (tiles - 1) * m + 1
     return _mix(matrix, [jax.lax.slice_in_dim(x, i, i + reach, m, axis) for i in range(matrix.shape[1])])
 
 
 def _products(tiling: Tiling, line: Array, points: Array) -> list[Array]:
-    """Along the rows: transform, product with float[n,C,F], and back: float[B,T,W',C] -> m arrays float[B,T,T,F]."""
+    """Work along the rows: transform, product with float[n,C,F], and back: float[B,T,W',C] -> m arrays
+    float[B,T,T,F]."""
     columns = _windows(tiling.transforms.inputs, line, 2, tiling.m, tiling.across)
     shape = (*columns[0].shape[:3], points.shape[-1])
     products = [(_rows(x) @ point).reshape(shape) for x, point in zip(columns, points, strict=True)]
@@ -154,7 +157,7 @@ def _rows(x: Array) -> Array:
 
 
 def _assemble(tiling: Tiling, sums: list[list[Array]]) -> Array:
-    """Down the columns, and the tiles side by side: n x m arrays float[B,T,T,F] -> float[B,H',W',F]."""
+    """Work down the columns, and put the tiles side by side: n x m arrays float[B,T,T,F] -> float[B,H',W',F]."""
     columns = [_mix(tiling.transforms.outputs, column) for column in zip(*sums, strict=True)]
     tiles = jnp.stack([jnp.stack(row, 3) for row in zip(*columns, strict=True)], 2)
     whole = tiles.reshape(len(tiles), tiling.down * tiling.m, tiling.across * tiling.m, -1)
@@ -162,13 +165,13 @@ def _assemble(tiling: Tiling, sums: list[list[Array]]) -> Array:
 
 
 def _mix(matrix: np.ndarray, parts: Sequence[Array]) -> list[Array]:
-    """The matrix times a vector of arrays, zeros left out."""
+    """Return the matrix times a vector of arrays, zeros left out."""
     scaled = lambda row: [x if w == 1 else x * float(w) for w, x in zip(row, parts, strict=True) if w]
     return [reduce(operator.add, scaled(row)) for row in matrix]
 
 
 def _two_ways(matrix: np.ndarray, kernel: Array) -> Array:
-    """The matrix down and across float[i,i,C,F], as one product -> float[o,o,C,F]."""
+    """Return the matrix down and across float[i,i,C,F], as one product -> float[o,o,C,F]."""
     rows, columns = matrix.shape
     both = jnp.asarray(np.kron(matrix, matrix), kernel.dtype)
     return (both @ kernel.reshape(columns**2, -1)).reshape(rows, rows, *kernel.shape[2:])

@@ -70,7 +70,7 @@ def heat_table(
 
 
 def _heat(share: float | None) -> str:
-    """One cell, from white to dark blue; its ink is whichever of dark and white stands out more."""
+    """Return one cell, from white to dark blue; its ink is whichever of dark and white stands out more."""
     if share is None:
         return f"<td>{_DASH}</td>"
     level = min(max(share, 0.0), 1.0)

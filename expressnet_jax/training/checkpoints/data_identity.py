@@ -99,7 +99,7 @@ def recorded(workdir: Path) -> list[dict[str, Any]] | None:
 
 
 def check_same(workdir: Path, before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> None:
-    """Raise a UserError unless a run goes on with the very examples that it began with."""
+    """Raise a UserError unless a run resumes with the very examples that it began with."""
     for key, old, new in zip_longest(KEYS, before, now):
         if old == new:
             continue
@@ -182,7 +182,7 @@ def _hash_all(split: Split) -> list[np.ndarray]:
 
 
 def _chosen_again(checkpoint: Checkpoint, prepared: Prepared) -> selection.Splits | None:
-    """The training examples that the settings of a run choose from the set that it has learned from."""
+    """Return the training examples that the settings of a run choose from the set that it has learned from."""
     records, config = checkpoint.metadata.get("trained_on", []), checkpoint.metadata["config"]
     if not any(record["labelled"] and record["identity"] == prepared.identity for record in records):
         return None

@@ -47,7 +47,7 @@ def evaluate_checkpoint(
     leaked: Sequence[int] | None = None,
     size: tuple[int, int] | None = None,
 ) -> CheckpointEvaluation:
-    """Predicts every example of a split whose class the model knows. `leaked` are positions in the full split, `size`
+    """Predict every example of a split whose class the model knows. `leaked` are positions in the full split, `size`
     is (height, width) of the stored images, which points are measured in."""
     check_vocabulary(checkpoint.inputs, split.targets)
     predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
@@ -108,15 +108,15 @@ def further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
 
 
 def same_target(field: Field, other: Field | None) -> bool:
-    """Tell whether an output can be compared with a target: of a class, the names must be the same in order."""
+    """Return whether an output can be compared with a target: of a class, the names must be the same in order."""
     if other is None or (field.kind, field.shape) != (other.kind, other.shape):
         return False
     return field.kind != "class" or field.names == other.names
 
 
 def find_temperatures(checkpoint: Checkpoint, split: Split, tta: str = "none") -> dict[str, float]:
-    """What to divide the logits of each class by so that its probabilities mean what they say on this split (Guo et al.
-    2017): output -> temperature, of the classes that the split has labels of."""
+    """Return what to divide the logits of each class by so that its probabilities mean what they say on this split (Guo
+    et al. 2017): output -> temperature, of the classes that the split has labels of."""
     found = evaluate_checkpoint(checkpoint, split, tta=tta)
     temperatures = {checkpoint.model.main: _fit(found.probabilities, found.labels)}
     known = target_fields(split.classes, split.columns, None, split.targets)
@@ -139,7 +139,7 @@ def _np_predict(predict: Predict) -> Predict:
 
 
 def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarray]:
-    """The examples whose class is one of `classes`, and their labels int64[n] there.
+    """Return the examples whose class is one of `classes`, and their labels int64[n] there.
 
     Class names are matched as they are, else by the taxonomy (`happy` is `happiness`).
 
@@ -154,14 +154,15 @@ def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarra
 
 
 def labels_in(split: Split, classes: Sequence[str]) -> np.ndarray:
-    """Every example's label int64[N] among `classes`, -1 where it is none of them; matched as in `match_labels`."""
+    """Return every example's label int64[N] among `classes`, -1 where it is none of them; matched as in
+    `match_labels`."""
     own = {name: i for i, name in enumerate(classes)} | {canonical(name) or name: i for i, name in enumerate(classes)}
     position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
     return position[split.labels]
 
 
 def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
-    """Examples of a split with a near-duplicate in train; None if the data set was not audited."""
+    """Return the examples of a split with a near-duplicate in train; None if the data set was not audited."""
     report = load_audit(prepared)
     return None if report is None else report["leaked"].get(split)
 
@@ -213,7 +214,7 @@ class DecodedOnDemand(Sequence[np.ndarray]):
 def write_report(
     result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, error_gallery: bool = True
 ) -> list[Path]:
-    """evaluation.json, confusion.png and, of images, error_gallery.html for looking at on one's own machine."""
+    """Write evaluation.json, confusion.png and, of images, error_gallery.html for looking at on one's own machine."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         write_json(folder / "evaluation.json", result.figures),

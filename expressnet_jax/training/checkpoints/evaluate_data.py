@@ -1,4 +1,4 @@
-"""Everything that can be said of a checkpoint on a split of a prepared data set, as `expressnet evaluate` says it."""
+"""All figures of a checkpoint on a split of a prepared data set, as `expressnet evaluate` prints them."""
 
 from collections.abc import Sequence
 

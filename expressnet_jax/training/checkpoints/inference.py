@@ -11,7 +11,7 @@ from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 
 def write_inference_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
-    """Writes only what predicts, with what is known of it, to be handed on: a fraction of a run's checkpoint.
+    """Write only what predicts, with what is known of it, to be handed on: a fraction of a run's checkpoint.
 
     Paths of the machine that trained it are left out.
 

@@ -45,7 +45,7 @@ class Checkpoints:
         self.best, self.best_value = self._open_best()
 
     def _open_best(self) -> tuple[ocp.CheckpointManager, float]:
-        """The manager of the best checkpoint, and that one's metric."""
+        """Return the manager of the best checkpoint, and that one's metric."""
         values = {}
         for folder in saved_steps(self.root / BEST):
             try:
@@ -58,7 +58,7 @@ class Checkpoints:
         return ocp.CheckpointManager(self.root / BEST, options=options), max(values.values(), default=-math.inf)
 
     def save(self, state: TrainState) -> None:
-        """Writes the state as the latest checkpoint."""
+        """Write the state as the latest checkpoint."""
         step = int(state.step)
         if step in self.latest.all_steps():
             return
@@ -72,7 +72,7 @@ class Checkpoints:
         self.latest.save(step, args=ocp.args.Composite(**items))
 
     def save_best(self, state: TrainState, metrics: Mapping[str, float]) -> None:
-        """Keeps the state as the best one if its metric is the highest so far; of equals, the later.
+        """Keep the state as the best one if its metric is the highest so far; of equals, the later.
 
         Orbax would write a worse one too and remove it afterwards; a run killed between the two would leave it there.
         """
@@ -88,7 +88,8 @@ class Checkpoints:
         self.best_value = value
 
     def restore(self, state: TrainState) -> TrainState:
-        """The newest whole checkpoint in the shape and sharding of `state`, or `state` itself where there is none.
+        """Return the newest whole checkpoint in the shape and sharding of `state`, or `state` itself where there is
+        none.
 
         Raises:
           UserError: there are checkpoints, but none of them can be read.
@@ -134,7 +135,7 @@ class Checkpoints:
         self.log(f"{folder} is damaged ({one_line(error)}); it is now {target}, and the one before is used")
 
     def last_good(self) -> str:
-        """The newest whole checkpoint, for a message."""
+        """Return the newest whole checkpoint, for a message."""
         steps = saved_steps(self.root / LATEST)
         return str(steps[-1]) if steps else "none was saved yet"
 
@@ -151,13 +152,14 @@ class Checkpoints:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        """After an error, another one on closing would hide it."""
+        """Close; after an error, another one on closing would hide it."""
         with suppress(Exception) if kind else nullcontext():
             self.close()
 
 
 def _manager_options(name: str, **options: Any) -> ocp.CheckpointManagerOptions:
-    """Writes behind the training. Half-written checkpoints of a killed run go: the run folder belongs to one run.
+    """Return options that write while training continues. Half-written checkpoints of a killed run go: the run folder
+    belongs to one run.
 
     Barriers bear the manager's name: without it, the one whose writing ends and the other whose writing begins meet at
     the same barrier of several processes, and both runs of it fail.
@@ -168,7 +170,7 @@ def _manager_options(name: str, **options: Any) -> ocp.CheckpointManagerOptions:
 
 
 def _check_texts(folder: Path) -> None:
-    """Raises an error unless every JSON text of a checkpoint is whole: a run reads arrays without some of them, others
+    """Raise an error unless every JSON text of a checkpoint is whole: a run reads arrays without some of them, others
     then can't."""
     for pattern in _TEXTS:
         for path in folder.glob(pattern):
@@ -176,7 +178,8 @@ def _check_texts(folder: Path) -> None:
 
 
 def saved_steps(folder: Path) -> list[Path]:
-    """The finished checkpoints in a folder, oldest first: Orbax gives them their number when they are complete."""
+    """Return the finished checkpoints in a folder, oldest first: Orbax gives them their number when they are
+    complete."""
     return sorted((path for path in folder.glob("*") if path.name.isdigit()), key=lambda path: int(path.name))
 
 
@@ -185,7 +188,7 @@ def _model_item(state: TrainState) -> dict[str, Any]:
 
 
 def _optimizer_item(state: TrainState) -> dict[str, Any]:
-    """What only a resumed run needs. Empty parts are left out: older checkpoints don't have them."""
+    """Return what only a resumed run needs. Empty parts are left out: older checkpoints don't have them."""
     further = {"loss_params": state.loss_params, "loss_state": state.loss_state}
     return {"step": state.step, "opt_state": state.opt_state, **{name: part for name, part in further.items() if part}}
 

@@ -117,7 +117,7 @@ def describe(
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The folder of one step: `path` itself, or the best (else the latest) below a run's workdir.
+    """Return the folder of one step: `path` itself, or the best (else the latest) below a run's workdir.
 
     Raises:
       UserError: there is no checkpoint at `path`.
@@ -137,7 +137,7 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Model and variables of a checkpoint, on this machine's first device, whatever machine wrote it.
+    """Return model and variables of a checkpoint, on this machine's first device, whatever machine wrote it.
 
     The variables are the averaged weights where the run averaged. Arithmetic is float32.
 
@@ -211,7 +211,7 @@ def _model_target(model: Network, shape: Shape, ema: bool) -> dict[str, Any]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Nothing is logged: what can't be read is reported once, in a line."""
+    """Log nothing: what can't be read is reported once, in a line."""
     logging.disable(logging.CRITICAL)
     try:
         yield

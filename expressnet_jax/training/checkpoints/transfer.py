@@ -24,7 +24,7 @@ def transfer_weights(
     shape: Shape,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """params and batch_stats for `model`, a classifier of `classes`, from a checkpoint of the same network.
+    """Return params and batch_stats for `model`, a classifier of `classes`, from a checkpoint of the same network.
 
     `wanted` is the config's section `model`. Images may have another size where the network allows it, and gray
     may become RGB or the other way round. Columns of the head move by the class's name (`happy` is `happiness`);

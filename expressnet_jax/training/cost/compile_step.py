@@ -1,4 +1,4 @@
-"""The training step compiled for a target that is not there, and what the compiled program says of it.
+"""The training step compiled for a target that is not there, and the figures of the compiled program.
 
 Shapes: S steps of a call, B batch, N examples.
 """

@@ -18,7 +18,7 @@ _TIMED = 3  # dispatches, after a first one that is not
 
 
 def dry_run(config: ConfigDict, build_experiment: Callable[[ConfigDict, Mesh], Experiment]) -> list[str]:
-    """Compiles the first phase's step for the configured mesh, takes a few, and says what that comes to; the process
+    """Compile the first phase's step for the configured mesh, take a few, and return what was measured; the process
     that leads does. Writes nothing.
 
     Raises:
@@ -53,8 +53,8 @@ def describe(
     compiling: float,
     seconds: float | None,
 ) -> list[str]:
-    """Lines for a person. `compiled` takes `steps` steps; `seconds` of one of them, or None where the run is too short
-    to time it."""
+    """Return lines for a person. `compiled` takes `steps` steps; `seconds` of one of them, or None where the run is too
+    short to time it."""
     total = experiment.plan.total
     what = named_examples(list(experiment.inputs or ["image"]))
     lines = [f"a step of {config.train.batch_size} {what} on {mesh.size} devices, compiled in {compiling:.0f} s"]

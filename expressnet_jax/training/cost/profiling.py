@@ -10,7 +10,7 @@ from expressnet_jax.errors import UserError
 
 
 def check_profile_steps(steps: Sequence[int]) -> None:
-    """Raises UserError unless `steps` are none, or the first step to trace and the one after the last."""
+    """Raise UserError unless `steps` are none, or the first step to trace and the one after the last."""
     if len(steps) not in (0, 2) or (steps and not 0 <= steps[0] < steps[1]):
         raise UserError(
             f"log.profile_steps: {tuple(steps)}; give the first step and the one after the last, like (100, 110)"

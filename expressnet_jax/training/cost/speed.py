@@ -12,7 +12,7 @@ from expressnet_jax.training.step import TrainStep
 
 
 class Speed:
-    """What a clock says of the steps since the last `restart`.
+    """The measured time of the steps since the last `restart`.
 
     Attributes:
       flops: of one step over all devices, as the network is written; 0 until they are counted.
@@ -32,7 +32,7 @@ class Speed:
             self.flops, self.counted = written_flops(shapes), step
 
     def restart(self) -> None:
-        """Forgets the time so far: what was not training does not count."""
+        """Forget the time so far: what was not training does not count."""
         self.steps, self.waited, self.started = 0, 0.0, time.perf_counter()
 
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:

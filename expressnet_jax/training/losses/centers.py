@@ -21,15 +21,15 @@ product = partial(jnp.matmul, precision="highest")  # accelerators would take sh
 
 
 def center(features: Array, targets: Array, centers: Array) -> Array:
-    """Half the squared distance to the center of the own class: features float32[B,D], targets float[B,K], centers
-    float32[K,D] -> float32[] (Wen et al. 2016, eq. 2; the mean over the batch where the paper has the sum)."""
+    """Return half the squared distance to the center of the own class: features float32[B,D], targets float[B,K],
+    centers float32[K,D] -> float32[] (Wen et al. 2016, eq. 2; the mean over the batch where the paper has the sum)."""
     squared = jnp.square(features[:, None] - centers).sum(-1)
     return (targets * squared).sum(-1).mean() / 2
 
 
 def island(features: Array, targets: Array, centers: Array, weight: float = 10.0) -> Array:
-    """Center loss, and `weight` times the sum over ordered pairs of centers of 1 + cosine -> float32[] (Cai et al.
-    2018, eq. 7).
+    """Return the center loss, and `weight` times the sum over ordered pairs of centers of 1 + cosine -> float32[] (Cai
+    et al. 2018, eq. 7).
 
     The pairs hold no feature: they act through the centers, which `_repel_centers` turns away from each other.
     """
@@ -40,8 +40,8 @@ def island(features: Array, targets: Array, centers: Array, weight: float = 10.0
 
 
 def triplet_center(features: Array, targets: Array, centers: Array, margin: float = 0.5) -> Array:
-    """max(0, margin + d(x, own center) - d(x, nearest other center)) for d = 1 - cosine -> float32[] (X. He et al.
-    2018, triplet-center loss).
+    """Return max(0, margin + d(x, own center) - d(x, nearest other center)) for d = 1 - cosine -> float32[] (X. He et
+    al. 2018, triplet-center loss).
 
     Mean over the batch, never negative, and zero where every example is by the margin nearer to its own class. The
     paper's d is half the squared distance; angles need no margin for each network's length of features, and a center
@@ -54,8 +54,8 @@ def triplet_center(features: Array, targets: Array, centers: Array, margin: floa
 
 
 def _update_centers(features: Array, targets: Array, centers: Array, rate: float = 0.5) -> Array:
-    """The centers after a batch, float32[K,D]: c <- c - rate * sum(c - x) / (1 + n) over the n examples of its class
-    (Wen et al. 2016, eq. 4 and algorithm 1). A class without examples keeps its center."""
+    """Return the centers after a batch, float32[K,D]: c <- c - rate * sum(c - x) / (1 + n) over the n examples of its
+    class (Wen et al. 2016, eq. 4 and algorithm 1). A class without examples keeps its center."""
     count = targets.sum(0)[:, None]
     return centers - rate * (count * centers - product(targets.T, features)) / (1 + count)
 
@@ -96,8 +96,8 @@ def triplet_center_loss(context: LossContext, *, rate: float = 0.5, margin: floa
 
 
 def _centered(context: LossContext, distance: _Distance, update: _Distance) -> Loss:
-    """A loss over centers float32[K,D], all zero until their classes are seen. It sees them as they were before the
-    batch."""
+    """Return a loss over centers float32[K,D], all zero until their classes are seen. It sees them as they were before
+    the batch."""
 
     def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
         features = select_output(outputs, context.output).astype(jnp.float32)

@@ -19,12 +19,12 @@ _LossFn = Callable[[Array, Array], Array]
 
 
 def cross_entropy(logits: Array, targets: Array) -> Array:
-    """-sum_k t_k log p_k: logits float[B,K], targets float[B,K] that sum to 1 -> float32[B]."""
+    """Return -sum_k t_k log p_k: logits float[B,K], targets float[B,K] that sum to 1 -> float32[B]."""
     return -(targets * jax.nn.log_softmax(logits)).sum(-1)
 
 
 def focal(logits: Array, targets: Array, gamma: float = 2.0) -> Array:
-    """-sum_k t_k (1 - p_k)^gamma log p_k -> float32[B] (Lin et al. 2017, eq. 4, for soft targets)."""
+    """Return -sum_k t_k (1 - p_k)^gamma log p_k -> float32[B] (Lin et al. 2017, eq. 4, for soft targets)."""
     log_p = jax.nn.log_softmax(logits)
     rest = -jnp.expm1(log_p)
     rest = jnp.where(rest > 1e-12, rest, 1e-12)  # 1 - p; at 0 a power below 1 has no gradient
@@ -32,7 +32,7 @@ def focal(logits: Array, targets: Array, gamma: float = 2.0) -> Array:
 
 
 def arcface(cosines: Array, targets: Array, margin: float = 0.5) -> Array:
-    """cos(theta + m) in place of the own class's cosine: float[B,K] -> float32[B,K] (Deng et al. 2019, eq. 3).
+    """Return cos(theta + m) in place of the own class's cosine: float[B,K] -> float32[B,K] (Deng et al. 2019, eq. 3).
 
     Beyond theta + m = pi, where that would rise again, cos(theta) - m sin(m), as the authors' code has it.
     """
@@ -43,7 +43,8 @@ def arcface(cosines: Array, targets: Array, margin: float = 0.5) -> Array:
 
 
 def cosface(cosines: Array, targets: Array, margin: float = 0.35) -> Array:
-    """cos(theta) - m in place of the own class's cosine: float[B,K] -> float32[B,K] (Wang et al. 2018, eq. 4)."""
+    """Return cos(theta) - m in place of the own class's cosine: float[B,K] -> float32[B,K] (Wang et al. 2018, eq.
+    4)."""
     return cosines - targets * margin
 
 
@@ -51,18 +52,19 @@ MARGINS = {"arcface": arcface, "cosface": cosface}
 
 
 def smooth_labels(targets: Array, amount: float, towards: Array | float) -> Array:
-    """(1 - amount) t + amount u, u `towards`, float[K] that sums to 1: float[B,K] -> float[B,K] (Szegedy et al. 2016,
-    section 7, where u is 1 / K)."""
+    """Return (1 - amount) t + amount u, u `towards`, float[K] that sums to 1: float[B,K] -> float[B,K] (Szegedy et al.
+    2016, section 7, where u is 1 / K)."""
     return (1 - amount) * targets + amount * towards
 
 
 def inverse_weights(counts: np.ndarray) -> np.ndarray:
-    """Class weights float32[K] proportional to 1 / n_k, of mean 1 over the examples. Absent classes get 0."""
+    """Return the class weights float32[K] proportional to 1 / n_k, of mean 1 over the examples. Absent classes get
+    0."""
     return _mean_one(np.divide(1.0, counts, out=np.zeros(len(counts)), where=counts > 0), counts)
 
 
 def effective_number_weights(counts: np.ndarray, beta: float = 0.999) -> np.ndarray:
-    """Class weights float32[K] proportional to (1 - beta) / (1 - beta^n_k), of mean 1 over the examples
+    """Return the class weights float32[K] proportional to (1 - beta) / (1 - beta^n_k), of mean 1 over the examples
     (Cui et al. 2019, eq. 4)."""
     effective = (1 - np.power(beta, counts)) / (1 - beta)
     return _mean_one(np.divide(1.0, effective, out=np.zeros(len(counts)), where=counts > 0), counts)
@@ -73,7 +75,7 @@ def _mean_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def log_prior(counts: np.ndarray) -> np.ndarray:
-    """log of the class frequencies, float32[K]; a class without examples counts as one example."""
+    """Return the log of the class frequencies, float32[K]; a class without examples counts as one example."""
     counts = np.maximum(counts, 1)
     return np.log(counts / counts.sum()).astype(np.float32)
 
@@ -86,7 +88,8 @@ class ClassWeighting(NamedTuple):
 
 
 def weight_classes(name: str, counts: np.ndarray, *, beta: float = 0.999, tau: float = 1.0) -> ClassWeighting:
-    """`none`, `inverse`, `effective_number`, or `logit_adjustment` (Menon et al. 2021, eq. 10: logits + tau log prior).
+    """Return the weights `none`, `inverse`, `effective_number`, or `logit_adjustment` (Menon et al. 2021, eq. 10:
+    logits + tau log prior).
 
     Raises:
       UserError: another name.

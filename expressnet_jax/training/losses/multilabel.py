@@ -21,7 +21,8 @@ def binary_cross_entropy(logits: Array, targets: Array, positive_weight: float =
 
 
 def binary_cross_entropy_loss(context: LossContext, *, positive_weight: float = 1.0) -> Loss:
-    """The mean binary cross-entropy over the labels that examples have; `positive_weight` counts rare ones more."""
+    """Return the mean binary cross-entropy over the labels that examples have; `positive_weight` counts rare ones
+    more."""
 
     def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
         logits, targets, present = compared(context, outputs, batch)

@@ -26,7 +26,7 @@ def concordance(predicted: Array, target: Array, present: Array) -> Array:
 
 
 def concordance_loss(context: LossContext) -> Loss:
-    """One minus the mean concordance correlation of the values."""
+    """Return one minus the mean concordance correlation of the values."""
 
     def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
         predicted, target, present = compared(context, outputs, batch)
@@ -37,7 +37,7 @@ def concordance_loss(context: LossContext) -> Loss:
 
 
 def mean_squared_error_loss(context: LossContext) -> Loss:
-    """The mean squared difference over all values that examples have."""
+    """Return the mean squared difference over all values that examples have."""
 
     def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
         predicted, target, present = compared(context, outputs, batch)
@@ -47,7 +47,7 @@ def mean_squared_error_loss(context: LossContext) -> Loss:
 
 
 def smooth_l1_loss(context: LossContext, *, beta: float = 0.1) -> Loss:
-    """The mean Huber difference: quadratic up to `beta`, linear beyond (Girshick 2015, eq. 3, with beta)."""
+    """Return the mean Huber difference: quadratic up to `beta`, linear beyond (Girshick 2015, eq. 3, with beta)."""
 
     def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
         predicted, target, present = compared(context, outputs, batch)

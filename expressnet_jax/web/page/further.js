@@ -3,7 +3,7 @@
 
 const LISTED = 5; // of many named values, the largest
 
-// Face i of what the network told, {name: {data}} -> {name: numbers}.
+// Face i of what the network returned, {name: {data}} -> {name: numbers}.
 export function outputsOf(told, fields, i) {
   const part = ([name, { shape }]) => {
     const size = shape.reduce((product, length) => product * length, 1);

@@ -1,4 +1,4 @@
-// What is told of the chosen face: what the network saw of it, its label, and the probability of each class.
+// What is shown of the chosen face: what the network saw of it, its label, and the probability of each class.
 
 import { colourName, percent } from "./colours.js";
 import { wordsOf } from "./further.js";
