@@ -159,11 +159,12 @@ def prepare(arguments: argparse.Namespace) -> None:
     from expressnet_jax.data import prepare as preparation
     from expressnet_jax.data.labels import shorten
     from expressnet_jax.data.remarks import remarks
+    from expressnet_jax.data.store import default_data_dir
 
     options = dict(arguments.option)
     if arguments.stored_as:
         options["name"] = arguments.stored_as
-    folder = arguments.data_dir or preparation.default_data_dir()
+    folder = arguments.data_dir or default_data_dir()
     beam = None if arguments.beam is None else shlex.split(arguments.beam)
     prepared = preparation.prepare(
         arguments.name, arguments.source, folder, arguments.overwrite, beam, skip_bad=arguments.skip_bad, **options

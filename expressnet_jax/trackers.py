@@ -54,7 +54,7 @@ class MLflow:
         self.client.set_terminated(self.run)
 
 
-class WandB:
+class _WandB:
     """Figures by split and the config in a run of Weights & Biases; no code, console or machine figures are kept."""
 
     def __init__(self, workdir: Path, step: int, config: Mapping[str, Any]):
@@ -98,7 +98,7 @@ TRACKERS = {
         "tensorboardX", "tensorboard", lambda workdir, step, config: TensorBoard(workdir / "tensorboard", step)
     ),
     "mlflow": Tracker("mlflow", "mlflow", MLflow),
-    "wandb": Tracker("wandb", "wandb", WandB),
+    "wandb": Tracker("wandb", "wandb", _WandB),
 }
 
 

@@ -98,7 +98,7 @@ def resident_bytes() -> float:
 
 @dataclass(frozen=True)
 class ArraySplit:
-    """What `data.prepare.Split` offers, over arrays: images uint8[N,H,W,C], labels int32[N]."""
+    """What `data.prepared.Split` offers, over arrays: images uint8[N,H,W,C], labels int32[N]."""
 
     images: np.ndarray
     labels: np.ndarray

@@ -8,7 +8,9 @@ from types import MappingProxyType
 import pytest
 
 from expressnet_jax.config import default, set_key
-from expressnet_jax.data.prepare import Prepared, load, prepare
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.prepared import Prepared
+from expressnet_jax.data.store import load
 from runs import CONFIG, SETTINGS, Run, one_device, write_images
 
 

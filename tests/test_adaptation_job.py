@@ -14,7 +14,8 @@ from expressnet_jax import cli
 from expressnet_jax.adaptation import compare_methods, experiment
 from expressnet_jax.adaptation.default_config import adaptation_config
 from expressnet_jax.adaptation.domains import KNOWN_PEOPLE, labelled_examples, load_domains
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.store import load
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training import loop

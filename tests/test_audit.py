@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.audit import audit, load_audit, one_line
-from expressnet_jax.data.prepare import Prepared, Split, prepare
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.prepared import Prepared, Split
 
 
 def face(seed: int, size: int = 48) -> np.ndarray:

@@ -14,7 +14,8 @@ from expressnet_jax.baselines.classifiers import LinearSvm, NearestNeighbours
 from expressnet_jax.baselines.features import create_features, gabor_wave, gray
 from expressnet_jax.data.audit import audit
 from expressnet_jax.data.decode import decode_all
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.store import load
 from runs import write_images
 
 RNG = np.random.default_rng(0)

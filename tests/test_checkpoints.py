@@ -1,4 +1,4 @@
-"""What is saved comes back bit for bit, and what is damaged is named and passed over."""
+"""What is saved comes back bit for bit, and what is damaged is named and skipped."""
 
 import errno
 import logging

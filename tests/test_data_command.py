@@ -7,7 +7,9 @@ import pytest
 
 from expressnet_jax import cli
 from expressnet_jax.data import prepare as module
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data import record_writer
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.store import load
 from runs import write_images
 
 
@@ -89,8 +91,8 @@ def test_what_can_not_be_done_is_one_line(call, arguments, expected):
 
 
 def test_what_an_interruption_left_is_listed_and_can_be_removed(call, data_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "EXAMPLES_PER_FILE", 4)
-    monkeypatch.setattr(module, "EXAMPLES_PER_WRITE", 4)
+    monkeypatch.setattr(record_writer, "EXAMPLES_PER_FILE", 4)
+    monkeypatch.setattr(record_writer, "EXAMPLES_PER_WRITE", 4)
     whole = module.FaceBuilder.examples
 
     def interrupted(self, *arguments):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from expressnet_jax import cli
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.data_identity import (
     Learned,

@@ -19,8 +19,9 @@ from expressnet_jax.config import default
 from expressnet_jax.data import synthetic
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.labels import BASIC
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.selection import select_splits
+from expressnet_jax.data.store import load
 from expressnet_jax.errors import Interrupted, UserError
 from expressnet_jax.finetune import commands as command
 from expressnet_jax.finetune import comparison, crop_faces

@@ -11,8 +11,9 @@ from PIL import Image
 from expressnet_jax.data.datasets.folder import class_names
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.remarks import remarks
+from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
 
 
@@ -125,7 +126,7 @@ def test_what_takes_no_part_is_counted_and_named(tmp_path, splits):
         }.items()
     }
     lines = remarks("faces", prepared.facts["notes"])
-    assert lines[0] == "faces: left out 4 files:" and lines[-1].startswith("passed over 6 files of litter")
+    assert lines[0] == "faces: left out 4 files:" and lines[-1].startswith("skipped 6 files of litter")
     assert len(lines) == 6 and any(line.endswith("notes.jpg (text)") for line in lines)
 
 

@@ -23,7 +23,8 @@ from expressnet_jax.data.datasets.face_landmarks import MIRROR_PAIRS, mirror_poi
 from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.fields import Field, mirror_names, stored_points, target_column
 from expressnet_jax.data.labels import BASIC, FERPLUS_COLUMNS, WITH_CONTEMPT
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.export.onnx_export import export_onnx

@@ -56,7 +56,7 @@ def test_every_file_below_a_folder_is_counted(here):
         "left out 2 files:",
         "  data.zip (a zip archive)",
         "  notes.txt (text)",
-        "passed over 2 files of litter (hidden, thumbnails, unfinished)",
+        "skipped 2 files of litter (hidden, thumbnails, unfinished)",
     ]
     read = Counter(image=3, video=4, unreadable=1)
     assert inputs.summary(read) == (

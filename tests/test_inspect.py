@@ -6,7 +6,6 @@ import pytest
 
 from expressnet_jax.models.expressnet import ExpressNet
 from expressnet_jax.models.inspect import (
-    attention_maps,
     describe,
     forward_flops,
     layer_order,
@@ -24,6 +23,14 @@ SMALL = image_classifier(ExpressNet(widths=(4, 8), depths=(2, 1), stem_width=4),
 def zeros(model, images):
     """Variables that cost no compilation."""
     return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes_of(model, images.shape))
+
+
+def attention_maps(model, variables, images):
+    """What the model's attentions sow, by its path: spatial masks float[B,h,w], channel weights float[B,C]."""
+    _, sown = model.apply(variables, images.astype(np.float32), mutable=["intermediates"])
+    leaves = jax.tree_util.tree_leaves_with_path(sown.get("intermediates", {}))
+    maps = {"/".join(key.key for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
+    return {path: leaf for path, leaf in maps.items() if path.endswith(("channel_weight", "spatial_mask"))}
 
 
 def test_layers_come_in_the_order_of_the_forward_pass():

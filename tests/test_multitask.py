@@ -15,7 +15,7 @@ from expressnet_jax.data import fields as fields_module
 from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.decode import decode_examples
 from expressnet_jax.data.fields import MIRROR_68, Field, target_column, target_fields
-from expressnet_jax.data.prepare import load
+from expressnet_jax.data.store import load
 from expressnet_jax.data.synthetic import AU_NAMES, generate
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation import evaluators

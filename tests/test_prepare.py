@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from expressnet_jax.data import prepare as module
+from expressnet_jax.data import record_writer
 from expressnet_jax.data.datasets import DATASETS, base, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.decode import decode, decode_all, validate_and_encode
-from expressnet_jax.data.prepare import default_data_dir, load, prepare
+from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.prepared import Columns
+from expressnet_jax.data.store import default_data_dir, load
 from expressnet_jax.errors import UserError
 
 COUNT = 40
@@ -78,8 +79,8 @@ class Passing:
 @pytest.fixture(autouse=True)
 def faces(monkeypatch):
     monkeypatch.setitem(DATASETS, "faces", f"{__name__}:Faces")
-    monkeypatch.setattr(module, "EXAMPLES_PER_FILE", 11)  # so that a split is several files
-    monkeypatch.setattr(module, "EXAMPLES_PER_WRITE", 7)
+    monkeypatch.setattr(record_writer, "EXAMPLES_PER_FILE", 11)  # so that a split is several files
+    monkeypatch.setattr(record_writer, "EXAMPLES_PER_WRITE", 7)
 
 
 def visible(data_dir):
@@ -293,10 +294,10 @@ def interrupt_after(records, count):
 def test_killed_at_any_moment_it_ends_as_if_nothing_had_happened(tmp_path, monkeypatch):
     """The hard way: a process that is killed each time when it has written one file more."""
     program = (
-        "import sys; from pathlib import Path; from expressnet_jax.data import prepare as module;"
-        f"module.EXAMPLES_PER_FILE = 40; module.prepare('synthetic', None, Path(sys.argv[1]), **{SMALL})"
+        "import sys; from pathlib import Path; from expressnet_jax.data import prepare as module, record_writer;"
+        f"record_writer.EXAMPLES_PER_FILE = 40; module.prepare('synthetic', None, Path(sys.argv[1]), **{SMALL})"
     )
-    monkeypatch.setattr(module, "EXAMPLES_PER_FILE", 40)
+    monkeypatch.setattr(record_writer, "EXAMPLES_PER_FILE", 40)
     straight = prepare("synthetic", None, tmp_path / "straight", **SMALL)
     for files in (1, 4):
         run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "again")])

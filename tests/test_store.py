@@ -15,8 +15,9 @@ import pytest
 from expressnet_jax.data import prepare as module
 from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.manage import entries, idle, only, remove, size
-from expressnet_jax.data.prepare import load, prepare
+from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.readers import hold, let_go
+from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
 from runs import write_images
 

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data import selection
 from expressnet_jax.data.labels import shared_classes, shorten
-from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.data_identity import Learned
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import labels_in

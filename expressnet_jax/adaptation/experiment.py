@@ -17,7 +17,7 @@ from expressnet_jax.adaptation.registry import make_method
 from expressnet_jax.adaptation.report import finish
 from expressnet_jax.data import sampling
 from expressnet_jax.data.pipeline import ZippedLoaders, make_train_loader
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.unsupervised_selection import Sample, validate

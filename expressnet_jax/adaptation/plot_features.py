@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from expressnet_jax.adaptation.domains import Domains
 from expressnet_jax.data.pipeline import make_eval_batches
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.evaluation.evaluate import collect_arrays
 from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
 from expressnet_jax.training.checkpoints.reading import Checkpoint

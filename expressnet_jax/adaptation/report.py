@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from expressnet_jax.adaptation.domains import Domains
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.report import format_table

@@ -20,7 +20,7 @@ Features = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Hog:
+class _Hog:
     """Histograms of oriented gradients (Dalal & Triggs 2005).
 
     gray uint8[B,H,W] -> float32[B,D]. Unsigned gradients in `orientations` directions, weighed by their length, are
@@ -42,7 +42,7 @@ class Hog:
 
 
 @dataclass(frozen=True)
-class Lbp:
+class _Lbp:
     """Local binary patterns: each pixel against `points` neighbours on a circle of `radius` (Ojala et al. 2002).
 
     gray uint8[B,H,W] -> float32[B,D], D = G * G * (points * (points - 1) + 3). Patterns with at most two changes
@@ -113,7 +113,7 @@ class Gabor:
         return waves, max(max(wave.shape) for wave in waves) // 2
 
 
-FEATURES = {"hog": Hog, "lbp": Lbp, "gabor": Gabor}
+FEATURES = {"hog": _Hog, "lbp": _Lbp, "gabor": Gabor}
 
 
 def create_features(name: str, **options: int) -> Features:

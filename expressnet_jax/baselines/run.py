@@ -13,7 +13,7 @@ from expressnet_jax.baselines.classifiers import Classify, LinearSvm, NearestNei
 from expressnet_jax.baselines.features import Features, create_features, gray
 from expressnet_jax.data.audit import TRAIN, load_audit
 from expressnet_jax.data.decode import decode_all
-from expressnet_jax.data.prepare import Prepared
+from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import Predict, batches_of, evaluate
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from expressnet_jax.baselines.run import HELD_OUT, Row, timed
 from expressnet_jax.data.audit import TRAIN
-from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import classification_metrics
 

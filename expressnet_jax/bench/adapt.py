@@ -28,7 +28,7 @@ CLASSES, EXAMPLES = 7, 8192
 PLAIN = "source_only"
 
 
-class AdaptationStep:
+class _AdaptationStep:
     """A compiled step of a method on one batch of either domain, augmented as in a run."""
 
     def __init__(self, name: str, network: str, size: int, batch_size: int):
@@ -80,7 +80,7 @@ def bench_adapt(
 
     Plain training has the same network, batch and augmentation, and takes turns with the methods.
     """
-    steps = {name: AdaptationStep(name, network, size, batch_size) for name in dict.fromkeys((PLAIN, *methods))}
+    steps = {name: _AdaptationStep(name, network, size, batch_size) for name in dict.fromkeys((PLAIN, *methods))}
     counts = {name: max(round(block_seconds / (step(2) / 2)), 1) for name, step in steps.items()}
     blocks: dict[str, Callable[[], float]] = {
         name: partial(lambda name: counts[name] * batch_size / steps[name](counts[name]), name) for name in steps

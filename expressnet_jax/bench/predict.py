@@ -16,7 +16,7 @@ from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.bench.model import as_onnx, noise, timed, untrained
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.fields import Field, target_column, target_fields
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.evaluation.evaluators.classification import METRICS as CLASS_METRICS

@@ -16,7 +16,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.models.layers import stem_stride
 
 
-class Twin(NamedTuple):
+class _Twin(NamedTuple):
     """The options of a backbone that its PyTorch twin takes, and those of which the twin has one value only."""
 
     options: tuple[str, ...] = ()
@@ -25,12 +25,12 @@ class Twin(NamedTuple):
 
 # Backbone -> its twin in torch_networks.py. A test holds every option of the backbone to be in one of the two.
 TWINS = {
-    "ExpressNet": Twin(
+    "ExpressNet": _Twin(
         ("widths", "depths", "stem_width", "reduction", "spatial_kernels"), {"attention": "channel_multi_scale"}
     ),
-    "MobileNetV2": Twin(("width", "features", "stages"), {"attention": "none", "published": False, "tokens": False}),
-    "PlainCNN": Twin(),
-    "ResNet": Twin(
+    "MobileNetV2": _Twin(("width", "features", "stages"), {"attention": "none", "published": False, "tokens": False}),
+    "PlainCNN": _Twin(),
+    "ResNet": _Twin(
         ("depths", "width"),
         {"block": "basic", "stem": "small", "attention": "none", "published": False, "tokens": False},
     ),

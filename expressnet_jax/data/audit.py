@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from expressnet_jax.data.duplicates import BLANK, METHOD, THRESHOLD, is_blank, near_pairs
-from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.scan import Scan, scan
 from expressnet_jax.errors import UserError
 

@@ -35,7 +35,7 @@ __all__ = ["AUGMENTATIONS", "MIXES", "augment", "augment_batch", "mix"]
 
 VISUAL = ("image", "clip")
 POINT_GEOMETRIES = ("flip", "rotate", "zoom")  # of points alone: the others are in pixels, or about borders
-UNIT = (2, 2)  # sides of an image over which pixels are the unit of points
+_UNIT = (2, 2)  # sides of an image over which pixels are the unit of points
 MIXES = ("mixup", "cutmix")  # options of `mix`, which changes targets as well
 
 
@@ -111,11 +111,11 @@ def _move_columns(
     """Return the columns of a batch without images, its points and sides moved as over square images of one place."""
     strengths = {name: options[name] for name in POINT_GEOMETRIES if name in keys}
     batch = len(next(iter(columns.values())))
-    matrices = _draw_matrices({name: keys[name] for name in strengths}, (batch, *UNIT, 1), strengths)
+    matrices = _draw_matrices({name: keys[name] for name in strengths}, (batch, *_UNIT, 1), strengths)
     if matrices is None:
         return columns
     return columns | {
-        name: _move_target(columns[name], matrices, fields[name], UNIT) for name in _sided(columns, fields)
+        name: _move_target(columns[name], matrices, fields[name], _UNIT) for name in _sided(columns, fields)
     }
 
 
@@ -136,7 +136,7 @@ def augment(key: Array, images: Array, options: Mapping[str, Any]) -> Array:
 
     images uint8[B,H,W,C] -> float32[B,H,W,C] in 0..255; a clip uint8[B,T,H,W,C] has one draw for all its frames.
     `options` are those of the config's section `augment`; `mixup` and `cutmix` belong to `mix`, `alternating_flip` to
-    `augment_batch`, those of sound to `augment_sound`; they are passed over. `crop` > 0 cuts the middle out,
+    `augment_batch`, those of sound to `augment_sound`; they are skipped. `crop` > 0 cuts the middle out,
     float32[B,crop,crop,C]: after shifts of up to `pad` = (H - crop) / 2 this is a random crop, without invented
     borders. `resize` > 0 then scales that to so many pixels a side.
 

@@ -44,7 +44,7 @@ class MediaListing(NamedTuple):
     Attributes:
       files: in the order of their paths.
       left_out: path -> why, in a few words ("text", "an empty file", "a broken link"), in the order of the paths.
-      litter: how many files were passed over by the rule of `is_litter`.
+      litter: how many files were skipped by the rule of `is_litter`.
     """
 
     files: list[MediaFile]
@@ -197,7 +197,7 @@ def describe_left_out(left_out: dict[Path, str], litter: int, root: Path, most: 
         lines.append(f"  {printable(_relative(path, root))} ({reason})")
     if len(left_out) > most:
         lines.append(f"  and {len(left_out) - most} more")
-    return lines + ([f"passed over {_files(litter)} of litter (hidden, thumbnails, unfinished)"] if litter else [])
+    return lines + ([f"skipped {_files(litter)} of litter (hidden, thumbnails, unfinished)"] if litter else [])
 
 
 def name_some(left_out: dict[Path, str], root: Path, most: int = 3) -> str:

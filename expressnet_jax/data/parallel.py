@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from expressnet_jax.environment import available_cores
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 Result = TypeVar("Result")
 
 
-def parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def parallel_map(work: Callable[[_Item], Result], items: Iterable[_Item]) -> Iterator[Result]:
     """Yield map(work, items) on one thread for each core, for work that lets go of the GIL (OpenCV, Pillow, NumPy,
     files)."""
     threads = available_cores()
@@ -33,7 +33,7 @@ def work_and_items(records: Iterable[Result]) -> tuple[Callable[[Any], Result], 
 class InOrder(Sequence[Result]):
     """map(work, items) whose results are made on all cores while they are asked for, from any place on."""
 
-    def __init__(self, work: Callable[[Item], Result], items: Sequence[Item]) -> None:
+    def __init__(self, work: Callable[[_Item], Result], items: Sequence[_Item]) -> None:
         self.work, self.items = work, items
 
     def __len__(self) -> int:

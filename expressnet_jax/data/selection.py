@@ -6,7 +6,7 @@ import numpy as np
 
 from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.label_noise import with_flipped_labels
-from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.sampling import subject_folds
 from expressnet_jax.errors import UserError
 

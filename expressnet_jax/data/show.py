@@ -16,7 +16,7 @@ from expressnet_jax.data.decode import Size, decode
 from expressnet_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from expressnet_jax.data.prepare import Split
+    from expressnet_jax.data.prepared import Split
 
 INK, PALE, PAPER = (32, 33, 36), (95, 99, 104), (255, 255, 255)
 _CELL = 128  # smaller images are enlarged to at least this, by whole factors so that pixels stay pixels

@@ -8,7 +8,7 @@ from expressnet_jax.evaluation.plots import confusion_png, curves_png
 
 __all__ = ["confusion_png", "curves_png", "format_outputs", "format_table", "write_error_gallery"]
 
-BAR = 20
+_BAR = 20
 
 
 def format_table(metrics: dict[str, Any], title: str = "") -> str:
@@ -19,7 +19,7 @@ def format_table(metrics: dict[str, Any], title: str = "") -> str:
     width = max(len("macro mean"), *map(len, metrics["classes"]))
     rows = [_class_row(name, figures, width) for name, figures in metrics["per_class"].items()]
     header = f"{'emotion':<{width}}   precision   recall      F1   support"
-    rule = "─" * (len(header) + 3 + BAR)
+    rule = "─" * (len(header) + 3 + _BAR)
     lines = [title, ""] if title else []
     return "\n".join([*lines, header, rule, *rows, rule, _mean_row(metrics, width), "", *_summary(metrics)])
 
@@ -34,7 +34,7 @@ def format_outputs(outputs: dict[str, dict[str, Any]]) -> list[str]:
 def _class_row(name: str, figures: dict[str, Any], width: int) -> str:
     shares = [f"{figures[key]:.3f}" if figures["support"] else "–" for key in ("precision", "recall", "f1")]
     cells = [*shares, f"{figures['support']:,}"]
-    return f"{_row(name, cells, width)}   {bar(figures['f1'], BAR)}".rstrip()
+    return f"{_row(name, cells, width)}   {bar(figures['f1'], _BAR)}".rstrip()
 
 
 def _mean_row(metrics: dict[str, Any], width: int) -> str:

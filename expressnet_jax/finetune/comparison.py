@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from expressnet_jax.data.duplicates import is_blank, near_pairs
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.scan import scan
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, labels_in

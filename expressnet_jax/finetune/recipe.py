@@ -8,7 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from expressnet_jax.config import augment_faces, default, set_key
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.finetune.run_length import EPOCHS, FEWEST_STEPS, MOST_STEPS
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 

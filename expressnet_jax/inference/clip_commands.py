@@ -23,7 +23,7 @@ NO_FACE, UNREADABLE = 1, 2  # exit statuses; 0: every video was read and had a f
 
 
 def predict_clips(arguments: argparse.Namespace, sources: Sequence[Source], annotated: OutputNames | None) -> int:
-    """Predict every video in its order; return the gravest exit status that came up. `annotated` names the videos with
+    """Predict every video in its order; return the highest exit status. `annotated` names the videos with
     boxes, if they are wanted.
 
     Raises:

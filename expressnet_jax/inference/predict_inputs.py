@@ -33,7 +33,7 @@ _ANIMATIONS = ("GIF", "PNG", "WEBP", "AVIF")
 
 
 def predict_inputs(arguments: argparse.Namespace) -> int:
-    """Predict images and videos, or what else the model takes; return the gravest exit status that came up.
+    """Predict images and videos, or what else the model takes; return the highest exit status.
 
     One video by itself has the CSV of videos, which an interrupted run continues, and images alone have theirs; both
     together, several videos or a folder with a video have one table of both kinds.
@@ -57,7 +57,7 @@ def predict_inputs(arguments: argparse.Namespace) -> int:
             return _predict_one_video(arguments, inputs)
         for line in inputs.describe_left_out():
             print(line, file=sys.stderr)
-        return InputRun(arguments, inputs).run()
+        return _InputRun(arguments, inputs).run()
 
 
 def _predict_one_video(arguments: argparse.Namespace, inputs: Inputs) -> int:
@@ -100,7 +100,7 @@ def _annotated_names(arguments: argparse.Namespace, inputs: Inputs) -> OutputNam
     return OutputNames("--annotate", where, suffix=".mp4", folder=folder, inputs=files)
 
 
-class InputRun:
+class _InputRun:
     """A run over images and videos with what they share: the network, the detectors, the table, names of outputs."""
 
     def __init__(self, arguments: argparse.Namespace, inputs: Inputs):

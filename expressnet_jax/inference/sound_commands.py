@@ -31,7 +31,7 @@ def _is_sound(source: Source) -> bool:
 
 
 def predict_sounds(arguments: argparse.Namespace, sources: Sequence[Source]) -> int:
-    """Predict every recording in its order; return the gravest exit status that came up.
+    """Predict every recording in its order; return the highest exit status.
 
     Raises:
       UserError: an option that is of images or videos, or a model that takes no sound.

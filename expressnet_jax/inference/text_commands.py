@@ -20,7 +20,7 @@ UNREADABLE = 2  # exit status
 LISTS = (".txt", ".csv", ".tsv")  # what ends so is meant as a file
 
 
-class Line(NamedTuple):
+class _Line(NamedTuple):
     """A text: the file that it is a line of, or "" of one given as INPUT, its number there from 1, and itself."""
 
     source: str
@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 
 def predict_texts(arguments: argparse.Namespace) -> int:
-    """Predict every text in its order; return the gravest exit status that came up.
+    """Predict every text in its order; return the highest exit status.
 
     Raises:
       UserError: an option that is of images or videos, no text at all, or a model that takes none.
@@ -53,7 +53,7 @@ def predict_texts(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _read_lines(word: str, number: int) -> list[Line]:
+def _read_lines(word: str, number: int) -> list[_Line]:
     """Return the lines of a file or of standard input that aren't empty, or the word itself as the `number`-th text.
 
     Raises:
@@ -62,10 +62,10 @@ def _read_lines(word: str, number: int) -> list[Line]:
     if word != STANDARD_INPUT and not _is_file(word):
         if not word.strip() or word.lower().endswith(LISTS):
             raise UserError("no such file" if word.strip() else "the text is empty")
-        return [Line("", number, word)]
+        return [_Line("", number, word)]
     content = sys.stdin.read() if word == STANDARD_INPUT else _read(Path(word))
     source = "standard input" if word == STANDARD_INPUT else word
-    found = [Line(source, i, line.strip()) for i, line in enumerate(content.splitlines(), 1) if line.strip()]
+    found = [_Line(source, i, line.strip()) for i, line in enumerate(content.splitlines(), 1) if line.strip()]
     if not found:
         raise UserError("there is no text in it")
     return found
@@ -102,7 +102,7 @@ def json_line(answer: TextAnswer) -> str:
     return json.dumps(found | outputs_as_dict(answer.outputs))
 
 
-def _write_csv(file, classes: Sequence[str], lines: Sequence[Line], answers: Sequence[TextAnswer]) -> None:
+def _write_csv(file, classes: Sequence[str], lines: Sequence[_Line], answers: Sequence[TextAnswer]) -> None:
     """Write a row for each text into a text file."""
     table = csv.writer(file, lineterminator="\n")
     table.writerow(["source", "line", "text", "label", "confidence", *classes])

@@ -27,7 +27,7 @@ _DRAG = 0.5  # seconds in which the velocity of a face that is not seen fades: i
 
 
 @dataclass
-class Track:
+class _Track:
     """A face through time.
 
     Attributes:
@@ -80,7 +80,7 @@ class Tracker:
     """Gives faces their numbers, a frame at a time. Knows no images: boxes and seconds only."""
 
     def __init__(self) -> None:
-        self.tracks: list[Track] = []
+        self.tracks: list[_Track] = []
         self.confirmed = 0
 
     @property
@@ -95,19 +95,19 @@ class Tracker:
         """
         for track in self.tracks:
             track.advance(elapsed)
-        owners: dict[int, Track] = {}
+        owners: dict[int, _Track] = {}
         for row, column in paired([track.box for track in self.tracks], boxes):
             owners[column] = self.tracks[row]
             owners[column].meet(boxes[column])
         self.tracks = [track for track in self.tracks if not track.lost]
         for column in range(len(boxes)):
             if column not in owners:
-                owners[column] = Track(0, *as_box(boxes[column]))
+                owners[column] = _Track(0, *as_box(boxes[column]))
                 self.tracks.append(owners[column])
             self._confirm(owners[column])
         return [owners[column].number for column in range(len(boxes))]
 
-    def _confirm(self, track: Track) -> None:
+    def _confirm(self, track: _Track) -> None:
         if not track.number and track.sightings >= CONFIRMED:
             self.confirmed += 1
             track.number = self.confirmed
@@ -121,7 +121,7 @@ class Tracker:
         """Return one that continues from `state`."""
         tracker = cls()
         tracker.confirmed = state["confirmed"]
-        tracker.tracks = [Track(**track) for track in state["tracks"]]
+        tracker.tracks = [_Track(**track) for track in state["tracks"]]
         return tracker
 
 

@@ -1,4 +1,4 @@
-"""What can be asked of a model without training it: its order of layers, parameters, arithmetic and attention maps."""
+"""What is known of a model without training it: its order of layers, parameters and arithmetic."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -6,10 +6,8 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from clu import parameter_overview
-from jax import Array
 
 from expressnet_jax.models.network import Shape, zero_inputs
 from expressnet_jax.models.registry import MODELS, create_model, input_kind
@@ -42,17 +40,6 @@ def forward_flops(model: nn.Module, shape: Shape) -> float:
     variables = _shapes(model, shape)
     cost: Any = jax.jit(model.apply).lower(variables, jax.eval_shape(partial(zero_inputs, shape))).cost_analysis()
     return float(cost["flops"])
-
-
-def attention_maps(model: nn.Module, variables: Any, images: Array) -> dict[str, Array]:
-    """Return what the model's attentions sow, by its path: spatial masks float[B,h,w], channel weights float[B,C].
-
-    images uint8 or float[B,H,W,C] in 0..255.
-    """
-    _, sown = model.apply(variables, images.astype(jnp.float32), mutable=["intermediates"])
-    leaves = jax.tree_util.tree_leaves_with_path(sown.get("intermediates", {}))
-    maps = {"/".join(str(key.key) for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
-    return {path: leaf for path, leaf in maps.items() if path.endswith(("channel_weight", "spatial_mask"))}
 
 
 def example_shape(name: str, image_shape: tuple[int, ...], frames: int = 8) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ SHOWN = 8  # generated faces of the picture
 ENLARGED = 96  # pixels of a face there
 
 
-class Located(NamedTuple):
+class _Located(NamedTuple):
     """Images uint8[N,H,W,C] with the classes int64[N] (the model's) that maps are made of, and where those are shown,
     bool[N,H,W]."""
 
@@ -63,7 +63,7 @@ def explanation_section(context: Context) -> dict[str, Any]:
     return found
 
 
-def _generated_faces(subject: Subject, count: int) -> Located:
+def _generated_faces(subject: Subject, count: int) -> _Located:
     """Return generated faces of the expressions that the model knows, without anything in front of them."""
     size, _, channels = subject.image_shape
     emotions = [name for name in BASIC if name in subject.classes and core_units(name)]
@@ -79,10 +79,10 @@ def _generated_faces(subject: Subject, count: int) -> Located:
         images.append(face.image)
         targets.append(subject.classes.index(name))
         regions.append(region(face.landmarks, (size, size), active_units(face.action_units, AU_NAMES)))
-    return Located(np.stack(images), np.array(targets), np.stack(regions)) if images else _nobody(subject)
+    return _Located(np.stack(images), np.array(targets), np.stack(regions)) if images else _nobody(subject)
 
 
-def photographed(context: Context) -> tuple[Located, str]:
+def photographed(context: Context) -> tuple[_Located, str]:
     """Return images of the first data set with the model's answers, and the regions of the answers' core units."""
     part = context.data[0].sample(context.budget.explained)
     answers = context.subject.probabilities(part.images).argmax(1)
@@ -90,7 +90,7 @@ def photographed(context: Context) -> tuple[Located, str]:
     size = part.images.shape[1:3]
     units = [core_units(context.subject.classes[answer]) for answer in answers]
     regions = np.stack([region(marks, size, each) for marks, each in zip(points, units, strict=True)])
-    return Located(part.images, answers, regions), origin
+    return _Located(part.images, answers, regions), origin
 
 
 def picture(subject: Subject) -> np.ndarray:
@@ -116,24 +116,24 @@ def picture_uri(context: Context) -> tuple[str, list[str]] | None:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode(), names
 
 
-def _figures(subject: Subject, part: Located, maps: np.ndarray, known: np.ndarray) -> dict[str, float]:
+def _figures(subject: Subject, part: _Located, maps: np.ndarray, known: np.ndarray) -> dict[str, float]:
     """Deletion and insertion on photographs, and regions where the answer has some."""
     found = {
         name: float(judge(subject.probabilities, part.images, maps, part.targets).mean())
         for name, judge in (("deletion", deletion), ("insertion", insertion))
     }
-    located = Located(part.images[known], part.targets[known], part.regions[known])
+    located = _Located(part.images[known], part.targets[known], part.regions[known])
     return found | _located(maps[known], located, "photographs")
 
 
-def _located(maps: np.ndarray, part: Located, where: str) -> dict[str, float]:
+def _located(maps: np.ndarray, part: _Located, where: str) -> dict[str, float]:
     if not len(maps):
         return {f"pointing_{where}": float("nan"), f"iou_{where}": float("nan")}
     hits, shared = pointing(maps, part.regions), overlap(maps, part.regions)
     return {f"pointing_{where}": float(hits.mean()), f"iou_{where}": float(shared.mean())}
 
 
-def _sanity_check(subject: Subject, methods: dict[str, Method], part: Located) -> dict[str, float]:
+def _sanity_check(subject: Subject, methods: dict[str, Method], part: _Located) -> dict[str, float]:
     """Return how much each map is like that of the same network with shuffled weights."""
     other = shuffled_subject(subject)
     if other is None:
@@ -147,9 +147,9 @@ def _sanity_check(subject: Subject, methods: dict[str, Method], part: Located) -
     }
 
 
-def _nobody(subject: Subject) -> Located:
+def _nobody(subject: Subject) -> _Located:
     shape = subject.image_shape
-    return Located(np.zeros((0, *shape), np.uint8), np.zeros(0, int), np.zeros((0, *shape[:2]), bool))
+    return _Located(np.zeros((0, *shape), np.uint8), np.zeros(0, int), np.zeros((0, *shape[:2]), bool))
 
 
 def _large(image: np.ndarray) -> np.ndarray:

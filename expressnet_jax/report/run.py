@@ -52,8 +52,8 @@ SECTIONS: dict[str, Section] = {
     "cost": cost_section,
 }
 _COMPARES = ("figures", "robustness")  # these also follow from the model of --against
-EXTRA = 'pip install "expressnet-jax[report]"'
-NEEDS = {"robustness": ("corrupt_tta", INSTALL), "fairness": ("fairlearn", EXTRA), "data": ("cleanlab", EXTRA)}
+_EXTRA = 'pip install "expressnet-jax[report]"'
+NEEDS = {"robustness": ("corrupt_tta", INSTALL), "fairness": ("fairlearn", _EXTRA), "data": ("cleanlab", _EXTRA)}
 LIBRARIES = ("corrupt-tta", "fairlearn", "cleanlab", "onnxruntime", "jax", "numpy", "scipy", "scikit-image")
 
 

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
-from expressnet_jax.data.prepare import Split
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays

@@ -12,9 +12,10 @@ from expressnet_jax.data import audit, prepare, sampling, selection
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.fields import INPUT_KINDS, Field
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader, make_eval_batches, make_train_loader
-from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.data.readers import hold
 from expressnet_jax.data.remarks import remarks
+from expressnet_jax.data.store import default_data_dir, load
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Shape
 from expressnet_jax.process import expanded
@@ -102,7 +103,7 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
     Raises:
       UserError: there is none; the line begins with `key`.
     """
-    folder = expanded(config.data.dir) if config.data.dir else prepare.default_data_dir()
+    folder = expanded(config.data.dir) if config.data.dir else default_data_dir()
     plain = name.partition("@")[0]
     if plain not in DATASETS and not (folder / plain).is_dir():
         own = "or what `expressnet prepare folder --source PATH --name NAME` has stored"
@@ -113,7 +114,7 @@ def find_prepared(config: ConfigDict, name: str, source: str = "", *, key: str) 
         for line in remarks(prepared.name, prepared.facts["notes"]):
             print(line, file=sys.stderr)
         return prepared
-    return hold(prepare.load(name, folder))
+    return hold(load(name, folder))
 
 
 def make_loaders(config: ConfigDict, data: TrainData, plan: StepCounts, mesh: Mesh) -> tuple[TrainLoader, EvalLoader]:

@@ -39,7 +39,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, files: Mapping[str, File], port: int):
         self.files = {f"/{name}": file for name, file in files.items()} | {"/": files["index.html"]}
-        super().__init__((ADDRESS, port), Handler)
+        super().__init__((ADDRESS, port), _Handler)
         names = (ADDRESS, "localhost")
         self.hosts = {f"{name}:{self.server_port}" for name in names} | set(names if self.server_port == 80 else ())
 
@@ -53,7 +53,7 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class Handler(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     """GET and HEAD of the listed paths, for those who ask by the right name."""
 
     protocol_version = "HTTP/1.1"

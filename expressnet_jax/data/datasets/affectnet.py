@@ -2,8 +2,8 @@
 
 Layouts: the original one (training.csv, validation.csv and the tree of images that they name; the face is cut out by
 its box); the one of 2021 (train_set/images/N.jpg, 224x224, with train_set/annotations/N_exp.npy, N_val.npy, N_aro.npy;
-the same in val_set); class folders of re-uploads (anger/, or train/0/, with or without labels.csv: pth,label); and those
-with boxes for YOLO (data.yaml, train/images/, train/labels/). Re-uploads have no valence and arousal. Rows without an
+val_set alike); class folders of re-uploads (anger/, or train/0/, with or without labels.csv: pth,label); and those with
+boxes for YOLO (data.yaml, train/images/, train/labels/). Re-uploads have no valence and arousal. Rows without an
 expression (8 none, 9 uncertain, 10 no face) are left out and counted.
 """
 

@@ -112,7 +112,7 @@ class RecordValidator:
             return error
 
 
-class LocalInfo(tfds.core.DatasetInfo):
+class _LocalInfo(tfds.core.DatasetInfo):
     """TFDS's facts about a data set, from this computer alone."""
 
     def initialize_from_bucket(self) -> None:
@@ -230,7 +230,7 @@ class FaceBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         for name, (shape, dtype) in self.COLUMNS.items():
             text = dtype is str
             features[name] = tfds.features.Text() if text else tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype))
-        return LocalInfo(
+        return _LocalInfo(
             builder=self,
             description=(type(self).__doc__ or self.name).strip(),
             features=tfds.features.FeaturesDict(features),

@@ -1,7 +1,7 @@
 """BU-3DFE (Yin et al. 2006): 100 people show six expressions in four strengths, and neutral; 2,500 meshes of faces.
 
 Layout: F0001/F0001_AN01WH_F3D.wrl, ...: the person, the expression (AN, DI, FE, HA, NE, SA, SU), its strength from 1 to
-4 (0 of neutral), the person's descent, and F3D for the cropped face; the raw scans, _RAW, are passed over. There is no
+4 (0 of neutral), the person's descent, and F3D for the cropped face; the raw scans, _RAW, are skipped. There is no
 official split: papers hold people out in ten folds and often take the two highest strengths alone.
 """
 

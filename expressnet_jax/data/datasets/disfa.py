@@ -31,7 +31,7 @@ from expressnet_jax.errors import UserError
 
 LABELS = "ActionUnit_Labels"
 UNITS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
-PRESENT = 2  # the intensity from which papers on DISFA count a unit as shown
+_PRESENT = 2  # the intensity from which papers on DISFA count a unit as shown
 _PERSON = re.compile(r"SN\d{3}")
 
 
@@ -85,8 +85,8 @@ class Disfa(FaceBuilder, skip_registration=True):
         for number, image in all_frames(frames, every):
             if number + 1 in levels:
                 values = levels[number + 1]
-                extras = {"action_units": (values >= PRESENT).astype(np.float32), "au_intensity": values}
-                key, shown = f"{person}/{number + 1:05d}", int((values >= PRESENT).any())
+                extras = {"action_units": (values >= _PRESENT).astype(np.float32), "au_intensity": values}
+                key, shown = f"{person}/{number + 1:05d}", int((values >= _PRESENT).any())
                 yield Record(key, frame_jpeg(image, side, self.name), shown, subject=person, extras=extras)
         if number + every + 1 < last - 1:  # one more or less is usual
             raise UserError(

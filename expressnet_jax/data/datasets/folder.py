@@ -37,8 +37,8 @@ class Folder(FaceBuilder, skip_registration=True):
 
     If every class name means an emotion of the taxonomy (`Happy`, `1_sad`), the classes are the taxonomy's: the seven
     basic ones, or eight if contempt is among them. Otherwise they are the names as found, sorted. With the option
-    `labels=own` they always are; labels that mean the same class (`joy` and `smile`) are listed in the notes. Labels that
-    are numbers are named by the option `label_names` ("anger,disgust,..." for 0, 1, ...), or stay numbers.
+    `labels=own` they always are; labels that mean the same class (`joy` and `smile`) are listed in the notes. Labels
+    that are numbers are named by the option `label_names` ("anger,disgust,..." for 0, 1, ...), or stay numbers.
     """
 
     name = "folder"

@@ -20,7 +20,7 @@ from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.errors import UserError
 
-PAIRINGS = ("label", "shuffled")
+_PAIRINGS = ("label", "shuffled")
 SPLITS = ("train", "validation")  # not the test splits, which of some data sets of faces nobody is to look at
 
 
@@ -38,8 +38,8 @@ class MeldFaces(Meld, skip_registration=True):
         Raises:
           UserError: the faces are not there, or have no face of a class.
         """
-        if self.options["pairing"] not in PAIRINGS:
-            raise UserError(f"{self.name}: pairing is {self.options['pairing']!r}, not one of {', '.join(PAIRINGS)}")
+        if self.options["pairing"] not in _PAIRINGS:
+            raise UserError(f"{self.name}: pairing is {self.options['pairing']!r}, not one of {', '.join(_PAIRINGS)}")
         texts = super().read(source)
         faces = self._faces()
         self.notes["faces"], self.notes["test"] = faces.label, "left out"

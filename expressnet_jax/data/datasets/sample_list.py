@@ -1,6 +1,6 @@
 """Lists of images with labels, as CSV or in any other table, or as JSON lines.
 
-Column names are found among those that people use, in any case of letters; columns that aren't known are passed over.
+Column names are found among those that people use, in any case of letters; columns that aren't known are skipped.
 A table without a header is read if one of its columns holds existing files.
 """
 

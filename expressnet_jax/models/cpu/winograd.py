@@ -26,7 +26,7 @@ _POINTS = (0.0, 1.0, -1.0, 2.0, -2.0)
 _Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-class Transforms(NamedTuple):
+class _Transforms(NamedTuple):
     """outputs float64[m,n], kernel float64[n,r], inputs float64[n,n]: y = outputs ((kernel g) * (inputs d))."""
 
     outputs: np.ndarray
@@ -35,7 +35,7 @@ class Transforms(NamedTuple):
 
 
 @cache
-def transforms(outputs: int, kernel: int) -> Transforms:
+def transforms(outputs: int, kernel: int) -> _Transforms:
     """Return the matrices of F(m, r): `outputs` = m values of a correlation with `kernel` = r taps, from m + r - 1
     inputs."""
     points = np.array(_POINTS[: outputs + kernel - 2])
@@ -43,7 +43,7 @@ def transforms(outputs: int, kernel: int) -> Transforms:
     others = [np.delete(points, i) for i in range(len(points))]
     scale = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)] + [1.0])
     ascending = lambda roots: np.pad(np.poly(roots)[::-1], (0, len(points) - len(roots)))
-    return Transforms(
+    return _Transforms(
         outputs=powers(outputs).T,
         kernel=powers(kernel) / scale[:, None],
         inputs=np.array([ascending(rest) for rest in (*others, points)]),
@@ -56,7 +56,7 @@ def tile_size(height: int, width: int, kernel: int) -> int:
     return min((4, 3, 2), key=cost)
 
 
-class Tiling(NamedTuple):
+class _Tiling(NamedTuple):
     """How an output of `height` x `width` is cut: `down` x `across` tiles of m x m, for a kernel of r taps a side."""
 
     m: int
@@ -65,7 +65,7 @@ class Tiling(NamedTuple):
     width: int
 
     @classmethod
-    def of(cls, height: int, width: int, kernel: int) -> "Tiling":
+    def of(cls, height: int, width: int, kernel: int) -> "_Tiling":
         return cls(tile_size(height, width, kernel), kernel, height, width)
 
     @property
@@ -77,7 +77,7 @@ class Tiling(NamedTuple):
         return -(-self.width // self.m)
 
     @property
-    def transforms(self) -> Transforms:
+    def transforms(self) -> _Transforms:
         return transforms(self.m, self.r)
 
 
@@ -89,7 +89,7 @@ def winograd(images: Array, kernel: Array, padding: _Padding) -> Array:
     """
     r = kernel.shape[0]
     height, width = (size + sum(pad) - r + 1 for size, pad in zip(images.shape[1:3], padding, strict=True))
-    tiling = Tiling.of(height, width, r)
+    tiling = _Tiling.of(height, width, r)
     lines = fusion_barrier(partial(_lines, tiling, tiling.transforms.inputs, padding))(images)
     points = _two_ways(tiling.transforms.kernel, kernel)
     sums = [fusion_barrier(partial(_products, tiling))(line, points[i]) for i, line in enumerate(lines)]
@@ -113,7 +113,7 @@ winograd.defvjp(_forward, _backward)
 
 def _kernel_gradient(images: Array, change: Array, r: int, padding: _Padding) -> Array:
     """float[r,r,C,F]: the transpose of every stage, so that a matrix product over all tiles stands in the middle."""
-    tiling = Tiling.of(change.shape[1], change.shape[2], r)
+    tiling = _Tiling.of(change.shape[1], change.shape[2], r)
     f = tiling.transforms
     lines = fusion_barrier(partial(_lines, tiling, f.inputs, padding))(images)
     changes = fusion_barrier(partial(_lines, tiling, f.outputs.T, ((0, 0), (0, 0))))(change)
@@ -121,7 +121,7 @@ def _kernel_gradient(images: Array, change: Array, r: int, padding: _Padding) ->
     return _two_ways(f.kernel.T, points)
 
 
-def _lines(tiling: Tiling, matrix: np.ndarray, padding: _Padding, x: Array) -> list[Array]:
+def _lines(tiling: _Tiling, matrix: np.ndarray, padding: _Padding, x: Array) -> list[Array]:
     """Work down the columns: pad float[B,H,W,C] to whole tiles, transform -> n arrays float[B,T,W',C]."""
     whole = [(tiles - 1) * tiling.m + matrix.shape[1] for tiles in (tiling.down, tiling.across)]
     edges = [(before, n - before - size, 0) for (before, _), n, size in zip(padding, whole, x.shape[1:3], strict=True)]
@@ -136,7 +136,7 @@ def _windows(matrix: np.ndarray, x: Array, axis: int, m: int, tiles: int) -> lis
     return _mix(matrix, [jax.lax.slice_in_dim(x, i, i + reach, m, axis) for i in range(matrix.shape[1])])
 
 
-def _products(tiling: Tiling, line: Array, points: Array) -> list[Array]:
+def _products(tiling: _Tiling, line: Array, points: Array) -> list[Array]:
     """Work along the rows: transform, product with float[n,C,F], and back: float[B,T,W',C] -> m arrays
     float[B,T,T,F]."""
     columns = _windows(tiling.transforms.inputs, line, 2, tiling.m, tiling.across)
@@ -145,7 +145,7 @@ def _products(tiling: Tiling, line: Array, points: Array) -> list[Array]:
     return _mix(tiling.transforms.outputs, products)
 
 
-def _pairs(tiling: Tiling, line: Array, change: Array) -> Array:
+def _pairs(tiling: _Tiling, line: Array, change: Array) -> Array:
     """float[n,C,F]: for each point the product of inputs and gradients over all tiles."""
     columns = _windows(tiling.transforms.inputs, line, 2, tiling.m, tiling.across)
     changes = _windows(tiling.transforms.outputs.T, change, 2, tiling.m, tiling.across)
@@ -156,7 +156,7 @@ def _rows(x: Array) -> Array:
     return x.reshape(-1, x.shape[-1])
 
 
-def _assemble(tiling: Tiling, sums: list[list[Array]]) -> Array:
+def _assemble(tiling: _Tiling, sums: list[list[Array]]) -> Array:
     """Work down the columns, and put the tiles side by side: n x m arrays float[B,T,T,F] -> float[B,H',W',F]."""
     columns = [_mix(tiling.transforms.outputs, column) for column in zip(*sums, strict=True)]
     tiles = jnp.stack([jnp.stack(row, 3) for row in zip(*columns, strict=True)], 2)

@@ -14,7 +14,7 @@ from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.fields import Field, check_vocabulary, target_column, target_fields
 from expressnet_jax.data.labels import canonical, shorten
-from expressnet_jax.data.prepare import Prepared, Split
+from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
@@ -198,7 +198,7 @@ def trained_on_lines(figures: Mapping[str, Any] | None, what: str = "images") ->
     return [f"note: {figures['without_labels']:,} {of} were adapted on, without their labels{rest}"]
 
 
-class DecodedOnDemand(Sequence[np.ndarray]):
+class _DecodedOnDemand(Sequence[np.ndarray]):
     """A split's images by position, decoded when asked for: item i is uint8[H,W,C]."""
 
     def __init__(self, split: Split, image_shape: tuple[int, ...]):
@@ -222,7 +222,7 @@ def write_report(
     ]
     shape = checkpoint.shape
     if error_gallery and isinstance(shape, tuple) and len(shape) > 2:
-        images = DecodedOnDemand(result.split, shape)
+        images = _DecodedOnDemand(result.split, shape)
         page = folder / "error_gallery.html"
         files.append(
             write_error_gallery(

@@ -29,7 +29,7 @@ class LossKind(NamedTuple):
     on_features: bool = False
 
 
-VALUES = ("vector", "points", "multilabel")
+_VALUES = ("vector", "points", "multilabel")
 LOSSES: dict[str, LossKind] = {
     "cross_entropy": LossKind(partial(classification_loss, loss="cross_entropy"), ("class",)),
     "focal": LossKind(partial(classification_loss, loss="focal"), ("class",)),
@@ -42,12 +42,12 @@ LOSSES: dict[str, LossKind] = {
     "kernel_l2": LossKind(kernel_l2_loss, (), on_features=True),
     "attention_consistency": LossKind(attention_consistency_loss, ("class",)),
     "attention_diversity": LossKind(attention_diversity_loss, ()),
-    "concordance": LossKind(concordance_loss, VALUES),
-    "mean_squared_error": LossKind(mean_squared_error_loss, VALUES),
-    "smooth_l1": LossKind(smooth_l1_loss, VALUES),
+    "concordance": LossKind(concordance_loss, _VALUES),
+    "mean_squared_error": LossKind(mean_squared_error_loss, _VALUES),
+    "smooth_l1": LossKind(smooth_l1_loss, _VALUES),
     "binary_cross_entropy": LossKind(binary_cross_entropy_loss, ("multilabel",)),
 }
-COMMON = ("loss", "output", "target", "weight", "soft_targets")  # options that the run reads, not the loss
+_COMMON = ("loss", "output", "target", "weight", "soft_targets")  # options that the run reads, not the loss
 
 
 def make_loss(name: str, options: Mapping[str, Any], context: LossContext, key: str) -> Loss:
@@ -58,7 +58,7 @@ def make_loss(name: str, options: Mapping[str, Any], context: LossContext, key: 
     """
     check_loss_name(name, key)
     valid = set(inspect.signature(LOSSES[name].make).parameters) - {"context", "loss"}
-    given = {option: value for option, value in options.items() if option not in COMMON}
+    given = {option: value for option, value in options.items() if option not in _COMMON}
     if wrong := sorted(set(given) - valid):
         raise UserError(f"{key}: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'no options'}")
     kinds = LOSSES[name].targets
