@@ -157,9 +157,9 @@ def prepare(arguments: argparse.Namespace) -> None:
     import shlex
 
     from expressnet_jax.data import prepare as preparation
-    from expressnet_jax.data.labels import shorten
     from expressnet_jax.data.remarks import remarks
     from expressnet_jax.data.store import default_data_dir
+    from expressnet_jax.errors import shorten
 
     options = dict(arguments.option)
     if arguments.stored_as:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from collections.abc import Sequence
 from unicodedata import category
 
 
@@ -57,3 +58,8 @@ def printable(name: object) -> str:
 def _escaped(letter: str) -> str:
     code = ord(letter)
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else letter.encode("unicode_escape").decode()
+
+
+def shorten(names: Sequence[str], most: int = 10) -> str:
+    """Join names for a message; of the people of an identity run only the first few."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from expressnet_jax.data.audit import audit
+from expressnet_jax.data.audit import audit, leaked_examples
 from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints.ensemble import ensemble
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, leaked_examples, match_labels
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from runs import write_images

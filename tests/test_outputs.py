@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from expressnet_jax.evaluation.bars import bar
+from expressnet_jax.bars import bar
 from expressnet_jax.inference.outputs import Csv, as_dict, json_line, table
 from expressnet_jax.inference.predictor import Face
 

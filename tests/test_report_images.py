@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.synthetic import generate
+from expressnet_jax.data.synthetic.variations import SWEEPS as PEOPLE_SWEEPS
+from expressnet_jax.data.synthetic.variations import draw_face
 from expressnet_jax.report.covers import COVERS, CUTS, covered
 from expressnet_jax.report.degradations import SWEEPS, degraded
 from expressnet_jax.report.faithfulness import deletion, insertion, random_maps, ranks
-from expressnet_jax.report.generated import SWEEPS as PEOPLE_SWEEPS
-from expressnet_jax.report.generated import draw_face
 from expressnet_jax.report.landmarks import NAMES, five_of, five_points, mean_face, part_mask
 from expressnet_jax.report.regions import overlap, pointing, region
 from expressnet_jax.report.saliency import occlusion

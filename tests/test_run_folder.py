@@ -11,9 +11,10 @@ from contextlib import closing
 import pytest
 
 from expressnet_jax.config import default, flatten
+from expressnet_jax.config_differences import FREE_TO_CHANGE, differences
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST
-from expressnet_jax.training.workdir import FREE_TO_CHANGE, Workdir, differences, disk_errors
+from expressnet_jax.training.workdir import Workdir, disk_errors
 
 HOLD = """
 import sys

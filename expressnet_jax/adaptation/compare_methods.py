@@ -21,6 +21,7 @@ from expressnet_jax.adaptation.registry import METHODS
 from expressnet_jax.adaptation.report import ROLES
 from expressnet_jax.adaptation.results import Comparison, describe_target, format_table, gather
 from expressnet_jax.config import set_key
+from expressnet_jax.config_differences import differences
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
@@ -28,7 +29,6 @@ from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpo
 from expressnet_jax.training.checkpoints.transfer import transfer_weights
 from expressnet_jax.training.loop import train
 from expressnet_jax.training.network import input_shape, make_model
-from expressnet_jax.training.workdir import differences
 
 UNTOUCHED, ORACLE = (
     "checkpoint",

@@ -11,11 +11,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from expressnet_jax.data import selection
-from expressnet_jax.data.labels import shared_classes, shorten
+from expressnet_jax.data.label_matching import labels_in
+from expressnet_jax.data.labels import shared_classes
 from expressnet_jax.data.prepared import Prepared, Split
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, shorten
 from expressnet_jax.training.checkpoints.data_identity import Learned
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import labels_in
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.train_data import find_prepared, load_data
 

@@ -9,7 +9,7 @@ from expressnet_jax.adaptation.domains import Domains
 from expressnet_jax.data.pipeline import make_eval_batches
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.evaluation.evaluate import collect_arrays
-from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
+from expressnet_jax.figure_style import FAINT, INK, new_figure, save_figure
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.step import make_predict_fn
 

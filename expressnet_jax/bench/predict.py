@@ -16,6 +16,7 @@ from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.bench.model import as_onnx, noise, timed, untrained
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.fields import Field, target_column, target_fields
+from expressnet_jax.data.label_matching import labels_in, match_labels
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.evaluators import evaluate_output
@@ -24,7 +25,7 @@ from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.inference.detector import DETECTORS
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import labels_in, match_labels, same_target
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import same_target
 
 _REFERENCE = ("mobilenet_v2", 112)
 SCENE = (240, 320)  # height and width of the image that a face is put into

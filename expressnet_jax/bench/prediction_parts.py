@@ -38,9 +38,9 @@ def _faces(sub: argparse.ArgumentParser) -> None:
 
 def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from expressnet_jax.bench.predict import bench_predict
+    from expressnet_jax.data.label_matching import match_labels
     from expressnet_jax.data.store import default_data_dir, load
     from expressnet_jax.inference.predictor import SHIPPED
-    from expressnet_jax.training.checkpoints.evaluate_checkpoint import match_labels
 
     splits = {}
     for name, _, classes in (word.partition(":") for word in arguments.data):

@@ -59,7 +59,7 @@ def scaling_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def scaling_png(rows: Sequence[Mapping[str, Any]], path: Path, title: str) -> Path:
     """Draw efficiency over the number of devices: a band between exposed and hidden exchanges."""
-    from expressnet_jax.evaluation.plots import COLOURS, FAINT, INK, new_figure, save_figure
+    from expressnet_jax.figure_style import COLOURS, FAINT, INK, new_figure, save_figure
 
     figure = new_figure(6, 3.6)
     axes = figure.add_subplot()

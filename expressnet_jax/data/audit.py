@@ -69,6 +69,12 @@ def load_audit(prepared: Prepared) -> dict[str, Any] | None:
     return report if report.get("facts") == _fingerprint(prepared) else None
 
 
+def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
+    """Return the examples of a split with a near-duplicate in train; None if the data set was not audited."""
+    report = load_audit(prepared)
+    return None if report is None else report["leaked"].get(split)
+
+
 def one_line(report: Mapping[str, Any]) -> str:
     """Return the findings in a sentence, for a training log."""
     name, examples = report["dataset"], report["examples"]

@@ -15,8 +15,8 @@ import numpy as np
 
 from expressnet_jax.data.decode import resized
 from expressnet_jax.data.image_io import read_image
-from expressnet_jax.data.opencv_files import opencv_name, silence_opencv
 from expressnet_jax.errors import UserError
+from expressnet_jax.opencv_files import opencv_name, silence_opencv
 
 _SAMPLINGS = ("uniform", "strided")
 OPTIONS = {"frames": 16, "size": 112, "sampling": "uniform", "stride": 2}  # of every data set of clips

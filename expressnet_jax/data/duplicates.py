@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from expressnet_jax.data.parallel import parallel_map
+from expressnet_jax.parallel import parallel_map
 
 SIDE = 24
 THRESHOLD = 0.95

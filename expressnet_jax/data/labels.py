@@ -5,7 +5,7 @@ Class order is FER2013's, with contempt last, so that a model of seven classes i
 
 from collections.abc import Sequence
 
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, shorten
 
 BASIC = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 WITH_CONTEMPT = (*BASIC, "contempt")
@@ -58,11 +58,6 @@ def canonical(name: str) -> str | None:
     """Return the taxonomy's word for a class name as people write it (`Happy`, `1_sad`, `surprised`), or None."""
     word = name.strip().lower().lstrip("0123456789_-. ")
     return _CANONICAL.get(word)
-
-
-def shorten(names: Sequence[str], most: int = 10) -> str:
-    """Join names for a message; of the people of an identity run only the first few."""
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def shared_classes(source: Sequence[str], target: Sequence[str]) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from expressnet_jax.data.readers import in_use, last_used, lock_of
-from expressnet_jax.data.store import FACTS, PARTIAL, SOURCES, Stored, read_json, stored_sets
+from expressnet_jax.data.store import FACTS, PARTIAL, SOURCES, Stored, stored_sets
 from expressnet_jax.errors import UserError
+from expressnet_jax.io import read_json
 
 _INTERRUPTED = "interrupted"  # how the identity of a leftover begins
 _DAY = 24 * 3600

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from expressnet_jax.data.decode import decode
 from expressnet_jax.data.duplicates import SIDE, digest, thumbnail
-from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.errors import UserError
+from expressnet_jax.parallel import parallel_map
 
 CHUNK = 256
 

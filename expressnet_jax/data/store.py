@@ -22,6 +22,7 @@ from expressnet_jax.data.datasets import DATASETS, FORMAT_VERSION
 from expressnet_jax.data.fingerprint import short_hash
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
+from expressnet_jax.io import read_json
 from expressnet_jax.process import expanded
 
 FACTS, SOURCES = "facts.json", "sources"
@@ -182,14 +183,6 @@ def stored_sets(name: str, data_dir: Path) -> list[Stored]:
     if (home / FORMAT_VERSION / FACTS).is_file():  # whose own identity would have to be computed
         found.append(Stored(name, home / FORMAT_VERSION, tuple(chain(*by_identity.values()))))
     return sorted(found, key=lambda each: each.prepared)
-
-
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds, or None where it is missing or torn."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _record(name: str, data_dir: Path, origin: Origin) -> Path:

@@ -11,9 +11,9 @@ import tensorflow_datasets as tfds
 
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.split_index import SplitIndex
-from expressnet_jax.data.parallel import work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.errors import UserError
+from expressnet_jax.parallel import work_and_items
 
 
 def write_with_beam(builder: FaceBuilder, options: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 Drawn with matplotlib's objects alone: no pyplot, no window, no global state, so any thread may draw.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -12,17 +11,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from expressnet_jax.errors import UserError
-from expressnet_jax.io import write_bytes
+from expressnet_jax.figure_style import COLOURS, FAINT, INK, new_figure, save_figure
 
-_DPI = 150
-INK, FAINT = "#1f2430", "#6b7280"
-# Okabe & Ito 2008, Color universal design: distinguished with every common colour vision.
-COLOURS = {"train": "#0072b2", "validation": "#d55e00"}
 _RAW_POINTS = 60
 
 
@@ -84,11 +77,6 @@ def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str =
     if title:
         figure.suptitle(title, x=0.012, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     return save_figure(figure, path)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-    return Figure(figsize=(width, height), dpi=_DPI, layout=layout, facecolor="white")
 
 
 def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
@@ -204,9 +192,3 @@ def _mark(axes: Axes, best: dict[str, Any], over: str, key: str) -> None:
         fontsize=8.5,
         color=INK,
     )
-
-
-def save_figure(figure: Figure, path: Path | str) -> Path:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=_DPI)
-    return write_bytes(path, image.getvalue())

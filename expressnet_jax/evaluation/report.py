@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from expressnet_jax.evaluation.bars import bar
+from expressnet_jax.bars import bar
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.evaluation.plots import confusion_png, curves_png
 

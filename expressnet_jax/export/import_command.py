@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expressnet_jax.cli_args import image_size, key_and_value
-from expressnet_jax.data.labels import shorten
+from expressnet_jax.errors import shorten
 
 if TYPE_CHECKING:
     from expressnet_jax.training.checkpoints.published import Published

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from expressnet_jax.data.duplicates import is_blank, near_pairs
+from expressnet_jax.data.label_matching import labels_in
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.scan import scan
 from expressnet_jax.evaluation.metrics import classification_metrics
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, labels_in
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1")

@@ -26,16 +26,16 @@ from tqdm import tqdm
 from expressnet_jax.data.datasets.class_folders import class_tree
 from expressnet_jax.data.datasets.folder import Sample, class_names, list_samples, shared_meanings
 from expressnet_jax.data.decode import encode_png
-from expressnet_jax.data.labels import canonical, shorten
+from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.media_files import missing, read_head
 from expressnet_jax.data.media_types import identify
-from expressnet_jax.data.parallel import parallel_map
-from expressnet_jax.errors import UserError, one_line, printable
+from expressnet_jax.errors import UserError, one_line, printable, shorten
 from expressnet_jax.inference.crop import cut_face
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.detector import Detector
 from expressnet_jax.inference.images import load_image
 from expressnet_jax.io import write_bytes
+from expressnet_jax.parallel import parallel_map
 
 FACE, NO_FACE, UNREADABLE = "face", "no face", "unreadable"
 _LARGER = 2  # times the network's side, to look at and for the next network

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from expressnet_jax.config_differences import differences
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.folds.protocol import Protocol
@@ -22,7 +23,6 @@ from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_che
 from expressnet_jax.training.checkpoints.reading import LATEST, load_checkpoint
 from expressnet_jax.training.classification import build_experiment
 from expressnet_jax.training.loop import train
-from expressnet_jax.training.workdir import differences
 
 _PREDICTIONS = "predictions.npz"
 

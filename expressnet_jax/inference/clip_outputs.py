@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from expressnet_jax.bars import bar
 from expressnet_jax.data.fields import Field
-from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.inference.annotate import INK, annotate
 from expressnet_jax.inference.clip_predictor import ClipAnswer, ClipFrame
 from expressnet_jax.inference.further import output_cells, output_columns

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from expressnet_jax.bars import bar
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import printable
-from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.inference.further import output_cells, output_columns
 from expressnet_jax.inference.predictor import Face
 from expressnet_jax.inference.video_damage import Damage

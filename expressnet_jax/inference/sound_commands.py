@@ -7,9 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 
+from expressnet_jax.bars import bar
 from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.errors import UserError, printable
-from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.inference.inputs import Source
 from expressnet_jax.inference.model_inputs import remark_missing
 from expressnet_jax.inference.output_files import new_file, print_result

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from expressnet_jax.bars import bar
 from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.errors import UserError, printable
-from expressnet_jax.evaluation.bars import bar
 from expressnet_jax.inference.inputs import STANDARD_INPUT
 from expressnet_jax.inference.output_files import new_file, print_result
 from expressnet_jax.inference.outputs import outputs_as_dict

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from expressnet_jax.data.media_files import media_kind, missing
-from expressnet_jax.data.opencv_files import opencv_name, silence_opencv
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.video_container import Container, read_container
 from expressnet_jax.inference.video_damage import Damage, DecodeCounter
+from expressnet_jax.opencv_files import opencv_name, silence_opencv
 
 _USUAL_RATE = 25.0  # frames a second, where a container gives none
 FEWEST_TRIES, MOST_TRIES = 250, 100_000  # reads that fail one after the other until a video has ended

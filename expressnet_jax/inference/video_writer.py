@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from expressnet_jax.data.opencv_files import opencv_name, silence_opencv
 from expressnet_jax.inference.output_files import OutputError
+from expressnet_jax.opencv_files import opencv_name, silence_opencv
 
 
 class VideoWriter:

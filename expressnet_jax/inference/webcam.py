@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from typing import TextIO
 
-from expressnet_jax.evaluation.bars import bar
+from expressnet_jax.bars import bar
 from expressnet_jax.inference.video_pipeline import FrameResult, TrackedFace
 
 UP, CLEAR = "\x1b[{}A", "\x1b[J"  # the cursor n lines up; everything from there on away (ECMA-48, CUU and ED)

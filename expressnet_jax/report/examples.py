@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from expressnet_jax.data.audit import leaked_examples
 from expressnet_jax.data.decode import decode_all
-from expressnet_jax.data.labels import canonical, shorten
+from expressnet_jax.data.label_matching import labels_in
+from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.prepared import Prepared
-from expressnet_jax.errors import UserError
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import labels_in, leaked_examples
+from expressnet_jax.errors import UserError, shorten
 
 _PREFERRED = ("test", "validation", "all", "train")
 FEWEST = 10

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
+from expressnet_jax.data.synthetic.variations import SWEEPS, draw_face
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import wilson_interval
 from expressnet_jax.report.context import Context, progress
 from expressnet_jax.report.examples import Examples
-from expressnet_jax.report.generated import SWEEPS, draw_face
 from expressnet_jax.report.subject import Subject
 
 FEWEST = 30  # images of a group

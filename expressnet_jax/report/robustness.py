@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from expressnet_jax.data.store import read_json
 from expressnet_jax.evaluation.metrics import wilson_interval
-from expressnet_jax.io import write_json
+from expressnet_jax.io import read_json, write_json
 from expressnet_jax.report.context import Context, progress, short
 from expressnet_jax.report.corrupted_images import corrupted_images
 from expressnet_jax.report.corruptions import CORRUPTIONS, VERSION

@@ -12,6 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from expressnet_jax.config_differences import differences
 from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
@@ -24,7 +25,6 @@ from expressnet_jax.training.loop import set_up
 from expressnet_jax.training.program import StepCounts
 from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.validate import check_config
-from expressnet_jax.training.workdir import differences
 
 Say = Callable[[str], None]
 

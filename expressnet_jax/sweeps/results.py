@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib import colormaps
 
-from expressnet_jax.evaluation.plots import FAINT, INK, new_figure, save_figure
+from expressnet_jax.figure_style import FAINT, INK, new_figure, save_figure
 from expressnet_jax.metric_writers import read_history
 from expressnet_jax.sweeps.grid import Point, plain
 from expressnet_jax.sweeps.point_run import Outcome

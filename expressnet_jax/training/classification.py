@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.data.audit import one_line
 from expressnet_jax.data.fields import Field, named_examples, target_column
+from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
 from expressnet_jax.data.selection import unlearned
 from expressnet_jax.environment import machine
@@ -21,12 +22,7 @@ from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
 from expressnet_jax.metric_writers import read_history
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import (
-    evaluate_checkpoint,
-    evaluate_outputs,
-    match_labels,
-    write_report,
-)
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, evaluate_outputs, write_report
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch

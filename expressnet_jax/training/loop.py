@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_config, is_main_process, raise_on_all
 from expressnet_jax.config import check_values
+from expressnet_jax.config_differences import differences
 from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
 from expressnet_jax.environment import process_seconds
 from expressnet_jax.errors import Interrupted
@@ -41,7 +42,7 @@ from expressnet_jax.training.step import make_multi_step, num_steps
 from expressnet_jax.training.targets import selecting_metric
 from expressnet_jax.training.train_data import find_prepared
 from expressnet_jax.training.train_metrics import MetricAccumulator
-from expressnet_jax.training.workdir import OF_A_HOST, Workdir, differences, disk_errors
+from expressnet_jax.training.workdir import OF_A_HOST, Workdir, disk_errors
 
 
 def train(

@@ -12,18 +12,13 @@ from typing import Any, TextIO
 import numpy as np
 
 from expressnet_jax.cluster import CollectiveError, all_gather
-from expressnet_jax.config import default, flatten
+from expressnet_jax.config_differences import differences
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes
 from expressnet_jax.training.checkpoints.data_identity import check_same, recorded
 from expressnet_jax.training.checkpoints.manager import saved_steps
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST
 
-# What may differ when a run is resumed: how it is logged and where it runs, not what it computes.
-FREE_TO_CHANGE = (
-    *("data.dir", "data.source", "data.reader", "data.threads", "log", "mesh", "checkpoint", "export"),
-    *("eval.tta", "eval.error_gallery", "eval.batch_size", "train.steps_per_call"),
-)
 OF_A_HOST = ("data.dir", "data.source", "data.threads")  # what the processes of one run may have each for itself
 
 
@@ -108,22 +103,6 @@ class Workdir:
     def close(self) -> None:
         if self._lock:
             self._lock.close()
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[str] = FREE_TO_CHANGE) -> list[str]:
-    """Return `key was X, now Y` for every key but the `free` ones. A key younger than the run had its default."""
-    plain = lambda config: _without_identities(flatten(json.loads(json.dumps(config))))
-    old, new = plain(default().to_dict()) | plain(old), plain(new)
-    may = lambda key: any(key == name or key.startswith(name + ".") for name in free)
-    changed = [key for key in sorted(old.keys() | new.keys()) if not may(key) and old.get(key) != new.get(key)]
-    return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in changed]
-
-
-def _without_identities(flat: dict[str, Any]) -> dict[str, Any]:
-    """Drop identities: `folder@0123456789ab` is compared as `folder`: what is in it is compared by itself, in
-    `check_same`."""
-    names = ("data.name", "adapt.target")
-    return flat | {name: flat[name].partition("@")[0] for name in names if name in flat}
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from expressnet_jax.data.datasets.annotation_files import number
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face, landmark_square
 from expressnet_jax.data.datasets.locate import locate
-from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.parallel import InOrder
 
 _FULL = 10.0  # what is 1 in -1..1
 QUADRANTS = ("pleasant_active", "pleasant_calm", "unpleasant_active", "unpleasant_calm")

@@ -30,8 +30,8 @@ from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
 from expressnet_jax.data.datasets.locate import has_class_folders, locate
 from expressnet_jax.data.labels import AFFECTNET_CODES, BASIC, WITH_CONTEMPT
 from expressnet_jax.data.media_files import no_litter
-from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
+from expressnet_jax.parallel import InOrder
 
 COLUMNS = (
     "subDirectory_filePath",

@@ -14,8 +14,8 @@ from expressnet_jax.data.datasets.class_folders import split_folders
 from expressnet_jax.data.datasets.coded_folders import Filed, filed_images, note_used
 from expressnet_jax.data.datasets.face_box import as_jpeg, face
 from expressnet_jax.data.datasets.sample_list import listed_samples
-from expressnet_jax.data.labels import AFFECTNET_CODES, canonical, shorten
-from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.data.labels import AFFECTNET_CODES, canonical
+from expressnet_jax.errors import UserError, one_line, shorten
 
 LABELS = ("labels.csv", "label.csv")  # ,pth,label,relFCs
 YOLO = ("data.yaml", "data.yml", "dataset.yaml")

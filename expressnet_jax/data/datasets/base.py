@@ -21,12 +21,12 @@ from expressnet_jax.data.decode import validate_and_encode
 from expressnet_jax.data.duplicates import pixel_digest
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.fingerprint import files_below
-from expressnet_jax.data.parallel import parallel_map, work_and_items
 from expressnet_jax.data.prepared import stored_split
 from expressnet_jax.data.remarks import LEFT_OUT
 from expressnet_jax.data.sound import validate_and_encode_sound
 from expressnet_jax.data.tokenizer import validate_and_encode_text
 from expressnet_jax.errors import UserError
+from expressnet_jax.parallel import parallel_map, work_and_items
 
 
 @dataclass(frozen=True, slots=True)

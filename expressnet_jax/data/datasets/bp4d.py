@@ -28,8 +28,8 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import checked_side
 from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.media_files import no_litter
-from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
+from expressnet_jax.parallel import InOrder
 
 UNITS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)  # of more than 30, those that papers report
 INTENSITIES = (6, 10, 12, 14, 17)

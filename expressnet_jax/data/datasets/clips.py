@@ -14,10 +14,10 @@ from expressnet_jax.data.clip_frames import USUAL_RATE, Box, ClipShape, Source, 
 from expressnet_jax.data.datasets.bad_images import BadImage
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.media_files import media_kind, no_litter
-from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.data.sound import RATE
 from expressnet_jax.data.sound_track import find_sound_track, import_av
 from expressnet_jax.errors import UserError
+from expressnet_jax.parallel import InOrder
 
 
 @dataclass(frozen=True)

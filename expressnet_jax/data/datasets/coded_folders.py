@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from expressnet_jax.data.datasets.class_folders import class_tree
-from expressnet_jax.data.labels import canonical, shorten
+from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.remarks import LEFT_OUT
-from expressnet_jax.errors import UserError, printable
+from expressnet_jax.errors import UserError, printable, shorten
 
 
 class Filed(NamedTuple):

@@ -23,7 +23,7 @@ from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import as_jpeg, checked_side, face
 from expressnet_jax.data.datasets.locate import locate
 from expressnet_jax.data.labels import BASIC, EXPW_CODES
-from expressnet_jax.data.parallel import InOrder
+from expressnet_jax.parallel import InOrder
 
 LISTS = ("label/label.lst", "label.lst")
 

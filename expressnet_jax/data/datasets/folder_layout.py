@@ -8,9 +8,8 @@ from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, split_folder
 from expressnet_jax.data.datasets.locate import class_words, contents
 from expressnet_jax.data.datasets.sample_list import COLUMNS, KNOWN
 from expressnet_jax.data.datasets.tables import header_of
-from expressnet_jax.data.labels import shorten
 from expressnet_jax.data.media_files import is_litter_name, media_kind
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, shorten
 
 METADATA = ("metadata.csv", "metadata.jsonl")  # of the Hugging Face hub's `imagefolder`
 _TABLES = (".csv", ".tsv", ".jsonl")

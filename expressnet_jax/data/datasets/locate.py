@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.data.datasets.class_folders import split_of
-from expressnet_jax.data.labels import canonical, shorten
+from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.media_files import is_litter_name, read_head
 from expressnet_jax.data.media_types import identify
-from expressnet_jax.errors import UserError, printable
+from expressnet_jax.errors import UserError, printable, shorten
 
 if TYPE_CHECKING:
     from expressnet_jax.data.datasets.base import FaceBuilder

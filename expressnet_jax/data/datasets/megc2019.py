@@ -21,8 +21,8 @@ from expressnet_jax.data.datasets.locate import ARRAYS, locate
 from expressnet_jax.data.datasets.tables import header_of
 from expressnet_jax.data.image_io import read_image
 from expressnet_jax.data.optical_flow import flow_and_strain
-from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.parallel import InOrder
 
 CLASSES = ("negative", "positive", "surprise")
 SIDE = 28

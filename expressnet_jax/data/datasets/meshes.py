@@ -21,8 +21,8 @@ from expressnet_jax.data.datasets.locate import contents
 from expressnet_jax.data.labels import canonical
 from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.data.mesh_files import SUFFIXES, depth_image, import_trimesh, read_mesh, sample_points, to_image
-from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError, printable
+from expressnet_jax.parallel import InOrder
 
 MESH_OPTIONS: dict[str, Any] = {"points": 1024, "size": 48, "seed": 0}
 _LIMITS = {"points": (16, 16_384), "size": (28, 512), "seed": (0, 2**31 - 1)}

@@ -4,8 +4,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from expressnet_jax.data.labels import shorten
-from expressnet_jax.errors import UserError
+from expressnet_jax.errors import UserError, shorten
 
 NUMBER = re.compile(r"(\d+)(?:\.0*)?")  # pandas writes 3.0 where another row of the column is empty
 

@@ -14,9 +14,8 @@ from typing import Any
 from expressnet_jax.data.datasets.base import Record
 from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, split_of
 from expressnet_jax.data.datasets.sample_list import COLUMNS
-from expressnet_jax.data.labels import shorten
 from expressnet_jax.data.media_files import is_litter_name
-from expressnet_jax.errors import UserError, one_line
+from expressnet_jax.errors import UserError, one_line, shorten
 
 _SHARD = re.compile(r"(.+?)[-_.]\d+([-_.]of[-_.]\d+)?")  # train-00000-of-00003
 ROWS = 64  # that are in memory at a time

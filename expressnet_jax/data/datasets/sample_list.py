@@ -15,8 +15,8 @@ from expressnet_jax.data.datasets.class_folders import SPLIT_WORDS, split_of
 from expressnet_jax.data.datasets.listed_files import ListedFiles
 from expressnet_jax.data.datasets.pixel_table import PIXELS
 from expressnet_jax.data.datasets.tables import Table
-from expressnet_jax.data.labels import canonical, shorten
-from expressnet_jax.errors import UserError
+from expressnet_jax.data.labels import canonical
+from expressnet_jax.errors import UserError, shorten
 
 # The first match counts: words come before numbers, and what is surely a path before what may be a person's name.
 COLUMNS = {

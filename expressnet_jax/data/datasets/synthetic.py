@@ -16,8 +16,8 @@ import numpy as np
 from expressnet_jax.data import synthetic
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
-from expressnet_jax.data.parallel import InOrder
 from expressnet_jax.errors import UserError
+from expressnet_jax.parallel import InOrder
 
 # Of a hundred images, how many are of each class: FER2013's order of frequency, but no class as rare as its disgust.
 _PRIOR = {"anger": 13, "disgust": 7, "fear": 13, "happiness": 23, "sadness": 15, "surprise": 11, "neutral": 18}

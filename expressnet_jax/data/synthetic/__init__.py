@@ -3,7 +3,7 @@
 
 From the skull outwards: anatomy and traits (who), expression (what the muscles do) and movement (when), geometry (where
 the landmarks go), features, hair, relief and strokes (what is drawn), shaded and ink (how), occluders and camera (what
-comes between), shot (one drawing of all that).
+comes between), shot (one drawing of all that), variations (one face with one thing changed).
 """
 
 from expressnet_jax.data.synthetic.anatomy import AU_NAMES

@@ -15,12 +15,10 @@ import numpy as np
 from expressnet_jax.data import selection
 from expressnet_jax.data.decode import validate_and_encode
 from expressnet_jax.data.duplicates import pixel_digest
-from expressnet_jax.data.labels import shorten
-from expressnet_jax.data.parallel import parallel_map
 from expressnet_jax.data.prepared import Prepared, Split
-from expressnet_jax.data.store import read_json
-from expressnet_jax.errors import UserError
-from expressnet_jax.io import write_arrays
+from expressnet_jax.errors import UserError, shorten
+from expressnet_jax.io import read_json, write_arrays
+from expressnet_jax.parallel import parallel_map
 from expressnet_jax.training.checkpoints.manager import saved_steps
 from expressnet_jax.training.checkpoints.reading import BEST, LATEST, Checkpoint
 

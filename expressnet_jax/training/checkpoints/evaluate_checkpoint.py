@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.fields import Field, check_vocabulary, target_column, target_fields
-from expressnet_jax.data.labels import canonical, shorten
-from expressnet_jax.data.prepared import Prepared, Split
-from expressnet_jax.errors import UserError
+from expressnet_jax.data.label_matching import match_labels
+from expressnet_jax.data.prepared import Split
 from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.evaluation.evaluate import Predict, collect, collect_outputs, summarise
@@ -136,35 +134,6 @@ def _fit(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def _np_predict(predict: Predict) -> Predict:
     """`predict` with its result in host memory."""
     return lambda images: np.asarray(predict(images))
-
-
-def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarray]:
-    """Return the examples whose class is one of `classes`, and their labels int64[n] there.
-
-    Class names are matched as they are, else by the taxonomy (`happy` is `happiness`).
-
-    Raises:
-      UserError: not one class in common.
-    """
-    labels = labels_in(split, classes)
-    if not (labels >= 0).any():
-        raise UserError(f"no class in common: data {shorten(split.classes)}; model {shorten(classes)}")
-    kept = np.flatnonzero(labels >= 0)
-    return split.subset(kept), labels[kept]
-
-
-def labels_in(split: Split, classes: Sequence[str]) -> np.ndarray:
-    """Return every example's label int64[N] among `classes`, -1 where it is none of them; matched as in
-    `match_labels`."""
-    own = {name: i for i, name in enumerate(classes)} | {canonical(name) or name: i for i, name in enumerate(classes)}
-    position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
-    return position[split.labels]
-
-
-def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
-    """Return the examples of a split with a near-duplicate in train; None if the data set was not audited."""
-    report = load_audit(prepared)
-    return None if report is None else report["leaked"].get(split)
 
 
 def trained_on_figures(result: CheckpointEvaluation, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:

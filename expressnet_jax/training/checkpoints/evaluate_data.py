@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from expressnet_jax.data.audit import leaked_examples
 from expressnet_jax.data.prepared import Prepared
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.data_identity import seen_in_training, was_trained_on
@@ -12,7 +13,6 @@ from expressnet_jax.training.checkpoints.evaluate_checkpoint import (
     CheckpointEvaluation,
     evaluate_checkpoint,
     evaluate_outputs,
-    leaked_examples,
     trained_on_figures,
 )
 from expressnet_jax.training.checkpoints.reading import Checkpoint
