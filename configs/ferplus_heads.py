@@ -71,32 +71,34 @@ def get_config(form="small"):
     config.eval.tta = "flip"
     augment_faces(config)
     config.augment.random_erasing = 0.15
-    if form == "degraded":
+    if form in ("degraded", "distilled"):  # goes through the images once more, from weights that were trained
         config.train.epochs = 14.0
         config.train.progressive_sizes = config.train.progressive_until = ()
         config.optimizer.learning_rate = 0.01
         config.optimizer.warmup_epochs = 0.3
         config.eval.every_epochs = 1.0
         config.augment.degrade = 0.35
+    if form in ("tiny", "taught", "distilled"):  # learns from the answers of trained networks, too
+        config.losses.fer2013.weight = 0.3 if form == "tiny" else 0.6
+        config.losses.landmarks.weight = config.losses.blendshapes.weight = 1.0
+        config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
+        config.losses.teacher_fer2013 = {
+            "loss": "distillation",
+            "output": "fer2013",
+            "weight": config.losses.fer2013.weight,
+        }
+        config.augment.random_erasing = 0.1
+    if form in ("tiny", "taught"):
+        config.train.progressive_until = (0.6,)
+        config.optimizer.learning_rate = 0.02
     if form == "tiny":
         config.model.options.widths = (24, 48, 96)
         config.model.dropout = 0.1
         config.train.epochs = 40.0
-        config.train.progressive_until = (0.6,)
-        config.optimizer.learning_rate = 0.02
-        config.losses.fer2013.weight = 0.3
-        config.losses.landmarks.weight = config.losses.blendshapes.weight = 1.0
-        config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
-        config.losses.teacher_fer2013 = {"loss": "distillation", "output": "fer2013", "weight": 0.3}
-        config.augment.random_erasing = 0.1
     if form == "taught":
         config.train.epochs = 32.0
-        config.train.progressive_until = (0.6,)
-        config.optimizer.learning_rate = 0.02
-        config.losses.fer2013.weight = 0.6
-        config.losses.landmarks.weight = config.losses.blendshapes.weight = 1.0
-        config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
-        config.losses.teacher_fer2013 = {"loss": "distillation", "output": "fer2013", "weight": 0.6}
-        config.augment.random_erasing = 0.1
         config.augment.degrade = 0.15
+    if form == "distilled":
+        config.train.epochs = 5.0
+        config.augment.degrade = 0.2
     return config
