@@ -9,7 +9,7 @@ afew_va (papers: 5 folds) and affectnet (its official validation split; no peopl
 trees of faces that are cut out: BP4D's and DISFA's frames are taken whole. What a data set has as its class, such as
 the task of BP4D, is learned with a tenth of the weight.
 
-Not measured: all four are given out by their authors on request.
+Not measured: all four are available from their authors on request.
 """
 
 from expressnet_jax.config import augment_faces, default

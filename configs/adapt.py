@@ -1,10 +1,10 @@
-"""From one data set to another: a trained network meets images of another kind.
+"""From one data set to another: a trained network on images of another kind.
 
     expressnet prepare lfw_expression --source facial_expressions
     python -m expressnet_jax.main --config configs/adapt.py:fer2013,lfw_expression,cdan \
         --config.init_from=runs/fer2013 --workdir runs/cdan
 
-The three words are the data set with labels, the one without, and a method. What methods brought is in
+The three words are the data set with labels, the one without, and a method. The results of the methods are in
 configs/results/adapt_*.md, made by `expressnet adapt-bench`.
 """
 

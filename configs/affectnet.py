@@ -3,7 +3,7 @@
     expressnet prepare affectnet --source FOLDER
     python -m expressnet_jax.main --config configs/affectnet.py --workdir runs/affectnet
 
-Result: not measured yet; the images are given out by their authors on request. Training is imbalanced 36 to 1 and
+Result: not measured yet; the images are available from their authors on request. Training is imbalanced 36 to 1 and
 the official validation split, which the literature reports on as its test, is balanced: sampling is balanced half-way
 and a fiftieth of the training images selects. Report with `expressnet evaluate --data affectnet --split validation`.
 """

@@ -5,7 +5,7 @@
     python -m expressnet_jax.main --config configs/affectnet_ir50.py --workdir runs/affectnet_ir50 \
         --config.init_from=runs/ir50
 
-Result: not measured yet; images and weights are given out by their authors. Training is imbalanced 36 to 1 and the
+Result: not measured yet; images and weights are available from their authors. Training is imbalanced 36 to 1 and the
 official validation split, which the literature reports on as its test, is balanced: as there, every class is drawn
 equally often. A fiftieth of the training images selects. Adam, sharpness-aware minimisation, erasing and consistent
 class activation maps are those of configs/rafdb_ir50.py.

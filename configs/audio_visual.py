@@ -10,7 +10,7 @@ Class folders of videos that are cut to the face, such as those of RAVDESS or CR
 dropout withholds the image or the sound in a fifth of the examples, so that the network still answers where a video is
 mute. The word after the colon is the fusion: concatenate (default), gated or cross_attention.
 
-Not measured: no such videos were at hand.
+Not measured: no such videos were available.
 """
 
 from expressnet_jax.config import default

@@ -1,4 +1,4 @@
-"""ExpressNet-small on FER2013 from a network that was trained on something else, identities for one.
+"""ExpressNet-small on FER2013 from a network that was trained on something else, such as identities.
 
     expressnet prepare fer2013 --source fer2013.csv
     python -m expressnet_jax.main --config configs/finetune_fer2013.py \
@@ -8,7 +8,7 @@ The head starts from random weights unless the checkpoint knows the classes. It 
 and the earliest layers move slowest: their rate is 0.9 of that of the layer after them.
 
 With --config.model.name=expressnet_tiny --config.train.epochs=2.0, PublicTest with mirror averaging, seeds 0 1 2:
-51.9 % (51.0 to 52.8) after configs/pretrain_identity.py on LFW, 52.8 % (50.5 to 55.1) afresh, without freezing or
+51.9 % (51.0 to 52.8) after configs/pretrain_identity.py on LFW, 52.8 % (50.5 to 55.1) from scratch, without freezing or
 layer-wise rates. 2 CPU cores (AMD EPYC), 2026-11-21; configs/results/finetune_fer2013_*.json.
 """
 

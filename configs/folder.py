@@ -1,4 +1,4 @@
-"""ExpressNet-small on anybody's own images: a folder of class-named folders, or a CSV of path,label.
+"""ExpressNet-small on your own images: a folder of class-named folders, or a CSV of path,label.
 
     python -m expressnet_jax.main --config configs/folder.py --workdir runs/mine --config.data.source FOLDER
 

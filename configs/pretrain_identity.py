@@ -4,8 +4,8 @@
     python -m expressnet_jax.main --config configs/pretrain_identity.py --workdir runs/identity
 
 With --config.model.name=expressnet_tiny on LFW's people of two images or more (8,125 images of 1,454 people):
-verification 69.7 % (standard error 1.7) on 3,354 pairs of 162 others, best after 4 of 24 epochs: it learns these people
-by heart. 8 min of 2 CPU cores (AMD EPYC) that other work shared, seed 0, 2026-11-21.
+verification 69.7 % (standard error 1.7) on 3,354 pairs of 162 others, best after 4 of 24 epochs: it memorises these
+people. 8 min of 2 CPU cores (AMD EPYC) that other work shared, seed 0, 2026-11-21.
 """
 
 from expressnet_jax.config import augment_faces, classification_loss, default

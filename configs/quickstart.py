@@ -1,4 +1,4 @@
-"""ExpressNet-tiny on generated faces: the whole road in minutes, no download.
+"""ExpressNet-tiny on generated faces: the whole pipeline in minutes, no download.
 
     python -m expressnet_jax.main --config configs/quickstart.py --workdir runs/quickstart
 

@@ -3,7 +3,7 @@
     expressnet prepare rafdb --source FOLDER        # the folder with EmoLabel/ and Image/aligned/
     python -m expressnet_jax.main --config configs/rafdb.py --workdir runs/rafdb
 
-Result: not measured yet; the images are given out by their authors on request. RAF-DB has no validation split, so a
+Result: not measured yet; the images are available from their authors on request. RAF-DB has no validation split, so a
 tenth of the training images selects; the official test split is for `expressnet evaluate --split test` alone.
 """
 

@@ -4,11 +4,11 @@
     expressnet prepare rafdb --source FOLDER
     python -m expressnet_jax.main --config configs/rafdb_ir50.py --workdir runs/rafdb_ir50 --config.init_from=runs/ir50
 
-Result: not measured yet; images and weights are given out by their authors. The recipe is the literature's: a backbone
-that knows faces, Adam at a low rate that falls every epoch, sharpness-aware minimisation with radius 0.05 (Zheng et al.
-2023, POSTER, section 4.2), mirror, labels smoothed, and of Zhang et al. 2022 (EAC) random erasing and class activation
-maps that agree with those of the mirror image, at that paper's weight. With both, a step passes four times through the
-network. RAF-DB has no validation split: a tenth of the training images selects.
+Result: not measured yet; images and weights are available from their authors. The recipe is the literature's: a
+backbone that knows faces, Adam at a low rate that falls every epoch, sharpness-aware minimisation with radius 0.05
+(Zheng et al. 2023, POSTER, section 4.2), mirror, labels smoothed, and of Zhang et al. 2022 (EAC) random erasing and
+class activation maps that agree with those of the mirror image, at that paper's weight. With both, a step passes four
+times through the network. RAF-DB has no validation split: a tenth of the training images selects.
 """
 
 from expressnet_jax.config import augment_faces, default

@@ -1,4 +1,4 @@
-"""Facial-expression recognition in JAX and Flax: from the images people have on disk to a model that leaves as ONNX.
+"""Facial-expression recognition in JAX and Flax: from the images on disk to a model exported as ONNX.
 
 The names below are the public interface; all other modules may change. Each is imported when it is asked for: training
 needs no ONNX Runtime, prediction no JAX. Their types are in __init__.pyi.

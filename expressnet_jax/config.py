@@ -1,4 +1,4 @@
-"""Every key that a run can set, with its default. A config file starts from `default()` and changes what it is about.
+"""Every key that a run can set, with its default. A config file starts from `default()` and changes some.
 
 Read at the edge only (main, loop); inside, plain values. A key that is not here is refused before anything compiles.
 """

@@ -1,4 +1,4 @@
-"""What other networks say of the training images, as further targets of a run.
+"""What other networks predict for the training images, as further targets of a run.
 
 Every output that all teachers have becomes the target `teacher_NAME`: the mean of their probabilities for classes, of
 their values for the rest. Each image is shown as it is and mirrored. The answers are kept next to the prepared data, by

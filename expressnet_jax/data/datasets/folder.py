@@ -1,4 +1,4 @@
-"""`folder`: anybody's images, in class-named folders, in a list, or in Parquet files of the Hugging Face hub.
+"""`folder`: your own images, in class-named folders, in a list, or in Parquet files of the Hugging Face hub.
 
 ROOT/CLASS/*                    no official split: the split is "all"
 ROOT/train|validation|test/CLASS/*

@@ -1,4 +1,4 @@
-"""`meshes`: anybody's meshes or point clouds in class-named folders.
+"""`meshes`: your own meshes or point clouds in class-named folders.
 
 ROOT/CLASS/*.obj|ply|off|stl|wrl                     no official split: the split is "all"
 ROOT/train|validation|test/CLASS/*.obj|...

@@ -1,4 +1,4 @@
-"""What a run would need, reported before it begins: memory, arithmetic and time of its step on the devices at hand."""
+"""What a run would need, reported before it begins: memory, arithmetic and time of its step on these devices."""
 
 import time
 from collections.abc import Callable
