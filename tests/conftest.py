@@ -4,15 +4,19 @@ Most of what the tests cost is compiling, and without LLVM's optimizations that 
 numbers are rounded in another way is one more thing they have to bear. JAX_DISABLE_MOST_OPTIMIZATIONS=0 has them back.
 """
 
+import compileall
 import os
 import tempfile
 from importlib.metadata import version
+from pathlib import Path
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Compiled programs go into one folder for the session, which xdist's workers and all child processes inherit; so
 # nothing is kept in the user's folder either. It pays: operations that run without jit are the same in many files.
 if "TESTS_COMPILED" not in os.environ:
     os.environ["TESTS_COMPILED"] = tempfile.mkdtemp(prefix="expressnet-compiled-")
+    # With PYTHONDONTWRITEBYTECODE, each of the processes that tests start would compile the package's sources.
+    compileall.compile_dir(Path(__file__).parents[1] / "expressnet_jax", quiet=2)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["TESTS_COMPILED"]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["OPENCV_FFMPEG_LOGLEVEL"] = "-8"  # as the commands have it, before a test opens the first video
@@ -33,7 +37,6 @@ import gc
 import shutil
 import signal
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import jax
 import numpy as np

@@ -33,6 +33,7 @@ from expressnet_jax.adaptation.shot import centroid_labels, information_maximisa
 from expressnet_jax.adaptation.swd import classifier_discrepancy, random_directions, sliced_wasserstein
 from expressnet_jax.adaptation.tent import affine_mask, mean_entropy
 from expressnet_jax.models.registry import create_model, models_of
+from weights import SMALLER
 
 KEY = jax.random.key(0)
 
@@ -429,7 +430,7 @@ def test_a_class_that_nobody_predicts_is_given_to_nobody():
 
 @pytest.mark.parametrize("name", models_of("image"))
 def test_the_affine_mask_is_what_normalises_in_every_model(name):
-    model = create_model(name, 7)
+    model = create_model(name, 7, **SMALLER.get(name, {}))
     variables = jax.eval_shape(model.init, KEY, jnp.zeros((1, 48, 48, 1)))
     layer = lambda path: jax.tree_util.keystr(path[:-1])
     expected = {layer(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables.get("batch_stats", {}))}

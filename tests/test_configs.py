@@ -24,11 +24,11 @@ from expressnet_jax.training.state import init_state
 from expressnet_jax.training.step import make_multi_step
 from expressnet_jax.training.targets import learned_fields, main_target, make_heads
 from expressnet_jax.training.validate import check_config
-from weights import SMALLER
+from weights import SMALLER, TWO_STAGES
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 # The same code, traced in a tenth of the time.
-SHALLOW = SMALLER | {f"expressnet_{size}": {"depths": (1, 1, 1)} for size in ("tiny", "small", "base")}
+SHALLOW = SMALLER | {f"expressnet_{size}": TWO_STAGES for size in ("tiny", "small", "base")}
 
 
 def load(path):

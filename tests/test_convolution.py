@@ -137,7 +137,7 @@ def test_only_training_on_a_cpu_takes_products_and_the_switch_turns_them_off(mon
 def test_a_network_has_the_same_gradients_in_both_forms_and_on_four_devices(small_too):
     model = create_model("resnet18", 7, depths=(1, 1), width=8)
     images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1)), jnp.float32)
-    variables = model.init(jax.random.key(0), images)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
 
     def loss(params, images):
         outputs, _ = model.apply({**variables, "params": params}, images, train=True, mutable=["batch_stats"])

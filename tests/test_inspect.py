@@ -1,5 +1,7 @@
 """What is said of a model against what can be counted by hand."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -27,7 +29,8 @@ def zeros(model, images):
 
 def attention_maps(model, variables, images):
     """What the model's attentions sow, by its path: spatial masks float[B,h,w], channel weights float[B,C]."""
-    _, sown = model.apply(variables, images.astype(np.float32), mutable=["intermediates"])
+    apply = jax.jit(partial(model.apply, mutable=["intermediates"]))
+    _, sown = apply(variables, images.astype(np.float32))
     leaves = jax.tree_util.tree_leaves_with_path(sown.get("intermediates", {}))
     maps = {"/".join(key.key for key in path if hasattr(key, "key")): leaf for path, leaf in leaves}
     return {path: leaf for path, leaf in maps.items() if path.endswith(("channel_weight", "spatial_mask"))}

@@ -103,7 +103,7 @@ def test_a_graph_convolution_is_its_formula():
     x = (x @ params["readout"]["kernel"] + params["readout"]["bias"]).reshape(2, -1)
     dense = params["features_dense_1"]
     expected = np.maximum(norm(x @ dense["kernel"] + dense["bias"], "features_norm_1"), 0)
-    np.testing.assert_allclose(module.apply(variables, points), expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(module.apply)(variables, points), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("transform", [False, True])
@@ -119,20 +119,20 @@ def test_pointnet_does_not_see_the_order_of_the_points(transform):
 
 def test_the_transform_of_pointnet_begins_as_the_identity():
     points = cloud(2, 20, 3)
-    variables = PointNet(widths=(4,), hidden=(5,), transform=True).init(jax.random.key(0), points)
+    module, plain = (PointNet(widths=(4,), hidden=(5,), transform=each) for each in (True, False))
+    variables = jax.jit(module.init)(jax.random.key(0), points)
     params = {name: each for name, each in variables["params"].items() if name != "t_net"}
     stats = {name: each for name, each in variables["batch_stats"].items() if name != "t_net"}
-    plain = PointNet(widths=(4,), hidden=(5,)).apply({"params": params, "batch_stats": stats}, points)
-    turned = PointNet(widths=(4,), hidden=(5,), transform=True).apply(variables, points)
-    np.testing.assert_allclose(turned, plain, rtol=1e-5, atol=1e-6)
+    expected = jax.jit(plain.apply)({"params": params, "batch_stats": stats}, points)
+    np.testing.assert_allclose(jax.jit(module.apply)(variables, points), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_faces_that_are_missing_have_no_part_in_the_statistics_and_lie_at_the_mean():
     points = cloud(6, 5, 2)
     points[4:] = np.nan
     module = LandmarkMLP(widths=())
-    variables = module.init(jax.random.key(0), points)
-    run = lambda x: module.apply(variables, x, True, mutable=["batch_stats"])
+    variables = jax.jit(module.init)(jax.random.key(0), points)
+    run = jax.jit(lambda x: module.apply(variables, x, True, mutable=["batch_stats"]))
     (found, updated), (alone, expected) = run(points), run(points[:4])
     np.testing.assert_allclose(found[:4], alone, rtol=1e-4, atol=1e-5)
     assert not np.asarray(found[4:]).any()

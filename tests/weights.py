@@ -48,6 +48,8 @@ SMALLER = {
     "text_gru": {"vocabulary": 256, "embedding": 6, "hidden": 5},
 }
 
+TWO_STAGES = {"widths": (8, 12), "depths": (1, 1), "stem_width": 8}  # options of an ExpressNet
+
 
 # Of the same layers as mobilenet_v2 and ir18, or compiled by a test of its own: left out where every network is
 # compiled, which takes seconds each.
