@@ -27,7 +27,7 @@ def get_config():
     config.update_from_flattened_dict({settings!r})
     return config
 """
-# 45 steps, a checkpoint and an evaluation every four; all checkpoints are kept, to begin again from any of them.
+# 30 steps, a checkpoint and an evaluation every four; all checkpoints are kept, to begin again from any of them.
 SETTINGS = {
     "model.name": "plain_cnn",
     "model.dropout": 0.1,
@@ -35,7 +35,7 @@ SETTINGS = {
     "data.size": 32,
     "augment.flip": 0.5,
     "train.batch_size": 16,
-    "train.epochs": 12.0,
+    "train.epochs": 8.0,
     "optimizer.learning_rate": 0.05,
     "optimizer.ema": 0.9,
     "eval.batch_size": 16,

@@ -14,7 +14,7 @@ from runs import arrays, as_one_run, history, train
 pytest_plugins = ["run_fixtures"]
 # Every step is saved and evaluated. At a low rate rounding does not grow meanwhile.
 EVERY_STEP = {
-    "train.epochs": 2.5,
+    "train.epochs": 1.5,
     "optimizer.learning_rate": 0.005,
     "checkpoint.every_epochs": 0.25,
     "eval.every_epochs": 0.25,
@@ -56,17 +56,17 @@ def test_two_processes_are_one_run_and_one_goes_on(start_all, changed, tmp_path,
     (out, err), (silent, hushed) = [run.finish() for run in start_all(together, *OVERRIDES)]
     assert "2 x cpu of 2 processes" in err and "accuracy" in out
     assert [line for line in (silent + hushed).splitlines() if not line.startswith("[Gloo]")] == []
-    assert [path.name for path in saved_steps(together / "checkpoints")] == ["8", "9"]
+    assert [path.name for path in saved_steps(together / "checkpoints")] == ["5", "6"]
     train(changed(), alone)
     assert_alike(alone, together)
     ours, theirs = history(together), history(alone)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     np.testing.assert_allclose(ours[0]["loss"], theirs[0]["loss"], rtol=1e-4)
     seen = [line["accuracy"] for line in ours if line["split"] == "validation"]
-    assert seen == [line["accuracy"] for line in theirs if line["split"] == "validation"] and len(seen) == 9
-    shutil.rmtree(together / "checkpoints" / "9")
+    assert seen == [line["accuracy"] for line in theirs if line["split"] == "validation"] and len(seen) == 6
+    shutil.rmtree(together / "checkpoints" / "6")
     train(changed(), together)
-    assert "resuming from step 8" in capsys.readouterr().err
+    assert "resuming from step 5" in capsys.readouterr().err
     assert_alike(alone, together)
 
 

@@ -83,9 +83,9 @@ def test_stderr_holds_the_lines_of_this_project_only(straight):
 
 def test_metrics_are_written_at_every_log_line_evaluation_and_checkpoint(straight):
     train = [entry["step"] for entry in history(straight.workdir) if entry["split"] == "train"]
-    assert train == [step for step in range(1, 46) if step % 3 == 0 or step % 4 == 0]
+    assert train == [step for step in range(1, 31) if step % 3 == 0 or step % 4 == 0]
     validation = [entry["step"] for entry in history(straight.workdir) if entry["split"] == "validation"]
-    assert validation == [*range(4, 45, 4), 45]
+    assert validation == [*range(4, 30, 4), 30]
 
 
 def test_the_best_checkpoint_is_that_of_the_highest_metric(straight):
@@ -138,7 +138,7 @@ def test_four_devices_go_on_where_one_stopped_with_another_reader(tmp_path, tiny
         shutil.rmtree(folder)
     train(tiny_config(data__reader="device", data__threads=1), tmp_path)
     err = capsys.readouterr().err
-    assert "on 4 x cpu" in err and "resuming from step 40" in err
+    assert "on 4 x cpu" in err and "resuming from step 24" in err
     close(tmp_path, straight.workdir)
 
 
@@ -149,7 +149,7 @@ def test_a_finished_run_reports_again_and_trains_no_step(tiny_config, straight, 
     files = run_config(tiny_config(), straight.workdir)
     out, err = capsys.readouterr()
     assert straight.out == "\n".join([out, *(f"wrote {path}" for path in files), ""])
-    assert err.splitlines()[-1] == "finished before, at step 45: nothing to train"
+    assert err.splitlines()[-1] == "finished before, at step 30: nothing to train"
     again = json.loads((straight.workdir / "evaluation.json").read_text())
     assert again | {"machine": figures["machine"]} == figures  # this process has four devices
     assert {path: path.stat().st_mtime_ns for path in (straight.workdir / "checkpoints").rglob("*")} == before

@@ -1,6 +1,6 @@
 """Every model by name: shapes, gradients, precision and size. A new line in MODELS is covered by being there."""
 
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import jax
@@ -39,6 +39,12 @@ def smaller(name, **options):
     return create_model(name, 7, **(SMALLER | {"expressnet_tiny": TWO_STAGES}).get(name, {}), **options)
 
 
+@cache
+def drawn(name):
+    """Weights of the smaller network, in the types that its form of half precision asks for."""
+    return drawn_weights(smaller(name, dtype="bfloat16"), examples(name, 48, 1).shape)
+
+
 @pytest.mark.parametrize(
     ("make", "name", "size", "channels"),
     [(full, name, 48, 1) for name in MODELS] + [(smaller, name, 112, 3) for name in first_of_each_kind()],
@@ -55,21 +61,18 @@ def test_logits_and_features_have_their_shapes(make, name, size, channels):
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_bfloat16_computes_on_float32_parameters(name):
     """And single precision tells the images apart; test_export.py has ONNX Runtime compute the same."""
-    images = examples(name, 48, 1)
-    variables = drawn_weights(smaller(name), images.shape)
+    variables, images = drawn(name), examples(name, 48, 1)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
     exact = np.asarray(jax.jit(partial(logits_of, smaller(name)))(variables, images))
     assert np.isfinite(exact).all() and np.ptp(exact, axis=0).min() > 0
-    model = smaller(name, dtype="bfloat16")
-    assert {leaf.dtype for leaf in jax.tree.leaves(shapes_of(model, images.shape))} == {jnp.dtype(jnp.float32)}
-    logits = jax.jit(partial(logits_of, model))(variables, images)
+    logits = jax.jit(partial(logits_of, smaller(name, dtype="bfloat16")))(variables, images)
     assert logits.dtype == jnp.float32 and np.isfinite(logits).all()
     np.testing.assert_allclose(logits, exact, atol=0.05 * float(np.abs(exact).max()))
 
 
 @pytest.mark.parametrize("name", first_of_each_kind())
 def test_gradient_reaches_every_parameter(name):
-    model, images = smaller(name), examples(name, 48, 1)
-    variables = drawn_weights(model, images.shape)
+    model, variables, images = smaller(name), drawn(name), examples(name, 48, 1)
 
     @jax.jit
     def gradient(params):
