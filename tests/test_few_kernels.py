@@ -10,6 +10,7 @@ from expressnet_jax.models.attention import ChannelSpatialAttention
 from expressnet_jax.models.batch_norm import BatchNorm
 from expressnet_jax.models.layer_forms import conv_backend, few_kernels
 from expressnet_jax.models.layers import Layers, scale_pixels
+from expressnet_jax.models.mean_max import mean_and_max
 from expressnet_jax.models.network import image_classifier
 from expressnet_jax.training import step as step_module
 from expressnet_jax.training.optimizers import make_optimizer, packing
@@ -59,6 +60,17 @@ def test_batch_norm_is_flaxs_in_value_gradient_and_statistics(shape):
     modules = BatchNorm(momentum=0.9), nn.BatchNorm(use_running_average=False, momentum=0.9)
     ours, theirs = (values_and_gradients(module, variables, x, weights) for module in modules)
     assert_close(ours, theirs, 2e-5)
+
+
+def test_mean_and_maximum_are_those_of_numpy_and_the_first_maximum_has_the_gradient():
+    x = np.random.default_rng(5).integers(0, 4, (6, 5, 7)).astype(np.float32)
+    weights = np.random.default_rng(6).normal(size=(2, 6, 5)).astype(np.float32)
+    found = mean_and_max(jnp.array(x))
+    np.testing.assert_allclose(found, (x.mean(-1), x.max(-1)), rtol=1e-6)
+    gradient = jax.grad(lambda x: (weights * jnp.stack(mean_and_max(x))).sum())(jnp.array(x))
+    first = np.eye(7)[x.argmax(-1)]
+    np.testing.assert_allclose(gradient, weights[0][..., None] / 7 + weights[1][..., None] * first, rtol=1e-5)
+    assert np.isnan(mean_and_max(jnp.array([1.0, jnp.nan, 2.0]))).all()
 
 
 def test_attention_is_the_same_function_on_a_gpu(monkeypatch):

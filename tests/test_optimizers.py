@@ -16,7 +16,8 @@ from expressnet_jax.training.optimizers import (
     make_optimizer,
     make_schedule,
 )
-from expressnet_jax.training.optimizers.muon import orthogonalise, orthogonalise_stack, stacks
+from expressnet_jax.training.optimizers.muon import orthogonalise, orthogonalise_stack
+from expressnet_jax.training.optimizers.stacking import stacks
 
 RNG = np.random.default_rng(0)
 PARAMS = {
@@ -220,24 +221,41 @@ def test_a_stack_of_padded_matrices_is_orthogonalised_as_each_alone():
             (16, 16, np.arange(16.0)),
         )
     ]
-    stack = np.zeros((4, 90, 32), np.float32)
-    for padded, matrix in zip(stack, matrices, strict=False):
-        padded[: matrix.shape[0], : matrix.shape[1]] = matrix
-    ours = np.asarray(orthogonalise_stack(jnp.asarray(stack)))
-    assert not ours[3].any()  # a gradient of nothing moves nothing
-    for padded, matrix in zip(ours, matrices, strict=False):
-        (rows, columns), expected = matrix.shape, matrix / np.linalg.norm(matrix)
-        for _ in range(5):  # Jordan 2024: X -> a X + b X (X'X) + c X (X'X)^2
-            gram = expected.T @ expected
-            expected = 3.4445 * expected + expected @ (-4.7750 * gram + 2.0315 * gram @ gram)
-        assert np.linalg.norm(padded[:rows, :columns] - expected) < 1e-3 * np.linalg.norm(expected)
-        assert not padded[rows:].any() and not padded[:, columns:].any()
+    matrices = [matrix.T for matrix in matrices] + [np.zeros((3, 5))]
+    found = stacks([matrix.shape for matrix in matrices])
+    assert [stack.shape for stack in found] == [(3, 32, 90)]
+    joined = found[0].join([jnp.float32(matrix) for matrix in matrices])
+    ours = found[0].cut(np.asarray(orthogonalise_stack(joined, jnp.asarray(found[0].owners()))))
+    for matrix, member in zip(ours, found[0].members, strict=True):
+        expected = matrices[member] / max(np.linalg.norm(matrices[member]), 1e-8)
+        for _ in range(5):  # Jordan 2024: X -> a X + b (XX') X + c (XX')^2 X
+            gram = expected @ expected.T
+            expected = 3.4445 * expected + (-4.7750 * gram + 2.0315 * gram @ gram) @ expected
+        assert np.linalg.norm(matrix - expected) <= 1e-3 * np.linalg.norm(expected)
 
 
-def test_matrices_share_a_stack_where_padding_costs_less_than_starting_kernels():
-    assert stacks([(432, 48), (1728, 192), (432, 48), (96, 6)]) == [[1, 0, 2, 3]]
-    assert stacks([(4608, 512), *[(576, 64)] * 9, (9, 1)]) == [[0], [*range(1, 10), 10]]
+def test_matrices_share_a_stack_where_zeros_cost_less_than_starting_kernels():
+    (one,) = stacks([(48, 432), (192, 1728), (48, 432), (6, 96)])
+    # Largest first; the others behind each other along the diagonal of a second slot.
+    assert (one.shape, one.members) == ((2, 192, 1728), (1, 0, 2, 3))
+    assert one.corners == ((0, 0), (192, 0), (240, 432), (288, 864))
+    first, second = stacks([(2048, 18432), *[(64, 576)] * 9, (1, 9)])
+    assert first.members == (0,) and second.shape == (10, 64, 576) and len(second.members) == 10
     assert stacks([]) == []
+
+
+def test_a_stack_holds_its_matrices_and_zeros():
+    rng = np.random.default_rng(4)
+    matrices = [rng.normal(size=shape) for shape in ((2, 3), (4, 8), (1, 2), (1, 3))]
+    (stack,) = stacks([matrix.shape for matrix in matrices])
+    joined = np.asarray(stack.join(matrices))
+    assert joined.shape == stack.shape == (2, 4, 8)
+    for matrix, member in zip(stack.cut(joined), stack.members, strict=True):
+        np.testing.assert_allclose(matrix, matrices[member], rtol=1e-6)
+    assert np.isclose(np.abs(joined).sum(), sum(np.abs(matrix).sum() for matrix in matrices))
+    gram = joined @ joined.swapaxes(1, 2)
+    owners = stack.owners()
+    assert not gram[owners[:, :, None] != owners[:, None]].any()
 
 
 def test_muon_leaves_head_scales_and_biases_to_adam():

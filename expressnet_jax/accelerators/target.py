@@ -17,6 +17,11 @@ IN_CHILD = "EXPRESSNET_TARGET"  # set in the process that compiles
 # Platform -> the package whose compiler it is, and the extra that installs it.
 _COMPILERS = {"tpu": ("libtpu", "tpu"), "gpu": ("jax_cuda13_plugin", "cuda13")}
 
+# Autotuning runs candidates, which needs the device; the code of kernels that are only counted need not be good.
+_COUNTING = (
+    "--xla_gpu_autotune_level=0 --xla_llvm_disable_expensive_passes=true --xla_gpu_disable_gpuasm_optimizations=true"
+)
+
 
 class Target(NamedTuple):
     """A card and how many of it, as JAX's topologies call them: `4x4` of TPUs, slices x hosts x devices of GPUs."""
@@ -90,8 +95,7 @@ def compiler_environment(target: Target, environment: Mapping[str, str]) -> dict
         roots = [Path(folder) / "nvidia" for folder in sys.path]
         folders = [str(lib) for root in roots if root.is_dir() for lib in sorted(root.glob("*/lib"))]
         toolkit = next((str(root / "cu13") for root in roots if (root / "cu13/bin").is_dir()), "")
-        # Autotuning runs candidates, which needs the device.
         found = f" --xla_gpu_cuda_data_dir={toolkit}" if toolkit else ""
-        changed["XLA_FLAGS"] = f"--xla_gpu_autotune_level=0{found}"
+        changed["XLA_FLAGS"] = f"{_COUNTING}{found}"
         changed["LD_LIBRARY_PATH"] = os.pathsep.join([*folders, environment.get("LD_LIBRARY_PATH", "")]).strip(":")
     return changed

@@ -5,7 +5,7 @@ Shapes: B batch, H height, W width, C channels, R = max(C // reduction, 4), k ke
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 
 import flax.linen as nn
 import jax
@@ -14,9 +14,11 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.models.batch_norm import BatchNorm
 from expressnet_jax.models.blocks import ModuleDef
 from expressnet_jax.models.coordinate_attention import CoordinateAttention
 from expressnet_jax.models.layer_forms import few_kernels
+from expressnet_jax.models.mean_max import mean_and_max
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -56,8 +58,10 @@ class ChannelAttention(nn.Module):
         excite = nn.Dense(channels, dtype=self.dtype, name="excite")
         perceptron = lambda pooled: excite(nn.relu(squeeze(pooled)))
         mean, highest = x.mean((1, 2)), max_first_argmax(x, (1, 2))
-        if few_kernels():  # one product instead of two
-            weight = nn.sigmoid(perceptron(jnp.stack([mean, highest])).sum(0))
+        if few_kernels():  # one product a layer instead of two: what is linear comes after the sum
+            hidden = nn.relu(squeeze(jnp.stack([mean, highest]))).sum(0)
+            once = excite(hidden)
+            weight = nn.sigmoid(once + excite.variables["params"]["bias"].astype(once.dtype))
         else:
             weight = nn.sigmoid(perceptron(mean) + perceptron(highest))
         self.sow("intermediates", "channel_weight", weight)
@@ -182,16 +186,18 @@ class MultiScaleSpatialAttention(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        pooled = jnp.stack([x.mean(-1), max_first_argmax(x, (3,))], axis=-1)
-        if few_kernels():
+        norm = self.norm(name="norm", scale_init=nn.initializers.zeros)
+        if isinstance(norm, BatchNorm):  # a GPU that trains
+            pooled = jnp.stack(mean_and_max(x), axis=-1)
             fields = [_FieldKernel(k, name=f"field_{k}")() for k in self.kernels]
             field = _shared_field(pooled, fields, nn.softmax(self._share()))
         else:
+            pooled = jnp.stack([x.mean(-1), max_first_argmax(x, (3,))], axis=-1)
             maps = [nn.Conv(1, (k, k), dtype=self.dtype, name=f"field_{k}")(pooled) for k in self.kernels]
             share = nn.softmax(self._share())
             weighted = [share[i].astype(x.dtype) * one for i, one in enumerate(maps)]
             field = sum(weighted[1:], weighted[0])
-        mask = 2 * nn.sigmoid(self.norm(name="norm", scale_init=nn.initializers.zeros)(field))
+        mask = 2 * nn.sigmoid(norm(field))
         self.sow("intermediates", "spatial_mask", mask[..., 0])
         return x * mask
 
@@ -214,17 +220,16 @@ def _shared_field(pooled: Array, fields: Sequence[tuple[Array, Array]], share: A
     """Return the sum over (kernel, bias) of share times convolution, as one convolution.
 
     pooled float[B,H,W,2] -> float[B,H,W,1]. Its kernel is the sum of share times kernel, the smaller ones
-    in the middle of the largest.
+    in the middle of the largest. Biases have no gradient: normalisation by the batch takes off again what they add.
     """
     kernels, biases = zip(*fields, strict=True)
     size = max(len(kernel) for kernel in kernels)
     before = [(size - 1) // 2 - (len(kernel) - 1) // 2 for kernel in kernels]
     around = [(n, size - len(kernel) - n) for n, kernel in zip(before, kernels, strict=True)]
     padded = [jnp.pad(kernel, (n, n, (0, 0), (0, 0))) for n, kernel in zip(around, kernels, strict=True)]
-    kernel, bias = (
-        (share.reshape(-1, 1, 1, 1, 1) * jnp.stack(padded)).sum(0),
-        (share[:, None] * jnp.stack(biases)).sum(0),
-    )
+    shares = jax.lax.split(share, [1] * len(share))  # whose gradient is one array; that of share[i] is a sum of many
+    weighted = lambda arrays: reduce(jnp.add, map(jnp.multiply, shares, arrays))
+    kernel, bias = weighted(padded), jax.lax.stop_gradient(weighted(biases))
     layout = ("NHWC", "HWIO", "NHWC")
     field = jax.lax.conv_general_dilated(
         pooled, jnp.asarray(kernel, pooled.dtype), (1, 1), "SAME", dimension_numbers=layout

@@ -1,10 +1,9 @@
 """Muon (Jordan 2024) by optax, with its orthogonalisation in the form that the platform runs fastest.
 
-Shapes: M rows of a matrix, N columns, K matrices of a stack.
+Shapes: M rows of a matrix, N columns, K slots of a stack.
 """
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,10 +14,10 @@ from jax import Array
 from optax.contrib import MuonDimensionNumbers, muon
 
 from expressnet_jax.models.layer_forms import use_matmul_conv
+from expressnet_jax.training.optimizers.stacking import stacks
 
 # Jordan 2024: five steps of x -> a x + b x^3 + c x^5 bring every singular value near 1.
 STEPS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
-_STARTS = 250e6  # bytes that an H200 moves while it starts the 30 kernels of a stack, at 2 us and 4.3 TB/s
 
 
 def muon_direction() -> optax.GradientTransformation:
@@ -43,45 +42,34 @@ def muon_direction() -> optax.GradientTransformation:
     return optax.GradientTransformationExtraArgs(momentum.init, update)
 
 
-def orthogonalise_stack(stack: Array) -> Array:
-    """Do what `orthogonalise` does to K matrices at once: float[K,M,N], M >= N, to the same shape.
+def orthogonalise_stack(stack: Array, owners: Array) -> Array:
+    """Do what `orthogonalise` does to every matrix of a stack at once: float[K,M,N], M <= N, to the same shape.
 
-    Rows and columns of zeros stay zeros and change nothing else, so that matrices of different shapes can be padded to
-    one. Every product is in single precision, which squaring wants and accelerators give up by default.
+    `owners` int32[K,M] says which matrix a row belongs to, as `Stack` has it. Every product is in single precision,
+    which squaring wants and accelerators give up by default.
     """
-    product = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-    gram = product(stack.mT, stack)
-    norm = jnp.sqrt(jnp.trace(gram, axis1=-2, axis2=-1))[:, None, None] + 1e-8
-    gram = gram / norm**2
-    a, b, c = COEFFICIENTS
+    times = partial(_product, sides=(2, 1))
+    gram = _product(stack, stack, sides=(2, 2))
     identity = jnp.eye(gram.shape[-1], dtype=gram.dtype)
+    squares = (gram * identity).sum(-1)
+    together = owners[:, :, None] == owners[:, None, :]
+    norm = jnp.sqrt(jnp.where(together, squares[:, None], 0).sum(-1)) + 1e-8
+    gram = gram / (norm[:, :, None] * norm[:, None])
+    a, b, c = COEFFICIENTS
     whole = identity
     for number in range(STEPS):
-        step = a * identity + b * gram + c * product(gram, gram)
-        whole = product(step, whole) if number else step
+        step = a * identity + b * gram + c * times(gram, gram)
+        # Steps are symmetric. Turned, XLA doesn't join this product with those below, to cut them apart again.
+        whole = _product(whole, step, sides=(2, 2)) if number else step / norm[:, None]
         if number < STEPS - 1:
-            gram = product(product(step, gram), step)
-    return product(stack, whole / norm)
+            gram = times(times(step, gram), step)
+    return times(whole, stack)
 
 
-def stacks(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
-    """Return which of the matrices (M, N), M >= N, to pad to one shape and orthogonalise together: lists of places.
-
-    A stack more costs the starts of its kernels; a small matrix among large ones costs the bytes of its padding. Of all
-    ways to cut the matrices, sorted by N, into stacks, this is the cheapest (dynamic programming over the last cut).
-    """
-    order = sorted(range(len(shapes)), key=lambda i: shapes[i][::-1], reverse=True)
-    cost = lambda places: _STARTS + len(places) * _moved(*map(max, zip(*(shapes[i] for i in places), strict=True)))
-    best: list[tuple[float, list[list[int]]]] = [(0.0, [])]
-    for end in range(1, len(order) + 1):
-        ways = [(best[start][0] + cost(order[start:end]), [*best[start][1], order[start:end]]) for start in range(end)]
-        best.append(min(ways))
-    return best[-1][1]
-
-
-def _moved(rows: int, columns: int) -> float:
-    """Bytes that orthogonalising one matrix of a stack reads and writes."""
-    return 4 * (64 * columns**2 + 6 * rows * columns)
+def _product(first: Array, second: Array, sides: tuple[int, int]) -> Array:
+    """Return the products of two stacks over these axes, in single precision."""
+    axes = (((sides[0],), (sides[1],)), ((0,), (0,)))
+    return jax.lax.dot_general(first, second, axes, precision=jax.lax.Precision.HIGHEST)
 
 
 def orthogonalise(matrix: Array) -> Array:
@@ -125,21 +113,31 @@ def _orthogonal_together(updates: Any) -> Any:
     flat, structure = jax.tree_util.tree_flatten_with_path(updates)
     leaves = [leaf for _, leaf in flat]
     kernels = [place for place, (path, leaf) in enumerate(flat) if _is_kernel(path, leaf)]
-    matrices = [_tall(leaves[place].reshape(-1, leaves[place].shape[-1])) for place in kernels]
-    for group in stacks([matrix.shape for matrix in matrices]):
-        rows, columns = (max(matrices[i].shape[axis] for i in group) for axis in (0, 1))
-        pad = lambda x: jnp.pad(x, [(0, rows - x.shape[0]), (0, columns - x.shape[1])])  # noqa: B023
-        stack = orthogonalise_stack(jnp.stack([pad(matrices[i]) for i in group]))
-        for i, padded in zip(group, stack, strict=True):
-            leaf, shape = leaves[kernels[i]], matrices[i].shape
-            matrix = _size(shape) * padded[: shape[0], : shape[1]]
-            wide = math.prod(leaf.shape[:-1]) < leaf.shape[-1]
-            leaves[kernels[i]] = (matrix.T if wide else matrix).reshape(leaf.shape)
+    matrices = [_wide(leaves[place]) for place in kernels]
+    for stack in stacks([(len(matrix), matrix.shape[1]) for matrix in matrices]):
+        parts = stack.cut(orthogonalise_stack(stack.join(matrices), jnp.asarray(stack.owners())))
+        for member, part in zip(stack.members, parts, strict=True):
+            place = kernels[member]
+            leaves[place] = _as_kernel(_size(part.shape) * part, leaves[place].shape)
     return jax.tree.unflatten(structure, leaves)
 
 
-def _tall(matrix: Array) -> Array:
-    return matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+def _wide(kernel: Array) -> Array:
+    """Return a kernel as a matrix float[M,N], M <= N. Mostly a row is what an output sees: cuDNN has them in order."""
+    if _outputs_first(kernel.shape):
+        return jnp.moveaxis(kernel, -1, 0).reshape(kernel.shape[-1], -1)
+    return kernel.reshape(-1, kernel.shape[-1])
+
+
+def _as_kernel(matrix: Array, shape: tuple[int, ...]) -> Array:
+    """Undo `_wide`."""
+    if _outputs_first(shape):
+        return jnp.moveaxis(matrix.reshape(shape[-1], *shape[:-1]), 0, -1)
+    return matrix.reshape(shape)
+
+
+def _outputs_first(shape: tuple[int, ...]) -> bool:
+    return shape[-1] <= math.prod(shape[:-1])
 
 
 def _size(shape: tuple[int, ...]) -> float:
