@@ -66,13 +66,10 @@ def variables_of():
     return draw
 
 
-def test_log_mel_is_librosas_within_a_thousandth_of_a_decibel():
-    librosa = pytest.importorskip("librosa")
-    found = np.asarray(log_mel(SOUND))
-    settings = {"sr": RATE, "n_fft": 400, "hop_length": 320, "n_mels": 64, "pad_mode": "constant"}
-    for sound, decibels in zip(SOUND, found, strict=True):
-        power = librosa.feature.melspectrogram(y=sound, **settings)
-        np.testing.assert_allclose(decibels, librosa.power_to_db(power, top_db=None).T, atol=1e-3)
+def test_the_mel_filters_are_librosas():
+    filters = pytest.importorskip("librosa.filters")  # all of librosa would compile for 20 seconds on a fresh machine
+    found = mel_filters(RATE, 400, 64)
+    np.testing.assert_allclose(found.T, filters.mel(sr=RATE, n_fft=400, n_mels=64), atol=1e-7)
 
 
 def test_log_mel_is_the_power_of_windowed_transforms_under_the_filters():
