@@ -61,6 +61,8 @@ def test_finished_runs_become_rows_and_rows_stay(finished, tmp_path, capsys):
     assert grown["networks"]["plain_cnn"] == row
     own = {"augment.random_erasing": 0.5, "model.options.widths": [4]}
     assert grown["networks"]["explainable_cnn"]["own"] == own
+    older = stored | {"recipe": {key: stored["recipe"][key] for key in stored["recipe"] if key != "data.flip_labels"}}
+    assert add_runs(older, [other], rounds=1)["networks"]["explainable_cnn"]["own"] == own
     report = json.loads((workdir / "config.json").read_text())
     report["train"]["epochs"] = 99.0
     (workdir / "config.json").write_text(json.dumps(report))

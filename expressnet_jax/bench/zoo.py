@@ -11,7 +11,7 @@ import numpy as np
 
 from expressnet_jax.bench.interleaved import interleave
 from expressnet_jax.bench.model import as_onnx, noise, timed
-from expressnet_jax.config import flatten
+from expressnet_jax.config import default, flatten
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.seeds import read_run, recipe, seed_figures
 from expressnet_jax.models.inspect import forward_flops, parameter_count
@@ -46,15 +46,19 @@ def add_runs(known: Mapping[str, Any], runs: Sequence[Path], rounds: int = 5) ->
 
 
 def _own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return where a run's recipe differs from the common one.
+    """Return where a run's recipe differs from the common one; a key that one of them is older than had its default.
 
     Raises:
       UserError: in what decides how much a network is taught.
     """
-    differing = {key: keys.get(key) for key in shared.keys() | keys.keys() if keys.get(key) != shared.get(key)}
+    before = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in flatten(default().to_dict()).items()
+    }
+    common, own = before | dict(shared), before | dict(keys)
+    differing = {key: own.get(key) for key in own.keys() | common.keys() if own.get(key) != common.get(key)}
     if wrong := sorted(key for key in differing if not key.startswith(_OWN)):
         raise UserError(
-            f"{path}: {wrong[0]} is {keys.get(wrong[0])!r}, in the table's other runs {shared.get(wrong[0])!r};"
+            f"{path}: {wrong[0]} is {own.get(wrong[0])!r}, in the table's other runs {common.get(wrong[0])!r};"
             " give runs of one recipe, or another --json"
         )
     return differing
