@@ -88,14 +88,7 @@ def get_config(form="small"):
         config.eval.every_epochs = 1.0
         config.augment.degrade = 0.35
     if form in ("tiny", "taught"):  # learns from the answers of trained networks, too
-        config.losses.fer2013.weight = 0.3 if form == "tiny" else 0.6
-        config.losses.landmarks.weight = config.losses.blendshapes.weight = 1.0
-        config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
-        config.losses.teacher_fer2013 = {
-            "loss": "distillation",
-            "output": "fer2013",
-            "weight": config.losses.fer2013.weight,
-        }
+        _learn_from_teachers(config, fer2013=0.3 if form == "tiny" else 0.6)
         config.augment.random_erasing = 0.1
         config.train.progressive_until = (0.6,)
         config.optimizer.learning_rate = 0.02
@@ -107,3 +100,10 @@ def get_config(form="small"):
         config.train.epochs = 32.0
         config.augment.degrade = 0.15
     return config
+
+
+def _learn_from_teachers(config, fer2013):
+    config.losses.fer2013.weight = fer2013
+    config.losses.landmarks.weight = config.losses.blendshapes.weight = 1.0
+    config.losses.teacher_expression = {"loss": "distillation", "output": "expression", "weight": 1.0}
+    config.losses.teacher_fer2013 = {"loss": "distillation", "output": "fer2013", "weight": fer2013}

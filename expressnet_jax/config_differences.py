@@ -15,11 +15,21 @@ FREE_TO_CHANGE = (
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[str] = FREE_TO_CHANGE) -> list[str]:
     """Return `key was X, now Y` for every key but the `free` ones. A key younger than the run had its default."""
-    plain = lambda config: _without_identities(flatten(json.loads(json.dumps(config))))
-    old, new = plain(default().to_dict()) | plain(old), plain(new)
+    plain = lambda config: _without_identities(_plain(flatten(config)))
+    old, new = with_defaults(plain(old)), plain(new)
     may = lambda key: any(key == name or key.startswith(name + ".") for name in free)
     changed = [key for key in sorted(old.keys() | new.keys()) if not may(key) and old.get(key) != new.get(key)]
     return [f"{key} was {old.get(key)}, now {new.get(key)}" for key in changed]
+
+
+def with_defaults(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a flattened config with every key that it is too old to have, at its default."""
+    return _plain(flatten(default().to_dict())) | _plain(flat)
+
+
+def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values as JSON has them: lists for tuples."""
+    return json.loads(json.dumps(flat))
 
 
 def _without_identities(flat: dict[str, Any]) -> dict[str, Any]:

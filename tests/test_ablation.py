@@ -44,6 +44,8 @@ def test_runs_become_rows_by_what_they_change_and_rows_stay(finished):
     assert grown["changes"][WHOLE] == whole["changes"][WHOLE] and list(grown["changes"][WHOLE]["seeds"]) == ["0", "1"]
     assert grown["changes"]["augment.flip=0.5"]["seeds"]["1"]["accuracy"] == 0.4
     assert list(whole["changes"]) == [WHOLE]
+    older = whole | {"recipe": {key: value for key, value in whole["recipe"].items() if key != "data.flip_labels"}}
+    assert list(add_runs(older, [finished(0.4, 2)])["changes"]) == [WHOLE]
 
 
 def test_differences_are_taken_seed_by_seed_with_students_interval(finished):

@@ -188,7 +188,7 @@ def call(capfd, data_dir):
     return run
 
 
-def refused(result, *expected):
+def assert_refused(result, *expected):
     """Exit status 2 and one line on stderr that holds all of this."""
     status, out, err = result
     assert status == 2 and out == "" and err.startswith("error: ") and err.count("\n") == 1, err
@@ -225,29 +225,29 @@ def test_every_image_of_train_is_its_own_nearest(data_dir):
 
 
 def test_refusals(call, data_dir):
-    refused(call("fer2013"), "fer2013 is not prepared", "run: expressnet prepare fer2013 --source PATH")
+    assert_refused(call("fer2013"), "fer2013 is not prepared", "run: expressnet prepare fer2013 --source PATH")
     tiny = lambda *rest: call("tiny", "--split", "test", *rest)
-    refused(call("tiny"), "tiny has no split 'validation'", "train, test")
-    refused(call("tiny", "--split", "train"), "another one to be judged on")
-    refused(tiny("--features", "sift"), "no features 'sift'; there are: hog, lbp, gabor")
-    refused(tiny("--classifier", "tree"), "no classifier 'tree'; there are: svm, knn")
-    refused(tiny("--classifier", "knn", "--k", "19"), "k=19: train holds 18 images; give k from 1 to that")
-    refused(tiny("--classifier", "knn", "--k", "0"), "k=0")
-    refused(tiny("--k", "one"), "'one': write numbers with commas between them")
-    refused(tiny("--cost", "0"), "cost is more than 0")
-    refused(tiny("--features", ","), "nothing to compare")
-    refused(tiny("--option", "cell=6"), "--option cell: write NAME.KEY=VALUE")
-    refused(tiny("--option", "hog.bins=6"), "hog has no 'bins'; it has orientations, cell")
-    refused(tiny("--option", "hog.cell=0"), "cell=0 is no whole number from 1 on")
-    refused(tiny("--option", "lbp.grid=6"), "options of lbp, which is not among the features hog")
-    refused(tiny("--option", "hog.cell=20"), "32x32 hold no 2x2 cells of 20 pixels")
-    refused(tiny("--features", "lbp", "--option", "lbp.grid=40"), "grid=40: an image of 32x32")
+    assert_refused(call("tiny"), "tiny has no split 'validation'", "train, test")
+    assert_refused(call("tiny", "--split", "train"), "another one to be judged on")
+    assert_refused(tiny("--features", "sift"), "no features 'sift'; there are: hog, lbp, gabor")
+    assert_refused(tiny("--classifier", "tree"), "no classifier 'tree'; there are: svm, knn")
+    assert_refused(tiny("--classifier", "knn", "--k", "19"), "k=19: train holds 18 images; give k from 1 to that")
+    assert_refused(tiny("--classifier", "knn", "--k", "0"), "k=0")
+    assert_refused(tiny("--k", "one"), "'one': write numbers with commas between them")
+    assert_refused(tiny("--cost", "0"), "cost is more than 0")
+    assert_refused(tiny("--features", ","), "nothing to compare")
+    assert_refused(tiny("--option", "cell=6"), "--option cell: write NAME.KEY=VALUE")
+    assert_refused(tiny("--option", "hog.bins=6"), "hog has no 'bins'; it has orientations, cell")
+    assert_refused(tiny("--option", "hog.cell=0"), "cell=0 is no whole number from 1 on")
+    assert_refused(tiny("--option", "lbp.grid=6"), "options of lbp, which is not among the features hog")
+    assert_refused(tiny("--option", "hog.cell=20"), "32x32 hold no 2x2 cells of 20 pixels")
+    assert_refused(tiny("--features", "lbp", "--option", "lbp.grid=40"), "grid=40: an image of 32x32")
 
 
 @pytest.mark.parametrize(("module", "package"), [("skimage", "scikit-image"), ("sklearn", "scikit-learn")])
 def test_a_missing_library_is_named_with_the_command_that_installs_it(call, monkeypatch, module, package):
     monkeypatch.setitem(sys.modules, module, None)
-    refused(call("tiny", "--split", "test"), package, 'pip install "expressnet-jax[baselines]"')
+    assert_refused(call("tiny", "--split", "test"), package, 'pip install "expressnet-jax[baselines]"')
 
 
 def test_a_baseline_imports_no_jax(data_dir):

@@ -38,7 +38,7 @@ def call(capfd, monkeypatch, data_dir):
     return run
 
 
-def refused(result, *expected):
+def assert_refused(result, *expected):
     """Exit status 2 and one line on stderr that holds all of this."""
     status, out, err = result
     assert status == 2 and out == "" and err.startswith("error: ") and err.count("\n") == 1, err
@@ -59,11 +59,11 @@ def test_version(call):
 
 
 def test_without_a_command_with_an_unknown_one_or_without_what_it_needs(call):
-    refused(call(), "COMMAND", "see expressnet --help")
-    refused(call("trian"), "'trian'", *COMMANDS)
-    refused(call("evaluate", "--data", "tiny"), "--checkpoint", "see expressnet evaluate --help")
-    refused(call("models", "--size", "large"), "--size", "'large'")
-    refused(call("bench", "gpu"), "'gpu'", "input")
+    assert_refused(call(), "COMMAND", "see expressnet --help")
+    assert_refused(call("trian"), "'trian'", *COMMANDS)
+    assert_refused(call("evaluate", "--data", "tiny"), "--checkpoint", "see expressnet evaluate --help")
+    assert_refused(call("models", "--size", "large"), "--size", "'large'")
+    assert_refused(call("bench", "gpu"), "'gpu'", "input")
 
 
 # Data.
@@ -83,14 +83,16 @@ def test_prepare_audit_show(call, tmp_path):
 
 
 def test_wrong_data(call, tmp_path):
-    refused(call("prepare", "fer2031", "--source", tmp_path), "no data set 'fer2031'", "fer2013, ferplus")
-    refused(call("prepare", "fer2013"), "fer2013: no source given")
-    refused(call("prepare", "folder", "--source", tmp_path / "none"), "none: no such file or folder")
-    refused(call("prepare", "folder", "--source", tmp_path), "folder")
-    refused(call("prepare", "folder", "--source", tmp_path, "--option", "size"), "--option: 'size': write KEY=VALUE")
+    assert_refused(call("prepare", "fer2031", "--source", tmp_path), "no data set 'fer2031'", "fer2013, ferplus")
+    assert_refused(call("prepare", "fer2013"), "fer2013: no source given")
+    assert_refused(call("prepare", "folder", "--source", tmp_path / "none"), "none: no such file or folder")
+    assert_refused(call("prepare", "folder", "--source", tmp_path), "folder")
+    assert_refused(
+        call("prepare", "folder", "--source", tmp_path, "--option", "size"), "--option: 'size': write KEY=VALUE"
+    )
     for command in (("audit", "fer2013"), ("show", "fer2013", "--output", tmp_path / "a.png")):
-        refused(call(*command), "fer2013 is not prepared", "run: expressnet prepare fer2013 --source PATH")
-    refused(
+        assert_refused(call(*command), "fer2013 is not prepared", "run: expressnet prepare fer2013 --source PATH")
+    assert_refused(
         call("show", "tiny", "--split", "dev", "--output", tmp_path / "a.png"), "no split 'dev'", "train, validation"
     )
 
@@ -151,24 +153,26 @@ def test_a_prepared_name_comes_before_a_folder_of_that_name(call, straight, tmp_
     monkeypatch.chdir(tmp_path)
     status, out, _ = call("evaluate", "--checkpoint", straight.workdir, "--data", "tiny", "--split", "validation")
     assert status == 0 and "plain_cnn on tiny, validation" in out
-    refused(call("evaluate", "--checkpoint", straight.workdir, "--data", "./tiny"), "folder")
+    assert_refused(call("evaluate", "--checkpoint", straight.workdir, "--data", "./tiny"), "folder")
 
 
 def test_wrong_checkpoints_and_data(call, straight, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     evaluate = lambda checkpoint, *rest: call("evaluate", "--checkpoint", checkpoint, "--data", "tiny", *rest)
-    refused(evaluate(tmp_path / "none"), "no such folder; give a run's --workdir")
-    refused(evaluate(tmp_path / "file"), "no such folder")
-    refused(evaluate(tmp_path / "empty"), "no checkpoint in it")
-    refused(
+    assert_refused(evaluate(tmp_path / "none"), "no such folder; give a run's --workdir")
+    assert_refused(evaluate(tmp_path / "file"), "no such folder")
+    assert_refused(evaluate(tmp_path / "empty"), "no checkpoint in it")
+    assert_refused(
         evaluate(straight.workdir, "--split", "dev"), "tiny has no split 'dev'; its splits are: train, validation, test"
     )
-    refused(evaluate(straight.workdir, "--tta", "five"), "'five'; there are: none, flip, ten_crop")
-    refused(call("evaluate", "--checkpoint", straight.workdir, "--data", "nothing"), "nothing is not prepared")
-    refused(call("export", "--checkpoint", tmp_path / "empty", "--output", tmp_path / "m.onnx"), "no checkpoint in it")
+    assert_refused(evaluate(straight.workdir, "--tta", "five"), "'five'; there are: none, flip, ten_crop")
+    assert_refused(call("evaluate", "--checkpoint", straight.workdir, "--data", "nothing"), "nothing is not prepared")
+    assert_refused(
+        call("export", "--checkpoint", tmp_path / "empty", "--output", tmp_path / "m.onnx"), "no checkpoint in it"
+    )
     cats = write_images(tmp_path / "cats", {"": 2}, classes=("cat", "dog"))
-    refused(
+    assert_refused(
         call("evaluate", "--checkpoint", straight.workdir, "--data", cats), "no class in common: data cat, dog; model"
     )
 
@@ -181,10 +185,10 @@ def test_a_damaged_or_foreign_checkpoint(call, straight, tmp_path):
     changed = json.loads(text)
     changed["classes"] = ["anger", "fear"]
     metadata.write_text(json.dumps(changed))
-    refused(call("evaluate", "--checkpoint", run, "--data", "tiny"), "no plain_cnn of 2 classes")
+    assert_refused(call("evaluate", "--checkpoint", run, "--data", "tiny"), "no plain_cnn of 2 classes")
     metadata.write_text(text)
     (best / "model" / "manifest.ocdbt").unlink()
-    refused(call("evaluate", "--checkpoint", run, "--data", "tiny"), str(best), "its arrays are damaged")
+    assert_refused(call("evaluate", "--checkpoint", run, "--data", "tiny"), str(best), "its arrays are damaged")
 
 
 def test_export(call, straight, tmp_path):
@@ -198,14 +202,14 @@ def test_export(call, straight, tmp_path):
 def test_models(call):
     status, out, err = call("models", "plain_cnn", "--size", "32")
     assert status == 0 and err == "" and "backbone/conv_1/kernel" in out
-    refused(call("models", "vgg"), "no model 'vgg'; one of expressnet_tiny")
+    assert_refused(call("models", "vgg"), "no model 'vgg'; one of expressnet_tiny")
 
 
 @pytest.mark.parametrize(
     "wrong", [("--size", "0"), ("--size", "-3"), ("--size", "10"), ("--channels", "2"), ("--channels", "0")]
 )
 def test_models_of_an_impossible_size(call, wrong):
-    refused(call("models", "plain_cnn", *wrong), wrong[0], wrong[1])
+    assert_refused(call("models", "plain_cnn", *wrong), wrong[0], wrong[1])
 
 
 def test_bench(call, tmp_path, monkeypatch):

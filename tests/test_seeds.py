@@ -68,8 +68,10 @@ def test_runs_of_different_recipes_are_refused_wherever_they_read_from():
     other = run_of(1)
     other["config"]["data"]["dir"] = "/elsewhere"
     summarise_runs({"a": run_of(0), "b": other})
+    del other["config"]["data"]["flip_labels"]  # of a run that is older than the key
+    summarise_runs({"a": run_of(0), "b": other})
     other["config"]["optimizer"]["learning_rate"] = 0.3
-    with pytest.raises(UserError, match=r"differ in config\.optimizer"):
+    with pytest.raises(UserError, match=r"differ in config\.optimizer\.learning_rate;"):
         summarise_runs({"a": run_of(0), "b": other})
 
 

@@ -27,8 +27,8 @@ def covariance(features: Array) -> Array:
 
 
 def method() -> Method:
-    """Align covariances of features in units of their own size: else shrinking them all would be the shortest way to
-    agree, and a loss of the fourth order in them leaves the bounds of any learning rate."""
+    """Align covariances of features in units of their own size. Otherwise shrinking all features would be the
+    shortest way to agree, and a loss of the fourth order in them diverges at any learning rate."""
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         source, target = inputs.source.features, inputs.target.features

@@ -107,7 +107,7 @@ def _labelled(config: ConfigDict, method: Method, domains: Domains) -> Split:
 
 
 def _learned(domains: Domains, labelled: Split, method: Method) -> list[Learned]:
-    """Return both sets, for the run's record; `supervised` learns the labels of the target instead of the source's."""
+    """Return both sets as a run records them; `supervised` learns the labels of the target instead of the source's."""
     if method.labelled == "target":
         return [domains.source_data, domains.target_data._replace(examples=labelled, labelled=True)]
     return [domains.source_data, domains.target_data]

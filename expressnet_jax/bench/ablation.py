@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from expressnet_jax.config import flatten
+from expressnet_jax.config_differences import with_defaults
 from expressnet_jax.evaluation.seeds import across_seeds, percent_across, read_run, recipe, seed_figures
 
 WHOLE = "nothing"  # the row of the runs of the common recipe
@@ -41,8 +42,9 @@ def add_runs(known: Mapping[str, Any], runs: Sequence[Path]) -> dict[str, Any]:
 
 def changed(shared: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
     """Return where a run leaves the common recipe, as flags say it: `augment.flip=0`, or `nothing`."""
-    own = {key: keys.get(key) for key in shared.keys() | keys.keys() if keys.get(key) != shared.get(key)}
-    return ", ".join(f"{key}={_short(value)}" for key, value in sorted(own.items())) or WHOLE
+    common, own = with_defaults(shared), with_defaults(keys)
+    changes = {key: own.get(key) for key in own.keys() | common.keys() if own.get(key) != common.get(key)}
+    return ", ".join(f"{key}={_short(value)}" for key, value in sorted(changes.items())) or WHOLE
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 
 from expressnet_jax.bench.interleaved import interleave
 from expressnet_jax.bench.model import as_onnx, noise, timed
-from expressnet_jax.config import default, flatten
+from expressnet_jax.config import flatten
+from expressnet_jax.config_differences import with_defaults
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.seeds import read_run, recipe, seed_figures
 from expressnet_jax.models.inspect import forward_flops, parameter_count
@@ -51,10 +52,7 @@ def _own_keys(shared: Mapping[str, Any], keys: Mapping[str, Any], path: Path) ->
     Raises:
       UserError: in what decides how much a network is taught.
     """
-    before = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in flatten(default().to_dict()).items()
-    }
-    common, own = before | dict(shared), before | dict(keys)
+    common, own = with_defaults(shared), with_defaults(keys)
     differing = {key: own.get(key) for key in own.keys() | common.keys() if own.get(key) != common.get(key)}
     if wrong := sorted(key for key in differing if not key.startswith(_OWN)):
         raise UserError(

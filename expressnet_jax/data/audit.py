@@ -76,7 +76,7 @@ def leaked_examples(prepared: Prepared, split: str) -> list[int] | None:
 
 
 def one_line(report: Mapping[str, Any]) -> str:
-    """Return the findings in a sentence, for a training log."""
+    """Return the findings in one sentence, which a training log shows."""
     name, examples = report["dataset"], report["examples"]
     if len(examples) < 2 or TRAIN not in examples:
         groups, near = sum(report["exact"]["within"].values()), sum(report["near"]["within"].values())

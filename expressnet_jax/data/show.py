@@ -176,8 +176,8 @@ def _far_apart(images: np.ndarray, original: np.ndarray, count: int) -> list[int
 
 
 def _mixtures(name: str, key: jax.Array, images: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> list[Cell]:
-    """Return the first image mixed with some of the others [n,H,W,C], from the largest share of its own to the
-    smallest."""
+    """Return the first image mixed with some of the others [n,H,W,C], the largest share of the first image
+    first."""
     others = len(images) - 1
     batch = np.concatenate([np.repeat(images[:1], others, axis=0), images[1:]]).astype(np.float32)
     targets = np.eye(len(classes), dtype=np.float32)[np.concatenate([np.repeat(labels[:1], others), labels[1:]])]

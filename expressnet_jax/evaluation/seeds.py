@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
+from expressnet_jax.config import flatten
+from expressnet_jax.config_differences import with_defaults
 from expressnet_jax.errors import UserError
 
 FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece")
@@ -95,7 +97,7 @@ def recipe(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config_differences(first: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    ours, theirs = recipe(first["config"]), recipe(other["config"])
+    ours, theirs = (with_defaults(flatten(recipe(run["config"]))) for run in (first, other))
     return [f"config.{key}" for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
 
 

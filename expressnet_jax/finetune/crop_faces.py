@@ -246,7 +246,7 @@ def summary(seen: Sequence[CropRecord], others: Mapping[str, str]) -> str:
 
 
 def counts(seen: Sequence[CropRecord], others: Mapping[str, str], litter: int) -> dict[str, int]:
-    """Return the files by what became of them, for a report."""
+    """Count the files by outcome."""
     tally: Mapping[str, int] = Counter(each.status for each in seen)
     return {status: tally[status] for status in (FACE, NO_FACE, UNREADABLE)} | {
         "other file": len(others),

@@ -20,7 +20,7 @@ PLACE = ("left", "top", "width", "height", "score")
 
 
 def table(name: str, faces: Sequence[Face]) -> str:
-    """Return an image's faces, a line each, for a terminal."""
+    """Return an image's faces as text, one line each."""
     name = printable(name)
     if not faces:
         return f"{name}: no face found"

@@ -146,7 +146,7 @@ def _entries(folder: Path, folders: bool = False) -> list[Path]:
 
 
 def _archives(source: Path) -> str:
-    """Return the names of the archives in a folder, for a message."""
+    """Return the names of the archives in a folder as a message lists them."""
     return shorten([printable(path.name) for path in _entries(source) if path.is_file() and _is_archive(path)], 3)
 
 

@@ -4,6 +4,7 @@ ROOT/CLASS/*.obj|ply|off|stl|wrl                     no official split: the spli
 ROOT/train|validation|test/CLASS/*.obj|...
 """
 
+import abc
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,9 +57,9 @@ class MeshBuilder(FaceBuilder, skip_registration=True):
     def COLUMNS(self) -> dict:
         return {"subject": ((), str), "points": ((self.options["points"], 3), np.float16)}
 
+    @abc.abstractmethod
     def meshes(self, source: Path) -> Mapping[str, Sequence[MeshFile]]:
         """Return the meshes of each official split, or of "all"."""
-        raise NotImplementedError
 
     def read(self, source: Path) -> Mapping[str, Sequence[Record]]:
         """Return the records, each made when it is asked for."""

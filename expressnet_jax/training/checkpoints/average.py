@@ -21,16 +21,23 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], weights: Sequence[flo
       UserError: networks of other layers, inputs or outputs.
     """
     last = checkpoints[-1]
-    for each in checkpoints[:-1]:
-        for what, found, wanted in zip(("layers", "inputs", "outputs"), _form(each), _form(last), strict=True):
-            if found != wanted:
-                raise UserError(f"{each.path}: has other {what} than {last.path}; average runs of one network")
+    check_alike(checkpoints[:-1], last, ("layers", "inputs", "outputs"), "average runs of one network")
     mean = lambda *leaves: sum(weight * np.asarray(leaf) for weight, leaf in zip(weights, leaves, strict=True))
     variables = jax.tree.map(mean, *(each.variables for each in checkpoints))
     return last._replace(variables=jax.tree.map(np.float32, variables))
 
 
-def _form(checkpoint: Checkpoint) -> tuple[Any, Any, Any]:
-    shapes = jax.tree.map(np.shape, checkpoint.variables)
+def check_alike(checkpoints: Sequence[Checkpoint], other: Checkpoint, parts: Sequence[str], remedy: str) -> None:
+    """Raise a UserError for a checkpoint whose `parts`, of layers, inputs and outputs, are not those of `other`."""
+    wanted = _form(other)
+    for each in checkpoints:
+        found = _form(each)
+        for part in parts:
+            if found[part] != wanted[part]:
+                raise UserError(f"{each.path}: has other {part} than {other.path}; {remedy}")
+
+
+def _form(checkpoint: Checkpoint) -> dict[str, Any]:
     inputs = {name: field._replace(rate=0) for name, field in checkpoint.inputs.items()}  # clips: of other splits
-    return shapes, inputs, checkpoint.outputs
+    layers = jax.tree.map(np.shape, checkpoint.variables)
+    return {"layers": layers, "inputs": inputs, "outputs": checkpoint.outputs}

@@ -1,9 +1,10 @@
 """Several checkpoints as one whose answer is the mean of theirs."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from expressnet_jax.errors import UserError
 from expressnet_jax.models.ensemble import Ensemble
+from expressnet_jax.training.checkpoints.average import check_alike
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 
@@ -18,17 +19,13 @@ def ensemble(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     first, *others = checkpoints
     if not others:
         return first
-    for each in others:
-        for what, found, wanted in (("inputs", each.shape, first.shape), ("outputs", each.outputs, first.outputs)):
-            if found != wanted:
-                raise UserError(f"{each.path}: has other {what} than {first.path}; only alike outputs can be averaged")
+    check_alike(others, first, ("inputs", "outputs"), "give networks that take and give the same")
     classes = tuple(name for name, field in first.outputs.items() if field.kind == "class")
     model = Ensemble(
         first.model.encoders, first.model.heads, members=tuple(c.model for c in checkpoints), classes=classes
     )
-    kinds = {kind for each in checkpoints for kind in each.variables}
-    variables = {
-        kind: {f"members_{i}": each.variables[kind] for i, each in enumerate(checkpoints) if kind in each.variables}
-        for kind in kinds
-    }
+    variables: dict[str, dict[str, Any]] = {}
+    for i, each in enumerate(checkpoints):
+        for kind, tree in each.variables.items():
+            variables.setdefault(kind, {})[f"members_{i}"] = tree
     return first._replace(model=model, variables=variables)

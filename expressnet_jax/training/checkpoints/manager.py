@@ -135,7 +135,7 @@ class Checkpoints:
         self.log(f"{folder} is damaged ({one_line(error)}); it is now {target}, and the one before is used")
 
     def last_good(self) -> str:
-        """Return the newest whole checkpoint, for a message."""
+        """Return the step of the newest whole checkpoint as a message gives it."""
         steps = saved_steps(self.root / LATEST)
         return str(steps[-1]) if steps else "none was saved yet"
 
