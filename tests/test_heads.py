@@ -34,6 +34,8 @@ from expressnet_jax.inference.crop import cut_face, find_place
 from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.network import Outputs
+from expressnet_jax.training.checkpoints import evaluate_checkpoint as evaluate_checkpoint_module
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.classification import add_teachers
 from expressnet_jax.training.losses import make_loss
@@ -245,6 +247,20 @@ def test_every_head_is_learned_followed_and_judged(run):
     wanted = np.sqrt(np.nanmean((scores - target) ** 2, 0)).mean()
     assert figures["blendshapes"]["rmse"] == pytest.approx(wanted, rel=1e-4)
     assert set(figures["blendshapes"]["each"]) == set(NAMES)
+
+
+def test_all_outputs_are_judged_in_one_pass(run, monkeypatch):
+    _, folder = run
+    seen, make = [], evaluate_checkpoint_module.make_predict_fn
+
+    def counting(*arguments, **options):
+        predict = make(*arguments, **options)
+        return lambda variables, images: seen.append(len(images)) or predict(variables, images)
+
+    monkeypatch.setattr(evaluate_checkpoint_module, "make_predict_fn", counting)
+    split = load("ferplus", folder / "data").split("validation")
+    result = evaluate_checkpoint(load_checkpoint(folder / "run"), split, batch_size=7, size=(48, 48))
+    assert len(seen) == -(-len(result.labels) // 7) and set(result.figures["outputs"]) == set(result.outputs)
 
 
 def test_a_class_that_few_examples_have_is_judged_on_those():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.tta import TTA, five_crops, flip, ten_crop, with_tta
+from expressnet_jax.evaluation.tta import TTA, five_crops, outputs_with_tta
 
 
 def left_half(images):
@@ -13,6 +14,12 @@ def left_half(images):
     images = np.asarray(images, np.float32)
     share = images[:, :, : images.shape[2] // 2].mean((1, 2, 3)) / 255
     return np.stack([share, 1 - share], axis=1).astype(np.float32)
+
+
+def with_tta(predict, name):
+    """A function images -> probabilities under an augmentation, by one that gives outputs by name."""
+    predict_all = outputs_with_tta(lambda images: {"class": predict(images)}, {"class": Field("class", (2,))}, name)
+    return lambda images: predict_all(images)["class"]
 
 
 def half_lit(left, right):
@@ -24,7 +31,7 @@ def half_lit(left, right):
 
 def test_flip_is_the_mean_of_both_sides():
     np.testing.assert_allclose(left_half(half_lit(255, 51)), [[1, 0]])
-    np.testing.assert_allclose(flip(left_half)(half_lit(255, 51)), [[0.6, 0.4]], rtol=1e-6)
+    np.testing.assert_allclose(with_tta(left_half, "flip")(half_lit(255, 51)), [[0.6, 0.4]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["flip", "ten_crop"])
@@ -42,7 +49,7 @@ def test_ten_crop_sees_ten_views_of_the_corners_and_the_centre():
         return left_half(images)
 
     images = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 1), np.uint8)
-    mean = ten_crop(spy, crop=0.8)(images)
+    mean = with_tta(spy, "ten_crop")(images)
     assert len(views) == 10 and all(view.shape == images.shape and view.dtype == np.uint8 for view in views)
     np.testing.assert_allclose(mean, np.mean([left_half(view) for view in views], axis=0), rtol=1e-6)
     for view, mirrored in zip(views[:5], views[5:], strict=True):
@@ -61,13 +68,25 @@ def test_crops_lie_where_their_names_say(channels):
         assert (view == view[..., :1]).all()
 
 
-def test_a_crop_of_the_whole_is_the_flip():
+def test_none_looks_once_and_changes_nothing():
     images = np.random.default_rng(0).integers(0, 256, (4, 12, 10, 1), np.uint8)
-    np.testing.assert_allclose(ten_crop(left_half, crop=1.0)(images), flip(left_half)(images), rtol=1e-6)
+    np.testing.assert_array_equal(with_tta(left_half, "none")(images), left_half(images))
 
 
-def test_none_changes_nothing():
-    assert with_tta(left_half, "none") is left_half
+@pytest.mark.parametrize(("kinds", "looks"), [(["class"], 10), (["class", "points"], 11)])
+def test_ten_crop_looks_at_the_whole_image_for_what_has_a_place_in_it(kinds, looks):
+    fields = {kind: Field(kind, (2,) if kind == "class" else (5, 2)) for kind in kinds}
+    seen = []
+
+    def predict(images):
+        seen.append(images)
+        return {"class": left_half(images), "points": np.full((len(images), 5, 2), images.mean(), np.float32)}
+
+    images = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 1), np.uint8)
+    outputs = outputs_with_tta(predict, fields, "ten_crop")(images)
+    assert len(seen) == looks and set(outputs) == set(kinds)
+    if "points" in kinds:
+        np.testing.assert_array_equal(outputs["points"], predict(images)["points"])
 
 
 @pytest.mark.parametrize("name", TTA)
@@ -85,8 +104,6 @@ def test_a_jitted_predict_compiles_once(name):
     assert traces == [(2, 16, 16, 1)]
 
 
-def test_wrong_names_and_sizes_are_refused():
+def test_a_wrong_name_is_refused():
     with pytest.raises(UserError, match="'twelve'; there are: none, flip, ten_crop"):
         with_tta(left_half, "twelve")
-    with pytest.raises(UserError, match=r"crop is 0, but must be above 0"):
-        ten_crop(left_half, crop=0)

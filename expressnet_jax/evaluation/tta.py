@@ -1,81 +1,58 @@
-"""Test-time augmentation: the mean prediction over several views of an image. B batch, H height, W width, C channels.
-
-Each function takes a predict function and gives another of the same kind, so nothing downstream needs to know.
-"""
+"""Test-time augmentation: the mean prediction over several views of an image [B,H,W,C]."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.evaluate import Predict
 
 _CROP = 0.9  # of each side, in a view of ten_crop
 
-
-def flip(predict: Predict) -> Predict:
-    """Return the mean over the image and its mirror image."""
-    return lambda images: _mean_over(predict, _VIEWS["flip"](np.asarray(images)))
-
-
-def ten_crop(predict: Predict, crop: float = _CROP) -> Predict:
-    """Return the mean over four corners and the centre, each also mirrored (Krizhevsky et al. 2012, section 4.1).
-
-    A view keeps `crop` of each side, between 0 (excluded) and 1, and is resized to the size the image had.
-    """
-    if not 0 < crop <= 1:
-        raise UserError(f"ten_crop: crop is {crop}, but must be above 0 and at most 1")
-    return lambda images: _mean_over(predict, _with_mirrored(five_crops(np.asarray(images), crop)))
-
-
-TTA: dict[str, Callable[[Predict], Predict]] = {
-    "none": lambda predict: predict,
-    "flip": flip,
-    "ten_crop": ten_crop,
-}
-
-
-_VIEWS: dict[str, Callable[[np.ndarray], list[np.ndarray]]] = {
+# The views of images uint8[B,H,W,C], each of the same shape. Those of ten_crop are four corners and the centre, each
+# also mirrored (Krizhevsky et al. 2012, section 4.1).
+TTA: dict[str, Callable[[Any], list[Any]]] = {
     "none": lambda images: [images],
     "flip": lambda images: _with_mirrored([images]),
     "ten_crop": lambda images: _with_mirrored(five_crops(images, _CROP)),
 }
 
 
-def with_tta(predict: Predict, name: str) -> Predict:
-    """Return `predict` under the augmentation called `name`, one of TTA."""
-    if name not in TTA:
-        raise UserError(f"no test-time augmentation is called {name!r}; there are: {', '.join(TTA)}")
-    return TTA[name](predict)
-
-
 def outputs_with_tta(
-    predict: Callable[[np.ndarray], Mapping[str, np.ndarray]], fields: Mapping[str, Field], name: str
-) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Return `predict`, which gives the outputs of `fields` by name, under the augmentation called `name`.
+    predict: Callable[[Any], Mapping[str, Any]], fields: Mapping[str, Field], name: str
+) -> Callable[[Any], dict[str, Any]]:
+    """Return `predict`, which gives the outputs of `fields` by name, under the augmentation called `name`, one of TTA.
 
     Classes are averaged over all views. With `flip` so are points and values that have a mirror: the prediction
     for the mirror image is put back to its own side first. Everything else is of the image as it is.
+
+    Raises:
+      UserError: no augmentation of this name.
     """
+    if name not in TTA:
+        raise UserError(f"no test-time augmentation is called {name!r}; there are: {', '.join(TTA)}")
+    of_image = any(field.kind != "class" for field in fields.values())
 
-    def combined(key: str, field: Field, plain: Mapping[str, np.ndarray], views: list) -> np.ndarray:
+    def combined(key: str, field: Field, plain: Mapping[str, Any], views: list[Mapping[str, Any]]) -> Any:
         if field.kind == "class":
-            return _mean([np.asarray(view[key]) for view in views])
+            return _mean([view[key] for view in views])
         if field.mirror and name == "flip":
-            return (np.asarray(plain[key]) + _unmirrored(np.asarray(views[1][key]), field)) / 2
-        return np.asarray(plain[key])
+            return _mean([plain[key], _unmirrored(views[1][key], field)])
+        return plain[key]
 
-    def mean(images: np.ndarray) -> dict[str, np.ndarray]:
-        views = [predict(view) for view in _VIEWS[name](images if isinstance(images, Mapping) else np.asarray(images))]
-        plain = predict(images) if name == "ten_crop" else views[0]
+    def mean(images: Any) -> dict[str, Any]:
+        # One call a view: the batch keeps the shape that predict was compiled for. Nothing is read back here, so that
+        # a device computes while the caller continues.
+        views = [predict(view) for view in TTA[name](images if isinstance(images, Mapping) else np.asarray(images))]
+        plain = predict(images) if name == "ten_crop" and of_image else views[0]
         return {key: combined(key, field, plain, views) for key, field in fields.items()}
 
     return mean
 
 
-def _unmirrored(values: np.ndarray, field: Field) -> np.ndarray:
+def _unmirrored(values: Any, field: Field) -> Any:
     """Return predictions for mirror images as those for the images: points float[B,P,2] in -1..1, values float[B,D]."""
     if field.kind == "points":
         return values[..., np.array(field.mirror), :] * np.array([-1, 1], values.dtype)
@@ -105,11 +82,6 @@ def _with_mirrored(views: list[np.ndarray]) -> list[np.ndarray]:
     return [*views, *(np.ascontiguousarray(view[..., ::-1, :]) for view in views)]
 
 
-def _mean_over(predict: Predict, views: list[np.ndarray]) -> np.ndarray:
-    # One call a view: the batch keeps the shape that predict was compiled for.
-    return _mean([np.asarray(predict(view)) for view in views])
-
-
-def _mean(arrays: list[np.ndarray]) -> np.ndarray:
+def _mean(arrays: list[Any]) -> Any:
     first, *rest = arrays
     return sum(rest, start=first) / len(arrays)

@@ -22,7 +22,7 @@ from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
 from expressnet_jax.metric_writers import read_history
 from expressnet_jax.models.network import Network
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, evaluate_outputs, write_report
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, write_report
 from expressnet_jax.training.checkpoints.reading import Checkpoint, load_checkpoint
 from expressnet_jax.training.experiment import Evaluate, Experiment
 from expressnet_jax.training.mesh import replicated, shard_batch
@@ -226,9 +226,7 @@ def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Check
     title = f"{config.model.name} on {config.data.name}, {data.chosen.select_name}"
     print(f"\n{title}, step {checkpoint.step}, test-time augmentation {config.eval.tta}\n")
     print(format_table(result.figures))
-    options = {"batch_size": config.eval.batch_size, "tta": config.eval.tta}
-    if outputs := evaluate_outputs(checkpoint, data.chosen.select, data.stored_size, **options):
-        result.figures["outputs"] = outputs
+    if outputs := result.figures.get("outputs"):
         print("\n".join(["", *format_outputs(outputs)]))
     sys.stdout.flush()
     files = write_report(result, checkpoint, workdir, title, error_gallery=config.eval.error_gallery)

@@ -16,11 +16,11 @@ from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
-from expressnet_jax.evaluation.evaluate import Predict, collect, collect_outputs, summarise
+from expressnet_jax.evaluation.evaluate import collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
 from expressnet_jax.evaluation.evaluators import known as known_metrics
 from expressnet_jax.evaluation.plots import confusion_png
-from expressnet_jax.evaluation.tta import outputs_with_tta, with_tta
+from expressnet_jax.evaluation.tta import outputs_with_tta
 from expressnet_jax.io import write_json
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.network import make_inputs_reader
@@ -28,12 +28,14 @@ from expressnet_jax.training.step import make_predict_fn
 
 
 class CheckpointEvaluation(NamedTuple):
-    """Figures, and what they came from: probabilities float32[N,K], labels int[N] in the model's classes, the split."""
+    """Figures, and what they came from: probabilities float32[N,K], labels int[N] in the model's classes, the split,
+    and the further outputs [N,...] that the split has a target for."""
 
     figures: dict[str, Any]
     probabilities: np.ndarray
     labels: np.ndarray
     split: Split
+    outputs: dict[str, np.ndarray]
 
 
 def evaluate_checkpoint(
@@ -45,59 +47,53 @@ def evaluate_checkpoint(
     leaked: Sequence[int] | None = None,
     size: tuple[int, int] | None = None,
 ) -> CheckpointEvaluation:
-    """Predict every example of a split whose class the model knows. `leaked` are positions in the full split, `size`
-    is (height, width) of the stored images, which points are measured in."""
-    check_vocabulary(checkpoint.inputs, split.targets)
-    predict = with_tta(partial(make_predict_fn(checkpoint.model), checkpoint.variables), tta)
-    known, labels = match_labels(split, checkpoint.classes)
-    batches = make_inputs_reader(known, min(batch_size, max(len(known), 1)), checkpoint.shape, size)
-    probabilities, _, index = collect(_np_predict(predict), batches.batches())
-    figures = summarise(probabilities, labels, known.indices[index], checkpoint.classes, leaked)
-    figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
-    return CheckpointEvaluation(figures, probabilities, labels, known)
+    """Predict every example of a split whose class the model knows, all outputs in one pass.
 
-
-def evaluate_outputs(
-    checkpoint: Checkpoint, split: Split, size: tuple[int, int] | None, batch_size: int = 256, tta: str = "none"
-) -> dict:
-    """Return the metrics of every further output that the split has a target for: output -> metric -> value.
-
-    `size` is (height, width) of the stored images. Where values have names, "each" holds the metrics of every one.
+    `leaked` are positions in the full split, `size` is (height, width) of the stored images, which points are measured
+    in. The metrics of further outputs are figures["outputs"], output -> metric -> value; where values have names,
+    "each" holds the metrics of every one.
     """
+    check_vocabulary(checkpoint.inputs, split.targets)
+    main = checkpoint.model.main
+    known, labels = match_labels(split, checkpoint.classes)
+    fields = _fields_with_target(checkpoint, split)
+    outputs = _predict_outputs(checkpoint, known, fields, tta, batch_size, size)
+    probabilities = outputs.pop(main)
+    figures = summarise(probabilities, labels, known.indices, checkpoint.classes, leaked)
+    figures |= {"tta": tta, "step": checkpoint.step, "left_out": len(split) - len(known)}
+    if outputs:
+        figures["outputs"] = {name: _output_figures(name, outputs[name], fields[name], known, size) for name in outputs}
+    return CheckpointEvaluation(figures, probabilities, labels, known, outputs)
+
+
+def _fields_with_target(checkpoint: Checkpoint, split: Split) -> dict[str, Field]:
+    """Return the main output and those of the others that the split has a target for."""
     known = target_fields(split.classes, split.columns, None, split.targets)
-    fields = {name: field for name, field in further_outputs(checkpoint).items() if same_target(field, known.get(name))}
-    figures = {}
-    for name, output in _predict_outputs(checkpoint, split, fields, tta, batch_size, size):
-        target = target_column(name, fields[name], split.columns, size)
-        each = value_metrics(output, target, fields[name])
-        figures[name] = known_metrics(evaluate_output(output, target, fields[name])) | ({"each": each} if each else {})
-    return figures
+    main = checkpoint.model.main
+    return {n: f for n, f in checkpoint.outputs.items() if n == main or same_target(f, known.get(n))}
 
 
 def _predict_outputs(
     checkpoint: Checkpoint,
     split: Split,
     fields: Mapping[str, Field],
-    tta: str = "none",
-    batch_size: int = 256,
-    size: tuple[int, int] | None = None,
-) -> list[tuple[str, np.ndarray]]:
-    """Return the outputs of `fields` for every example of a split, each with its name: classes as probabilities.
-
-    `size` is (height, width) of the stored images, which points that are inputs are measured in.
-    """
-    if not fields:
-        return []
+    tta: str,
+    batch_size: int,
+    size: tuple[int, int] | None,
+) -> dict[str, np.ndarray]:
+    """Return the outputs of `fields` for every example of a split, in its order: classes as probabilities."""
     classes = [name for name, field in fields.items() if field.kind == "class"]
     every = partial(make_predict_fn(checkpoint.model, apply="all", classes=classes), checkpoint.variables)
-
-    def chosen(images: np.ndarray) -> dict[str, Any]:
-        found = every(images)
-        return {name: found[name] for name in fields}
-
-    predict = outputs_with_tta(chosen, fields, tta)
     batches = make_inputs_reader(split, min(batch_size, max(len(split), 1)), checkpoint.shape, size)
-    return list(collect_outputs(predict, fields, batches.batches()).items())
+    return collect_outputs(outputs_with_tta(every, fields, tta), fields, batches.batches())
+
+
+def _output_figures(
+    name: str, output: np.ndarray, field: Field, split: Split, size: tuple[int, int] | None
+) -> dict[str, Any]:
+    target = target_column(name, field, split.columns, size)
+    each = value_metrics(output, target, field)
+    return known_metrics(evaluate_output(output, target, field)) | ({"each": each} if each else {})
 
 
 def further_outputs(checkpoint: Checkpoint) -> dict[str, Field]:
@@ -117,23 +113,15 @@ def find_temperatures(checkpoint: Checkpoint, split: Split, tta: str = "none") -
     et al. 2017): output -> temperature, of the classes that the split has labels of."""
     found = evaluate_checkpoint(checkpoint, split, tta=tta)
     temperatures = {checkpoint.model.main: _fit(found.probabilities, found.labels)}
-    known = target_fields(split.classes, split.columns, None, split.targets)
-    fields = {name: field for name, field in further_outputs(checkpoint).items() if same_target(field, known.get(name))}
-    for name, output in _predict_outputs(
-        checkpoint, split, {n: f for n, f in fields.items() if f.kind == "class"}, tta
-    ):
-        labels = target_column(name, fields[name], split.columns)
-        temperatures[name] = _fit(output[labels >= 0], labels[labels >= 0])
+    for name, output in found.outputs.items():
+        if checkpoint.outputs[name].kind == "class":
+            labels = target_column(name, checkpoint.outputs[name], found.split.columns)
+            temperatures[name] = _fit(output[labels >= 0], labels[labels >= 0])
     return temperatures
 
 
 def _fit(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return fit_temperature(np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)), labels)
-
-
-def _np_predict(predict: Predict) -> Predict:
-    """`predict` with its result in host memory."""
-    return lambda images: np.asarray(predict(images))
 
 
 def trained_on_figures(result: CheckpointEvaluation, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:

@@ -12,7 +12,6 @@ from expressnet_jax.training.checkpoints.ensemble import ensemble
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import (
     CheckpointEvaluation,
     evaluate_checkpoint,
-    evaluate_outputs,
     trained_on_figures,
 )
 from expressnet_jax.training.checkpoints.reading import Checkpoint
@@ -48,8 +47,6 @@ def evaluate_data(
     seen = _seen_by_any([seen_in_training(each, prepared, name, result.split) for each in members])
     result.figures.update(data=title, split=name, checkpoint=", ".join(str(each.path) for each in members))
     result.figures.update(identity=prepared.identity, trained_on=trained_on_figures(result, seen))
-    if outputs := evaluate_outputs(mean, result.split, size, tta=tta):
-        result.figures["outputs"] = outputs
     return result
 
 
