@@ -25,8 +25,11 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("EXPRESSNET_TUNE", "0")
 # The old way to fuse loops compiles in half the time, and a program in one piece in three quarters of the processor's:
 # the workers keep the other cores busy. A flag that XLA does not know ends the process; this one knows both.
-QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-os.environ["QUICK_XLA_FLAGS"] = QUICK if version("jaxlib").startswith("0.10.") else ""
+os.environ["QUICK_XLA_FLAGS"] = (
+    "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    if version("jaxlib").startswith("0.10.")
+    else ""
+)
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     wanted = (
         os.environ.get("XLA_FLAGS", ""),
