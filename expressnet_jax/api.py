@@ -140,6 +140,7 @@ def export_onnx(
     images: Any = None,
     input: Literal["uint8", "float"] = "uint8",
     temperature: float | Mapping[str, float] = 1.0,
+    logit_shift: Mapping[str, Sequence[float]] | None = None,
     attention: bool = False,
     mirror: bool = False,
 ) -> dict[str, Any]:
@@ -153,7 +154,8 @@ def export_onnx(
     """
     from expressnet_jax.export import onnx_export
 
-    options: dict[str, Any] = {"input": input, "temperature": temperature, "attention": attention, "mirror": mirror}
+    options: dict[str, Any] = {"input": input, "temperature": temperature, "logit_shift": logit_shift}
+    options |= {"attention": attention, "mirror": mirror}
     return onnx_export.export_onnx(_checkpoint(checkpoint), output, images=images, **options)
 
 

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from expressnet_jax.evaluation.calibration import (
+    Calibration,
     expected_calibration_error,
     fit_temperature,
+    logit_shift,
 )
 
 
@@ -83,3 +85,20 @@ def test_a_probability_of_zero_does_not_break_the_fit():
     with np.errstate(divide="ignore"):
         temperature = fit_temperature(np.log(probabilities), [1, 0, 1])
     assert np.isfinite(temperature) and temperature > 0
+
+
+@pytest.mark.parametrize("tau", [0.5, 1.0, -0.5])
+def test_a_shift_divides_the_probabilities_by_a_power_of_the_prior(tau):
+    """Menon et al. 2021, eq. 9: with tau 1 the classes are compared as if all were equally frequent."""
+    counts, (logits, _) = np.array([50, 30, 15, 5, 0]), predictions()
+    prior = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+    expected = softmax(logits) / prior**tau
+    found = softmax(Calibration(shift=logit_shift(counts, tau)).scores(logits))
+    np.testing.assert_allclose(found, expected / expected.sum(1, keepdims=True), rtol=1e-5)
+    named = np.bincount(found.argmax(1), minlength=5) - np.bincount(logits.argmax(1), minlength=5)
+    assert np.sign(named[0]) == -np.sign(tau) and np.sign(named[4]) == np.sign(tau)
+
+
+def test_without_a_shift_scores_are_logits_at_the_temperature():
+    logits, _ = predictions()
+    np.testing.assert_array_equal(Calibration(2.0).scores(logits), logits / 2)

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 
+import onnx
 import pytest
 
 from expressnet_jax import __version__, cli
@@ -189,6 +190,20 @@ def test_a_damaged_or_foreign_checkpoint(call, straight, tmp_path):
     metadata.write_text(text)
     (best / "model" / "manifest.ocdbt").unlink()
     assert_refused(call("evaluate", "--checkpoint", run, "--data", "tiny"), str(best), "its arrays are damaged")
+
+
+def test_export_adjusts_and_calibrates_on_prepared_data(call, straight, tmp_path):
+    path, common = tmp_path / "m.onnx", ("export", "--checkpoint", straight.workdir, "--output")
+    status, out, _ = call(*common, path, "--data", "tiny", "--calibrate", "validation", "--adjust", "expression=0.5")
+    assert status == 0 and "wrote" in out
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert len(json.loads(metadata["logit_shifts"])["expression"]) == 7 and metadata["temperature"] != "1.0"
+    other = tmp_path / "n.onnx"
+    assert_refused(call(*common, other, "--data", "tiny", "--adjust", "mood=1"), "'mood' is no class of")
+    assert_refused(call(*common, other, "--adjust", "expression=1"), "--adjust and --int8 learn from images")
+    for wrong in ("expression", "expression=much", "expression=NaN", "expression=-4"):
+        assert_refused(call(*common, other, "--data", "tiny", "--adjust", wrong), repr(wrong))
+    assert not other.exists()
 
 
 def test_export(call, straight, tmp_path):

@@ -26,6 +26,7 @@ from expressnet_jax.data.labels import BASIC, FERPLUS_COLUMNS, WITH_CONTEMPT
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.export.quantize import quantize
@@ -35,6 +36,7 @@ from expressnet_jax.inference.detection import Detection
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.models.network import Outputs
 from expressnet_jax.training.checkpoints import evaluate_checkpoint as evaluate_checkpoint_module
+from expressnet_jax.training.checkpoints.calibrate import find_calibrations, find_logit_shifts
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.reading import load_checkpoint
 from expressnet_jax.training.classification import add_teachers
@@ -54,6 +56,7 @@ INDICES = [1, 33, 61, 263, 291]  # the tip of the nose, and the outer corners of
 NAMES = ["_neutral", "jawOpen", "mouthSmileLeft", "mouthSmileRight"]
 USAGES = {"Training": 32, "PublicTest": 12}
 RNG = np.random.default_rng(0)
+SHIFT = np.linspace(0.5, -0.5, len(BASIC))  # of the logits of fer2013, in the exported file
 
 
 def write_landmarks(folder, usages, labels, name="fer2013_landmarks.npz", **changes):
@@ -121,11 +124,12 @@ def run(source, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run):
-    """The checkpoint, and its ONNX file with mirror averaging and a temperature for each class."""
+    """The checkpoint, and its ONNX file with mirror averaging, a temperature for each class and a shift for one."""
     _, folder = run
     checkpoint = load_checkpoint(folder / "run")
     temperatures = {"expression": 2.0, "fer2013": 0.5}
-    export_onnx(checkpoint, folder / "model.onnx", temperature=temperatures, mirror=True)
+    options = {"temperature": temperatures, "logit_shift": {"fer2013": SHIFT}, "mirror": True}
+    export_onnx(checkpoint, folder / "model.onnx", **options)
     return checkpoint, folder / "model.onnx"
 
 
@@ -281,7 +285,7 @@ def test_votes_of_a_target_without_any_are_refused(run):
 # Export and prediction.
 
 
-def test_the_file_gives_each_class_at_its_temperature_and_sides_put_back(exported):
+def test_the_file_gives_each_class_as_calibrated_and_sides_put_back(exported):
     checkpoint, path = exported
     images = RNG.integers(0, 256, (5, 32, 32, 1), np.uint8)
     plain, mirrored = predictions(checkpoint, images), predictions(checkpoint, images[:, :, ::-1])
@@ -290,11 +294,45 @@ def test_the_file_gives_each_class_at_its_temperature_and_sides_put_back(exporte
     found = dict(zip(names, session.run(None, {"images": images}), strict=True))
     for output, name, temperature in (("probabilities", "expression", 2.0), ("fer2013", "fer2013", 0.5)):
         mean = (softmax(plain[name], -1) + softmax(mirrored[name], -1)) / 2
-        np.testing.assert_allclose(found[output], softmax(np.log(mean) / temperature, -1), atol=1e-5)
+        shift = SHIFT if name == "fer2013" else np.zeros(len(WITH_CONTEMPT))
+        np.testing.assert_allclose(found[output], softmax((np.log(mean) + shift) / temperature, -1), atol=1e-5)
     back = mirrored["landmarks"][:, [0, 3, 4, 1, 2]] * [-1, 1]
     np.testing.assert_allclose(found["landmarks"], (plain["landmarks"] + back) / 2, atol=1e-5)
     back = mirrored["blendshapes"][:, [0, 1, 3, 2]]
     np.testing.assert_allclose(found["blendshapes"], (plain["blendshapes"] + back) / 2, atol=1e-5)
+
+
+def test_a_shift_needs_a_class_and_a_number_for_each(exported, tmp_path):
+    checkpoint, _ = exported
+    for shift, message in (
+        ({"landmarks": [0.0]}, r"has no class 'landmarks'; one of expression, fer2013"),
+        ({"fer2013": [0.0] * 8}, r"logit_shift of 'fer2013': has 8 numbers for 7 classes"),
+    ):
+        with pytest.raises(UserError, match=message):
+            export_onnx(checkpoint, tmp_path / "model.onnx", logit_shift=shift)
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_frequencies_of_the_training_split_adjust_and_the_temperature_follows(run):
+    _, folder = run
+    checkpoint, prepared = load_checkpoint(folder / "run"), load("ferplus", folder / "data")
+    shifts = find_logit_shifts(checkpoint, prepared, {"expression": 0.3, "fer2013": -0.2})
+    train_split, split = prepared.split("train"), prepared.split("validation")
+    for name, tau, labels in (
+        ("expression", 0.3, train_split.labels),
+        ("fer2013", -0.2, train_split.columns["fer2013"]),
+    ):
+        counts = np.bincount(labels, minlength=checkpoint.outputs[name].shape[0])
+        prior = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+        np.testing.assert_allclose(shifts[name], -tau * np.log(prior), rtol=1e-6)
+    found = find_calibrations(checkpoint, split, shifts=shifts)
+    assert {name: each.shift for name, each in found.items()} == shifts
+    logits = predictions(checkpoint, decode_examples(split, (32, 32, 1)))["fer2013"]
+    best = fit_temperature(logits + np.array(shifts["fer2013"]), split.columns["fer2013"])
+    assert found["fer2013"].temperature == pytest.approx(best, rel=1e-3)
+    for taus, message in (({"landmarks": 1.0}, "'landmarks' is no class"), ({"mood": 1.0}, "'mood' is no class")):
+        with pytest.raises(UserError, match=message):
+            find_logit_shifts(checkpoint, prepared, taus)
 
 
 def test_any_class_of_the_model_can_answer(exported):

@@ -1,16 +1,43 @@
-"""Does a probability of 0.8 mean right four times in five? Measured, and corrected by one number.
+"""Does a probability of 0.8 mean right four times in five? Measured, and corrected.
 
 Shapes: N examples, K classes, M bins. Everything is computed in float64.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0
+
+
+class Calibration(NamedTuple):
+    """How the logits of a class become probabilities: softmax((logits + shift) / temperature).
+
+    Attributes:
+      temperature: what `fit_temperature` finds.
+      shift: float[K], what `logit_shift` gives; empty for none.
+    """
+
+    temperature: float = 1.0
+    shift: tuple[float, ...] = ()
+
+    def scores(self, logits: Any) -> Any:
+        """Return what the softmax is of: logits float[B,K], of NumPy or JAX -> float[B,K]."""
+        return (logits + np.array(self.shift, np.float32) if self.shift else logits) / self.temperature
+
+
+def logit_shift(counts: ArrayLike, tau: float) -> tuple[float, ...]:
+    """Return -tau log prior (Menon et al. 2021, eq. 9): with tau above 0 a class is named more often the rarer it is in
+    training, below 0 less often.
+
+    counts int[K], the training examples of each class, of which one without any counts as having one.
+    """
+    counts = np.maximum(np.asarray(counts, np.float64), 1)
+    return tuple((-tau * np.log(counts / counts.sum())).astype(np.float32).tolist())
 
 
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from expressnet_jax.cli_args import data_dir
+from expressnet_jax.cli_args import data_dir, key_and_value
 from expressnet_jax.data.commands import load_named
 from expressnet_jax.errors import UserError
 
 if TYPE_CHECKING:
     from expressnet_jax.training.checkpoints.reading import Checkpoint
+
+LARGEST_TAU = 3  # at 1 all classes count alike
 
 
 def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -26,6 +28,8 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.add_argument("--input", choices=("uint8", "float"), default="uint8", help="type of the pixel values 0..255")
     sub.add_argument("--data", help="a prepared data set to compare on; default: generated images")
     sub.add_argument("--calibrate", metavar="SPLIT", help="of --data: make probabilities mean what they say there")
+    text = "name what is rare in --data more often, TAU above 0, or less often, below 0; again for other outputs"
+    sub.add_argument("--adjust", action="append", type=_tau, default=[], metavar="OUTPUT=TAU", help=text)
     sub.add_argument("--slim", type=Path, metavar="FOLDER", help="write a checkpoint of the weights alone, too")
     text = "write the weights by PyTorch's names, too (timm, torchvision), for networks that have them"
     sub.add_argument("--safetensors", type=Path, metavar="FILE", help=text)
@@ -55,8 +59,8 @@ def export(arguments: argparse.Namespace) -> None:
         raise UserError(f"--int8: is for networks of images; {checkpoint.path} takes {', '.join(checkpoint.inputs)}")
     figures = hub.find_figures(checkpoint, arguments.results) if arguments.hub else []
     if arguments.data:
-        images, temperatures = _examples(arguments, checkpoint)
-        options |= {"images": rows(images, slice(256))} | temperatures
+        images, calibration = _examples(arguments, checkpoint)
+        options |= {"images": rows(images, slice(256))} | calibration
     written = [arguments.output or arguments.hub / HUB_FILE]
     print(json.dumps(export_onnx(checkpoint, written[0], **options), indent=2, default=str))
     if arguments.int8:
@@ -78,18 +82,26 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UserError("--output: give the .onnx file that is to be written, or a folder with --hub")
     if arguments.results and not arguments.hub:
         raise UserError("--results: figures are for the card of --hub FOLDER; give it, too")
-    if (arguments.calibrate or arguments.int8) and not arguments.data:
-        raise UserError("--calibrate and --int8 learn from images; give --data, too")
+    if (arguments.calibrate or arguments.adjust or arguments.int8) and not arguments.data:
+        raise UserError("--calibrate, --adjust and --int8 learn from images; give --data, too")
+
+
+def _tau(text: str) -> tuple[str, float]:
+    name, tau = key_and_value(text)
+    if isinstance(tau, bool) or not isinstance(tau, int | float) or not abs(tau) <= LARGEST_TAU:
+        raise argparse.ArgumentTypeError(f"{text!r}: write OUTPUT=TAU, a number from -{LARGEST_TAU} to {LARGEST_TAU}")
+    return name, tau
 
 
 def _examples(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> tuple[Any, dict[str, Any]]:
-    """Return some examples of --data as its network takes them, and with --calibrate the option `temperature`."""
+    """Return some examples of --data as its network takes them, and with --calibrate and --adjust the options
+    `temperature` and `logit_shift`."""
     import numpy as np
 
     from expressnet_jax.data.fields import check_vocabulary
     from expressnet_jax.export.example_inputs import takes_images
     from expressnet_jax.export.quantize import CALIBRATION
-    from expressnet_jax.training.checkpoints.evaluate_checkpoint import find_temperatures
+    from expressnet_jax.training.checkpoints.calibrate import find_calibrations, find_logit_shifts
     from expressnet_jax.training.network import make_inputs_reader
 
     prepared = load_named(arguments, arguments.data)
@@ -99,7 +111,9 @@ def _examples(arguments: argparse.Namespace, checkpoint: "Checkpoint") -> tuple[
     check_vocabulary(checkpoint.inputs, chosen.targets)
     reader = make_inputs_reader(chosen, 256, checkpoint.shape, prepared.stored_size(name))
     images = reader.read(np.arange(len(chosen)))
+    shifts = find_logit_shifts(checkpoint, prepared, dict(arguments.adjust)) if arguments.adjust else {}
     if not arguments.calibrate:
-        return images, {}
+        return images, {"logit_shift": shifts}
     tta = "flip" if arguments.mirror else "none"
-    return images, {"temperature": find_temperatures(checkpoint, prepared.split(arguments.calibrate), tta=tta)}
+    found = find_calibrations(checkpoint, prepared.split(arguments.calibrate), tta, shifts)
+    return images, {"temperature": {name: each.temperature for name, each in found.items()}, "logit_shift": shifts}

@@ -6,11 +6,12 @@ Shapes: N examples, B batch (dynamic in the file), H height, W width, C channels
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import jax
@@ -19,6 +20,7 @@ import numpy as np
 from expressnet_jax import __version__
 from expressnet_jax.data.datasets import DATASETS, builder_class
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.calibration import Calibration
 from expressnet_jax.export.example_inputs import count, example_inputs, padded, rows, takes_images
 from expressnet_jax.export.onnx_function import TIE, run_network
 from expressnet_jax.io import write_bytes
@@ -43,18 +45,20 @@ def export_onnx(
     images: Any = None,
     input: Literal["uint8", "float"] = "uint8",
     temperature: float | Mapping[str, float] = 1.0,
+    logit_shift: Mapping[str, Sequence[float]] | None = None,
     attention: bool = False,
     mirror: bool = False,
 ) -> dict[str, Any]:
     """Write the checkpoint's model as ONNX and return the proof that it is the same model.
 
     The file takes `images` [B,H,W,C] (clips [B,T,H,W,C]), pixel values 0..255 as uint8 or float32, and gives
-    `probabilities` float32[B,K]; scaling and softmax of logits / `temperature`, the main output's or each class's by
-    name, are inside. With `attention` it also gives `attention` float32[B,h,w], see `class_activation`. Every further
-    output of the network comes by its name: probabilities of classes and of labels that exclude nothing, values of the
-    rest. With `mirror` classes, points and sided values are the mean over the image and its mirror image: a little more
-    accurate in twice the time. The file is compared with JAX on `images` uint8[N,H,W,C], or on generated ones, in
-    batches of 1, 2, 7 and all (256 at a time). The same checkpoint gives the same bytes with the same libraries.
+    `probabilities` float32[B,K]. Inside are the scaling and softmax((logits + shift) / `temperature`), the temperature
+    of the main output or of each class by name, the shift float[K] of each class that `logit_shift` names. With
+    `attention` it also gives `attention` float32[B,h,w], see `class_activation`. Every further output of the network
+    comes by its name: probabilities of classes and of labels that exclude nothing, values of the rest. With `mirror`
+    classes, points and sided values are the mean over the image and its mirror image: a little more accurate in twice
+    the time. The file is compared with JAX on `images` uint8[N,H,W,C], or on generated ones, in batches of 1, 2, 7 and
+    all (256 at a time). The same checkpoint gives the same bytes with the same libraries.
 
     A network of sound or of several inputs has a file that takes each by its name, float32[B,...], sound in -1..1; it
     is compared on `images` as its data set gives them. Where the network was trained to do without, NaN is missing.
@@ -65,14 +69,15 @@ def export_onnx(
     """
     _check_exportable(checkpoint, input, attention, mirror)
     images = example_inputs(checkpoint, images)
-    temperatures = {checkpoint.model.main: temperature} if not isinstance(temperature, Mapping) else dict(temperature)
-    metadata = describe(checkpoint, DTYPES[input], temperatures) | ({"mirror": "true"} if mirror else {})
-    content = convert(checkpoint, metadata, attention=attention)
-    expected = _jax_probabilities(checkpoint, images, temperatures, mirror)
+    temperatures = temperature if isinstance(temperature, Mapping) else {checkpoint.model.main: temperature}
+    calibrations = _calibrations(checkpoint, temperatures, logit_shift or {})
+    metadata = describe(checkpoint, DTYPES[input], calibrations) | ({"mirror": "true"} if mirror else {})
+    content = convert(checkpoint, metadata, calibrations, attention=attention)
+    expected = _jax_probabilities(checkpoint, images, calibrations, mirror)
     predictor = OnnxPredictor(content, str(output))
     proof = compare(predictor, expected, images)
     examples = rows(images, slice(LARGEST_BATCH))
-    apart = _further_difference(checkpoint, predictor, examples, temperatures, mirror)
+    apart = _further_difference(checkpoint, predictor, examples, calibrations, mirror)
     proof["largest_difference"] = max(proof["largest_difference"], apart)
     _refuse_another_model(proof, output)
     write_bytes(output, content)
@@ -103,9 +108,34 @@ def _check_exportable(checkpoint: Checkpoint, input: str, attention: bool, mirro
         raise UserError("attention: the logits of a cosine head are no sums over places; export it without")
 
 
-def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, float] | None = None) -> dict[str, str]:
+def _calibrations(
+    checkpoint: Checkpoint, temperatures: Mapping[str, float], shifts: Mapping[str, Sequence[float]]
+) -> dict[str, Calibration]:
+    """Return the calibration of every output that has a temperature or a shift.
+
+    Raises:
+      UserError: an output that is no class of the network, or a shift that has not one number for each class.
+    """
+    classes = {name: field.shape for name, field in checkpoint.outputs.items() if field.kind == "class"}
+    for name in (*temperatures, *shifts):
+        if name not in classes:
+            raise UserError(f"{checkpoint.path} has no class {name!r}; one of {', '.join(classes)}")
+    for name, shift in shifts.items():
+        if np.shape(shift) != classes[name]:
+            raise UserError(f"logit_shift of {name!r}: has {len(shift)} numbers for {classes[name][0]} classes")
+    return {
+        name: Calibration(temperatures.get(name, 1.0), tuple(map(float, shifts.get(name, ()))))
+        for name in dict.fromkeys((*temperatures, *shifts))
+    }
+
+
+def describe(
+    checkpoint: Checkpoint, dtype: str, calibrations: Mapping[str, Calibration] = MappingProxyType({})
+) -> dict[str, str]:
     """Return what the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
-    config, known = checkpoint.metadata["config"], dict(temperatures or {})
+    config, main = checkpoint.metadata["config"], checkpoint.model.main
+    further = {name: each.temperature for name, each in calibrations.items() if name != main}
+    shifts = {name: each.shift for name, each in calibrations.items() if each.shift}
     fields = {
         "classes": checkpoint.classes,
         "image_shape": checkpoint.image_shape if takes_images(checkpoint) else None,
@@ -116,13 +146,13 @@ def describe(checkpoint: Checkpoint, dtype: str, temperatures: Mapping[str, floa
         "outputs": {name: field.to_json() for name, field in further_outputs(checkpoint).items()},
         "parameters": parameter_count(checkpoint.variables["params"]),
         "step": checkpoint.step,
-        "temperature": known.pop(checkpoint.model.main, 1.0),
+        "temperature": calibrations.get(main, Calibration()).temperature,
         "config_sha256": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
         "data": config["data"]["name"],
         "license": _terms(checkpoint),
         "versions": checkpoint.metadata["versions"] | {name: version(name) for name in ("jax2onnx", "onnx")},
     }
-    fields |= {"temperatures": known} if known else {}  # of further outputs
+    fields |= ({"temperatures": further} if further else {}) | ({"logit_shifts": shifts} if shifts else {})
     if input_kind(checkpoint.metadata["model"]["name"]) == "flow":
         fields["takes"] = "optical flow"
     if (clip := checkpoint.inputs.get("clip")) and clip.rate:
@@ -167,14 +197,14 @@ def compare(predict: OnnxPredictor, expected: np.ndarray, images: Any) -> dict[s
 
 
 def _jax_probabilities(
-    checkpoint: Checkpoint, images: Any, temperatures: Mapping[str, float] | None = None, mirror: bool = False
+    checkpoint: Checkpoint, images: Any, calibrations: Mapping[str, Calibration], mirror: bool
 ) -> np.ndarray:
     """uint8[N,H,W,C], or inputs by name -> float32[N,K], in true float32: GPUs and TPUs would take shorter numbers for
     products."""
     size = min(count(images), LARGEST_BATCH)
     whole = padded(images, size)
     with jax.default_matmul_precision("highest"):
-        run = partial(run_network, checkpoint.model, checkpoint.outputs, temperatures=temperatures, mirror=mirror)
+        run = partial(run_network, checkpoint.model, checkpoint.outputs, calibrations=calibrations, mirror=mirror)
         predict = jax.jit(lambda variables, images: run(variables, images)[0])
         starts = range(0, count(whole), size)
         parts = [predict(checkpoint.variables, rows(whole, slice(i, i + size))) for i in starts]
@@ -185,8 +215,8 @@ def _further_difference(
     checkpoint: Checkpoint,
     predictor: OnnxPredictor,
     images: Any,
-    temperatures: Mapping[str, float] | None = None,
-    mirror: bool = False,
+    calibrations: Mapping[str, Calibration],
+    mirror: bool,
 ) -> float:
     """Return the largest difference between ONNX Runtime and JAX in any further output, 0 without one."""
     names = list(further_outputs(checkpoint))
@@ -194,13 +224,19 @@ def _further_difference(
         return 0.0
     with jax.default_matmul_precision("highest"):
         network = partial(run_network, checkpoint.model, checkpoint.outputs)
-        run = jax.jit(partial(network, temperatures=temperatures, mirror=mirror))
+        run = jax.jit(partial(network, calibrations=calibrations, mirror=mirror))
         expected = dict(zip(names, run(checkpoint.variables, images)[1:], strict=True))
     found = predictor.outputs(images)
     return max(float(np.abs(found[name] - np.asarray(expected[name])).max()) for name in names)
 
 
-def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool = False) -> bytes:
+def convert(
+    checkpoint: Checkpoint,
+    metadata: dict[str, str],
+    calibrations: Mapping[str, Calibration] = MappingProxyType({}),
+    *,
+    attention: bool = False,
+) -> bytes:
     """Return the model as an ONNX file's content, not yet compared with JAX."""
     from jax2onnx import to_onnx
 
@@ -208,12 +244,8 @@ def convert(checkpoint: Checkpoint, metadata: dict[str, str], *, attention: bool
 
     inputs, specs = _graph_inputs(checkpoint, metadata["input"])
     names = [OUTPUT, *([ATTENTION] if attention else []), *further_outputs(checkpoint)]
-    settings: dict[str, Any] = {
-        "temperatures": {checkpoint.model.main: float(metadata.get("temperature", 1))}
-        | json.loads(metadata.get("temperatures", "{}")),
-        "mirror": metadata.get("mirror") == "true",
-    }
-    settings |= {"attention": attention}
+    settings: dict[str, Any] = {"calibrations": calibrations, "attention": attention}
+    settings["mirror"] = metadata.get("mirror") == "true"
     everything = partial(run_network, checkpoint.model, checkpoint.outputs, checkpoint.variables, **settings)
 
     def run(*arrays):

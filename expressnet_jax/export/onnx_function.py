@@ -13,6 +13,7 @@ from jax import Array
 
 from expressnet_jax.data.fields import Field
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.calibration import Calibration
 from expressnet_jax.models.network import Network
 from expressnet_jax.training.step import as_float
 
@@ -25,26 +26,26 @@ def run_network(
     variables: dict[str, Any],
     images: Any,
     *,
-    temperatures: Mapping[str, float] | None = None,
+    calibrations: Mapping[str, Calibration] | None = None,
     mirror: bool = False,
     attention: bool = False,
 ) -> tuple[Array, ...]:
     """Return what the file gives for images, or for inputs by name: probabilities, with `attention` the map of what
     they are about, and every further output of the network in the order of `outputs`.
 
-    The logits of each class are divided by its temperature, 1 where there is none. With `mirror` classes are the mean
-    over the image and its mirror image, and so are points and values that have a mirror, with their sides put back;
-    all else is of the image as it is."""
+    The logits of each class go through its calibration, where there is one. With `mirror` classes are the mean over the
+    image and its mirror image, and so are points and values that have a mirror, with their sides put back; all else is
+    of the image as it is."""
     images = as_float(images)
     found, seen = model.apply(variables, images, mutable=["intermediates"])
-    heads, temperatures = dict(found.heads), temperatures or {}
-    logits = heads[model.main]
-    maps = [class_activation(activation_maps(seen), variables["params"]["head"], logits)] if attention else []
+    heads, calibrations = dict(found.heads), calibrations or {}
+    scores = calibrations.get(model.main, Calibration()).scores(heads[model.main])
+    maps = [class_activation(activation_maps(seen), variables["params"]["head"], scores)] if attention else []
     if mirror:
         others: Any = model.apply(variables, mirrored(images))
         heads |= {name: _mirror_mean(heads[name], others.heads[name], field) for name, field in outputs.items()}
     main, *further = (
-        activate(heads[name], outputs[name], temperatures.get(name, 1.0))
+        activate(heads[name], outputs[name], calibrations.get(name, Calibration()))
         for name in (model.main, *(name for name in outputs if name != model.main))
     )
     return main, *maps, *further
@@ -65,10 +66,10 @@ def _mirror_mean(values: Array, of_mirror: Array, field: Field) -> Array:
     return (values + swapped) / 2
 
 
-def activate(output: Array, field: Field, temperature: float = 1.0) -> Array:
-    """Return probabilities of classes, at a temperature, and of labels that exclude nothing; values as they are."""
+def activate(output: Array, field: Field, calibration: Calibration) -> Array:
+    """Return probabilities of classes, calibrated, and of labels that exclude nothing; values as they are."""
     activations: dict[str, Callable[[Array], Array]] = {
-        "class": lambda logits: jax.nn.softmax(logits / temperature, axis=-1),
+        "class": lambda logits: jax.nn.softmax(calibration.scores(logits), axis=-1),
         "multilabel": jax.nn.sigmoid,
     }
     return activations[field.kind](output) if field.kind in activations else output

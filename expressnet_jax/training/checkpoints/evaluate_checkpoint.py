@@ -14,7 +14,6 @@ from expressnet_jax.data.decode import decode_example
 from expressnet_jax.data.fields import Field, check_vocabulary, target_column, target_fields
 from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.prepared import Split
-from expressnet_jax.evaluation.calibration import fit_temperature
 from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.evaluation.evaluate import collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
@@ -50,13 +49,15 @@ def evaluate_checkpoint(
     """Predict every example of a split whose class the model knows, all outputs in one pass.
 
     `leaked` are positions in the full split, `size` is (height, width) of the stored images, which points are measured
-    in. The metrics of further outputs are figures["outputs"], output -> metric -> value; where values have names,
-    "each" holds the metrics of every one.
+    in; without it points have no figures. The metrics of further outputs are figures["outputs"], output -> metric ->
+    value; where values have names, "each" holds the metrics of every one.
     """
     check_vocabulary(checkpoint.inputs, split.targets)
     main = checkpoint.model.main
     known, labels = match_labels(split, checkpoint.classes)
-    fields = _fields_with_target(checkpoint, split)
+    fields = {
+        name: field for name, field in fields_with_target(checkpoint, split).items() if size or field.kind != "points"
+    }
     outputs = _predict_outputs(checkpoint, known, fields, tta, batch_size, size)
     probabilities = outputs.pop(main)
     figures = summarise(probabilities, labels, known.indices, checkpoint.classes, leaked)
@@ -66,7 +67,7 @@ def evaluate_checkpoint(
     return CheckpointEvaluation(figures, probabilities, labels, known, outputs)
 
 
-def _fields_with_target(checkpoint: Checkpoint, split: Split) -> dict[str, Field]:
+def fields_with_target(checkpoint: Checkpoint, split: Split) -> dict[str, Field]:
     """Return the main output and those of the others that the split has a target for."""
     known = target_fields(split.classes, split.columns, None, split.targets)
     main = checkpoint.model.main
@@ -106,22 +107,6 @@ def same_target(field: Field, other: Field | None) -> bool:
     if other is None or (field.kind, field.shape) != (other.kind, other.shape):
         return False
     return field.kind != "class" or field.names == other.names
-
-
-def find_temperatures(checkpoint: Checkpoint, split: Split, tta: str = "none") -> dict[str, float]:
-    """Return what to divide the logits of each class by so that its probabilities mean what they say on this split (Guo
-    et al. 2017): output -> temperature, of the classes that the split has labels of."""
-    found = evaluate_checkpoint(checkpoint, split, tta=tta)
-    temperatures = {checkpoint.model.main: _fit(found.probabilities, found.labels)}
-    for name, output in found.outputs.items():
-        if checkpoint.outputs[name].kind == "class":
-            labels = target_column(name, checkpoint.outputs[name], found.split.columns)
-            temperatures[name] = _fit(output[labels >= 0], labels[labels >= 0])
-    return temperatures
-
-
-def _fit(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    return fit_temperature(np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)), labels)
 
 
 def trained_on_figures(result: CheckpointEvaluation, seen: Mapping[str, np.ndarray] | None) -> dict[str, Any] | None:
