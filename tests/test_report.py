@@ -9,9 +9,10 @@ from PIL import Image
 
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.error_gallery import png_uri, worst_errors
+from expressnet_jax.evaluation.error_gallery import png_uri, worst_errors, write_error_gallery
 from expressnet_jax.evaluation.evaluate import summarise
-from expressnet_jax.evaluation.report import confusion_png, curves_png, format_table, write_error_gallery
+from expressnet_jax.evaluation.plots import confusion_png, curves_png
+from expressnet_jax.evaluation.report import format_table
 
 VOID = {"meta", "img", "br", "hr", "input", "link"}
 

@@ -1,12 +1,8 @@
-"""A result as people read it: the table for a terminal, and the plots and the page that go with it."""
+"""A result as a table for a terminal."""
 
 from typing import Any
 
 from expressnet_jax.bars import bar
-from expressnet_jax.evaluation.error_gallery import write_error_gallery
-from expressnet_jax.evaluation.plots import confusion_png, curves_png
-
-__all__ = ["confusion_png", "curves_png", "format_outputs", "format_table", "write_error_gallery"]
 
 _BAR = 20
 
