@@ -1,5 +1,7 @@
 """The two forms of a depthwise convolution are one function, with one gradient; the exported one is grouped."""
 
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,16 +25,31 @@ def test_it_correlates_each_channel_with_its_own_kernel():
     np.testing.assert_allclose(shifted_conv(x, kernel, 1), np.moveaxis(expected, 1, -1), atol=1e-5)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("side", [7, 8])
-@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize(
+    ("side", "stride", "size"),
+    [
+        *product((7, 8), (1, 2), (3, 5)),
+        *((13, 1, 3), (17, 1, 3), (26, 2, 7), (24, 1, 3)),  # rows that are no multiple of what is added at once
+        *((1, 2, 3), (2, 2, 5), (8, 2, 9), (9, 2, 2), (6, 1, 4), (10, 3, 3), (4, 2, 1)),  # phases that see nothing
+    ],
+)
 def test_the_forms_agree_in_value_and_gradient(side, stride, size):
     x, kernel = data(side, kernel=size)
     results = {}
     for form in (grouped_conv, shifted_conv):
         y, back = jax.vjp(lambda x, k, form=form: form(x, k, stride), x, kernel)
         results[form] = (y, *back(jnp.cos(jnp.arange(y.size, dtype=jnp.float32)).reshape(y.shape)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), results[grouped_conv], results[shifted_conv])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=5e-5), results[grouped_conv], results[shifted_conv])
+
+
+def test_half_precision_sums_the_gradient_of_a_kernel_in_single():
+    x, kernel = (a.astype(jnp.bfloat16) for a in map(jnp.asarray, data(24)))
+    _, back = jax.vjp(lambda x, k: shifted_conv(x, k, 1), x, kernel)
+    y = jnp.ones(x.shape, jnp.bfloat16)
+    _, exact = jax.vjp(lambda x, k: grouped_conv(x, k, 1), *(a.astype(jnp.float32) for a in (x, kernel)))
+    found, expected = back(y)[1], exact(y.astype(jnp.float32))[1]
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_allclose(found.astype(jnp.float32), expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_the_module_takes_the_form_that_is_asked_for(monkeypatch):

@@ -31,27 +31,82 @@ def _sum_of_places(stride: int, x: Array, kernel: Array) -> Array:
 
 def _places(x: Array, k: int, stride: int) -> Iterator[tuple[tuple[int, int], Array]]:
     """Yield ((i, j), what the kernel's place (i, j) sees: float[B,H/s,W/s,C]), padded as SAME."""
-    sizes = [-(-n // stride) for n in x.shape[1:3]]
-    missing = [max((out - 1) * stride + k - n, 0) for n, out in zip(x.shape[1:3], sizes, strict=True)]
-    padded = jnp.pad(x, ((0, 0), *((total // 2, total - total // 2) for total in missing), (0, 0)))
-    rows, columns = ((out - 1) * stride + 1 for out in sizes)
+    pads = [_same_padding(size, k, stride) for size in x.shape[1:3]]
+    padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    rows, columns = ((-(-size // stride) - 1) * stride + 1 for size in x.shape[1:3])
     for i, j in product(range(k), repeat=2):
         yield (i, j), padded[:, i : i + rows : stride, j : j + columns : stride]
 
 
-def _shifted_backward(stride: int, saved: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
+def _same_padding(size: int, k: int, stride: int) -> tuple[int, int]:
+    """Return how many zeros stand before and after `size` values."""
+    missing = max((-(-size // stride) - 1) * stride + k - size, 0)
+    return missing // 2, missing - missing // 2
+
+
+def _gradient_by_x(stride: int, shape: tuple[int, ...], change: Array, kernel: Array) -> Array:
+    """Return the gradient with respect to x, float[B,H,W,C] of `shape`, for that of the output.
+
+    The pixels of each of the s*s phases see k*k/s/s places of the kernel, so each phase is a sum like the output's own.
+    The transpose of the output's sum would add k*k images of the full size, mostly of zeros.
+    """
+    phases = [[_phase(change, kernel, stride, shape, (a, b)) for b in range(stride)] for a in range(stride)]
+    if shape[1] % stride == 0 and shape[2] % stride == 0:
+        return jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2).reshape(shape)
+    x = jnp.zeros(shape, change.dtype)
+    for a, b in product(range(stride), repeat=2):
+        x = x.at[:, a::stride, b::stride].set(phases[a][b])
+    return x
+
+
+def _phase(change: Array, kernel: Array, stride: int, shape: tuple[int, ...], first: tuple[int, int]) -> Array:
+    """Return the gradient of every s-th pixel from `first` on.
+
+    Output u sees pixel p with the kernel's place i where p + before = s u + i, so pixel first + s q is seen by
+    u = q + (first + before - i) / s, for every i that leaves no remainder.
+    """
+    seen, counts, pads = [], [], []  # by axis: (i, u - q) of each place, how many pixels, zeros around the outputs
+    for size, outputs, start in zip(shape[1:3], change.shape[1:3], first, strict=True):
+        offset = start + _same_padding(size, kernel.shape[0], stride)[0]
+        seen.append([(i, (offset - i) // stride) for i in range(offset % stride, kernel.shape[0], stride)])
+        counts.append(-(-(size - start) // stride))
+        moves = [move for _, move in seen[-1]] or [0]
+        pads.append((max(0, -min(moves)), max(0, counts[-1] + max(moves) - outputs)))
+    padded = jnp.pad(change, ((0, 0), *pads, (0, 0)))
+    total = jnp.zeros((shape[0], *counts, shape[3]), change.dtype)
+    for (i, down), (j, right) in product(*seen):
+        top, left = down + pads[0][0], right + pads[1][0]
+        total += padded[:, top : top + counts[0], left : left + counts[1]] * kernel[i, j, 0]
+    return total
+
+
+def _gradient_by_kernel(stride: int, x: Array, change: Array, k: int) -> Array:
+    """Return the gradient with respect to the kernel, float32[k,k,1,C]."""
+    x, change = x.astype(jnp.float32), change.astype(jnp.float32)
+    sums = [_sum_of_products(place, change) for _, place in _places(x, k, stride)]
+    return jnp.concatenate(sums).reshape(k, k, 1, -1)
+
+
+def _sum_of_products(x: Array, y: Array) -> Array:
+    """Return sum x y over batch, rows and columns: float32[B,H,W,C] both -> float32[1,C].
+
+    Up to 12 rows are added term by term, which XLA makes one loop of, so that the products of all pixels are not
+    written to memory; a product with ones, on all cores, sums the rest.
+    """
+    height, channels = x.shape[1], x.shape[3]
+    rows = min(range(min(height, 6), min(height, 12) + 1), key=lambda n: (height % n, -n))
+    whole = height - height % rows
+    terms = [x[:, r:whole:rows] * y[:, r:whole:rows] for r in range(rows)]
+    rest = [x[:, r : r + 1] * y[:, r : r + 1] for r in range(whole, height)]
+    parts = [reduce(jnp.add, each).reshape(-1, channels) for each in (terms, rest) if each]
+    return reduce(jnp.add, (jnp.ones((1, len(part))) @ part for part in parts))
+
+
+def _backward(stride: int, saved: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
     x, kernel = saved
-
-    def by_kernel(x: Array, change: Array) -> Array:
-        weights = [(place * change).sum((0, 1, 2)) for _, place in _places(x, kernel.shape[0], stride)]
-        return jnp.stack(weights).reshape(kernel.shape)
-
-    def by_x(change: Array, kernel: Array) -> Array:
-        if stride == 1 and kernel.shape[0] % 2:  # SAME is symmetric then: the gradient is such a sum itself
-            return _sum_of_places(1, change, kernel[::-1, ::-1])
-        return jax.linear_transpose(lambda x: _sum_of_places(stride, x, kernel), x)(change)[0]
-
-    return fusion_barrier(by_x)(change, kernel), fusion_barrier(by_kernel)(x, change)
+    by_x = fusion_barrier(partial(_gradient_by_x, stride, x.shape))(change, kernel)
+    by_kernel = fusion_barrier(partial(_gradient_by_kernel, stride, k=kernel.shape[0]))(x, change)
+    return by_x, by_kernel.astype(kernel.dtype)
 
 
-shifted_conv.defvjp(lambda x, kernel, stride: (shifted_conv(x, kernel, stride), (x, kernel)), _shifted_backward)
+shifted_conv.defvjp(lambda x, kernel, stride: (shifted_conv(x, kernel, stride), (x, kernel)), _backward)
