@@ -106,6 +106,28 @@ def test_only_a_sum_over_its_number_of_terms_becomes_a_mean():
     assert_equal(model, graph.write("g"))
 
 
+def test_a_choice_by_sign_becomes_one_operator():
+    """With the zero compared with and the slope on either side; another threshold stays as it is."""
+    constants = {"slope": np.float32([0.1, -0.5, 2.0]), "zero": np.float32(0), "one": np.float32(1)}
+    nodes = [
+        node("Transpose", ["x"], ["first"], perm=[0, 3, 1, 2]),
+        node("Transpose", ["first"], ["last"], perm=[0, 2, 3, 1]),
+        node("GreaterOrEqual", ["last", "zero"], ["positive"]),
+        node("Mul", ["slope", "last"], ["scaled"]),
+        node("Where", ["positive", "last", "scaled"], ["a"]),
+        node("GreaterOrEqual", ["a", "one"], ["above"]),
+        node("Mul", ["a", "slope"], ["less"]),
+        node("Where", ["above", "a", "less"], ["y"]),
+    ]
+    model = model_of(nodes, constants, ["B", 6, 4, 3])
+    graph = onnx_graph.Graph.read(model)
+    onnx_graph.fuse_prelu(graph)
+    assert [n.op_type for n in graph.nodes][2:] == ["PRelu", "GreaterOrEqual", "Mul", "Where"]
+    assert_equal(model, graph.write("g"))
+    channels_first(graph)
+    assert_equal(model, graph.write("g"))
+
+
 def test_batch_norm_moves_into_the_convolution_before_it():
     """With and without a bias; one whose convolution others read too stays."""
     rng = np.random.default_rng(1)

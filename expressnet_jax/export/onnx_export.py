@@ -261,6 +261,7 @@ def convert(
     onnx_graph.drop_zero_biases(graph)
     onnx_graph.fix_reshapes(graph)
     onnx_graph.fuse_reductions(graph)
+    onnx_graph.fuse_prelu(graph)
     onnx_layout.channels_first(graph)
     onnx_graph.fold_batch_norm(graph)
     onnx_graph.share_constants(graph)

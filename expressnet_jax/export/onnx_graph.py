@@ -180,6 +180,22 @@ def fuse_reductions(graph: Graph) -> None:
     graph.prune()
 
 
+def fuse_prelu(graph: Graph) -> None:
+    """Turn a choice between x and slope x by the sign of x into one PRelu, which runtimes compute in one pass."""
+    makers = graph.makers()
+    for node in graph.nodes:
+        if node.op_type != "Where":
+            continue
+        sign, x, scaled = makers.get(node.input[0]), node.input[1], makers.get(node.input[2])
+        if sign is None or sign.op_type != "GreaterOrEqual" or scaled is None or scaled.op_type != "Mul":
+            continue
+        zero = graph.constants.get(sign.input[1])
+        slopes = [name for name in scaled.input if name in graph.constants]
+        if sign.input[0] == x and zero is not None and not zero.any() and x in scaled.input and len(slopes) == 1:
+            node.CopyFrom(helper.make_node("PRelu", [x, slopes[0]], node.output))
+    graph.prune()
+
+
 def _named(operator: str, inner: NodeProto, outer: NodeProto, **changes: Any) -> NodeProto:
     """Return the inner node as another operator that makes the outer node's output."""
     return helper.make_node(operator, inner.input, outer.output, **attributes(inner) | changes)

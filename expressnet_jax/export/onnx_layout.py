@@ -22,6 +22,7 @@ _ELEMENTWISE = {
     "Min",
     "Mul",
     "Neg",
+    "PRelu",
     "Relu",
     "Sigmoid",
     "Sqrt",
