@@ -13,7 +13,7 @@ from expressnet_jax.config import augment_faces, default
 
 # The plain CNN is made for one size of image: it always sees 48 pixels. Residual networks enter as in He et al. 2016,
 # by a strided convolution and a pooling; their other form, without, takes sixteen times the arithmetic. Transformers
-# see 36 patches of 8 pixels: of 16, as in their paper, a small face has nine. `vit_tiny` named the majority by those.
+# see 36 patches of 8 pixels: of 16, as in their paper, a small face has nine.
 WHOLE = {"augment.pad": 0, "augment.crop": 0, "train.progressive_sizes": (), "train.progressive_until": ()}
 STRIDED = {"model.options.stem": "imagenet"}
 PATCHES = {"model.options.patch": 8, "model.options.grid": 6}

@@ -5,8 +5,8 @@ from expressnet_jax.evaluation.calibration import (
     Calibration,
     expected_calibration_error,
     fit_temperature,
-    logit_shift,
 )
+from expressnet_jax.training.losses.classification import log_prior
 
 
 def softmax(scores):
@@ -93,7 +93,7 @@ def test_a_shift_divides_the_probabilities_by_a_power_of_the_prior(tau):
     counts, (logits, _) = np.array([50, 30, 15, 5, 0]), predictions()
     prior = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
     expected = softmax(logits) / prior**tau
-    found = softmax(Calibration(shift=logit_shift(counts, tau)).scores(logits))
+    found = softmax(Calibration(shift=tuple(-tau * log_prior(counts))).scores(logits))
     np.testing.assert_allclose(found, expected / expected.sum(1, keepdims=True), rtol=1e-5)
     named = np.bincount(found.argmax(1), minlength=5) - np.bincount(logits.argmax(1), minlength=5)
     assert np.sign(named[0]) == -np.sign(tau) and np.sign(named[4]) == np.sign(tau)

@@ -27,8 +27,11 @@ def covariance(features: Array) -> Array:
 
 
 def method() -> Method:
-    """Align covariances of features in units of their own size. Otherwise shrinking all features would be the
-    shortest way to agree, and a loss of the fourth order in them diverges at any learning rate."""
+    """Align the covariances of features that are scaled to mean square 1.
+
+    Unscaled features would shrink to make the covariances agree, and a loss of the fourth order in them diverges at any
+    learning rate.
+    """
 
     def transfer(inputs: MethodInputs) -> MethodOutput:
         source, target = inputs.source.features, inputs.target.features

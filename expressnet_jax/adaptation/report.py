@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from expressnet_jax.adaptation.domains import Domains
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.environment import machine
+from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.report import format_table
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.metric_writers import read_history
@@ -25,8 +26,6 @@ def finish(config: ConfigDict, workdir: Path, *, domains: Domains) -> tuple[Chec
     evaluation.json has the figures of `transductive` (images that were adapted on, without their labels) and
     `test_split` apart, the criteria, and the digests of the lists in examples.tsv.
     """
-    from expressnet_jax.evaluation.plots import confusion_png  # here: matplotlib takes half a second to import
-
     checkpoint = load_checkpoint(workdir)
     history = read_history(workdir / "metrics.jsonl")
     figures: dict[str, Any] = {

@@ -19,7 +19,8 @@ class Calibration(NamedTuple):
 
     Attributes:
       temperature: what `fit_temperature` finds.
-      shift: float[K], what `logit_shift` gives; empty for none.
+      shift: float[K], -tau log prior (Menon et al. 2021, eq. 9): with tau above 0 a class is named more often the
+        rarer it is in training, below 0 less often; empty for none.
     """
 
     temperature: float = 1.0
@@ -28,16 +29,6 @@ class Calibration(NamedTuple):
     def scores(self, logits: Any) -> Any:
         """Return what the softmax is of: logits float[B,K], of NumPy or JAX -> float[B,K]."""
         return (logits + np.array(self.shift, np.float32) if self.shift else logits) / self.temperature
-
-
-def logit_shift(counts: ArrayLike, tau: float) -> tuple[float, ...]:
-    """Return -tau log prior (Menon et al. 2021, eq. 9): with tau above 0 a class is named more often the rarer it is in
-    training, below 0 less often.
-
-    counts int[K], the training examples of each class, of which one without any counts as having one.
-    """
-    counts = np.maximum(np.asarray(counts, np.float64), 1)
-    return tuple((-tau * np.log(counts / counts.sum())).astype(np.float32).tolist())
 
 
 def expected_calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = BINS) -> float:

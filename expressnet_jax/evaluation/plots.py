@@ -7,14 +7,15 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.figure_style import COLOURS, FAINT, INK, new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _RAW_POINTS = 60
 
@@ -57,7 +58,7 @@ def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str =
         _panel(axes, lines, key, over)
         if best is not None:
             axes.axvline(best[over], color=FAINT, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    accuracy.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     _draw(
         accuracy,
         lines,
@@ -79,7 +80,7 @@ def curves_png(history: Sequence[dict[str, Any]], path: Path | str, title: str =
     return save_figure(figure, path)
 
 
-def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
+def _cell(axes: "Axes", row: int, column: int, share: float, count: int) -> None:
     if count == 0:
         axes.text(column, row, "0", ha="center", va="center", fontsize=9, color="#a8b0bd", in_layout=False)
         return
@@ -92,7 +93,7 @@ def _cell(axes: Axes, row: int, column: int, share: float, count: int) -> None:
     write(f"{count:,}", xytext=(0, -11), fontsize=7, color="#e3ecf7" if white else INK if share > 0.3 else FAINT)
 
 
-def _label_axes(axes: Axes, classes: Sequence[str], support: Sequence[int]) -> None:
+def _label_axes(axes: "Axes", classes: Sequence[str], support: Sequence[int]) -> None:
     ticks = range(len(classes))
     axes.set_xticks(ticks, classes, rotation=35, ha="right", rotation_mode="anchor", fontsize=9, color=INK)
     axes.set_yticks(ticks, classes, fontsize=9, color=INK)
@@ -118,7 +119,7 @@ def _headline(metrics: dict[str, Any]) -> str:
     )
 
 
-def _two_titles(axes: Axes, title: str, detail: str) -> None:
+def _two_titles(axes: "Axes", title: str, detail: str) -> None:
     axes.set_title(f"{detail}\n", loc="left", fontsize=9, color=FAINT, pad=0, linespacing=1.35)
     axes.annotate(
         title,
@@ -132,12 +133,14 @@ def _two_titles(axes: Axes, title: str, detail: str) -> None:
     )
 
 
-def _panel(axes: Axes, lines: Sequence[dict[str, Any]], key: str, over: str) -> None:
+def _panel(axes: "Axes", lines: Sequence[dict[str, Any]], key: str, over: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for split in ("train", "validation"):
         _draw(axes, lines, split, key, over, label=split)
     axes.set_xlabel(over, fontsize=9, color=FAINT)
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="y", color="#e5e7eb", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=8.5, labelcolor=FAINT)
@@ -145,7 +148,7 @@ def _panel(axes: Axes, lines: Sequence[dict[str, Any]], key: str, over: str) -> 
     axes.spines["bottom"].set_color("#c3c8d0")
 
 
-def _draw(axes: Axes, lines: Sequence[dict[str, Any]], split: str, key: str, over: str, **style: Any) -> None:
+def _draw(axes: "Axes", lines: Sequence[dict[str, Any]], split: str, key: str, over: str, **style: Any) -> None:
     """Draw one curve; of many noisy points the running mean, with the points themselves pale behind it."""
     points = [(line[over], line[key]) for line in lines if line["split"] == split and _is_number(line.get(key))]
     if not points:
@@ -175,7 +178,7 @@ def _is_number(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def _mark(axes: Axes, best: dict[str, Any], over: str, key: str) -> None:
+def _mark(axes: "Axes", best: dict[str, Any], over: str, key: str) -> None:
     x, y = best[over], best[key]
     axes.plot([x], [y], marker="o", markersize=7, color=COLOURS["validation"], markeredgecolor="white", zorder=5)
     low, high = axes.get_xlim()

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import jax
@@ -130,10 +129,10 @@ def _calibrations(
 
 
 def describe(
-    checkpoint: Checkpoint, dtype: str, calibrations: Mapping[str, Calibration] = MappingProxyType({})
+    checkpoint: Checkpoint, dtype: str, calibrations: Mapping[str, Calibration] | None = None
 ) -> dict[str, str]:
     """Return what the file says about itself, text by name; `JSON_FIELDS` of `onnx_predict` lists what is JSON."""
-    config, main = checkpoint.metadata["config"], checkpoint.model.main
+    config, main, calibrations = checkpoint.metadata["config"], checkpoint.model.main, calibrations or {}
     further = {name: each.temperature for name, each in calibrations.items() if name != main}
     shifts = {name: each.shift for name, each in calibrations.items() if each.shift}
     fields = {
@@ -233,7 +232,7 @@ def _further_difference(
 def convert(
     checkpoint: Checkpoint,
     metadata: dict[str, str],
-    calibrations: Mapping[str, Calibration] = MappingProxyType({}),
+    calibrations: Mapping[str, Calibration] | None = None,
     *,
     attention: bool = False,
 ) -> bytes:

@@ -18,6 +18,7 @@ from expressnet_jax.data.selection import unlearned
 from expressnet_jax.environment import machine
 from expressnet_jax.evaluation.evaluate import collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output
+from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.report import format_outputs, format_table
 from expressnet_jax.metric_writers import read_history
 from expressnet_jax.models.network import Network
@@ -205,8 +206,6 @@ def _make_other_evaluate(name: str, config: ConfigDict, model: Network, data: Tr
 
 def finish(config: ConfigDict, workdir: Path, *, data: TrainData) -> tuple[Checkpoint, list[Path]]:
     """Evaluate the best checkpoint on the split that selected it, print the table and write the report's files."""
-    from expressnet_jax.evaluation.plots import curves_png  # here: matplotlib takes half a second to import
-
     checkpoint = load_checkpoint(workdir)
     result = evaluate_checkpoint(
         checkpoint,

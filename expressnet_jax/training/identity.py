@@ -19,6 +19,7 @@ from expressnet_jax.data.prepared import Split
 from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_arrays
+from expressnet_jax.evaluation.plots import curves_png
 from expressnet_jax.evaluation.verification import Pairs, listed_pairs, make_pairs, similarities, verification
 from expressnet_jax.io import write_json
 from expressnet_jax.metric_writers import read_history
@@ -117,8 +118,6 @@ def verify(features, select: EvalLoader, pairs: Pairs) -> dict[str, float]:
 
 def finish(config: ConfigDict, workdir: Path, *, data: TrainData, pairs: Pairs) -> tuple[Checkpoint, list[Path]]:
     """Return the best checkpoint's figures and the learning curve."""
-    from expressnet_jax.evaluation.plots import curves_png  # here: matplotlib takes half a second to import
-
     checkpoint = load_checkpoint(workdir)
     history = read_history(workdir / "metrics.jsonl")
     figures = dict(checkpoint.metadata["metrics"])

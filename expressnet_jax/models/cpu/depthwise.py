@@ -31,17 +31,11 @@ def _sum_of_places(stride: int, x: Array, kernel: Array) -> Array:
 
 def _places(x: Array, k: int, stride: int) -> Iterator[tuple[tuple[int, int], Array]]:
     """Yield ((i, j), what the kernel's place (i, j) sees: float[B,H/s,W/s,C]), padded as SAME."""
-    pads = [_same_padding(size, k, stride) for size in x.shape[1:3]]
+    pads = jax.lax.padtype_to_pads(x.shape[1:3], (k, k), (stride, stride), "SAME")
     padded = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     rows, columns = ((-(-size // stride) - 1) * stride + 1 for size in x.shape[1:3])
     for i, j in product(range(k), repeat=2):
         yield (i, j), padded[:, i : i + rows : stride, j : j + columns : stride]
-
-
-def _same_padding(size: int, k: int, stride: int) -> tuple[int, int]:
-    """Return how many zeros stand before and after `size` values."""
-    missing = max((-(-size // stride) - 1) * stride + k - size, 0)
-    return missing // 2, missing - missing // 2
 
 
 def _gradient_by_x(stride: int, shape: tuple[int, ...], change: Array, kernel: Array) -> Array:
@@ -65,10 +59,12 @@ def _phase(change: Array, kernel: Array, stride: int, shape: tuple[int, ...], fi
     Output u sees pixel p with the kernel's place i where p + before = s u + i, so pixel first + s q is seen by
     u = q + (first + before - i) / s, for every i that leaves no remainder.
     """
+    k = kernel.shape[0]
+    zeros = jax.lax.padtype_to_pads(shape[1:3], (k, k), (stride, stride), "SAME")
     seen, counts, pads = [], [], []  # by axis: (i, u - q) of each place, how many pixels, zeros around the outputs
-    for size, outputs, start in zip(shape[1:3], change.shape[1:3], first, strict=True):
-        offset = start + _same_padding(size, kernel.shape[0], stride)[0]
-        seen.append([(i, (offset - i) // stride) for i in range(offset % stride, kernel.shape[0], stride)])
+    for size, outputs, start, (before, _) in zip(shape[1:3], change.shape[1:3], first, zeros, strict=True):
+        offset = start + before
+        seen.append([(i, (offset - i) // stride) for i in range(offset % stride, k, stride)])
         counts.append(-(-(size - start) // stride))
         moves = [move for _, move in seen[-1]] or [0]
         pads.append((max(0, -min(moves)), max(0, counts[-1] + max(moves) - outputs)))

@@ -8,9 +8,10 @@ from expressnet_jax.data.fields import target_column
 from expressnet_jax.data.label_matching import labels_in
 from expressnet_jax.data.prepared import Prepared, Split
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.calibration import Calibration, fit_temperature, logit_shift
+from expressnet_jax.evaluation.calibration import Calibration, fit_temperature
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint, fields_with_target
 from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.losses.classification import log_prior
 
 
 def find_calibrations(
@@ -20,41 +21,41 @@ def find_calibrations(
 
     `shifts` float[K] are what is to be added first to the logits of an output.
     """
-    found, main = evaluate_checkpoint(checkpoint, split, tta=tta), checkpoint.model.main
-    predicted = {main: (found.probabilities, found.labels)}
-    for name, output in found.outputs.items():
-        labels = found.split.columns.get(name)
-        if checkpoint.outputs[name].kind == "class" and labels is not None and labels.ndim == 1:
-            predicted[name] = output[labels >= 0], labels[labels >= 0]
+    found = evaluate_checkpoint(checkpoint, split, tta=tta)
+    predicted = {checkpoint.model.main: found.probabilities, **found.outputs}
     calibrations = {}
-    for name, (probabilities, labels) in predicted.items():
-        shifted = Calibration(shift=(shifts or {}).get(name, ()))
-        scores = shifted.scores(np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)))
-        calibrations[name] = shifted._replace(temperature=fit_temperature(scores, labels))
+    for name, labels in _labels_by_class(checkpoint, found.split).items():
+        shifted, known = Calibration(shift=(shifts or {}).get(name, ())), labels >= 0
+        scores = shifted.scores(np.log(np.maximum(predicted[name][known], np.finfo(np.float32).tiny)))
+        calibrations[name] = shifted._replace(temperature=fit_temperature(scores, labels[known]))
     return calibrations
 
 
 def find_logit_shifts(
     checkpoint: Checkpoint, prepared: Prepared, taus: Mapping[str, float]
 ) -> dict[str, tuple[float, ...]]:
-    """Return for each output of `taus` what `logit_shift` gives for the labels of the training split.
+    """Return -tau log prior for each output of `taus`, the prior being that of the training split's labels.
 
     Raises:
       UserError: no training split, or an output that is no class with labels there.
     """
     if "train" not in prepared.splits:
         raise UserError(f"{prepared.name}: has no split train, whose frequencies of the classes are wanted")
-    split = prepared.split("train")
-    labels = {checkpoint.model.main: labels_in(split, checkpoint.classes)}
-    for name, field in fields_with_target(checkpoint, split).items():
-        if name not in labels and field.kind == "class":
-            labels[name] = target_column(name, field, split.columns)
+    labels = _labels_by_class(checkpoint, prepared.split("train"))
     for name in taus:
         if name not in labels:
             raise UserError(
                 f"{name!r} is no class of {checkpoint.path} with labels in {prepared.name}; one of {', '.join(labels)}"
             )
-    counts = {
-        name: np.bincount(labels[name][labels[name] >= 0], minlength=checkpoint.outputs[name].shape[0]) for name in taus
-    }
-    return {name: logit_shift(counts[name], tau) for name, tau in taus.items()}
+    classes = {name: checkpoint.outputs[name].shape[0] for name in taus}
+    counts = {name: np.bincount(labels[name][labels[name] >= 0], minlength=classes[name]) for name in taus}
+    return {name: tuple((-tau * log_prior(counts[name])).tolist()) for name, tau in taus.items()}
+
+
+def _labels_by_class(checkpoint: Checkpoint, split: Split) -> dict[str, np.ndarray]:
+    """Return the labels int[N] of every output that is a class and has them in the split, -1 where there is none."""
+    labels = {checkpoint.model.main: labels_in(split, checkpoint.classes)}
+    for name, field in fields_with_target(checkpoint, split).items():
+        if name not in labels and field.kind == "class" and split.columns[name].ndim == 1:
+            labels[name] = target_column(name, field, split.columns)
+    return labels

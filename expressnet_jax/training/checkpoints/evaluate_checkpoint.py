@@ -18,6 +18,7 @@ from expressnet_jax.evaluation.error_gallery import write_error_gallery
 from expressnet_jax.evaluation.evaluate import collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
 from expressnet_jax.evaluation.evaluators import known as known_metrics
+from expressnet_jax.evaluation.plots import confusion_png
 from expressnet_jax.evaluation.tta import outputs_with_tta
 from expressnet_jax.io import write_json
 from expressnet_jax.training.checkpoints.reading import Checkpoint
@@ -156,8 +157,6 @@ def write_report(
     result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, error_gallery: bool = True
 ) -> list[Path]:
     """Write evaluation.json, confusion.png and, of images, error_gallery.html for looking at on one's own machine."""
-    from expressnet_jax.evaluation.plots import confusion_png  # here: matplotlib takes half a second to import
-
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         write_json(folder / "evaluation.json", result.figures),
