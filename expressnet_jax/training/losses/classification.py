@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.special import softmax
 
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Outputs
@@ -131,7 +130,8 @@ def make_loss_fn(
         "focal": partial(focal, gamma=focal_gamma),
     }
     losses |= dict.fromkeys(MARGINS, cross_entropy)
-    towards = softmax(weighting.logit_shift)
+    towards = np.exp(weighting.logit_shift - np.max(weighting.logit_shift))
+    towards = towards / towards.sum()
 
     def loss_fn(logits: Array, targets: Array) -> Array:
         weights = targets @ weighting.weights
