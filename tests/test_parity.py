@@ -21,6 +21,14 @@ def torchvision(name):
     return getattr(models, name)()
 
 
+def torchvision_vit(name):
+    """A ViT of any width: torchvision builds none as small as ours by name."""
+    module = pytest.importorskip("torchvision.models.vision_transformer", reason=REASON)
+    return module.VisionTransformer(
+        image_size=224, patch_size=16, num_layers=12, num_heads=3, hidden_dim=192, mlp_dim=768
+    )
+
+
 def timm(name):
     return pytest.importorskip("timm", reason=REASON).create_model(name)
 
@@ -76,6 +84,8 @@ FAMILIES = {
     "mobilenet_v3_small, timm": (timm, "mobilenetv3_small_100", without("classifier"), 64, IMAGENET),
     "convnext_atto": (timm, "convnext_atto", without("head.fc"), 70, IMAGENET),
     "convnext_tiny": (timm, "convnext_tiny", without("head.fc"), 64, IMAGENET),
+    "convnext_tiny, torchvision": (torchvision, "convnext_tiny", without("classifier.2"), 64, IMAGENET),
+    "vit_tiny, torchvision": (torchvision_vit, "", without("heads"), 224, IMAGENET),
     "vit_tiny": (timm, "vit_tiny_patch16_224", without("head"), 224, CENTERED),
     "vit_small": (timm, "vit_small_patch16_224", without("head"), 224, CENTERED),
     "ir18": (faces_18, "IResNet", whole, 112, CENTERED),
@@ -97,6 +107,8 @@ def drawn_network(make, name):
             value.normal_(0, 0.1)
         if key.endswith("running_var"):
             value.uniform_(0.75, 1.25)
+        if key.endswith(("gamma", "layer_scale")):  # at their start, 1e-6, blocks would hardly count
+            value.uniform_(0.1, 1)
     return torch, network
 
 

@@ -307,6 +307,14 @@ NAMES = {
         "stages.3.blocks.1.mlp.fc1.weight": (1280, 320, 1, 1),
         "head.norm.bias": (320,),
     },
+    ("convnext_tiny", "torchvision"): {
+        "features.0.0.weight": (96, 3, 4, 4),
+        "features.1.0.layer_scale": (96, 1, 1),
+        "features.2.0.bias": (96,),
+        "features.6.1.weight": (768, 384, 2, 2),
+        "features.7.2.block.3.weight": (3072, 768),
+        "classifier.0.weight": (768,),
+    },
     ("vit_tiny", "timm"): {
         "cls_token": (1, 1, 192),
         "pos_embed": (1, 197, 192),
@@ -314,6 +322,12 @@ NAMES = {
         "blocks.11.mlp.fc2.bias": (192,),
         "head.weight": (7, 192),
     },
+    ("vit_tiny", "torchvision"): {
+        "encoder.pos_embedding": (1, 197, 192),
+        "encoder.layers.encoder_layer_11.self_attention.in_proj_weight": (576, 192),
+        "encoder.layers.encoder_layer_0.mlp.3.weight": (192, 768),
+    },
+    ("vit_tiny", "torchvision's files"): {"encoder.layers.encoder_layer_0.mlp.linear_2.bias": (192,)},
     ("ir18", "InsightFace"): {
         "prelu.weight": (64,),
         "layer4.0.downsample.0.weight": (512, 256, 1, 1),

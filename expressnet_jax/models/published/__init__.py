@@ -19,8 +19,8 @@ NAMINGS: dict[type[nn.Module], tuple[Naming, ...]] = {
     MobileNetV2: (torchvision.MOBILENET_V2, timm.MOBILENET_V2),
     MobileNetV3: (torchvision.MOBILENET_V3, timm.MOBILENET_V3),
     EfficientNet: (torchvision.EFFICIENTNET, timm.EFFICIENTNET),
-    ConvNeXt: (timm.CONVNEXT,),
-    ViT: (timm.VIT,),
+    ConvNeXt: (timm.CONVNEXT, torchvision.CONVNEXT),
+    ViT: (timm.VIT, torchvision.VIT, torchvision.VIT_FILES),
     IR: (arcface.INSIGHTFACE, arcface.EVOLVE),
     MobileFaceNet: (arcface.MOBILEFACENET,),
 }

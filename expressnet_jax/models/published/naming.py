@@ -18,7 +18,8 @@ class Naming(NamedTuple):
       epsilon: of batch normalisation there. A running variance is moved by the difference from ours.
       biases: backbone -> {a batch normalisation here: the convolution there whose bias it takes in}. A bias before a
         normalisation moves its running mean.
-      pointwise: backbone -> a regular expression of the modules that are dense here and 1x1 convolutions there.
+      pointwise: backbone -> a regular expression of the variables here, as "attention/squeeze/kernel", that have two
+        further axes of one pixel there: a dense layer here that is a 1x1 convolution there.
       beyond: a regular expression of tensors behind the features, which may be unused.
       options: of the model, that the weights need.
     """

@@ -39,7 +39,7 @@ class Imported(NamedTuple):
 class _Entry(NamedTuple):
     """One variable: its collection, path and shape here, its name there, and the bias there that its mean takes in.
 
-    `pointwise`: whether it is a kernel of a 1x1 convolution there, and dense here.
+    `pointwise`: whether it has two further axes of one pixel there.
     """
 
     collection: str
@@ -105,7 +105,7 @@ def _entries(naming: Naming, backbone: Any, shapes: Any) -> Iterator[_Entry]:
             here, own = "/".join(module), modules.get("/".join(path))
             name = own or f"{modules.get(here, here)}.{_LEAVES.get(leaf, leaf)}"
             bias = f"{biases[here]}.bias" if leaf == "mean" and here in biases else ""
-            yield _Entry(collection, path, shape, name, bias, leaf == "kernel" and bool(pointwise.search(here)))
+            yield _Entry(collection, path, shape, name, bias, bool(pointwise.search("/".join(path))))
 
 
 def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
@@ -134,21 +134,18 @@ def _convert(entry: _Entry, tensors: Mapping[str, np.ndarray], naming: Naming) -
 def _from_torch(tensor: np.ndarray, leaf: str, rank: int) -> np.ndarray:
     """Turn [F,C,k,k] into [k,k,C,F] and [F,C] or [F,C,1,1] into [C,F]; of anything else only axes of one go."""
     if leaf != "kernel":
-        return (
-            tensor.reshape(tensor.shape[tensor.ndim - rank :])
-            if tensor.size == np.prod(tensor.shape[-rank:])
-            else tensor
-        )
+        while tensor.ndim > rank and 1 in (tensor.shape[0], tensor.shape[-1]):
+            tensor = tensor[0] if tensor.shape[0] == 1 else tensor[..., 0]
+        return tensor
     if rank == 4 and tensor.ndim == 4:
         return tensor.transpose(2, 3, 1, 0)
     return tensor.reshape(tensor.shape[:2]).T if tensor[:1, :1].size == 1 else tensor
 
 
 def _to_torch(value: np.ndarray, entry: _Entry) -> np.ndarray:
-    if entry.path[-1] != "kernel":
-        return value
-    turned = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
-    return turned[:, :, None, None] if entry.pointwise else turned
+    if entry.path[-1] == "kernel":
+        value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+    return value[..., None, None] if entry.pointwise else value
 
 
 def _single(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -78,10 +78,10 @@ def _efficientnet(backbone: EfficientNet) -> dict[str, str]:
 
 
 MOBILENET_V2 = Naming("timm", _mobilenet_v2, "classifier")
-EFFICIENTNET = Naming("timm", _efficientnet, "classifier", pointwise=lambda backbone: "attention")
-MOBILENET_V3 = Naming("timm", _mobilenet_v3, "classifier", pointwise=lambda backbone: "attention|^dense$")
+EFFICIENTNET = Naming("timm", _efficientnet, "classifier", pointwise=lambda backbone: "attention.*kernel$")
+MOBILENET_V3 = Naming("timm", _mobilenet_v3, "classifier", pointwise=lambda backbone: "(attention.*|^dense)/kernel$")
 # The published atto has convolutions where the others have dense layers.
 CONVNEXT = Naming(
-    "timm", _convnext, "head.fc", pointwise=lambda net: "/(expand|project)$" if net.widths[0] < 96 else NONE
+    "timm", _convnext, "head.fc", pointwise=lambda net: "/(expand|project)/kernel$" if net.widths[0] < 96 else NONE
 )
 VIT = Naming("timm", _vit, "head", options={})

@@ -1,14 +1,17 @@
 """The names that torchvision gives; timm has the same for residual networks and VGG."""
 
 import math
+from functools import partial
 from itertools import count
 
+from expressnet_jax.models.convnext import ConvNeXt
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.mobilenet import MobileNetV2
 from expressnet_jax.models.mobilenet_v3 import MobileNetV3, Row
 from expressnet_jax.models.published.naming import Naming
 from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.vgg import VGG
+from expressnet_jax.models.vit import ViT
 
 
 def _resnet(backbone: ResNet) -> dict[str, str]:
@@ -97,11 +100,43 @@ def _mobilenet_v3(backbone: MobileNetV3) -> dict[str, str]:
     return names
 
 
+def _convnext(backbone: ConvNeXt) -> dict[str, str]:
+    names = {"stage1_patches": "features.0.0", "stage1_norm": "features.0.1", "last_norm": "classifier.0"}
+    layers = {"depthwise": "block.0", "depthwise_bias": "block.0.bias", "norm": "block.2"}
+    layers |= {"expand": "block.3", "project": "block.5", "layer_scale": "layer_scale"}
+    for stage, depth in enumerate(backbone.depths):
+        if stage:
+            names |= {f"stage{stage + 1}_norm": f"features.{2 * stage}.0"}
+            names |= {f"stage{stage + 1}_patches": f"features.{2 * stage}.1"}
+        for i in range(depth):
+            ours, theirs = f"stage{stage + 1}_block{i + 1}", f"features.{2 * stage + 1}.{i}"
+            names |= {f"{ours}/{layer}": f"{theirs}.{name}" for layer, name in layers.items()}
+    return names
+
+
+def _vit(backbone: ViT, expand: str = "mlp.0", project: str = "mlp.3") -> dict[str, str]:
+    names = {"tokens/class_token": "class_token", "tokens/positions": "encoder.pos_embedding"}
+    names |= {"patches": "conv_proj", "last_norm": "encoder.ln"}
+    layers = {"norm_1": "ln_1", "norm_2": "ln_2", "gather": "self_attention.out_proj"}
+    layers |= {"qkv/kernel": "self_attention.in_proj_weight", "qkv/bias": "self_attention.in_proj_bias"}
+    layers |= {"expand": expand, "project": project}
+    for i in range(backbone.depth):
+        theirs = f"encoder.layers.encoder_layer_{i}"
+        names |= {f"block{i + 1}/{layer}": f"{theirs}.{name}" for layer, name in layers.items()}
+    return names
+
+
 RESNET = Naming("torchvision, timm", _resnet, "fc")
 VGG_BN = Naming("torchvision", _vgg, "classifier.6", biases=_vgg_biases)
 TIMM_VGG_BN = VGG_BN._replace(source="timm", head="head.fc")
 MOBILENET_V2 = Naming("torchvision", _mobilenet_v2, "classifier.1")
-EFFICIENTNET = Naming("torchvision", _efficientnet, "classifier.1", pointwise=lambda backbone: "attention")
+EFFICIENTNET = Naming("torchvision", _efficientnet, "classifier.1", pointwise=lambda backbone: "attention.*kernel$")
 MOBILENET_V3 = Naming(
-    "torchvision", _mobilenet_v3, "classifier.3", epsilon=1e-3, pointwise=lambda backbone: "attention"
+    "torchvision", _mobilenet_v3, "classifier.3", epsilon=1e-3, pointwise=lambda backbone: "attention.*kernel$"
+)
+CONVNEXT = Naming("torchvision", _convnext, "classifier.2", pointwise=lambda backbone: "layer_scale$")
+VIT = Naming("torchvision", _vit, "heads.head", options={"pixels": "imagenet"})
+# The published files have the names of the first release; a network of today renames them as it loads them.
+VIT_FILES = VIT._replace(
+    source="torchvision's files", modules=partial(_vit, expand="mlp.linear_1", project="mlp.linear_2")
 )
