@@ -15,6 +15,7 @@ from expressnet_jax.data.fields import Field, target_column
 from expressnet_jax.data.geometry import affine, move_points
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
+from expressnet_jax.models import layers as layers_module
 from expressnet_jax.models.landmark import LandmarkGCN, LandmarkMLP, nearest_neighbours
 from expressnet_jax.models.pointnet import PointNet
 from expressnet_jax.models.points import TurnToMean, normalise_points
@@ -138,6 +139,31 @@ def test_faces_that_are_missing_have_no_part_in_the_statistics_and_lie_at_the_me
     assert not np.asarray(found[4:]).any()
     norm = lambda each: each["batch_stats"]["norm_points"]
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), norm(updated), norm(expected))
+
+
+def test_a_point_that_a_whole_batch_lacks_keeps_its_statistics():
+    points = cloud(6, 5, 2)
+    points[:, 3] = np.nan
+    module = LandmarkMLP(widths=())
+    variables = jax.jit(module.init)(jax.random.key(0), points)
+    found, updated = jax.jit(lambda x: module.apply(variables, x, True, mutable=["batch_stats"]))(points)
+    assert np.isfinite(found).all() and not np.asarray(found).reshape(6, 5, 2)[:, 3].any()
+    for name, value in updated["batch_stats"]["norm_points"].items():
+        before = variables["batch_stats"]["norm_points"][name]
+        same = np.isclose(value, before).reshape(5, 2).all(1)
+        assert same.tolist() == [False, False, False, True, False]
+
+
+def test_landmarks_are_learned_on_a_gpu_too(monkeypatch):
+    monkeypatch.setattr(layers_module, "few_kernels", lambda: True)
+    points = cloud(6, 5, 2)
+    points[4:] = np.nan
+    module = LandmarkMLP(widths=(3,))
+    variables = jax.jit(module.init)(jax.random.key(0), points)
+    found, _ = jax.jit(lambda x: module.apply(variables, x, True, mutable=["batch_stats"]))(points)
+    monkeypatch.undo()
+    expected, _ = jax.jit(lambda x: module.apply(variables, x, True, mutable=["batch_stats"]))(points)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_dropped_points_are_the_mean_face_and_only_in_training():

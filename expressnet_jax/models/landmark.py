@@ -94,9 +94,39 @@ def _norm_values(x: Array, known: Array, train: bool) -> Array:
     known float32[B,P,1] is 1 where a point is there. The parameters are `norm_points` of the calling module. Missing
     points have no part in the statistics: as zeros, which are far from where any point lies, they would inflate them.
     """
-    there = jnp.broadcast_to(known, x.shape).reshape(x.shape[0], -1) > 0
-    found = Layers(train).norm(name="norm_points")(x.reshape(x.shape[0], -1), mask=there if train else None)
+    flat = x.reshape(x.shape[0], -1)
+    if train:
+        there = jnp.broadcast_to(known, x.shape).reshape(flat.shape) > 0
+        found = _NormOfKnown(name="norm_points")(flat, there)
+    else:
+        found = Layers(train).norm(name="norm_points")(flat)
     return found.reshape(x.shape) * known
+
+
+class _NormOfKnown(nn.Module):
+    """Normalise by what a batch has of each value, with Flax's variables: float32[B,C], bool[B,C] -> float32[B,C].
+
+    A value that no example of the batch has keeps its running statistics, by which the examples are normalised then.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, x: Array, there: Array) -> Array:
+        shape = x.shape[1:]
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
+        count = there.sum(0)
+        average = lambda values: jnp.where(there, values, 0).sum(0) / jnp.maximum(count, 1)
+        center = jnp.where(count > 0, average(x), mean.value)
+        spread = jnp.where(count > 0, average(jnp.square(x - center)), var.value)
+        if not self.is_initializing():
+            mean.value = self.momentum * mean.value + (1 - self.momentum) * center
+            var.value = self.momentum * var.value + (1 - self.momentum) * spread
+        return (x - center) * (jax.lax.rsqrt(spread + self.epsilon) * scale) + bias
 
 
 def nearest_neighbours(places: Array, neighbours: int) -> Array:
