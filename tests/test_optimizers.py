@@ -265,6 +265,21 @@ def test_muon_leaves_head_scales_and_biases_to_adam():
         np.testing.assert_allclose(np.abs(leaf), np.abs(leaf).flat[0], rtol=1e-3)  # Adam's first step is the sign
 
 
+@pytest.mark.parametrize("form", ["matmul", "xla"])
+def test_muon_leaves_positions_and_embeddings_to_adam(form):
+    """Jordan 2024: only what multiplies hidden features is orthogonalised."""
+    params = {
+        "backbone": {"tokens": {"positions": np.ones((1, 4, 6), np.float32)}, "words": {"table": np.ones((5, 6))}}
+    }
+    gradient = jax.tree.map(lambda p: RNG.normal(size=p.shape).astype(np.float32), params)
+    with conv_backend(form):
+        optimizer = make_optimizer("muon", make_schedule("constant", 0.1, 1))
+        update, _ = optimizer.update(gradient, optimizer.init(params), params, value=1.0)
+    for leaf, slope in zip(jax.tree.leaves(update), jax.tree.leaves(gradient), strict=True):
+        step = np.abs(leaf).flat[0]  # Adam's first step is the sign
+        np.testing.assert_allclose(leaf, -step * np.sign(slope), rtol=1e-3)
+
+
 def test_clipping_limits_the_norm_of_the_whole_gradient():
     grads = gradients(1)
     norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads[0])))

@@ -24,7 +24,8 @@ def muon_direction() -> optax.GradientTransformation:
     """Minus Muon's update at rate 1, without decay.
 
     Kernels (height, width and input channels together are one axis) are orthogonalised and scaled to the size of Adam's
-    updates (Liu et al. 2025, eq. 4); the head, biases and scales get Adam's. The state is optax's in either form.
+    updates (Liu et al. 2025, eq. 4); the head, embeddings, biases and scales get Adam's. The state is optax's in either
+    form.
     """
     # Decay has to come after both halves: inside `muon`, the half that Adam takes has no mask for it.
     options = {"muon_weight_dimension_numbers": _dimensions, "consistent_rms": 0.2, "adam_b2": 0.99}
@@ -146,4 +147,6 @@ def _size(shape: tuple[int, ...]) -> float:
 
 
 def _is_kernel(path, leaf) -> bool:
-    return leaf.ndim > 1 and path[0].key != "head"
+    """Return whether a parameter multiplies what a layer sees. The main head does not count, nor do vectors that are
+    looked up or added (embeddings, positions, class tokens): Jordan 2024 leaves both to Adam."""
+    return leaf.ndim > 1 and path[-1].key.endswith("kernel") and path[0].key != "head"
