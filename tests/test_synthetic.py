@@ -9,6 +9,7 @@ from expressnet_jax.data.labels import BASIC, WITH_CONTEMPT
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.synthetic import AU_NAMES, generate
 from expressnet_jax.errors import UserError
+from expressnet_jax.training.targets import split_fields
 
 SMALL = {"num_train": 32, "num_validation": 10, "num_test": 10}
 
@@ -44,6 +45,13 @@ def test_ground_truth_is_beside_the_images(prepared):
     assert split.columns["action_units"].shape == (32, len(AU_NAMES))
     assert set(split.columns["style"]) == {"a"}
     assert prepared.facts["notes"]["action_units"] == list(AU_NAMES)
+    names = split_fields(split, prepared.facts["notes"])["pose"].names
+    assert set(names) == {"yaw", "pitch", "roll"}
+    # A head that is turned to the image's right shows more of its left: the nose moves away from the middle of the jaw.
+    marks, pose = split.columns["landmarks"][..., 0], split.columns["pose"]
+    off = (marks[:, 30] - (marks[:, 0] + marks[:, 16]) / 2) / (marks[:, 16] - marks[:, 0])
+    alike = {name: np.corrcoef(off, pose[:, i])[0, 1] for i, name in enumerate(names)}
+    assert max(alike, key=alike.__getitem__) == "yaw" and alike["yaw"] > 0.9
     np.testing.assert_array_equal(split.columns["intensity"] == 0, split.labels == BASIC.index("neutral"))
 
 

@@ -90,7 +90,7 @@ class Synthetic(FaceBuilder, skip_registration=True):
 
     def read(self, source: None) -> dict[str, "Faces"]:
         """Return the three splits; a split of no images is left out."""
-        self.notes["action_units"] = list(synthetic.AU_NAMES)
+        self.notes |= {"action_units": list(synthetic.AU_NAMES), "pose": ["yaw", "pitch", "roll"]}
         if self.options["frames"]:
             self.notes["frames"] = self.options["frames"]
         splits = {split: Faces(split, self.CLASSES, self.options) for split in FIRST_PERSON}
