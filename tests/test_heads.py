@@ -18,6 +18,7 @@ from scipy.special import log_softmax, rel_entr, softmax
 from sklearn.metrics import accuracy_score, f1_score
 
 from expressnet_jax.bench.predict import judge_bare_faces
+from expressnet_jax.config import default
 from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.datasets.face_landmarks import MIRROR_PAIRS, mirror_points
 from expressnet_jax.data.decode import decode_examples
@@ -488,6 +489,15 @@ def test_a_student_learns_the_mean_of_its_teachers(run, exported, tmp_path, caps
     train(student, tmp_path / "student")
     entry = next(entry for entry in history(tmp_path / "student") if entry["split"] == "train")
     assert entry["teacher_expression/loss"] < 0.5 and entry["teacher_landmarks/loss"] < 0.5
+
+
+def test_the_angles_of_heads_that_augmentation_turns_are_refused():
+    config = default()
+    config.losses.pose = {"loss": "smooth_l1"}
+    check_losses(config)
+    config.augment.update(flip=0.5, rotate=12.0)
+    with pytest.raises(UserError, match=r"^augment.flip: turns the head .* losses.pose .* switch flip and rotate off"):
+        check_losses(config)
 
 
 def test_teachers_that_teach_nothing_or_something_else_are_refused(run, exported, tmp_path):

@@ -195,10 +195,22 @@ def _check_teachers(config: ConfigDict) -> None:
         raise UserError(f"losses.{taught[0]}: learns from teachers, and there are none; name some in config.teachers")
 
 
+def _check_pose(config: ConfigDict) -> None:
+    """Raise UserError where augmentation turns or mirrors heads whose angles are learned."""
+    turning = [name for name in ("flip", "alternating_flip", "rotate") if config.augment[name]]
+    for loss, options in _loss_options(config).items() if turning else ():
+        if options["target"] == "pose":
+            raise UserError(
+                f"augment.{turning[0]}: turns the head in the image, but not the angles that losses.{loss} learns;"
+                f" switch {' and '.join(turning)} off"
+            )
+
+
 def check_losses(config: ConfigDict) -> None:
     """Raise UserError for anything wrong with the losses of a config that needs no data to see."""
     main = main_target(config)
     _check_teachers(config)
+    _check_pose(config)
     for name, options in _loss_options(config).items():
         key, kinds = f"losses.{name}", LOSSES[options["loss"]].targets
         shape = (2, 2) if kinds == ("points",) else (2,)
