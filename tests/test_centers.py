@@ -122,6 +122,15 @@ def test_a_soft_target_counts_by_its_expectation(name):
     np.testing.assert_allclose(term(name, FEATURES, SOFT, CENTERS)[0], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", DISTANCES)
+def test_an_example_without_a_label_counts_nothing(name):
+    unlabelled = np.concatenate([HARD, np.zeros((5, K), np.float32)])
+    more = np.concatenate([FEATURES, RNG.normal(size=(5, D)).astype(np.float32)])
+    expected, found = term(name, FEATURES, HARD, CENTERS), term(name, more, unlabelled, CENTERS)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+    np.testing.assert_allclose(found[2], expected[2], rtol=1e-5, atol=1e-6)
+
+
 def test_the_triplet_center_loss_is_zero_behind_the_margin_and_flat_at_unseen_centers():
     loss = lambda x, targets, centers: term("triplet_center", x, targets, centers, margin=0.5)[0]
     axes = np.eye(K, D, dtype=np.float32)

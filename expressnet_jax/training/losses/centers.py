@@ -15,16 +15,17 @@ from jax import Array
 
 from expressnet_jax.models.attention import max_first_argmax
 from expressnet_jax.models.network import Outputs, unit
-from expressnet_jax.training.losses.base import Batch, Loss, LossContext, LossOutput, select_output
+from expressnet_jax.training.losses.base import Batch, Loss, LossContext, LossOutput, masked_mean, select_output
 
 product = partial(jnp.matmul, precision="highest")  # accelerators would take shorter numbers
 
 
 def center(features: Array, targets: Array, centers: Array) -> Array:
     """Return half the squared distance to the center of the own class: features float32[B,D], targets float[B,K],
-    centers float32[K,D] -> float32[] (Wen et al. 2016, eq. 2; the mean over the batch where the paper has the sum)."""
+    centers float32[K,D] -> float32[] (Wen et al. 2016, eq. 2; the mean over the labelled batch where the paper has the
+    sum)."""
     squared = jnp.square(features[:, None] - centers).sum(-1)
-    return (targets * squared).sum(-1).mean() / 2
+    return _labelled_mean(targets * squared, targets) / 2
 
 
 def island(features: Array, targets: Array, centers: Array, weight: float = 10.0) -> Array:
@@ -43,14 +44,19 @@ def triplet_center(features: Array, targets: Array, centers: Array, margin: floa
     """Return max(0, margin + d(x, own center) - d(x, nearest other center)) for d = 1 - cosine -> float32[] (X. He et
     al. 2018, triplet-center loss).
 
-    Mean over the batch, never negative, and zero where every example is by the margin nearer to its own class. The
-    paper's d is half the squared distance; angles need no margin for each network's length of features, and a center
-    that has not been seen yet, which is zero, is at a right angle to everything.
+    Mean over the labelled batch, never negative, and zero where every example is by the margin nearer to its own class.
+    The paper's d is half the squared distance; angles need no margin for each network's length of features, and a
+    center that has not been seen yet, which is zero, is at a right angle to everything.
     """
     cosines = product(unit(features), unit(centers).T)
     own = jnp.eye(len(centers), dtype=bool)
     others = max_first_argmax(jnp.where(own, -jnp.inf, cosines[:, None]), (2,))  # [B,K]: but the class of the column
-    return (targets * jnp.maximum(margin - cosines + others, 0)).sum(-1).mean()
+    return _labelled_mean(targets * jnp.maximum(margin - cosines + others, 0), targets)
+
+
+def _labelled_mean(terms: Array, targets: Array) -> Array:
+    """Return the mean of the sums of terms float[B,K] over the examples that have a target float[B,K] at all."""
+    return masked_mean(terms.sum(-1), targets.sum(-1) > 0)
 
 
 def _update_centers(features: Array, targets: Array, centers: Array, rate: float = 0.5) -> Array:
