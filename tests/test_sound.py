@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from expressnet_jax.data.augment import augment_batch
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.mixing import mix_alike
 from expressnet_jax.data.pipeline import StreamedImages, make_eval_batches, make_train_loader
@@ -162,6 +163,17 @@ def test_speed_reads_the_recording_faster_or_slower_about_its_middle():
         np.testing.assert_allclose(row[heard], expected[heard], atol=1e-4)
         assert not row[np.abs(rates[-1] * time) > 1_001].any()
     assert 0.9 <= min(rates) < 0.92 and 1.08 < max(rates) <= 1.1
+
+
+def test_the_sound_of_an_image_is_changed_by_numbers_of_its_own():
+    ramp = np.tile(np.linspace(0.1, 0.9, 201, dtype=np.float32), (64, 1))
+    batch = {"image": np.zeros((64, 8, 8, 1), np.uint8), "waveform": ramp}
+    batch["marks"] = np.tile(np.float32([[1.0, 0.0]]), (64, 1, 1))  # its height is how far the image is turned
+    fields = {"marks": Field("points", (1, 2))}
+    change = jax.jit(lambda batch: augment_batch((KEY, KEY), batch, fields, {"rotate": 10.0, "speed": 0.1}, 0))
+    found = jax.device_get(change(batch))
+    turns, speeds = found["marks"][:, 0, 1], found["waveform"][:, 120] - found["waveform"][:, 80]
+    assert abs(np.corrcoef(turns, speeds)[0, 1]) < 0.5
 
 
 def test_mixup_gives_all_values_of_an_example_one_weight():

@@ -64,8 +64,9 @@ def augment_batch(
     elif any(fields[name].kind == "points" for name in columns):
         columns = _move_columns(_keys(keys[0], options), columns, fields, options)
     columns = {name: one_hot(value, fields[name]) for name, value in columns.items()}
-    if "waveform" in batch:
-        columns["waveform"] = augment_sound(keys[0], batch["waveform"], options)
+    if "waveform" in batch:  # next to images its numbers would be theirs, by the place in the list
+        sound_key = jax.random.fold_in(keys[0], len(AUGMENTATIONS) + 1) if visual else keys[0]
+        columns["waveform"] = augment_sound(sound_key, batch["waveform"], options)
     if visual:
         batch[visual], columns = mix(keys[1], images, columns, options.get("mixup", 0), options.get("cutmix", 0))
     else:
