@@ -15,7 +15,7 @@ from expressnet_jax.folds import runs
 from expressnet_jax.folds.figures import bootstrap, fold_figures
 from expressnet_jax.folds.harness import run_protocol
 from expressnet_jax.folds.linear import log_mel_statistics, predict_folds
-from expressnet_jax.folds.protocol import make_protocol, write_protocol
+from expressnet_jax.folds.protocol import check_classes, make_protocol, write_protocol
 from expressnet_jax.folds.runs import FoldPredictions, fold_config, gather
 from recordings import tone, write_ravdess
 
@@ -136,6 +136,22 @@ def test_one_person_alone_can_be_trained_on(data, config):
     assert len(set(pair.subjects)) == 2
     found = gather(list(predict_folds(pair.columns["openface"], protocol)), len(pair), 8)
     assert (found.argmax(1) == pair.labels).mean() > 0.4  # chance is an eighth
+
+
+def test_people_who_show_one_class_alone_can_be_trained_on_but_not_one_class(data, config):
+    pytest.importorskip("sklearn")
+    whole = make_protocol(data, config, one_subject=True)
+    labels, subjects = whole.split.labels, whole.split.subjects
+    first, second, third = np.unique(subjects)[:3]
+    chosen = (subjects == first) & (labels == 0) | (subjects == second) & (labels == 1) | (subjects == third)
+    few = whole._replace(split=whole.split.subset(np.flatnonzero(chosen)), fold=whole.fold[chosen])
+    parts = list(predict_folds(few.split.columns["openface"], few))
+    assert np.isfinite(gather(parts, len(few.split), 8)).all()
+    check_classes(few)
+    alone = few.split.subset(np.flatnonzero(few.split.subjects != third))
+    pair = few._replace(split=alone, fold=few.fold[few.split.subjects != third])
+    with pytest.raises(UserError, match=r"^fold \d+: every example that it trains on is '\w+', and a classifier needs"):
+        check_classes(pair)
 
 
 def test_sound_is_described_by_its_voiced_frames_alone():

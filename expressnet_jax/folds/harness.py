@@ -15,7 +15,7 @@ from expressnet_jax.environment import machine
 from expressnet_jax.errors import UserError
 from expressnet_jax.folds.figures import fold_figures, over_seeds, table
 from expressnet_jax.folds.linear import linear_features, predict_folds
-from expressnet_jax.folds.protocol import Protocol, write_protocol
+from expressnet_jax.folds.protocol import Protocol, check_classes, write_protocol
 from expressnet_jax.folds.runs import FoldPredictions, fold_config, gather, run_fold
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.training.network import input_shape
@@ -46,6 +46,7 @@ def run_protocol(
     first = fold_config(config, protocol, protocol.numbers[0], seeds[0])
     check_config(first)
     load_data(first)
+    check_classes(protocol)
     facts = write_protocol(protocol, prepared, output)
     results = {name: facts[name] for name in ("data", "protocol", "examples")}
     results |= {"classes": list(prepared.classes), "machine": machine(), "rows": {}}

@@ -78,7 +78,8 @@ def _statistics(frames: np.ndarray) -> np.ndarray:
 def predict_folds(features: np.ndarray, protocol: Protocol) -> Iterator[FoldPredictions]:
     """Yield what logistic regression predicts for each fold; its cost is chosen among COSTS on training people alone.
 
-    features float32[N,D]. Where one person alone is trained on, the choice is by stretches of the examples in order.
+    features float32[N,D]. Where one person alone is trained on, or some people show one class alone, the choice is by
+    stretches of the examples in order.
 
     Raises:
       UserError: scikit-learn is missing.
@@ -95,12 +96,15 @@ def predict_folds(features: np.ndarray, protocol: Protocol) -> Iterator[FoldPred
     for number in protocol.numbers:
         tested = protocol.tested(number)
         trained = np.flatnonzero(protocol.fold != number)
-        people = len(np.unique(groups[trained]))
-        rarest = int(np.unique(split.labels[trained], return_counts=True)[1].min())
-        inner = GroupKFold(min(4, people)) if people > 1 else StratifiedKFold(max(2, min(4, rarest)))
+        labels, people = split.labels[trained], len(np.unique(groups[trained]))
+        by_people = GroupKFold(min(4, people)).split(trained, labels, groups[trained]) if people > 1 else ()
+        inner: Any = list(by_people)
+        if not inner or any(len(np.unique(labels[part])) < 2 for part, _ in inner):
+            rarest = int(np.unique(labels, return_counts=True)[1].min())
+            inner = StratifiedKFold(max(2, min(4, rarest)))
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
         search = GridSearchCV(model, {"logisticregression__C": COSTS}, scoring="balanced_accuracy", cv=inner)
-        search.fit(features[trained], split.labels[trained], groups=groups[trained] if people > 1 else None)
+        search.fit(features[trained], labels)
         probabilities = np.zeros((len(tested), len(split.classes)), np.float32)
         probabilities[:, search.classes_] = search.predict_proba(features[tested])
         yield FoldPredictions(tested, probabilities)

@@ -75,6 +75,18 @@ def make_protocol(
     return Protocol(words, split, fold, settings | {"fold_column": "", "folds": folds})
 
 
+def check_classes(protocol: Protocol) -> None:
+    """Raise UserError for a fold whose training examples are of one class alone."""
+    split = protocol.split
+    for number in protocol.numbers:
+        labels = np.unique(split.labels[protocol.fold != number])
+        if len(labels) < 2:
+            raise UserError(
+                f"fold {number}: every example that it trains on is {split.classes[labels[0]]!r}, and a classifier"
+                " needs two classes; give other --folds, or more people"
+            )
+
+
 def write_protocol(protocol: Protocol, prepared: Prepared, folder: Path) -> dict[str, Any]:
     """Write the folds' lists and what they are; return the latter.
 
