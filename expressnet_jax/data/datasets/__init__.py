@@ -62,7 +62,7 @@ SOURCES: dict[str, str] = {
     "bp4d": "AUCoding/AU_OCC/F001_T1.csv, ... + 2D+3D/F001/T1/0001.jpg, ... (or Sequences/, or cut faces)",
     "megc2019": "a table with onset, apex, label, subject of micro-expressions, or micro.npz with their optical flow",
     "uci_gfe": "a_affirmative_datapoints.txt + a_affirmative_targets.txt, ... (100 points a frame)",
-    "goemotions": "ekman/ with train.tsv, dev.tsv, test.tsv and labels.txt (texts)",
+    "goemotions": "train.tsv, dev.tsv, test.tsv + emotions.txt and ekman_mapping.json, or labels.txt of ekman/ (texts)",
     "meld": "train_sent_emo.csv, dev_sent_emo.csv and test_sent_emo.csv (texts)",
     "meshes": "class folders of meshes or point clouds: OBJ, PLY, OFF, STL, VRML",
     "bu3dfe": "F0001/F0001_AN01WH_F3D.wrl, ... (scans of faces)",
