@@ -102,6 +102,10 @@ def write_bp4d(root):
 
 def test_bp4d_has_coded_frames_and_says_where_nobody_knows(tmp_path):
     shown = write_bp4d(tmp_path / "BP4D")
+    for image in tmp_path.rglob("*.jpg"):  # its mesh, and what colours it
+        image.with_suffix(".obj").write_text("v 0 0 0\n")
+        image.with_suffix(".mtl").write_text("newmtl face\n")
+        image.with_suffix(".bnd").write_text("0 0 0\n")
     split, fields = fields_of(prepare("bp4d", tmp_path, tmp_path / "data"))
     assert grays(split) == [7, 8, 9] * 3 and split.subjects.tolist() == ["F001"] * 6 + ["M002"] * 3
     assert [split.classes[i] for i in split.labels[::3]] == ["happiness", "anger", "disgust"]

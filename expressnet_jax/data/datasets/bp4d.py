@@ -27,7 +27,7 @@ from expressnet_jax.data.datasets.annotation_files import first_dir
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.datasets.face_box import checked_side
 from expressnet_jax.data.datasets.locate import locate
-from expressnet_jax.data.media_files import no_litter
+from expressnet_jax.data.media_files import media_kind, no_litter
 from expressnet_jax.errors import UserError
 from expressnet_jax.parallel import InOrder
 
@@ -110,10 +110,14 @@ class Bp4d(FaceBuilder, skip_registration=True):
                 yield _Frame(f"{person}/T{task}/{frame:04d}", images[frame], task - 1, person, extras)
 
     def _images(self, person: str, task: int) -> dict[int, Path]:
-        """Return the images of a task by the numbers of their frames."""
+        """Return the images of a task by the numbers of their frames; the meshes next to them have the same names."""
         folder = first_dir(*sorted(self._root.glob(f"*/{person}/T{task}")), self._root / person / f"T{task}")
         files = [] if folder is None else no_litter(folder.iterdir())
-        found = {int(file.stem): file for file in files if file.stem.isdecimal() and file.is_file()}
+        found: dict[int, Path] = {}
+        for file in sorted(files):
+            number = int(file.stem) if file.stem.isdecimal() and file.is_file() else None
+            if number is not None and (number not in found or media_kind(file) == "image"):
+                found[number] = file
         if not found:
             raise self.missing(f"no images like {person}/T{task}/0001.jpg in {self._root}")
         return found
