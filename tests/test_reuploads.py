@@ -89,6 +89,18 @@ def test_a_box_that_cannot_be_is_named(line, message, tmp_path):
         prepare("affectnet", tmp_path / "source", tmp_path / "data")
 
 
+def test_a_bad_image_with_a_box_is_named_or_skipped_and_litter_is_no_image(tmp_path):
+    affectnet_yolo(tmp_path / "source")
+    folder = tmp_path / "source/YOLO_format/train"
+    for path in (folder / "images/._ffhq_3.png", folder / "labels/._ffhq_3.txt"):
+        path.write_bytes(b"\0\5\26\7\xff\xfe")  # as macOS copies files to other disks
+    bad = next(path for path in (folder / "images").iterdir() if path.stem == "ffhq_3")
+    bad.write_text("nothing")
+    with pytest.raises(UserError, match=rf"{bad.name}: cannot identify image file .*leave it out with --skip_bad"):
+        prepare("affectnet", tmp_path / "source", tmp_path / "data")
+    assert prepare("affectnet", tmp_path / "source", tmp_path / "data", skip_bad=True).splits["train"] == 7
+
+
 def test_affectnet_names_a_label_of_its_list_that_is_no_expression(tmp_path):
     affectnet_with_list(tmp_path / "source")
     table = tmp_path / "source/labels.csv"

@@ -9,12 +9,14 @@ import yaml
 from PIL import Image
 
 from expressnet_jax.data.datasets.annotation_files import first_file, number
+from expressnet_jax.data.datasets.bad_images import BadImage, why_bad
 from expressnet_jax.data.datasets.base import Record
 from expressnet_jax.data.datasets.class_folders import split_folders
 from expressnet_jax.data.datasets.coded_folders import Filed, filed_images, note_used
 from expressnet_jax.data.datasets.face_box import as_jpeg, face
 from expressnet_jax.data.datasets.sample_list import listed_samples
 from expressnet_jax.data.labels import AFFECTNET_CODES, canonical
+from expressnet_jax.data.media_files import no_litter
 from expressnet_jax.errors import UserError, one_line, shorten
 
 LABELS = ("labels.csv", "label.csv")  # ,pth,label,relFCs
@@ -91,8 +93,11 @@ def yolo_faces(
 
 def cut(row: Boxed, side: int) -> Record:
     """Return the face in its box as a record, no edge longer than `side`."""
-    with Image.open(row.path) as file:
-        width, height = file.size
+    try:
+        with Image.open(row.path) as file:
+            width, height = file.size
+    except OSError as error:
+        raise BadImage(f"affectnet: {row.key}", row.key, why_bad(error)) from error
     x, y, w, h = row.box
     box = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
     return Record(row.key, as_jpeg(face(row.path, box, side, f"affectnet: {row.key}")), row.label)
@@ -101,9 +106,9 @@ def cut(row: Boxed, side: int) -> Record:
 def _boxes(
     images: Path, labels: Path, names: list[str], position: Callable[[str], int | None], left_out: Counter
 ) -> Iterator[Boxed]:
-    for path in sorted(images.iterdir()) if images.is_dir() else ():
+    for path in sorted(no_litter(images.iterdir())) if images.is_dir() else ():
         table = labels / f"{path.stem}.txt"
-        lines = table.read_text(encoding="utf-8").splitlines() if table.is_file() else []
+        lines = table.read_text(encoding="utf-8", errors="replace").splitlines() if table.is_file() else []
         if not any(lines):
             left_out["no box"] += 1
         for row, words in enumerate((line.split() for line in lines if line.strip()), start=1):
