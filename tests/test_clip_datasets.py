@@ -128,9 +128,12 @@ def test_afew_takes_the_cut_faces_of_a_video_where_they_are(tmp_path):
         video_of(tmp_path / split / "Angry/001.avi", 10)
         video_of(tmp_path / split / "Happy/002.avi", 10)
     frames_of(tmp_path / "Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/002", 4, first=3, mode="RGB")
+    (tmp_path / "Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/001").mkdir()  # no face was found in this one
+    (tmp_path / "Val_AFEW/Happy/003.avi").write_text("not found")
     prepared = prepare("afew", tmp_path, tmp_path / "data", **SMALL)
     assert seen(prepared, "train") == [[0, 3, 6, 9], [3, 4, 5, 6]]
     assert labels(prepared, "validation") == ["anger", "happiness"]
+    assert list(prepared.facts["notes"]["left out"]) == ["Val_AFEW/Happy/003.avi"]
 
 
 def test_oulu_casia_is_one_camera_and_light_with_people(tmp_path):
