@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from expressnet_jax.data.datasets import builder_class
-from expressnet_jax.data.labels import BASIC
+from expressnet_jax.data.datasets.votes import read_votes
+from expressnet_jax.data.labels import BASIC, FERPLUS_COLUMNS
 from expressnet_jax.errors import UserError
 
 
@@ -31,3 +32,16 @@ def test_goemotions_gathers_the_labels_of_its_authors_as_ekman_has_them(tmp_path
     (tmp_path / "emotions.txt").write_text("annoyance\nboredom\n")
     with pytest.raises(UserError, match=r"ekman_mapping\.json does not gather all of emotions\.txt"):
         read("goemotions", tmp_path)
+
+
+def test_a_quote_that_is_never_closed_is_named(tmp_path):
+    head = "Utterance,Speaker,Emotion,Dialogue_ID,Utterance_ID\nhello,A,joy,0,0\n"
+    for split in ("train", "dev", "test"):
+        (tmp_path / f"{split}_sent_emo.csv").write_text(head)
+    torn = tmp_path / "dev_sent_emo.csv"
+    torn.write_text(head + '"torn, ' + "word, " * 30_000)
+    with pytest.raises(UserError, match=r"meld: .*dev_sent_emo\.csv: torn \(field larger .*fetch the file again"):
+        read("meld", tmp_path)
+    (tmp_path / "fer2013new.csv").write_text(",".join(("Usage", *FERPLUS_COLUMNS)) + '\n"Training,' + "0," * 70_000)
+    with pytest.raises(UserError, match=r"fer2013new\.csv: torn \(field larger"):
+        read_votes(tmp_path / "fer2013new.csv")

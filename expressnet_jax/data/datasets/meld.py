@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from expressnet_jax.data.datasets.base import Record
 from expressnet_jax.data.datasets.locate import locate
+from expressnet_jax.data.datasets.tables import torn_rows_named
 from expressnet_jax.data.datasets.text import TextBuilder
 from expressnet_jax.data.labels import BASIC, canonical
 from expressnet_jax.errors import UserError
@@ -43,7 +44,7 @@ class Meld(TextBuilder, skip_registration=True):
         return {split: list(self._rows(folder / name)) for split, name in FILES.items()}
 
     def _rows(self, path: Path) -> Iterator[Record]:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file, torn_rows_named(f"meld: {path}"):
             rows = csv.DictReader(file)
             if lacking := [name for name in COLUMNS if name not in (rows.fieldnames or ())]:
                 raise UserError(f"{self.name}: {path}: has no column {lacking[0]}; fetch the file again")

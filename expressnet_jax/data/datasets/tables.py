@@ -4,6 +4,7 @@ import codecs
 import csv
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +21,15 @@ _BYTE_ORDER_MARKS = (
 CHUNK = 1 << 20
 LOOKED_AT = 20  # lines that the delimiter is judged by
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+
+
+@contextmanager
+def torn_rows_named(name: str) -> Iterator[None]:
+    """Raise a UserError that begins with `name` where the csv module can't read on: at a quote that is never closed."""
+    try:
+        yield
+    except csv.Error as error:
+        raise UserError(f"{name}: torn ({error}); fetch the file again") from error
 
 
 class Table:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from expressnet_jax.data.datasets.tables import torn_rows_named
 from expressnet_jax.data.labels import BASIC, FERPLUS_COLUMNS
 from expressnet_jax.errors import UserError
 
@@ -20,7 +21,7 @@ _TO_BASIC = [FERPLUS_COLUMNS.index(name) for name in BASIC]
 def read_votes(path: Path) -> dict[str, np.ndarray]:
     """Read split -> votes int32[N,V] in the file's order, which is FER2013's."""
     votes: dict[str, list[list[int]]] = {split: [] for split in SPLIT_OF_USAGE.values()}
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file, torn_rows_named(path.name):
         reader = csv.DictReader(file)
         missing = {"Usage", *FERPLUS_COLUMNS} - set(reader.fieldnames or [])
         if missing:
