@@ -274,6 +274,8 @@ _RANGES = {
     "seed": (0, 2**31 - 1, True),
 }
 
+_LISTS_OF_NUMBERS = ("train.progressive_sizes", "train.progressive_until", "optimizer.step_epochs", "log.profile_steps")
+
 
 def check_values(config: ConfigDict) -> None:
     """Raise UserError for a config with a key too many or too few, and for a number that no run can use."""
@@ -289,6 +291,8 @@ def check_values(config: ConfigDict) -> None:
         values = given[key] if isinstance(given[key], tuple | list) else (given[key],)
         least, most, closed = _RANGES.get(key, (0, math.inf, True))
         for value in values:
+            if value == math.inf or (key in _LISTS_OF_NUMBERS and not isinstance(value, int | float)):
+                raise UserError(f"{key}: {value!r}; it must be a finite number")
             if isinstance(value, int | float) and not (least < value <= most or (closed and value == least)):
                 bound = "" if most == math.inf else f" and at most {most}"
                 raise UserError(f"{key}: {value}; it must be {'at least' if closed else 'above'} {least}{bound}")

@@ -9,8 +9,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from expressnet_jax.config import augment_faces, check_values, default, flatten
+from expressnet_jax.config import augment_faces, check_values, classification_loss, default, flatten
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.datasets.synthetic import columns
 from expressnet_jax.data.fields import Field, target_fields
@@ -153,3 +154,34 @@ def test_not_a_number_is_refused_for_every_key(key):
     config.update_from_flattened_dict({key: float("nan")})
     with pytest.raises(UserError, match=key):
         check_values(config)
+
+
+WRONG_VALUES = {
+    "train.epochs: inf; it must be a finite number": {"train.epochs": float("inf")},
+    "train.progressive_sizes: 'a'; it must be": {"train.progressive_sizes": ("a",), "train.progressive_until": (0.5,)},
+    "losses.expression.weight: 'None' is not a number": {"losses.expression.weight": "None"},
+    "losses.expression.label_smoothing: 'abc' is not": {"losses.expression.label_smoothing": "abc"},
+    "losses.points.beta: True is not a number": {"losses.points": {"loss": "smooth_l1", "beta": True}},
+    "evals.lfw: 3; it takes data and split alone": {"evals.lfw": 3},
+    r"evals.lfw: {.*'splits': 'test'.*}; it takes data and split": {"evals.lfw": {"data": "lfw", "splits": "test"}},
+    "evals.lfw: belongs to task=classification": {
+        "task": "identity",
+        "losses": ConfigDict({"identity": classification_loss()}),
+        "evals.lfw": {"data": "lfw"},
+    },
+}
+
+
+@pytest.mark.parametrize("message", WRONG_VALUES)
+def test_a_value_of_another_kind_is_refused_before_data_is_read(message):
+    config = default()
+    config.unlock()
+    for key, value in WRONG_VALUES[message].items():
+        *groups, name = key.split(".")
+        section = config
+        for group in groups:
+            section = section[group]
+        with section.ignore_type():
+            section[name] = value
+    with pytest.raises(UserError, match=message):
+        check_config(config)

@@ -44,6 +44,7 @@ def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
     make_schedule(config.optimizer.schedule, 0.1, 10)
     make_optimizer(config.optimizer.name, optax.constant_schedule(0.1))
     check_losses(config)
+    _check_evals(config)
     if config.optimizer.schedule == "plateau" and config.optimizer.decay_factor >= 1:
         raise UserError(f"optimizer.decay_factor: {config.optimizer.decay_factor} lowers nothing; use less than 1")
     make_model(config, 2)
@@ -58,6 +59,19 @@ def check_config(config: ConfigDict, metrics: Sequence[str] = METRICS) -> None:
             raise UserError(f"eval.{key}: no {config.eval[key]!r}; one of {', '.join(names)}")
     for name, tracker in TRACKERS.items():
         _check_package(f"log.{name}", config.log[name], tracker.package, f"'expressnet-jax[{tracker.extra}]'")
+
+
+def _check_evals(config: ConfigDict) -> None:
+    """Raise UserError for a further data set that is described by other keys than those that a run reads."""
+    for name, wanted in config.evals.to_dict().items():
+        valid = isinstance(wanted, dict) and all(isinstance(value, str) for value in wanted.values())
+        if not valid or wanted.keys() - {"data", "split"}:
+            example = '{"data": "lfw_expression", "split": "all"}'
+            raise UserError(
+                f"evals.{name}: {wanted}; it takes data and split alone, as in config.evals.{name} = {example}"
+            )
+        if config.task != "classification":
+            raise UserError(f"evals.{name}: belongs to task=classification, not to {config.task}; remove it")
 
 
 def _check_package(key: str, wanted: str | bool, package: str, install: str) -> None:

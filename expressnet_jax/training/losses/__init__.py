@@ -1,6 +1,7 @@
 """LOSSES: name -> LossKind. A new loss is one file and one line here."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -57,10 +58,14 @@ def make_loss(name: str, options: Mapping[str, Any], context: LossContext, key: 
       UserError: an unknown name or option, or a target of another kind; the line begins with `key`.
     """
     check_loss_name(name, key)
-    valid = set(inspect.signature(LOSSES[name].make).parameters) - {"context", "loss"}
+    parameters = inspect.signature(LOSSES[name].make).parameters
+    defaults = {option: each.default for option, each in parameters.items() if option not in ("context", "loss")}
     given = {option: value for option, value in options.items() if option not in _COMMON}
-    if wrong := sorted(set(given) - valid):
-        raise UserError(f"{key}: {name} has no {wrong[0]!r}; it has {', '.join(sorted(valid)) or 'no options'}")
+    if wrong := sorted(set(given) - set(defaults)):
+        raise UserError(f"{key}: {name} has no {wrong[0]!r}; it has {', '.join(sorted(defaults)) or 'no options'}")
+    for option, default in {**defaults, "weight": 1.0}.items():
+        if isinstance(default, float):
+            _check_number(options.get(option, default), f"{key}.{option}")
     kinds = LOSSES[name].targets
     if context.field is not None and kinds and context.field.kind not in kinds:
         raise UserError(
@@ -71,6 +76,11 @@ def make_loss(name: str, options: Mapping[str, Any], context: LossContext, key: 
     except UserError as error:  # an option's value; the message begins with the option
         raise UserError(f"{key}.{error}") from error
     return loss._replace(weight=float(options.get("weight", 1.0)))
+
+
+def _check_number(value: Any, key: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{key}: {value!r} is not a number")
 
 
 def check_loss_name(name: str, key: str) -> None:
