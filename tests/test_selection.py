@@ -114,6 +114,8 @@ def test_leaks_can_only_be_dropped_after_an_audit(official, monkeypatch):
         ({"folds": 1}, "data.folds: 1; "),
         ({"folds": -2}, "data.folds: -2; "),
         ({"folds": 100}, "data.folds: 100 folds need as many subjects"),
+        ({"fold": 1}, "data.fold: validation selects, so that there are no folds"),
+        ({"folds": 5, "validation_split": "validation"}, "data.folds: validation selects"),
     ],
 )
 def test_a_wrong_choice_is_refused(official, options, message):

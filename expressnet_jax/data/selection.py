@@ -65,6 +65,12 @@ def select_splits(
         chosen = numbers == fold
         train, select = train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
         where = f"holdout of {train_split}"
+    elif fold or folds or fold_column:
+        key = "data.fold" if fold else "data.folds" if folds else "data.fold_column"
+        raise UserError(
+            f"{key}: {validation_split} selects, so that there are no folds; use data.folds=5 or so with"
+            " data.validation_split=auto"
+        )
     else:
         select, where = prepared.split(validation_split), validation_split
     before = len(train)
