@@ -61,6 +61,11 @@ def test_disfa_has_units_and_intensities_of_frames_of_a_video_or_of_images(tmp_p
     assert split.labels.tolist() == (expected >= 2).any(1).astype(int).tolist() and split.labels[3] == 0
     thin = prepare("disfa", tmp_path, tmp_path / "thin", every=3).split("all")
     assert thin.keys.tolist() == [f"SN00{p}/{i:05d}" for p in (1, 2) for i in (1, 4, 7, 10)]
+    (tmp_path / "DISFA/Cut/SN002/frame5.png").unlink()  # no face was found there
+    split, fields = fields_of(prepare("disfa", tmp_path / "DISFA", tmp_path / "gap"))
+    found = target_column("au_intensity", fields["au_intensity"], split.columns)
+    np.testing.assert_array_equal(found[11:], np.delete(levels["SN002"], 4, axis=0))
+    assert split.keys[15] == "SN002/00006"
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 Layout: ActionUnit_Labels/SN001/SN001_au1.txt, ... with lines "frame,intensity", frames from 1; and the frames, in
 Videos_LeftCamera/LeftVideoSN001_comp.avi, or as images in a folder SN001/, such as of faces that somebody cut out of
-them, in the order of their numbers. There is no official split: papers hold people out in three folds.
+them, by the numbers of their files, from 0 or 1. There is no official split: papers hold people out in three folds.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,17 +81,16 @@ class Disfa(FaceBuilder, skip_registration=True):
     def _person(self, root: Path, person: str, frames: Source) -> Iterator[Record]:
         levels, every = self._levels(root / LABELS / person, person), self.options["every"]
         last, side = max(levels), checked_side(self.options["size"], self.name)
-        number = 0
-        for number, image in all_frames(frames, every):
-            if number + 1 in levels:
-                values = levels[number + 1]
+        frame, numbers = 0, None if isinstance(frames, Path) else _frame_numbers(frames)
+        for place, image in all_frames(frames, every):
+            frame = numbers[place] if numbers else place + 1
+            if frame in levels:
+                values = levels[frame]
                 extras = {"action_units": (values >= _PRESENT).astype(np.float32), "au_intensity": values}
-                key, shown = f"{person}/{number + 1:05d}", int((values >= _PRESENT).any())
+                key, shown = f"{person}/{frame:05d}", int((values >= _PRESENT).any())
                 yield Record(key, frame_jpeg(image, side, self.name), shown, subject=person, extras=extras)
-        if number + every + 1 < last - 1:  # one more or less is usual
-            raise UserError(
-                f"{self.name}: {person} has {number + 1:,} frames, but labels of {last:,}; fetch them again"
-            )
+        if frame + every < last - 1:  # one more or less is usual
+            raise UserError(f"{self.name}: {person} has {frame:,} frames, but labels of {last:,}; fetch them again")
 
     def _levels(self, folder: Path, person: str) -> dict[int, np.ndarray]:
         """Return frame -> the intensities float32[U] of a person."""
@@ -103,6 +102,17 @@ class Disfa(FaceBuilder, skip_registration=True):
                     f"{self.name}: {path.name}: has not one intensity for each frame; unpack {LABELS} again"
                 )
         return {frame: np.array([values[frame][0] for values in each], np.float32) for frame in each[0]}
+
+
+def _frame_numbers(files: Sequence[Path]) -> list[int] | None:
+    """Return the number of each file's frame, from 1; None where names don't number them.
+
+    Faces are not found in every frame: by its place, a file behind a missing one would have its neighbour's labels.
+    """
+    numbers = [_number(file)[0] for file in files]
+    if min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        return None
+    return [number + (min(numbers) == 0) for number in numbers]
 
 
 def _number(path: Path) -> tuple[int, str]:
