@@ -204,7 +204,7 @@ def test_positions_are_interpolated_as_images_are(grid, size):
     ("arguments", "line"),
     [
         ([*MODEL, "--classes=a,b"], "--classes: the head of .* is of 5 classes, not 2; leave"),
-        (["--model", "plain_cnn"], "--model: no names are known of published weights of plain_cnn; of resnet18"),
+        (["--model", "plain_cnn"], "--model: published weights can't be read into plain_cnn; they can for resnet18"),
         (["--model", "resnet19"], "no model 'resnet19'"),
     ],
 )

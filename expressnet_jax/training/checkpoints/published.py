@@ -47,7 +47,9 @@ def read_published(
     Raises:
       UserError: a file that can't be read or is of another network, options that don't suit it, or other classes.
     """
-    namings, tensors = namings_of(name), read_tensors(Path(path))
+    tensors = read_tensors(Path(path))
+    key = "--model" if complete else "--config.model.name"
+    namings = namings_of(name, key)
     naming = choose_naming(tensors, backbone_of(create_model(name, 2, **options)), namings)
     options = {**naming.options, **options} if complete else options
     model = create_model(name, len(classes or BASIC), **options)
@@ -60,7 +62,7 @@ def read_published(
     try:
         found = from_tensors(tensors, backbone_of(model), own, naming)
     except UserError as error:
-        raise UserError(f"{path}: no {name}: {error}; give another --model") from error
+        raise UserError(f"{path}: no {name}: {error}; give another {key}") from error
     head = _head(path, found, classes, shapes["params"]["head"])
     variables = {"params": {"backbone": found.params, "head": head}}
     variables |= {"batch_stats": {"backbone": found.batch_stats}} if found.batch_stats else {}
@@ -110,7 +112,7 @@ def namings_of(name: str, key: str = "--model") -> tuple[Naming, ...]:
     """
     if namings := NAMINGS.get(type(backbone_of(create_model(name, 2)))):
         return namings
-    raise UserError(f"{key}: no names are known of published weights of {name}; of {', '.join(_importable())} they are")
+    raise UserError(f"{key}: published weights can't be read into {name}; they can for {', '.join(_importable())}")
 
 
 def _importable() -> list[str]:
