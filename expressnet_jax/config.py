@@ -246,27 +246,25 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 # Which numbers a key can be: (least, most, is the least itself allowed). All others: 0 or more.
-_COUNT, _POSITIVE, _SHARE = (1, math.inf, True), (0, math.inf, False), (0, 1, True)
+AT_LEAST_0, POSITIVE, SHARE = (0, math.inf, True), (0, math.inf, False), (0, 1, True)
+_COUNT = (1, math.inf, True)
 _RANGES = {
     **dict.fromkeys(["train.batch_size", "train.accumulate", "eval.batch_size", "data.threads"], _COUNT),
     **dict.fromkeys(["checkpoint.keep", "log.every_steps", "mesh.model"], _COUNT),
     **dict.fromkeys(
-        ["train.epochs", "eval.every_epochs", "checkpoint.every_epochs", "optimizer.decay_factor"], _POSITIVE
+        ["train.epochs", "eval.every_epochs", "checkpoint.every_epochs", "optimizer.decay_factor"], POSITIVE
     ),
     **dict.fromkeys(
         ["model.dropout", *(f"augment.{name}" for name in ("flip", "shadow", "random_erasing", "cutout", "degrade"))],
-        _SHARE,
+        SHARE,
     ),
     **dict.fromkeys(
-        ["augment.random_resized_crop", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], _SHARE
+        ["augment.random_resized_crop", "augment.zoom", "data.balance", "optimizer.momentum", "optimizer.ema"], SHARE
     ),
-    **dict.fromkeys(["optimizer.layer_decay", "losses.expression.label_smoothing", "data.flip_labels"], _SHARE),
-    "augment.mirror_flow": _SHARE,
+    **dict.fromkeys(["optimizer.layer_decay", "data.flip_labels"], SHARE),
+    "augment.mirror_flow": SHARE,
     "augment.speed": (0, 0.5, True),
-    "train.progressive_until": _SHARE,
-    "losses.expression.effective_beta": (0, 1 - 1e-9, True),
-    "losses.expression.margin": (0, 1.5, True),
-    "losses.expression.scale": _POSITIVE,
+    "train.progressive_until": SHARE,
     "adapt.holdout": (0, 1, False),
     "mesh.data": (-1, math.inf, True),
     "data.fold_seed": (-1, 2**31 - 1, True),
@@ -289,10 +287,18 @@ def check_values(config: ConfigDict) -> None:
         raise UserError(f"config: no run reads {extra[0]}; remove it")
     for key in known:
         values = given[key] if isinstance(given[key], tuple | list) else (given[key],)
-        least, most, closed = _RANGES.get(key, (0, math.inf, True))
         for value in values:
-            if value == math.inf or (key in _LISTS_OF_NUMBERS and not isinstance(value, int | float)):
-                raise UserError(f"{key}: {value!r}; it must be a finite number")
-            if isinstance(value, int | float) and not (least < value <= most or (closed and value == least)):
-                bound = "" if most == math.inf else f" and at most {most}"
-                raise UserError(f"{key}: {value}; it must be {'at least' if closed else 'above'} {least}{bound}")
+            if isinstance(value, int | float):
+                check_bounds(value, key, _RANGES.get(key, AT_LEAST_0))
+            elif key in _LISTS_OF_NUMBERS:
+                raise UserError(f"{key}: {value!r}; it must be a number")
+
+
+def check_bounds(value: float, key: str, bounds: tuple[float, float, bool]) -> None:
+    """Raise UserError for a number that isn't finite, or not within (least, most, is the least itself allowed)."""
+    least, most, closed = bounds
+    if value == math.inf:
+        raise UserError(f"{key}: {value}; it must be a finite number")
+    if not (least < value <= most or (closed and value == least)):
+        bound = "" if most == math.inf else f" and at most {most}"
+        raise UserError(f"{key}: {value}; it must be {'at least' if closed else 'above'} {least}{bound}")

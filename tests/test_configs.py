@@ -159,9 +159,11 @@ def test_not_a_number_is_refused_for_every_key(key):
 WRONG_VALUES = {
     "train.epochs: inf; it must be a finite number": {"train.epochs": float("inf")},
     "train.progressive_sizes: 'a'; it must be": {"train.progressive_sizes": ("a",), "train.progressive_until": (0.5,)},
-    "losses.expression.weight: 'None' is not a number": {"losses.expression.weight": "None"},
-    "losses.expression.label_smoothing: 'abc' is not": {"losses.expression.label_smoothing": "abc"},
-    "losses.points.beta: True is not a number": {"losses.points": {"loss": "smooth_l1", "beta": True}},
+    "losses.expression.weight: 'None'; it must be a number": {"losses.expression.weight": "None"},
+    "losses.expression.label_smoothing: 'abc'; it must be a number": {"losses.expression.label_smoothing": "abc"},
+    "losses.points.beta: True; it must be a number": {"losses.points": {"loss": "smooth_l1", "beta": True}},
+    "losses.points.beta: 0.0; it must be above 0": {"losses.points": {"loss": "smooth_l1", "beta": 0.0}},
+    "losses.expression.label_smoothing: 1.5; .* at most 1": {"losses.expression.label_smoothing": 1.5},
     "evals.lfw: 3; it takes data and split alone": {"evals.lfw": 3},
     r"evals.lfw: {.*'splits': 'test'.*}; it takes data and split": {"evals.lfw": {"data": "lfw", "splits": "test"}},
     "evals.lfw: belongs to task=classification": {

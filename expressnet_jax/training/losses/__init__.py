@@ -1,11 +1,11 @@
 """LOSSES: name -> LossKind. A new loss is one file and one line here."""
 
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from expressnet_jax.config import AT_LEAST_0, POSITIVE, SHARE, check_bounds
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.losses.attention import attention_consistency_loss, attention_diversity_loss
 from expressnet_jax.training.losses.base import Loss, LossContext
@@ -48,6 +48,12 @@ LOSSES: dict[str, LossKind] = {
     "smooth_l1": LossKind(smooth_l1_loss, _VALUES),
     "binary_cross_entropy": LossKind(binary_cross_entropy_loss, ("multilabel",)),
 }
+_BOUNDS = {
+    "label_smoothing": SHARE,
+    "effective_beta": (0, 1 - 1e-9, True),
+    "margin": (0, 1.5, True),
+    **dict.fromkeys(("scale", "beta", "temperature"), POSITIVE),
+}
 _COMMON = ("loss", "output", "target", "weight", "soft_targets")  # options that the run reads, not the loss
 
 
@@ -65,7 +71,7 @@ def make_loss(name: str, options: Mapping[str, Any], context: LossContext, key: 
         raise UserError(f"{key}: {name} has no {wrong[0]!r}; it has {', '.join(sorted(defaults)) or 'no options'}")
     for option, default in {**defaults, "weight": 1.0}.items():
         if isinstance(default, float):
-            _check_number(options.get(option, default), f"{key}.{option}")
+            _check_number(options.get(option, default), key, option)
     kinds = LOSSES[name].targets
     if context.field is not None and kinds and context.field.kind not in kinds:
         raise UserError(
@@ -78,9 +84,10 @@ def make_loss(name: str, options: Mapping[str, Any], context: LossContext, key: 
     return loss._replace(weight=float(options.get("weight", 1.0)))
 
 
-def _check_number(value: Any, key: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{key}: {value!r} is not a number")
+def _check_number(value: Any, key: str, option: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{key}.{option}: {value!r}; it must be a number")
+    check_bounds(value, f"{key}.{option}", _BOUNDS.get(option, AT_LEAST_0))
 
 
 def check_loss_name(name: str, key: str) -> None:

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from expressnet_jax.errors import UserError
 from expressnet_jax.models.network import Outputs
 from expressnet_jax.training.losses.base import Batch, Loss, LossContext, LossOutput, masked_mean, select_output
 
@@ -27,8 +26,6 @@ def distillation(logits: Array, teacher: Array, temperature: float) -> Array:
 
 def distillation_loss(context: LossContext, *, temperature: float = 2.0) -> Loss:
     """Compare the logits of a head with the probabilities of its teachers; examples without any count nothing."""
-    if temperature <= 0:
-        raise UserError(f"temperature: {temperature}; it must be above 0")
 
     def apply(outputs: Outputs, batch: Batch, params: Any, state: Any) -> LossOutput:
         logits, teacher = select_output(outputs, context.output), batch[context.target]
