@@ -186,6 +186,12 @@ def test_a_file_that_looks_twice_gives_the_mean_over_both_looks(tiny, tmp_path):
     assert predict.metadata["mirror"] == "true" and "mirror" not in once.metadata
 
 
+def test_a_float_file_is_quantized_too(tiny, tmp_path):
+    proof = quantize(tiny[0]["float"], tmp_path / "int8.onnx", random_images(4, 50, 3), random_images(4, 50, 3))
+    assert proof["mean_difference"] < 0.05
+    assert onnx_predict(tmp_path / "int8.onnx").dtype == np.float32
+
+
 def test_a_file_without_attention_says_so(tiny):
     with pytest.raises(UserError, match="exported without its attention map"):
         onnx_predict(tiny[0]["uint8"]).attention(random_images(1))

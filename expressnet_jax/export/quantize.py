@@ -36,7 +36,7 @@ def quantize(model: Path | str, output: Path | str, training: np.ndarray, images
       UserError: the onnx package is missing, or the model can't be read.
     """
     before = onnx_predict(model)
-    content = _quantized(Path(model), training[:CALIBRATION])
+    content = _quantized(Path(model), training[:CALIBRATION].astype(before.dtype))
     after = OnnxPredictor(content, str(output))
     parts = range(0, len(images), LARGEST_BATCH)
     answers = [[predict.answers(images[i : i + LARGEST_BATCH]) for i in parts] for predict in (after, before)]
