@@ -16,8 +16,9 @@ from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import classification_metrics
-from expressnet_jax.export.hub import header
+from expressnet_jax.export.hub import card, header
 from expressnet_jax.models.registry import create_model
+from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
 from expressnet_jax.training.checkpoints.reading import Checkpoint, describe, load_checkpoint
 from weights import drawn_weights
@@ -105,9 +106,30 @@ def test_weights_from_other_images_have_their_terms():
 
 
 @pytest.mark.parametrize(
+    ("change", "about", "note"),
+    [
+        ({"split": "holdout of all"}, {}, "Of images held out of training: it selected the checkpoint"),
+        (
+            {"trained_on": {"images": 60, "without_labels": 0, "of": 70, "others": 10, "accuracy_on_others": 0.5}},
+            {},
+            "warning: 60 of the 70 images have the very pixels of training images, so the figures of synthetic, test"
+            " are too good; accuracy on the 10 others: 50.00 %",
+        ),
+        ({}, {"logit_shifts": "{}"}, "the figures are without that"),
+    ],
+)
+def test_the_card_says_why_its_figures_may_be_too_good(hub, change, about, note):
+    stored = OnnxPredictor((hub[0] / "model.onnx").read_bytes(), "m").metadata
+    assert (
+        note in card(hub[2], stored | about, [hub[1] | change], "m") and note not in (hub[0] / "README.md").read_text()
+    )
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({"step": 8}, "is about step 8 and 7 classes, the checkpoint is of step 7 and 7; evaluate this one"),
+        ({"weights": "0" * 64, "checkpoint": "runs/b"}, "is about other weights, those of runs/b; evaluate "),
         ({"accuracy": ...}, "no figures of expressnet evaluate --json; give such a file"),
     ],
 )

@@ -23,6 +23,7 @@ from expressnet_jax.errors import UserError, one_line
 from expressnet_jax.io import write_bytes, write_json
 from expressnet_jax.models.published.safetensors import write_safetensors
 from expressnet_jax.runtime.onnx_predict import HUB_FILE, OnnxPredictor
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import trained_on_lines
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 
 METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "macro_f1": "f1"}  # own name -> the hub's
@@ -114,6 +115,9 @@ def _read_figures(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
             f"--results {path}: is about step {figures['step']} and {len(figures['classes'])} classes, the checkpoint"
             f" is of step {checkpoint.step} and {len(checkpoint.classes)}; evaluate this one"
         )
+    if figures.get("weights", checkpoint.digest) != checkpoint.digest:
+        whose = figures.get("checkpoint", "another checkpoint")
+        raise UserError(f"--results {path}: is about other weights, those of {whose}; evaluate {checkpoint.path}")
     return figures
 
 
@@ -194,15 +198,15 @@ def card(checkpoint: Checkpoint, about: Mapping[str, Any], figures: Sequence[Map
         " It does not detect what a person feels. Do not use it to judge people: the EU AI Act (Art. 5(1)(f)) bans"
         " inferring emotions at work and in education.",
         f"## Terms\n\n{about['license']}",
-        "## How good it is\n\n" + _figures(figures),
+        "## How good it is\n\n" + "\n".join([*_figures(figures), *_doubts(figures, about)]),
         _USE,
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _figures(figures: Sequence[Mapping[str, Any]]) -> str:
+def _figures(figures: Sequence[Mapping[str, Any]]) -> list[str]:
     if not figures:
-        return "It was not evaluated; `expressnet evaluate --json` does so, and `--results` puts the figures here."
+        return ["It was not evaluated; `expressnet evaluate --json` does so, and `--results` puts the figures here."]
     lines = ["| data | images | accuracy (95 % interval) | balanced | macro F1 |", "|---|---|---|---|---|"]
     for each in figures:
         accuracy, *others = (f"{100 * each[key]:.1f} %" for key in METRICS)
@@ -210,5 +214,24 @@ def _figures(figures: Sequence[Mapping[str, Any]]) -> str:
         shares = " | ".join([f"{accuracy} ({low:.1f} to {high:.1f})", *others])
         averaged = "" if each.get("tta", "none") == "none" else f", test-time augmentation {each['tta']}"
         lines.append(f"| {_name_of(each)}, {each['split']}{averaged} | {each['count']:,} | {shares} |")
-    note = "Of a validation split: it selected the checkpoint, so its figures are a little too good."
-    return "\n".join([*lines, *(["", note] if any(each["split"] == "validation" for each in figures) else [])])
+    return lines
+
+
+def _doubts(figures: Sequence[Mapping[str, Any]], about: Mapping[str, Any]) -> list[str]:
+    """Return lines that say why `model.onnx` may be less good than its figures, or answer differently."""
+    splits = {each["split"].partition(" of ")[0] for each in figures}
+    named = {"validation": "a validation split", "holdout": "images held out of training"}
+    notes = [
+        f"Of {text}: it selected the checkpoint, so its figures are a little too good."
+        for split, text in named.items()
+        if split in splits
+    ]
+    for each in figures:
+        data = f"{_name_of(each)}, {each['split']}"
+        notes += [
+            line.replace("the figures above are", f"the figures of {data} are")
+            for line in trained_on_lines(each.get("trained_on"))
+        ]
+    if figures and "logit_shifts" in about:
+        notes.append("`model.onnx` names rare classes more or less often (`--adjust`); the figures are without that.")
+    return [line for note in notes for line in ("", note)]

@@ -124,10 +124,7 @@ def _checkpoint_subject(path: str) -> Subject:
 def checkpoint_of(name: str, checkpoint: Checkpoint, facts: dict[str, Any]) -> Subject:
     predict = partial(make_predict_fn(checkpoint.model), checkpoint.variables)
     shape = _checked(name, checkpoint.image_shape)
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(checkpoint.variables):
-        digest.update(np.asarray(leaf).tobytes())
-    identity = digest.hexdigest()[:12]
+    identity = checkpoint.digest[:12]
     return Subject(name, predict, checkpoint.classes, shape, identity, facts, checkpoint=checkpoint)
 
 

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from expressnet_jax.data.fields import Field, stored_points
@@ -74,10 +73,7 @@ def _checkpoint_teacher(path: str) -> Teacher:
     checkpoint = load_checkpoint(path)
     classes = [name for name, field in checkpoint.outputs.items() if field.kind == "class"]
     predict = partial(make_predict_fn(checkpoint.model, apply="all", classes=classes), checkpoint.variables)
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(jax.device_get(checkpoint.variables)):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return Teacher(path, checkpoint.image_shape, checkpoint.outputs, predict, digest.hexdigest())
+    return Teacher(path, checkpoint.image_shape, checkpoint.outputs, predict, checkpoint.digest)
 
 
 def _shared_fields(teachers: Sequence[Teacher]) -> dict[str, Field]:

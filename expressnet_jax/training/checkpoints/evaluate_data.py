@@ -46,7 +46,7 @@ def evaluate_data(
     result = evaluate_checkpoint(mean, chosen, tta=tta, leaked=leaked, size=size)
     seen = _seen_by_any([seen_in_training(each, prepared, name, result.split) for each in members])
     result.figures.update(data=title, split=name, checkpoint=", ".join(str(each.path) for each in members))
-    result.figures.update(identity=prepared.identity, trained_on=trained_on_figures(result, seen))
+    result.figures.update(weights=mean.digest, identity=prepared.identity, trained_on=trained_on_figures(result, seen))
     return result
 
 

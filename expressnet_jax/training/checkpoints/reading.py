@@ -1,5 +1,6 @@
 """A checkpoint as everything after training reads it: found, whole, and of this project, or refused in a line."""
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from expressnet_jax.data.fields import INPUT_KINDS, Field
@@ -40,6 +42,14 @@ class Checkpoint(NamedTuple):
         found = self.metadata.get("outputs") or {}
         fields = {name: Field.from_json(field) for name, field in found.items()}
         return fields or {self.model.main: Field("class", (len(self.classes),), self.classes)}
+
+    @property
+    def digest(self) -> str:
+        """A hash of the weights, which tells them from those of another run with as many steps."""
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(jax.device_get(self.variables)):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
 
     @property
     def lineage(self) -> list[dict[str, Any]]:
