@@ -1,12 +1,13 @@
 """The command `expressnet import`: published weights as the checkpoint of a run."""
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from expressnet_jax.cli_args import image_size, key_and_value
-from expressnet_jax.errors import shorten
+from expressnet_jax.errors import UserError, shorten
 
 if TYPE_CHECKING:
     from expressnet_jax.training.checkpoints.published import Published
@@ -30,6 +31,8 @@ def _import_weights(arguments: argparse.Namespace) -> None:
     from expressnet_jax.training.checkpoints.published import read_published
 
     classes = tuple(word.strip() for word in arguments.classes.split(",") if word.strip())
+    if twice := [name for name, count in Counter(classes).items() if count > 1]:
+        raise UserError(f"--classes: {twice[0]} comes twice; give each class of the head a name of its own")
     options = dict(arguments.option)
     published = read_published(arguments.file, arguments.model, options, classes, arguments.size)
     write_inference_checkpoint(published.checkpoint, arguments.output)
