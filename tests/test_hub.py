@@ -16,7 +16,7 @@ from expressnet_jax.config import default
 from expressnet_jax.data.labels import BASIC
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import classification_metrics
-from expressnet_jax.export.hub import card, header
+from expressnet_jax.export.hub import card, check_folder, header
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
 from expressnet_jax.training.checkpoints.inference import write_inference_checkpoint
@@ -146,3 +146,17 @@ def test_what_is_missing_is_named(hub, tmp_path, capsys):
     assert "--output: give the .onnx file that is to be written, or a folder with --hub" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"no model\.onnx in it; give a folder of expressnet export --hub"):
         Predictor.from_folder(tmp_path)
+
+
+def test_files_of_others_in_the_folder_are_kept(hub, tmp_path, capsys):
+    (tmp_path / "README.md").write_text("mine")
+    assert main(["export", "--checkpoint", str(hub[2].path), "--hub", str(tmp_path)]) == 2
+    assert "README.md is there already; give a new folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    check_folder(hub[0])
+
+
+def test_two_outputs_of_one_name_are_refused(hub, tmp_path, capsys):
+    names = ["--output", str(tmp_path / "m.onnx"), "--int8", str(tmp_path / "m.onnx"), "--data", "synthetic"]
+    assert main(["export", "--checkpoint", str(hub[2].path), *names]) == 2
+    assert "m.onnx: the name of two outputs; give each its own" in capsys.readouterr().err

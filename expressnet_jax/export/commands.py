@@ -78,8 +78,17 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    from expressnet_jax.export import hub
+    from expressnet_jax.runtime.onnx_predict import HUB_FILE
+
     if not arguments.output and not arguments.hub:
         raise UserError("--output: give the .onnx file that is to be written, or a folder with --hub")
+    named = [arguments.output or arguments.hub / HUB_FILE, arguments.int8, arguments.slim, arguments.safetensors]
+    paths = [path.absolute() for path in named if path]
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise UserError(f"{twice}: the name of two outputs; give each its own")
+    if arguments.hub:
+        hub.check_folder(arguments.hub)
     if arguments.results and not arguments.hub:
         raise UserError("--results: figures are for the card of --hub FOLDER; give it, too")
     if (arguments.calibrate or arguments.adjust or arguments.int8) and not arguments.data:

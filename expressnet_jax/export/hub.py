@@ -26,6 +26,9 @@ from expressnet_jax.runtime.onnx_predict import HUB_FILE, OnnxPredictor
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import trained_on_lines
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 
+CONFIG, CARD, WEIGHTS, EXAMPLE_FILE = "config.json", "README.md", "model.safetensors", "example.py"
+FILES = (CONFIG, CARD, WEIGHTS, EXAMPLE_FILE)
+_LIBRARY = "expressnet_jax"
 METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced_accuracy", "macro_f1": "f1"}  # own name -> the hub's
 KEYS = (*METRICS, "accuracy_interval", "count", "data", "split", "step", "classes")  # of what evaluate writes
 TITLES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro F1"}
@@ -71,11 +74,22 @@ def write_hub_folder(
     text = card(checkpoint, about, figures, folder.resolve().name)
     return [
         write_bytes(folder / HUB_FILE, content),
-        write_safetensors(folder / "model.safetensors", tensors),
-        write_json(folder / "config.json", describe(checkpoint)),
-        write_bytes(folder / "example.py", EXAMPLE.encode()),
-        write_bytes(folder / "README.md", text.encode()),
+        write_safetensors(folder / WEIGHTS, tensors),
+        write_json(folder / CONFIG, describe(checkpoint)),
+        write_bytes(folder / EXAMPLE_FILE, EXAMPLE.encode()),
+        write_bytes(folder / CARD, text.encode()),
     ]
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError for a folder with files of others under the names that `write_hub_folder` writes."""
+    try:
+        ours = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["library_name"] == _LIBRARY
+    except (OSError, ValueError, TypeError, KeyError):
+        ours = False
+    others = [] if ours else [name for name in FILES if (folder / name).exists()]
+    if others:
+        raise UserError(f"--hub {folder}: {others[0]} is there already; give a new folder, or one of an earlier --hub")
 
 
 def find_figures(checkpoint: Checkpoint, results: Sequence[Path] = ()) -> list[dict[str, Any]]:
@@ -135,7 +149,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     height, width, channels = checkpoint.image_shape
     numbered = dict(enumerate(checkpoint.classes))
     return {
-        "library_name": "expressnet_jax",
+        "library_name": _LIBRARY,
         "library_version": __version__,
         "architecture": checkpoint.metadata["model"]["name"],
         "image_size": [height, width],
@@ -162,7 +176,7 @@ def header(checkpoint: Checkpoint, figures: Sequence[Mapping[str, Any]], name: s
     learned = {run[key] for run in checkpoint.lineage for key in ("data", "target") if run.get(key)}
     found = {_LICENSES.get(each, _OTHER) for each in learned}
     license = found.pop() if len(found) == 1 else _OTHER
-    top: dict[str, Any] = {"library_name": "expressnet_jax", "license": license}
+    top: dict[str, Any] = {"library_name": _LIBRARY, "license": license}
     top |= {"license_name": "terms-of-the-training-images"} if license == _OTHER else {}
     tags = ["facial-expression-recognition", "jax", "flax", "onnx", checkpoint.metadata["model"]["name"]]
     top |= {"pipeline_tag": "image-classification", "tags": tags}
