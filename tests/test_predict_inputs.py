@@ -1,12 +1,15 @@
 """`expressnet predict` with images and videos together: one table, own names for every output, one line an error."""
 
+import contextlib
 import csv
+import errno
 import json
 import os
 import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -14,6 +17,7 @@ from PIL import Image
 from broken_videos import cut, encode, without_frames
 from expressnet_jax.cli import main
 from expressnet_jax.data.synthetic.generator import generate
+from expressnet_jax.inference.output_files import TableError, new_file
 from painted_videos import write_video
 from test_predictor import CLASSES, light_model
 
@@ -196,6 +200,29 @@ def test_a_full_disk_is_one_line_and_nothing_half_written(model, here, words, mo
     assert left <= {"out.csv", "out.csv.state.json"}  # what a run of one video goes on with
     if "out.csv" in left:
         assert (here / "out.csv").read_text().endswith("\n")
+
+
+def test_a_table_that_could_not_be_written_once_never_takes_its_name(here, monkeypatch):
+    def write(text):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill():
+        with new_file(here / "out.csv") as table:
+            table.write("whole\n")
+            with monkeypatch.context() as full, contextlib.suppress(TableError):  # another error may take its place
+                full.setattr(table, "file", SimpleNamespace(write=write))
+                table.write("half")
+
+    with pytest.raises(TableError, match=r"out\.csv: can't be written"):
+        fill()
+    assert not list(here.glob("out.csv*"))
+
+
+def test_the_table_marks_a_video_that_ends_with_its_annotated_one(predict):
+    status, _, errors = predict("media/same.mp4", "media/same.png", "--csv", "out.csv", "--annotate", "out.avi")
+    assert status == 2 and "out.avi: annotated videos are MP4" in errors[0]
+    first = rows("out.csv")[0]
+    assert (first["file"], first["flags"]) == ("media/same.mp4", "unfinished")
 
 
 def test_a_full_disk_below_stdout_is_one_line(model, here):

@@ -134,6 +134,7 @@ class _NewFile:
 
     def __init__(self, path: Path):
         self.path, self.partial = path, path.with_name(path.name + ".new")
+        self.failure: TableError | None = None
         with self._errors():
             if path.is_dir():
                 raise IsADirectoryError(None, "a folder")
@@ -145,7 +146,9 @@ class _NewFile:
             return self.file.write(text)
 
     def finish(self, path: Path) -> None:
-        """Close it under the name `path`."""
+        """Close it under the name `path`; what could not be written once is not whole, whatever was caught since."""
+        if self.failure:
+            raise self.failure
         with self._errors():
             self.file.close()
             self.partial.replace(path)
@@ -162,7 +165,8 @@ class _NewFile:
         try:
             yield
         except OSError as error:
-            raise TableError(f"{self.path}: can't be written ({error.strerror}); give another name") from error
+            self.failure = TableError(f"{self.path}: can't be written ({error.strerror}); give another name")
+            raise self.failure from error
 
 
 @contextlib.contextmanager

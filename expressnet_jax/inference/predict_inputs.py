@@ -152,6 +152,8 @@ class _InputRun:
             raise
         except OutputError as error:
             self._say(source, error)
+            if isinstance(self.table, outputs.MediaCsv):
+                self.table.mark(source.shown, "unfinished")
             self.counts["video"] += 1
             return UNREADABLE
         except UserError as error:
