@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import jax
@@ -355,6 +356,23 @@ def test_stopped_after_the_training_it_goes_on_with_the_report(tuned, capsys):
     assert command.finetune(asked) == report
     assert "nothing to train" in capsys.readouterr().err
     assert (asked.output / "model.onnx").read_bytes() == written
+
+
+def test_a_report_never_stands_next_to_another_runs_file(tmp_path, monkeypatch):
+    """Killed between both, the earlier settings would find their report and take the file for theirs."""
+    report = tmp_path / "report.json"
+    report.write_text("{}")
+
+    def export(checkpoint, path, images):
+        assert not report.exists()
+        raise KeyboardInterrupt
+
+    trained = SimpleNamespace(image_shape=(8, 8, 1))
+    experiment = SimpleNamespace(finish=lambda folder: (trained, None), sample_images=lambda shape: None)
+    monkeypatch.setattr("expressnet_jax.training.loop.train", lambda *arguments: experiment)
+    monkeypatch.setattr("expressnet_jax.export.onnx_export.export_onnx", export)
+    with pytest.raises(KeyboardInterrupt):
+        command.learn(None, None, None, tmp_path, tmp_path, {})
 
 
 def test_a_short_run_for_few_and_no_longer_than_needed_for_many(start, array_split):

@@ -157,6 +157,7 @@ def learn(
 
     experiment = train(config, folder, classification.build_experiment)
     tuned, _ = experiment.finish(folder)
+    (output / "report.json").unlink(missing_ok=True)  # of other settings, whose model.onnx is replaced now
     proof = export_onnx(tuned, output / "model.onnx", images=experiment.sample_images(tuned.image_shape))
     has_test = "test" in data.prepared.splits
     judged = data.prepared.split("test") if has_test else data.chosen.select
