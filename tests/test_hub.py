@@ -160,3 +160,10 @@ def test_two_outputs_of_one_name_are_refused(hub, tmp_path, capsys):
     names = ["--output", str(tmp_path / "m.onnx"), "--int8", str(tmp_path / "m.onnx"), "--data", "synthetic"]
     assert main(["export", "--checkpoint", str(hub[2].path), *names]) == 2
     assert "m.onnx: the name of two outputs; give each its own" in capsys.readouterr().err
+
+
+def test_a_slim_checkpoint_that_is_there_is_said_before_anything_is_written(hub, tmp_path, capsys):
+    output = tmp_path / "m.onnx"
+    words = ["export", "--checkpoint", str(hub[2].path), "--output", str(output), "--slim", str(tmp_path)]
+    assert main(words) == 2 and not output.exists()
+    assert f"--slim {tmp_path}: is there already" in capsys.readouterr().err

@@ -169,6 +169,7 @@ WRONG = {
     "another network": (lambda t: {"features.0.weight": t["conv1.weight"]}, "30 of 30 tensors are missing, .*conv1"),
     "a part is missing": (lambda t: {k: v for k, v in t.items() if k != "bn1.bias"}, "1 of 30 tensors .* bn1.bias"),
     "more layers": (lambda t: resnet_tensors(depths=(1, 2)), "has further layers, layer2.1.conv1.weight"),
+    "values": (lambda t: t | {"bn1.weight": np.full(8, np.nan)}, "bn1.weight holds values that are not finite"),
     "other widths": (lambda t: resnet_tensors(width=16), r"layer1.0.conv1.weight is \(16, 16, 3, 3\)"),
 }
 

@@ -87,6 +87,8 @@ def _check(arguments: argparse.Namespace) -> None:
     paths = [path.absolute() for path in named if path]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise UserError(f"{twice}: the name of two outputs; give each its own")
+    if arguments.slim and arguments.slim.exists():
+        raise UserError(f"--slim {arguments.slim}: is there already; remove it or give another name")
     if arguments.hub:
         hub.check_folder(arguments.hub)
     if arguments.results and not arguments.hub:

@@ -120,12 +120,14 @@ def _convert(entry: _Entry, tensors: Mapping[str, np.ndarray], naming: Naming) -
     """Return one tensor as it is here, float32.
 
     Raises:
-      UserError: it has another shape.
+      UserError: it has another shape, or values that are not finite.
     """
     tensor, leaf = tensors[entry.name].astype(np.float32), entry.path[-1]
     value = _from_torch(tensor, leaf, len(entry.shape))
     if value.shape != entry.shape:
         raise UserError(f"{entry.name} is {tensor.shape}; {'/'.join(entry.path)} is {entry.shape}")
+    if not np.isfinite(value).all():
+        raise UserError(f"{entry.name} holds values that are not finite")
     if leaf == "var":
         value = value + np.float32(naming.epsilon - BATCH_NORM_EPSILON)
     return value - tensors[entry.bias].astype(np.float32) if entry.bias in tensors else value
