@@ -2,12 +2,14 @@
 # The figures on transfer in configs/README.md and expressnet_jax/adaptation/README.md: adaptation from FER2013 to LFW
 # and between drawing styles; identities first, then expressions, with and without. What is finished is kept, so it
 # resumes where it was stopped.
-# Prepare fer2013, lfw_expression, and `identity --name people` on the same LFW folder first. SOURCE: a run on FER2013
-# (default runs/fer2013). WORKDIR: where the runs go (default runs/transfer). SEEDS: default 3. DRY_RUN=1 only prints.
+# Prepare fer2013, ferplus, lfw_expression, and `identity --name people` on the same LFW folder first. SOURCE: a run on
+# FER2013 (default runs/fer2013). TINY: one of configs/ferplus_heads.py:tiny (default runs/tiny). WORKDIR: where the runs
+# go (default runs/transfer). SEEDS: default 3. DRY_RUN=1 only prints.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash launch/setup.sh
 source=${SOURCE:-runs/fer2013}
+tiny=${TINY:-runs/tiny}
 workdir=${WORKDIR:-runs/transfer}
 seeds=${SEEDS:-3}
 run() { if [ "${DRY_RUN:-0}" = 1 ]; then echo "would run: $*"; else "$@"; fi; }
@@ -18,6 +20,8 @@ run .venv/bin/expressnet prepare synthetic --option style=b --name synthetic_b
 main --config configs/quickstart.py --workdir "$workdir/synthetic" --config.export=
 harness --source synthetic --targets synthetic_b --init_from "$workdir/synthetic" --set train.epochs=2.0
 harness --source fer2013 --targets lfw_expression --init_from "$source" --set train.epochs=0.2
+harness --source ferplus --targets lfw_expression --init_from "$tiny" --set train.epochs=0.3 \
+  --workdir "$workdir/adapt_ferplus" --methods adabn,tent,mmd,cdan,mcc,shot,self_training
 
 main --config configs/pretrain_identity.py --workdir "$workdir/identity" --config.model.name=expressnet_tiny
 for ((seed = 0; seed < seeds; seed++)); do
