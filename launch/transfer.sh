@@ -21,7 +21,7 @@ main --config configs/quickstart.py --workdir "$workdir/synthetic" --config.expo
 harness --source synthetic --targets synthetic_b --init_from "$workdir/synthetic" --set train.epochs=2.0
 harness --source fer2013 --targets lfw_expression --init_from "$source" --set train.epochs=0.2
 harness --source ferplus --targets lfw_expression --init_from "$tiny" --set train.epochs=0.3 \
-  --workdir "$workdir/adapt_ferplus" --methods adabn,tent,mmd,cdan,mcc,shot,self_training
+  --workdir "$workdir/adapt_ferplus" --methods source_only,adabn,tent,mmd,cdan,mcc,shot,self_training
 
 main --config configs/pretrain_identity.py --workdir "$workdir/identity" --config.model.name=expressnet_tiny
 for ((seed = 0; seed < seeds; seed++)); do
