@@ -144,6 +144,19 @@ def test_a_finished_sweep_trains_nothing_and_another_one_is_refused(swept, data_
         run_sweep(config, {"seed": (0, 1)}, output, halving=3)
 
 
+def test_a_run_that_diverged_later_counts_at_the_rung_that_it_reached(tmp_path, tiny_config, monkeypatch):
+    """Resumed, a sweep chooses as it did: what a run did behind a rung is no reason to leave it out there."""
+    monkeypatch.setattr(point_run, "_train", None)
+    point = grid_points(tiny_config(), {"seed": (0, 1)})[0]
+    line = {"split": "validation", "step": 4, "epoch": 1.0, "seconds": 2.0, "accuracy": 0.5}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    (tmp_path / "diverged.txt").write_text("step 7: the loss is not finite; lower optimizer.learning_rate\n")
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    at_4, at_8 = (point_run.train_point(point, step, 8, tmp_path) for step in (4, 8))
+    assert (at_4.value, at_4.diverged) == (0.5, "") and math.isnan(at_8.value)
+    assert at_8.diverged.startswith("step 7")
+
+
 @pytest.mark.parametrize(
     ("grid", "expected"),
     [

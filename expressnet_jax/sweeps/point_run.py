@@ -70,19 +70,22 @@ def _train(point: Point, step: int, total: int, folder: Path) -> None:
 
 def _reached(folder: Path, step: int, total: int) -> bool:
     """Return whether a run is trained so far; of a whole one, whether it is reported, too."""
+    return _trained(folder, step) and (step < total or (folder / "evaluation.json").is_file())
+
+
+def _trained(folder: Path, step: int) -> bool:
     steps = saved_steps(folder / LATEST)
-    trained = bool(steps) and int(steps[-1].name) >= step
-    return trained and (step < total or (folder / "evaluation.json").is_file())
+    return bool(steps) and int(steps[-1].name) >= step
 
 
 def _read_outcome(point: Point, step: int, folder: Path) -> Outcome:
-    """Return what a run's metrics.jsonl says up to a step."""
+    """Return what a run's metrics.jsonl says up to a step; that a run diverged later is not known there yet."""
     history, metric = read_history(folder / "metrics.jsonl", step), selecting_metric(point.config)
     last = history[-1] if history else {}
     found = [line for line in history if line["split"] == "validation" and metric in line]
     best = max(found, key=lambda line: (line[metric], -line["step"]), default={})
     reached = (last.get("step", 0), last.get("epoch", 0.0))
-    if (folder / _DIVERGED).exists():
+    if (folder / _DIVERGED).exists() and not _trained(folder, step):
         reason = (folder / _DIVERGED).read_text(encoding="utf-8").strip()
         return Outcome(*reached, float("nan"), 0, last.get("seconds", 0.0), reason)
     return Outcome(*reached, best.get(metric, float("nan")), best.get("step", 0), last.get("seconds", 0.0))
