@@ -14,6 +14,7 @@ import sys
 
 import pytest
 
+from clip_models import write_clip_model
 from expressnet_jax.errors import UserError
 from expressnet_jax.web import commands, page_files, page_server
 
@@ -194,6 +195,13 @@ def test_a_model_of_ones_own_comes_without_the_shipped_ones_card(tmp_path, files
     assert json.loads(own["models/model.json"].content)["card"] is None
     with pytest.raises(UserError, match="no such file"):
         page_files.page_files(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(("sound", "takes"), [(0, "takes clips"), (1600, "takes clip and waveform")])
+def test_a_model_of_something_else_than_images_is_refused(tmp_path, sound, takes):
+    model = write_clip_model(tmp_path / "clips.onnx", sound=sound)
+    with pytest.raises(UserError, match=f"clips.onnx {takes}"):
+        page_files.page_files(model)
 
 
 def test_the_model_is_described_as_its_file_does(files, predictor):

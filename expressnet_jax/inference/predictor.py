@@ -74,7 +74,7 @@ class Face(Answer):
     outputs: dict[str, Any] = field(default_factory=dict)
 
 
-def _refuse_other_inputs(model: OnnxPredictor, name: str | Path) -> None:
+def refuse_other_inputs(model: OnnxPredictor, name: str | Path) -> None:
     """Raise UserError for a model that takes something else than an image of a face."""
     if model.inputs:
         raise UserError(
@@ -114,7 +114,7 @@ class Predictor(FaceCutter):
           UserError: a model, a class of it or a detector that is not there.
         """
         self.model = load_model(model, threads, output)
-        _refuse_other_inputs(self.model, model)
+        refuse_other_inputs(self.model, model)
         found_by = make_detector(detector, size=size, threads=threads)
         super().__init__(found_by, self.model.image_shape, align=align, equalize=equalize)
 

@@ -35,17 +35,19 @@ def page_files(model: str | Path = "small") -> dict[str, File]:
     """Return all that the page consists of, by path relative to it.
 
     Raises:
-      UserError: no such model.
+      UserError: no such model, or one that takes no images of faces, which the page has nothing else than.
     """
-    from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model
+    from expressnet_jax.inference.predictor import SHIPPED, WEIGHTS, load_model, refuse_other_inputs
 
+    loaded = load_model(model)
+    refuse_other_inputs(loaded, model)
     paths = {path.relative_to(PAGE).as_posix(): path for path in sorted(PAGE.rglob("*")) if path.suffix in _TYPES}
     shipped = str(model) in SHIPPED
     paths["models/expressnet.onnx"] = WEIGHTS / SHIPPED[str(model)] if shipped else Path(model)
     paths |= {f"models/{path.name}": path for path in (WEIGHTS / "centerface.onnx", WEIGHTS / "LICENSE-centerface.txt")}
     if shipped and (WEIGHTS / CARD).is_file():
         paths[f"models/{CARD}"] = WEIGHTS / CARD
-    facts = _facts_of(load_model(model).metadata, CARD if f"models/{CARD}" in paths else None)
+    facts = _facts_of(loaded.metadata, CARD if f"models/{CARD}" in paths else None)
     files = {name: File(path.read_bytes(), _TYPES[Path(name).suffix]) for name, path in paths.items()}
     files["models/model.json"] = File(json.dumps(facts, indent=2).encode(), _TYPES[".json"])
     return files
