@@ -3,6 +3,7 @@
 import wave
 
 import cv2
+import numpy as np
 
 from painted_videos import RATE, noise
 
@@ -55,6 +56,25 @@ def trimmed(path, skipped, shown):
     entry = content.find(b"elst") + 12
     content[entry : entry + 4] = round(shown * timescale(b"mvhd")).to_bytes(4)
     content[entry + 4 : entry + 8] = round(skipped * timescale(b"mdhd")).to_bytes(4)
+    path.write_bytes(content)
+    return path
+
+
+def recorded(path, milliseconds):
+    """Let a WebM show its frames after these steps and state no rate, as browsers record from cameras."""
+    content, cluster = bytearray(path.read_bytes()), b"\x1f\x43\xb6\x75"
+    rate = content.find(b"\x23\xe3\x83\x84")
+    content[rate : rate + 8] = b"\xec\x86" + bytes(6)
+    at, times = content.find(cluster), iter(np.cumsum([0, *milliseconds]).tolist())
+    while content[at] == 0xA3 or content[at] == 0xE7 or content[at : at + 4] == cluster:
+        begin = at + (4 if content[at] == cluster[0] else 1)
+        width = 9 - content[begin].bit_length()
+        start, length = begin + width, int.from_bytes(content[begin : begin + width]) & ((1 << 7 * width) - 1)
+        if content[at] == 0xA3:
+            content[start + 1 : start + 3] = next(times).to_bytes(2)
+        elif content[at] == 0xE7:
+            content[start : start + length] = bytes(length)
+        at = start if content[at] == cluster[0] else start + length
     path.write_bytes(content)
     return path
 

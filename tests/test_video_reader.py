@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from broken_videos import encode, recorded
 from expressnet_jax.inference.video_damage import Damage
 from expressnet_jax.inference.video_reader import Video
 from expressnet_jax.inference.video_writer import VideoWriter
@@ -36,6 +37,18 @@ def test_a_video_read_from_a_later_frame_is_the_same(video):
         np.testing.assert_array_equal(a.image, b.image)
     first.close()
     second.close()
+
+
+def test_the_rate_of_a_browsers_recording_is_measured(tmp_path):
+    steps = np.random.default_rng(0).integers(20, 60, 39)
+    path = recorded(encode(tmp_path / "camera.webm", "VP80", frames=40), steps)
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == 1000  # which a video with boxes would be shown at
+    read = Video(path)
+    assert read.rate == pytest.approx(1000 / steps.mean(), abs=0.1)
+    assert read.length == round(2.0 * read.rate)  # of the seconds that the file promises
+    assert [round(1000 * frame.time) for frame in read.frames()] == np.cumsum([0, *steps]).tolist()
+    assert read.damage == Damage(decoded=40)
+    read.close()
 
 
 class Clock:

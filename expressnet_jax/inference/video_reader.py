@@ -16,6 +16,8 @@ from expressnet_jax.inference.video_damage import Damage, DecodeCounter
 from expressnet_jax.opencv_files import opencv_name, silence_opencv
 
 _USUAL_RATE = 25.0  # frames a second, where a container gives none
+_FASTEST = 250.0  # more than that is rather the clock of a file with uneven frames, such as browsers record: 1000
+_MEASURED = 250  # frames whose times give the rate then
 FEWEST_TRIES, MOST_TRIES = 250, 100_000  # reads that fail one after the other until a video has ended
 
 
@@ -50,13 +52,15 @@ class Video:
         silence_opencv()
         with opencv_name(self.path) as name:
             self.capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+            told = max(self.capture.get(cv2.CAP_PROP_FPS), 0.0)
+            rate = told if told <= _FASTEST else _measured_rate(name)
         if not self.capture.isOpened():
             reason = container.truncated or "damaged, or in a format that OpenCV's FFmpeg doesn't know"
             raise UserError(f"{path}: not a video that can be read: {reason}; fetch it again")
         stated = lambda name: max(self.capture.get(name), 0.0)
-        rate = stated(cv2.CAP_PROP_FPS)
-        self.rate = rate if 0 < rate <= 1000 else _USUAL_RATE
-        self.length = _plausible_length(stated(cv2.CAP_PROP_FRAME_COUNT), self.rate, container)
+        self.rate = rate or _USUAL_RATE
+        count = stated(cv2.CAP_PROP_FRAME_COUNT) * (1 if container.counts_frames else self.rate / (told or self.rate))
+        self.length = _plausible_length(count, self.rate, container)
         self.size = round(stated(cv2.CAP_PROP_FRAME_WIDTH)), round(stated(cv2.CAP_PROP_FRAME_HEIGHT))
         self._container = container
         self.damage = Damage(decoded=0)
@@ -97,6 +101,15 @@ class Video:
 
     def close(self) -> None:
         self.capture.release()
+
+
+def _measured_rate(name: str) -> float:
+    """Return the frames a second that the times of a video's first frames are apart; 0 where they say nothing."""
+    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+    times = [capture.get(cv2.CAP_PROP_POS_MSEC) for _ in range(_MEASURED) if capture.grab()]
+    capture.release()
+    apart = times[-1] - times[0] if times else 0.0
+    return round(1000 * (len(times) - 1) / apart, 1) if apart > 0 else 0.0
 
 
 def _checked(path: Path | str) -> Container:
