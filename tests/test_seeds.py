@@ -10,6 +10,8 @@ from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import summarise
 from expressnet_jax.evaluation.seeds import across_seeds, format_summary, read_run, summarise_runs
+from expressnet_jax.report.context import QUICK, Context
+from expressnet_jax.report.figures import figures_section
 
 
 def run_of(seed, **changes):
@@ -47,6 +49,16 @@ def test_runs_are_put_together_by_seed():
     assert summary["across_seeds"]["deduplicated_accuracy"]["mean"] == pytest.approx(np.mean(fresh))
     text = format_summary(summary, mark=sorted(run["accuracy"] for run in runs.values())[1])
     assert "95 % interval of the mean" in text and "2 of 3 seeds reach" in text and "6 seconds a run" in text
+
+
+def test_a_report_counts_runs_of_one_name_in_several_folders(tmp_path):
+    runs = [tmp_path / f"seed{seed}" / "run" for seed in range(3)]
+    for seed, run in enumerate(runs):
+        run.mkdir(parents=True)
+        for name, content in (("evaluation", found := run_of(seed)), ("config", found["config"])):
+            (run / f"{name}.json").write_text(json.dumps(content))
+    seeds = figures_section(Context(None, None, [], QUICK, tmp_path, runs=runs))["seeds"]
+    assert seeds["seeds"] == [0, 1, 2]
 
 
 def test_one_seed_gives_the_interval_over_examples():

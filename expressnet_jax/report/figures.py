@@ -21,7 +21,7 @@ def figures_section(context: Context) -> dict[str, Any]:
     """Return the figures of every data set, the comparison with `--against`, and several seeds where runs are given."""
     found: dict[str, Any] = {"data": [one_data_set(context, examples) for examples in context.data]}
     if context.runs:
-        summary = summarise_runs({path.name: read_run(path) for path in context.runs})
+        summary = summarise_runs({str(path): read_run(path) for path in context.runs})
         found["seeds"] = {key: summary[key] for key in ("across_seeds", "data", "split", "count")}
         found["seeds"]["seeds"] = [row["seed"] for row in summary["seeds"]]
     return found
