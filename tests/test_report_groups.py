@@ -78,7 +78,8 @@ def test_a_sweep_counts_who_changes_their_answer():
 def test_attributes_come_from_columns_and_csv_files(tmp_path):
     made = examples(group=np.array(["x", "y"] * 150), points=np.zeros((300, 5, 2)))
     path = tmp_path / "people.csv"
-    path.write_text("key,age\n" + "\n".join(f"image{i},{'old' if i < 100 else 'young'}" for i in range(250)))
+    table = "key,age\n" + "\n".join(f"image{i},{'old' if i < 100 else 'young'}" for i in range(250))
+    path.write_text(table, encoding="utf-8-sig")  # as spreadsheets save it
     found = attribute_columns(["group", str(path)], made)
     assert set(found) == {"group", "age"} and large_groups(found["age"]) == ["old", "young"]
     assert (found["age"][250:] == "").all()
@@ -107,11 +108,13 @@ def test_a_wrong_attribute_is_refused_in_one_line(names, words, tmp_path, monkey
 def test_planted_label_errors_are_found():
     made = examples(600)
     truth = made.labels.copy()
+        (["others.csv"], "others.csv: no key in it is one of made, whose keys are like image0"),
     wrong = np.arange(0, 600, 30)
     made.labels[wrong] = (truth[wrong] + 1) % 3
     rows = np.full((600, 3), 0.05)
     rows[np.arange(600), truth] = 0.9
     found = label_errors(rows, made)
+    (tmp_path / "others.csv").write_text("key,age\nportrait0,1\n")
     assert found["count"] == len(wrong) == sum(found["by_class"].values())
     assert {row["key"] for row in found["worst"]} == {f"image{i}" for i in wrong}
     assert found["worst"][0]["probability_of_label"] == pytest.approx(0.05)

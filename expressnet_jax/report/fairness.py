@@ -37,6 +37,11 @@ def check_attributes(names: Sequence[str], data: Sequence[Examples]) -> None:
     """Raise UserError for an attribute that no data set has, or that has fewer than two groups."""
     for name in names:
         columns = [attribute_columns([name], examples) for examples in data]
+        if not any(columns) and name.endswith(".csv"):
+            raise UserError(
+                f"--attributes {name}: no key in it is one of {', '.join(each.name for each in data)}, whose keys are"
+                f" like {data[0].keys[0]}"
+            )
         if not any(columns):
             valid = sorted({each for examples in data for each, column in examples.columns.items() if column.ndim == 1})
             raise UserError(
@@ -64,7 +69,7 @@ def attribute_columns(names: Sequence[str], examples: Examples) -> dict[str, np.
 def _from_csv(path: Path, examples: Examples) -> dict[str, np.ndarray]:
     """Return the columns of a CSV file with a column `key`, joined to the examples by it; none if no key is known."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"--attributes {path}: can't be read ({error}); give a CSV file with a column key") from error
