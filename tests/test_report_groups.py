@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from expressnet_jax.errors import UserError
+from expressnet_jax.report.context import QUICK, Context
 from expressnet_jax.report.examples import Examples
+from expressnet_jax.report.subject import Subject
 
 pytest.importorskip("fairlearn", reason="fairlearn is not installed")
 pytest.importorskip("cleanlab", reason="cleanlab is not installed")
@@ -16,6 +18,7 @@ from expressnet_jax.report.fairness import (
     large_groups,
     sweep_figures,
 )
+from expressnet_jax.report.run import identity
 
 CLASSES = ("anger", "fear", "happiness")
 
@@ -86,6 +89,17 @@ def test_attributes_come_from_columns_and_csv_files(tmp_path):
     check_attributes(["group", str(path)], [made])
 
 
+def test_a_changed_table_of_people_is_read_again(tmp_path):
+    """The cache knew the table by its name, and gave the groups of the one that was there before."""
+    path, subject = tmp_path / "people.csv", Subject("m", lambda images: images, CLASSES, (2, 2, 1), "0")
+    context = Context(subject, None, [examples()], QUICK, tmp_path, [str(path)], audits=[None])
+    found = []
+    for half in ("old", "young"):
+        path.write_text("key,age\n" + "\n".join(f"image{i},{half if i < 150 else 'child'}" for i in range(300)))
+        found.append([identity(context, name) for name in ("fairness", "figures")])
+    assert found[0][0] != found[1][0] and found[0][1] == found[1][1]
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
@@ -94,11 +108,13 @@ def test_attributes_come_from_columns_and_csv_files(tmp_path):
         (["alone"], "alone of made has fewer than two groups"),
         (["nowhere.csv"], "nowhere.csv: can't be read"),
         (["keyless.csv"], "has no column 'key'"),
+        (["others.csv"], "others.csv: no key in it is one of made, whose keys are like image0"),
     ],
 )
 def test_a_wrong_attribute_is_refused_in_one_line(names, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "keyless.csv").write_text("name,age\na,1\n")
+    (tmp_path / "others.csv").write_text("key,age\nportrait0,1\n")
     made = examples(group=np.array(["x", "y"] * 150), alone=np.full(300, "x"), points=np.zeros((300, 5, 2)))
     with pytest.raises(UserError, match=words) as error:
         check_attributes(names, [made])
@@ -108,13 +124,11 @@ def test_a_wrong_attribute_is_refused_in_one_line(names, words, tmp_path, monkey
 def test_planted_label_errors_are_found():
     made = examples(600)
     truth = made.labels.copy()
-        (["others.csv"], "others.csv: no key in it is one of made, whose keys are like image0"),
     wrong = np.arange(0, 600, 30)
     made.labels[wrong] = (truth[wrong] + 1) % 3
     rows = np.full((600, 3), 0.05)
     rows[np.arange(600), truth] = 0.9
     found = label_errors(rows, made)
-    (tmp_path / "others.csv").write_text("key,age\nportrait0,1\n")
     assert found["count"] == len(wrong) == sum(found["by_class"].values())
     assert {row["key"] for row in found["worst"]} == {f"image{i}" for i in wrong}
     assert found["worst"][0]["probability_of_label"] == pytest.approx(0.05)

@@ -32,7 +32,7 @@ from expressnet_jax.report.cost import cost_section, measure_cost
 from expressnet_jax.report.data_quality import data_section
 from expressnet_jax.report.examples import load_examples
 from expressnet_jax.report.explanation import explanation_section, picture_uri
-from expressnet_jax.report.fairness import check_attributes, fairness_section
+from expressnet_jax.report.fairness import attribute_columns, check_attributes, fairness_section
 from expressnet_jax.report.figures import figures_section
 from expressnet_jax.report.page.page import render
 from expressnet_jax.report.pairs import pairs_section
@@ -164,10 +164,20 @@ def identity(context: Context, name: str) -> str:
         (each.identity, each.classes, len(each), _audited(audit))
         for each, audit in zip(context.data, context.audits, strict=True)
     ]
-    votes = [short(each.columns["votes"].tolist()) if "votes" in each.columns else "" for each in context.data]
-    runs = [str(run) for run in context.runs] if name == "figures" else []
-    extras = (context.attributes if name == "fairness" else (), runs, votes if name == "pairs" else [])
+    extras = _given(context, name)
     return short(_FORMAT, __version__, name, context.subject.identity, other, origin, data, context.budget, extras)
+
+
+def _given(context: Context, name: str) -> list[Any]:
+    """Return what a section takes from files that are given by name, which may have changed since."""
+    if name == "figures":
+        return [read_run(run) for run in context.runs]
+    if name == "fairness":
+        columns = [attribute_columns(context.attributes, each) for each in context.data]
+    else:
+        votes = ("votes", "agreement") if name == "pairs" else ()
+        columns = [{key: each.columns[key] for key in votes if key in each.columns} for each in context.data]
+    return [{key: column.tolist() for key, column in each.items()} for each in columns]
 
 
 def _audited(audit: Mapping[str, Any] | None) -> str:
