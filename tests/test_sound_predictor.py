@@ -15,7 +15,7 @@ from expressnet_jax.errors import UserError
 from expressnet_jax.export.onnx_export import export_onnx
 from expressnet_jax.inference.predictor import Predictor
 from expressnet_jax.inference.sound_predictor import SoundPredictor
-from expressnet_jax.models.network import zero_inputs
+from expressnet_jax.models.network import Head, zero_inputs
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints.reading import Checkpoint, describe
 from expressnet_jax.training.validate import check_config
@@ -29,13 +29,15 @@ CLASSES = ("anger", "calm", "joy")
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A network of a second of sound and of three values that may be missing, as ONNX."""
+    """A network of a second of sound and of three values that may be missing, with two classes, as ONNX."""
     encoders = {"values": {"name": "vector_mlp", "widths": (4,)}}
-    network = create_model("audio_cnn", 3, encoders=encoders, modality_dropout=0.2, widths=(4, 8))
+    outputs = {"expression": Field("class", (3,), CLASSES), "strength": Field("class", (2,), ("weak", "strong"))}
+    heads = {name: Head(field.shape) for name, field in outputs.items()}
+    network = create_model("audio_cnn", heads, encoders=encoders, modality_dropout=0.2, widths=(4, 8))
     inputs = {"waveform": Field("waveform", (RATE,), rate=RATE), "values": Field("vector", (3,))}
     shape = {name: field.shape for name, field in inputs.items()}
     variables = jax.jit(lambda: network.init(jax.random.key(0), zero_inputs(shape)))()
-    metadata = describe(default().to_dict(), CLASSES, shape, model=network, inputs=inputs)
+    metadata = describe(default().to_dict(), CLASSES, shape, model=network, outputs=outputs, inputs=inputs)
     path = tmp_path_factory.mktemp("model") / "audio.onnx"
     export_onnx(Checkpoint(path, 0, network, variables, metadata), path)
     return path
@@ -83,6 +85,12 @@ def test_the_command_writes_a_table_json_and_csv(model, tmp_path, capsys):
     for row, stretch in zip(rows, [s for line in lines for s in line["stretches"]], strict=True):
         assert row["label"] == stretch["label"] and float(row["start"]) == stretch["start"]
         assert {name: float(row[name]) for name in CLASSES} == stretch["probabilities"]
+        assert {name: float(row[f"strength_{name}"]) for name in ("weak", "strong")} == stretch["outputs"]["strength"]
+    assert main(["predict", paths[0], "--model", str(model), "--output", "strength", "--json"]) == 0
+    (other,) = json.loads(capsys.readouterr().out)["stretches"]
+    assert other["probabilities"] == pytest.approx(lines[0]["stretches"][0]["outputs"]["strength"], abs=1e-4)
+    assert main(["predict", paths[0], "--model", str(model), "--output", "age"]) == 2
+    assert "has no class 'age'; one of expression, strength" in capsys.readouterr().err
 
 
 def test_the_sound_of_a_video_is_predicted_and_a_video_without_sound_is_named(model, tmp_path, capsys):

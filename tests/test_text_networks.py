@@ -143,6 +143,9 @@ def test_a_run_learns_and_its_file_answers_raw_text(run, monkeypatch, capsys, tm
         (str(lines), "3"),
     ]
     assert {name: float(rows[0][name]) for name in predictor.classes} == found[0]["probabilities"]
+    assert {name: float(rows[0][f"emotions_{name}"]) for name in predictor.classes} == found[0]["outputs"]["emotions"]
+    assert main(["predict", "hello", *model, "--output", "emotions"]) == 2
+    assert "has no class 'emotions'; one of expression" in capsys.readouterr().err
 
 
 def test_the_log_speaks_of_texts_and_texts_of_another_vocabulary_are_refused(run, capsys, tmp_path):

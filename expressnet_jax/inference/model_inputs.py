@@ -4,7 +4,7 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from expressnet_jax.data.fields import Field
+from expressnet_jax.data.fields import EXPRESSION, Field
 from expressnet_jax.errors import UserError
 from expressnet_jax.inference.predictor import SHIPPED, load_model
 from expressnet_jax.runtime.onnx_predict import OnnxPredictor
@@ -31,13 +31,14 @@ def clip_field(model: OnnxPredictor) -> Field | None:
     return next((field for field in model.inputs.values() if field.kind == "clip"), None)
 
 
-def load_taking(name: str, model: str | Path, threads: int = 0) -> OnnxPredictor:
-    """Return the model of a file of `expressnet export`, which takes `name`, one of KINDS, and nothing else needs.
+def load_taking(name: str, model: str | Path, threads: int = 0, output: str = EXPRESSION) -> OnnxPredictor:
+    """Return the model of a file of `expressnet export`, which takes `name`, one of KINDS, and nothing else needs; its
+    class `output` answers.
 
     Raises:
-      UserError: it is no such file, takes nothing of that kind, or can't do without something else.
+      UserError: it is no such file, takes nothing of that kind, can't do without something else, or has no such class.
     """
-    loaded, (kind, alone) = load_model(model, threads), KINDS[name]
+    loaded, (kind, alone) = load_model(model, threads, output), KINDS[name]
     if name not in loaded.inputs:
         raise UserError(f"model: {model} takes no {kind}; give a file of expressnet export of a network of {kind}")
     refuse_further(loaded, str(model), (name,), f"{alone} alone")

@@ -5,14 +5,17 @@ import contextlib
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from expressnet_jax.bars import bar
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.errors import UserError, printable
+from expressnet_jax.inference.further import output_cells, output_columns
 from expressnet_jax.inference.inputs import Source
 from expressnet_jax.inference.model_inputs import remark_missing
 from expressnet_jax.inference.output_files import new_file, print_result
+from expressnet_jax.inference.outputs import outputs_as_dict
 from expressnet_jax.inference.sound_predictor import SoundPredictor, Stretch
 
 UNREADABLE = 2  # exit status
@@ -39,13 +42,14 @@ def predict_sounds(arguments: argparse.Namespace, sources: Sequence[Source]) -> 
     for option in ("save", "annotate"):
         if getattr(arguments, option):
             raise UserError(f"--{option} is for images and videos; recordings are written with --csv or --json")
-    predictor = SoundPredictor(arguments.model, threads=arguments.threads)
+    predictor = SoundPredictor(arguments.model, threads=arguments.threads, output=arguments.output)
     remark_missing(predictor.model, ("waveform",))
     status = 0
     with contextlib.ExitStack() as stack:
         table = csv.writer(stack.enter_context(new_file(arguments.csv))) if arguments.csv else None
         if table:
-            table.writerow(["sound", "start", "end", "label", "confidence", *predictor.classes])
+            further = output_columns(predictor.model.fields)
+            table.writerow(["sound", "start", "end", "label", "confidence", *predictor.classes, *further])
         for source in sources:
             try:
                 found = predictor(source.name)
@@ -55,7 +59,7 @@ def predict_sounds(arguments: argparse.Namespace, sources: Sequence[Source]) -> 
                 continue
             print_result(json_line(source.shown, found) if arguments.json else lines(source.shown, found))
             if table:
-                table.writerows(row(source.shown, stretch) for stretch in found)
+                table.writerows(row(source.shown, stretch, predictor.model.fields) for stretch in found)
     return status
 
 
@@ -80,13 +84,14 @@ def json_line(name: str, found: Sequence[Stretch]) -> str:
             "confidence": round(stretch.confidence, 5),
             "probabilities": {label: round(p, 5) for label, p in stretch.probabilities.items()},
         }
+        | outputs_as_dict(stretch.outputs)
         for stretch in found
     ]
     return json.dumps({"sound": name, "stretches": rows})
 
 
-def row(name: str, stretch: Stretch) -> list[str | float]:
-    """Return a stretch as a row of the CSV."""
+def row(name: str, stretch: Stretch, fields: Mapping[str, Field]) -> list[str | float]:
+    """Return a stretch as a row of the CSV; `fields` are the model's further outputs."""
     probabilities = [round(p, 5) for p in stretch.probabilities.values()]
-    sure = round(stretch.confidence, 5)
-    return [name, round(stretch.start, 3), round(stretch.end, 3), stretch.label, sure, *probabilities]
+    sure, further = round(stretch.confidence, 5), output_cells(stretch.outputs, fields).values()
+    return [name, round(stretch.start, 3), round(stretch.end, 3), stretch.label, sure, *probabilities, *further]

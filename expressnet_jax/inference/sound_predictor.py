@@ -7,11 +7,13 @@
 Shapes: n samples of a recording, S samples that the network takes, W stretches.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.data.sound import RATE, fit_length, read_sound, voiced_range
 from expressnet_jax.data.sound_track import read_sound_track
@@ -24,11 +26,13 @@ _MOST_STRETCHES = 64  # at once, so that memory does not grow with the recording
 
 @dataclass(frozen=True)
 class Stretch(Answer):
-    """A part of a recording: from `start` to `end` in seconds, with the probability of each class by name."""
+    """A part of a recording: from `start` to `end` in seconds, with the probability of each class by name, and what
+    else the network gives, as `Face.outputs`."""
 
     start: float
     end: float
     probabilities: dict[str, float]
+    outputs: dict[str, Any] = field(default_factory=dict)
 
 
 def _read(source: bytes | Path) -> np.ndarray:
@@ -47,13 +51,13 @@ class SoundPredictor:
     each other by half of S. What the network takes besides sound is missing, which it has to be trained for.
     """
 
-    def __init__(self, model: str | Path, *, threads: int = 0):
-        """`model` is a file of `expressnet export`.
+    def __init__(self, model: str | Path, *, threads: int = 0, output: str = EXPRESSION):
+        """`model` is a file of `expressnet export`; its class `output` answers.
 
         Raises:
-          UserError: it is no such file, or the network takes no sound, or can't do without something else.
+          UserError: what `load_taking` raises.
         """
-        self.model = load_taking("waveform", model, threads)
+        self.model = load_taking("waveform", model, threads, output)
         self.length = self.model.inputs["waveform"].shape[0]
 
     @property
@@ -72,11 +76,17 @@ class SoundPredictor:
             raise UserError("the sound is silent throughout")
         ranges = self.stretches(samples)
         cut = np.stack([fit_length(samples[first:last], self.length) for first, last in ranges])
-        parts = [self.model({"waveform": cut[i : i + _MOST_STRETCHES]}) for i in range(0, len(cut), _MOST_STRETCHES)]
-        return [
-            Stretch(first / RATE, last / RATE, dict(zip(self.classes, row.tolist(), strict=True)))
-            for (first, last), row in zip(ranges, np.concatenate(parts), strict=True)
+        answers = [
+            each for i in range(0, len(cut), _MOST_STRETCHES) for each in self._answers(cut[i : i + _MOST_STRETCHES])
         ]
+        return [Stretch(first / RATE, last / RATE, *each) for (first, last), each in zip(ranges, answers, strict=True)]
+
+    def _answers(self, cut: np.ndarray) -> list[tuple[dict[str, float], dict[str, Any]]]:
+        """Return the probabilities and the further outputs of each stretch of int16[W,S], by name."""
+        probabilities, further = self.model.answers({"waveform": cut})
+        named = lambda names, row: dict(zip(names, row.tolist(), strict=True)) if names else row
+        more = lambda i: {name: named(each.names, further[name][i]) for name, each in self.model.fields.items()}
+        return [(named(self.classes, row), more(i)) for i, row in enumerate(probabilities)]
 
     def stretches(self, samples: np.ndarray) -> list[tuple[int, int]]:
         """Return the first sample of each stretch of int16[n] and the one behind its last."""

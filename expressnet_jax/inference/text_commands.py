@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from expressnet_jax.bars import bar
 from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.errors import UserError, printable
+from expressnet_jax.inference.further import output_cells, output_columns
 from expressnet_jax.inference.inputs import STANDARD_INPUT
 from expressnet_jax.inference.output_files import new_file, print_result
 from expressnet_jax.inference.outputs import outputs_as_dict
@@ -37,7 +38,8 @@ def predict_texts(arguments: argparse.Namespace) -> int:
     for option in ("save", "annotate"):
         if getattr(arguments, option):
             raise UserError(f"--{option} is for images and videos; texts are written with --csv or --json")
-    predictor, status, lines = TextPredictor(arguments.model, threads=arguments.threads), 0, []
+    predictor = TextPredictor(arguments.model, threads=arguments.threads, output=arguments.output)
+    status, lines = 0, []
     for number, word in enumerate(arguments.inputs, 1):
         try:
             lines += _read_lines(word, number)
@@ -49,7 +51,7 @@ def predict_texts(arguments: argparse.Namespace) -> int:
         print_result(json_line(answer) if arguments.json else _table_line(answer))
     if arguments.csv:
         with new_file(arguments.csv) as file:
-            _write_csv(file, predictor.classes, lines, answers)
+            _write_csv(file, predictor, lines, answers)
     return status
 
 
@@ -102,10 +104,12 @@ def json_line(answer: TextAnswer) -> str:
     return json.dumps(found | outputs_as_dict(answer.outputs))
 
 
-def _write_csv(file, classes: Sequence[str], lines: Sequence[_Line], answers: Sequence[TextAnswer]) -> None:
+def _write_csv(file: Any, predictor: TextPredictor, lines: Sequence[_Line], answers: Sequence[TextAnswer]) -> None:
     """Write a row for each text into a text file."""
+    classes, fields = predictor.classes, predictor.model.fields
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["source", "line", "text", "label", "confidence", *classes])
+    table.writerow(["source", "line", "text", "label", "confidence", *classes, *output_columns(fields)])
     for line, answer in zip(lines, answers, strict=True):
         shares = [round(answer.probabilities[label], 5) for label in classes]
-        table.writerow([*line, answer.label, round(answer.confidence, 5), *shares])
+        further = output_cells(answer.outputs, fields).values()
+        table.writerow([*line, answer.label, round(answer.confidence, 5), *shares, *further])

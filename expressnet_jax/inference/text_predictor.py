@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.data.tokenizer import encode_texts
 from expressnet_jax.inference.model_inputs import load_taking
 from expressnet_jax.inference.predictor import Answer
@@ -34,13 +35,13 @@ class TextPredictor:
     What the network takes besides text is missing, which it has to be trained for.
     """
 
-    def __init__(self, model: str | Path, *, threads: int = 0):
-        """`model` is a file of `expressnet export`.
+    def __init__(self, model: str | Path, *, threads: int = 0, output: str = EXPRESSION):
+        """`model` is a file of `expressnet export`; its class `output` answers.
 
         Raises:
-          UserError: it is no such file, or the network takes no text, or can't do without something else.
+          UserError: what `load_taking` raises.
         """
-        self.model = load_taking("tokens", model, threads)
+        self.model = load_taking("tokens", model, threads, output)
         field = self.model.inputs["tokens"]
         self.vocabulary, self.length = field.names, field.shape[0]
 
