@@ -98,10 +98,11 @@ def sweep(
       UserError: anything that a user can fix, before the first run begins.
       Interrupted: a run was stopped; the same call resumes it.
     """
+    from expressnet_jax.process import expanded
     from expressnet_jax.sweeps.harness import run_sweep
 
     chosen = load_config(config) if isinstance(config, str | Path) else config
-    return run_sweep(chosen, grid, Path(output), halving=halving)
+    return run_sweep(chosen, grid, expanded(output), halving=halving)
 
 
 def evaluate(
@@ -124,12 +125,13 @@ def evaluate(
     """
     from expressnet_jax.data.commands import open_data
     from expressnet_jax.data.prepared import Prepared
+    from expressnet_jax.process import expanded
     from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
 
     found = _checkpoint(checkpoint)
     if isinstance(data, Prepared):
         return evaluate_data(found, data, data.name, split=split, tta=tta).figures
-    with open_data(str(data), _folder(data_dir), skip_bad) as prepared:
+    with open_data(str(expanded(data)), _folder(data_dir), skip_bad) as prepared:
         return evaluate_data(found, prepared, str(data), split=split, tta=tta).figures
 
 
@@ -153,10 +155,11 @@ def export_onnx(
       UserError: no such checkpoint, images that don't fit it, or a file that would differ; then none is written.
     """
     from expressnet_jax.export import onnx_export
+    from expressnet_jax.process import expanded
 
     options: dict[str, Any] = {"input": input, "temperature": temperature, "logit_shift": logit_shift}
     options |= {"attention": attention, "mirror": mirror}
-    return onnx_export.export_onnx(_checkpoint(checkpoint), output, images=images, **options)
+    return onnx_export.export_onnx(_checkpoint(checkpoint), expanded(output), images=images, **options)
 
 
 def make_report(
@@ -179,6 +182,7 @@ def make_report(
     Raises:
       UserError: a wrong section, data set, attribute or model, or a missing library, before anything is computed.
     """
+    from expressnet_jax.process import expanded
     from expressnet_jax.report.run import SECTIONS, Request, run_report
 
     sets = []
@@ -186,7 +190,7 @@ def make_report(
         name, _, split = each.partition(":")
         sets.append((load_data(name, data_dir), split or None))
     options: dict[str, Any] = {"against": against, "checkpoint": checkpoint, "attributes": attributes, "quick": quick}
-    return run_report(Request(str(model), sets, Path(output), sections=tuple(sections or SECTIONS), **options))
+    return run_report(Request(str(model), sets, expanded(output), sections=tuple(sections or SECTIONS), **options))
 
 
 def _folder(data_dir: str | Path | None) -> Path:
@@ -197,6 +201,7 @@ def _folder(data_dir: str | Path | None) -> Path:
 
 
 def _checkpoint(given: "Checkpoint | str | Path") -> "Checkpoint":
+    from expressnet_jax.process import expanded
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
 
-    return load_checkpoint(given) if isinstance(given, str | Path) else given
+    return load_checkpoint(expanded(given)) if isinstance(given, str | Path) else given

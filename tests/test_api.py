@@ -41,6 +41,19 @@ def test_importing_the_package_loads_nothing_and_the_examples_name_all_of_it():
     assert used == set(expressnet_jax.__all__)
 
 
+def test_a_path_in_the_home_folder_is_not_a_folder_called_tilde(tmp_path, monkeypatch):
+    written = []
+    keep = lambda *given, **_: written.append(next(each for each in given if isinstance(each, Path)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("expressnet_jax.sweeps.harness.run_sweep", keep)
+    monkeypatch.setattr("expressnet_jax.export.onnx_export.export_onnx", keep)
+    monkeypatch.setattr("expressnet_jax.report.run.run_report", lambda request: keep(request.output))
+    expressnet_jax.sweep(None, {}, "~/a")
+    expressnet_jax.export_onnx(None, "~/b")
+    expressnet_jax.make_report("tiny", [], "~/c")
+    assert written == [tmp_path / name for name in "abc"]
+
+
 def test_the_page_of_examples_runs(tmp_path, monkeypatch, capsys):
     write_images(tmp_path / "faces", {"train": 20, "validation": 7, "test": 3})
     Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "photo.jpg")
