@@ -36,6 +36,15 @@ def test_a_shipped_model_is_predicted_in_batches_of_one_size(tiny):
     assert sizes == [BATCH, BATCH] and tiny.attention is not None and tiny.facts["kind"] == "ONNX"
 
 
+def test_predictions_are_kept_of_these_examples_and_no_others(prepared, tiny, tmp_path):
+    """Two models that know other classes get other samples of one size, and share the cache of a third one."""
+    every = load_examples(prepared, "synthetic", tiny.classes, tiny.image_shape, "train")
+    halves = [every.subset(np.arange(start, 60, 2)) for start in (0, 1)]
+    contexts = [Context(tiny, None, [half], QUICK, tmp_path) for half in halves]
+    first, second = (context.probabilities(tiny, half) for context, half in zip(contexts, halves, strict=True))
+    assert np.abs(first - second).max() > 0.1 and len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_baseline_is_fitted_to_the_split_train(prepared, tmp_path):
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     pytest.importorskip("sklearn", reason="scikit-learn is not installed")

@@ -50,7 +50,8 @@ class Context:
         return restrict(self._kept(subject, examples), subject.classes, examples.classes)
 
     def _kept(self, subject: Subject, examples: Examples) -> np.ndarray:
-        name = f"predictions-{short(subject.identity, examples.identity, len(examples), subject.image_shape)}.npy"
+        which = examples.identity, examples.index.tolist()  # what is sampled follows from another model's classes, too
+        name = f"predictions-{short(subject.identity, *which, subject.image_shape)}.npy"
         path = self.cache / name
         if path.is_file():
             return np.load(path, allow_pickle=False)
