@@ -27,7 +27,7 @@ from expressnet_jax.bench.prediction_parts import _model_table, _predict_table
 from expressnet_jax.bench.step import Step, bench_step
 from expressnet_jax.bench.table import _step as step_rows
 from expressnet_jax.bench.torch_baseline import TWINS, _options, _settings
-from expressnet_jax.bench.train import bench_train
+from expressnet_jax.bench.train import _Loop, bench_train
 from expressnet_jax.data.decode import decode, decode_all
 from expressnet_jax.data.store import load
 from expressnet_jax.errors import UserError
@@ -143,8 +143,19 @@ def test_predict_figures_are_those_of_the_model_on_the_bare_faces(tmp_path):
     assert "found by haar" in _predict_table(found)
 
 
-def test_train_figures(tiny_config, tmp_path):
-    figures = bench_train(tiny_config(), rounds=1, block_seconds=0.01)
+def test_train_figures(tiny_config, tmp_path, monkeypatch):
+    """A block is no longer than the training: images that it never fed would count as fed."""
+    sizes, missing, fed, run = [], [], _Loop.fed, _Loop._run
+    monkeypatch.setattr(_Loop, "_run", lambda loop, some: run(loop, sizes.append(len(found := list(some))) or found))
+
+    def counted(loop, count):
+        seconds = fed(loop, count)
+        missing.append(count - sizes[-1])
+        return seconds
+
+    monkeypatch.setattr(_Loop, "fed", counted)
+    figures = bench_train(tiny_config(train__epochs=1.0), rounds=1, block_seconds=5.0)
+    assert missing and not any(missing)
     assert figures["reader"] == "InMemoryImages" and set(figures["images_per_second"]) == {"loop", "bare step"}
     assert figures["to_device_ms"] > 0 and figures["peak_memory_mib"] > 50
     assert 0 <= figures["input_wait_share"] <= 1 and 0 < figures["save_holds_ms"] <= figures["save_written_ms"]

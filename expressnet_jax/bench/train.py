@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from expressnet_jax.bench.interleaved import compare, interleave
 from expressnet_jax.environment import machine, peak_memory
+from expressnet_jax.errors import UserError
 from expressnet_jax.training.checkpoints.manager import Checkpoints
 from expressnet_jax.training.checkpoints.reading import describe
 from expressnet_jax.training.classification import build_experiment
@@ -39,7 +40,7 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
     )
     loop = _Loop(make_multi_step(program.phases[-1][1]), state, loader)
     images = plan.steps_per_call * config.train.batch_size
-    count = max(round(block_seconds / (loop.bare(2) / 2)), 1)
+    count = min(max(round(block_seconds / (loop.bare(2) / 2)), 1), loop.longest)
     blocks: dict[str, Callable[[], float]] = {
         "loop": lambda: count * images / loop.fed(count),
         "bare step": lambda: count * images / loop.bare(count),
@@ -62,9 +63,16 @@ def bench_train(config: ConfigDict, *, rounds: int = 4, block_seconds: float = 6
 
 
 class _Loop:
-    """A training that is run in blocks, fed or on the batch it began with."""
+    """A training that is run in blocks, fed or on the batch it began with.
+
+    Attributes:
+      longest: the dispatches that can be fed in a block, behind the one that is waited for.
+    """
 
     def __init__(self, dispatch, state, loader):
+        self.longest = loader.source.num_steps // loader.source.steps_per_call - 1  # the last one may be shorter
+        if self.longest < 1:
+            raise UserError("--data: too few examples, they make one dispatch; give a larger data set")
         self.dispatch, self.state, self.table = dispatch, state, loader.table
         self.loader = lambda: iter(loader.start(0))
         self.host_batches = (loader.source[i] for i in range(len(loader.source)))
