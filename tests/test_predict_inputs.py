@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import io
 import json
 import os
 import resource
@@ -160,6 +161,16 @@ def test_standard_input_may_be_a_video(model, here):
     with open("media/same.mp4", "rb") as video:
         ran = subprocess.run(command(model, "-", "--csv", "out.csv"), stdin=video, capture_output=True, check=True)
     assert ran.stdout.startswith(b"6 frames") and {row["video"] for row in rows("out.csv")} == {"standard input"}
+
+
+def test_a_torn_video_from_standard_input_is_called_so_and_not_by_its_temporary_file(predict, monkeypatch):
+    begin = Path("media/same.mp4").read_bytes()[:300]
+    told = "standard input: not a video that can be read: truncated (there are 300 of "
+    for words in (["-"], ["-", "media/same.png", "--json"]):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(begin)))
+        status, lines, errors = predict(*words)
+        assert status == 2 and errors[0].startswith(f"error: {told}"), errors
+    assert json.loads(lines[0])["error"].startswith(told)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])

@@ -78,7 +78,7 @@ class _ClipRun:
         """Write a video's answers to every output; return their summary."""
         summary, drawer, writer = ClipSummary(), ClipDrawer(), None
         with contextlib.ExitStack() as stack:
-            video = stack.enter_context(contextlib.closing(Video(source.name)))
+            video = stack.enter_context(contextlib.closing(Video(source.name, source.shown)))
             if annotated:
                 writer = stack.enter_context(contextlib.closing(VideoWriter(annotated, video.rate, video.size)))
             frames = self.predictor.run(video, keep_images=writer is not None)

@@ -55,7 +55,7 @@ def predict_video(
     """
     name = shown or path
     with contextlib.ExitStack() as stack:
-        video = stack.enter_context(contextlib.closing(Video(path)))
+        video = stack.enter_context(contextlib.closing(Video(path, name)))
         pipeline = shared.pipeline if shared else make_run_pipeline(arguments)
         summary = Summary(pipeline.predictor.classes)
         tracks, start, own, writer = TrackState(), 0, None, None

@@ -46,9 +46,10 @@ class Video:
       damage: what of it could not be read, once `frames` has ended.
     """
 
-    def __init__(self, path: Path | str):
-        self.path = Path(path)
-        container = _checked(path)
+    def __init__(self, path: Path | str, name: str = ""):
+        """`name` is what errors call it; by default its path."""
+        self.path, shown = Path(path), name or str(path)
+        container = _checked(path, shown)
         silence_opencv()
         with opencv_name(self.path) as name:
             self.capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
@@ -56,7 +57,7 @@ class Video:
             rate = told if told <= _FASTEST else _measured_rate(name)
         if not self.capture.isOpened():
             reason = container.truncated or "damaged, or in a format that OpenCV's FFmpeg doesn't know"
-            raise UserError(f"{path}: not a video that can be read: {reason}; fetch it again")
+            raise UserError(f"{shown}: not a video that can be read: {reason}; fetch it again")
         stated = lambda name: max(self.capture.get(name), 0.0)
         self.rate = rate or _USUAL_RATE
         count = stated(cv2.CAP_PROP_FRAME_COUNT) * (1 if container.counts_frames else self.rate / (told or self.rate))
@@ -112,27 +113,27 @@ def _measured_rate(name: str) -> float:
     return round(1000 * (len(times) - 1) / apart, 1) if apart > 0 else 0.0
 
 
-def _checked(path: Path | str) -> Container:
-    """Return the facts of a file that may be a video.
+def _checked(path: Path | str, shown: str) -> Container:
+    """Return the facts of a file that may be a video; errors call it `shown`.
 
     Raises:
       UserError: it can't be read, or is none for a reason that can be named.
     """
     if Path(path).is_dir():
-        raise UserError(f"{path}: a folder, not a video")
+        raise UserError(f"{shown}: a folder, not a video")
     try:
         kind = media_kind(path)
         container = read_container(Path(path))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: {missing(path)}") from error
+        raise UserError(f"{shown}: {missing(path)}") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
+        raise UserError(f"{shown}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     if kind == "empty":
-        raise UserError(f"{path}: not a video that can be read: an empty file; fetch it again")
+        raise UserError(f"{shown}: not a video that can be read: an empty file; fetch it again")
     if kind == "text":
-        raise UserError(f"{path}: not a video that can be read: it is a text")
+        raise UserError(f"{shown}: not a video that can be read: it is a text")
     if kind == "audio" or not container.has_video:
-        raise UserError(f"{path}: a sound file, no video in it")
+        raise UserError(f"{shown}: a sound file, no video in it")
     return container
 
 
