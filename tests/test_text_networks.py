@@ -160,13 +160,17 @@ def test_the_log_speaks_of_texts_and_texts_of_another_vocabulary_are_refused(run
     assert "tokens: the data set was prepared with another vocabulary" in capsys.readouterr().err
 
 
-def test_what_is_no_text_is_named_and_the_rest_is_predicted(run, capsys, tmp_path):
+def test_what_is_no_text_is_named_and_the_rest_is_predicted(run, monkeypatch, capsys, tmp_path):
     (tmp_path / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(30))
     model = ["--model", str(run / "model.onnx")]
     assert main(["predict", str(tmp_path / "image.png"), str(tmp_path / "no.txt"), WORDS["joy"], *model]) == 2
     out, err = capsys.readouterr()
     assert out.startswith("happiness") and "a file of kind image, and the model takes text" in err
     assert f"error: {tmp_path / 'no.txt'}: no such file" in err
+    monkeypatch.setattr("sys.stdin", io.StringIO("caf\udce9 nice"))  # as Python passes on bytes of another encoding
+    assert main(["predict", "-", "d\udce9j\xe0 vu", WORDS["joy"], *model]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("happiness") and err.count(": can't be read as UTF-8; convert it first") == 2
     assert main(["predict", "hello", *model, "--save", str(tmp_path / "x")]) == 2
     assert "--save is for images and videos; texts are written with --csv or --json" in capsys.readouterr().err
     with pytest.raises(UserError, match="model: small takes no text"):

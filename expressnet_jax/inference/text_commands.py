@@ -64,8 +64,8 @@ def _read_lines(word: str, number: int) -> list[_Line]:
     if word != STANDARD_INPUT and not _is_file(word):
         if not word.strip() or word.lower().endswith(LISTS):
             raise UserError("no such file" if word.strip() else "the text is empty")
-        return [_Line("", number, word)]
-    content = sys.stdin.read() if word == STANDARD_INPUT else _read(Path(word))
+        return [_Line("", number, _checked(word))]
+    content = _read_stdin() if word == STANDARD_INPUT else _read(Path(word))
     source = "standard input" if word == STANDARD_INPUT else word
     found = [_Line(source, i, line.strip()) for i, line in enumerate(content.splitlines(), 1) if line.strip()]
     if not found:
@@ -78,6 +78,22 @@ def _is_file(word: str) -> bool:
         return Path(word).is_file()
     except OSError:  # longer than a name can be
         return False
+
+
+def _checked(text: str) -> str:
+    """Return the text, which holds no bytes that its encoding doesn't know, as the system passes them on."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError("can't be read as UTF-8; convert it first, as with iconv") from error
+    return text
+
+
+def _read_stdin() -> str:
+    try:
+        return _checked(sys.stdin.read())
+    except UnicodeDecodeError as error:
+        raise UserError(f"can't be read as UTF-8 ({error}); convert it first, as with iconv") from error
 
 
 def _read(path: Path) -> str:
