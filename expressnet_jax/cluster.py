@@ -5,6 +5,7 @@ finds wrong ends all of them, because otherwise the others would wait for it in 
 """
 
 import faulthandler
+import itertools
 import json
 import os
 import signal
@@ -181,6 +182,7 @@ class StopSignal:
     """
 
     signum = agreed = 0
+    _calls = itertools.count(1)  # of all runs of this process
 
     def __enter__(self) -> "StopSignal":
         self.alone = _is_single_process()
@@ -188,13 +190,15 @@ class StopSignal:
         self.previous = {s: signal.signal(s, self._note) for s in caught}
         return self
 
-    def at(self, step: int) -> int:
-        """Return the signal to stop for after this step, the same on all processes; 0 without one."""
+    def after_call(self) -> int:
+        """Return the signal to stop for after a call of the compiled step, the same on all processes; 0 without one.
+        All ask after every call."""
         if self.alone:
             return self.signum
         from jax.experimental.multihost_utils import reached_preemption_sync_point
 
-        self.agreed = signal.SIGTERM if reached_preemption_sync_point(step) else 0
+        # JAX waits for the one number behind the last that any process gave: steps may come several at a time.
+        self.agreed = signal.SIGTERM if reached_preemption_sync_point(next(self._calls)) else 0
         return self.agreed
 
     def late(self) -> int:

@@ -79,6 +79,22 @@ def test_all_stop_after_the_same_step(start_all, tmp_path):
     assert f"stopped at step {left} by SIGTERM; the same command resumes from there" in err
 
 
+def test_processes_agree_by_calls_for_steps_may_come_several_at_a_time(monkeypatch):
+    """JAX stops where it is given the number behind the highest that any process gave, and at no other."""
+    given = []
+    monkeypatch.setattr(cluster, "_is_single_process", lambda: False)
+    monkeypatch.setattr(
+        "jax.experimental.multihost_utils.reached_preemption_sync_point",
+        lambda number: given.append(number) or len(given) == 5,
+    )
+    stops = []
+    for _ in range(2):  # runs of one process
+        with cluster.StopSignal() as stop:
+            stops += [stop.after_call() for _ in range(3)]
+    assert np.diff(given).tolist() == [1] * 5
+    assert stops == [0, 0, 0, 0, signal.SIGTERM, 0]
+
+
 def test_one_that_hangs_is_noticed_and_named(start_all, tmp_path):
     """By JAX's own runtime, which ends the others."""
     first, second = start_all(tmp_path / "run", "train.epochs=400", heartbeat=3)

@@ -140,7 +140,7 @@ def _run_steps(
             meter.add(step, metrics)
             profile.end(step, state)
             console.advance(step)
-            stopping = stop.at(step)  # looked at once: what stops the run is what was saved for
+            stopping = stop.after_call()  # looked at once: what stops the run is what was saved for
             ending = bool(stopping) or 0 < until <= step
             due = lambda every, before=before, step=step: before // every != step // every or step == plan.total
             if due(plan.log_every) or due(plan.evaluate_every) or due(plan.save_every) or ending:
