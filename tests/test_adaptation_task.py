@@ -1,6 +1,7 @@
 """Adaptation as a step of training: what theory says of a known shift, and what every method has in common."""
 
 from functools import cache
+from types import SimpleNamespace
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from expressnet_jax.adaptation import experiment
 from expressnet_jax.adaptation.adabn import recalibrate_batch_norm
 from expressnet_jax.adaptation.loss_program import adaptation, make_adaptation_init_fn
 from expressnet_jax.adaptation.method import Size
@@ -151,6 +153,14 @@ def test_every_method_moves_what_it_is_meant_to_and_sees_no_target_label(name):
     if make_method(name).labelled != "target":
         other, _ = adapted(name, labels=np.stack([LABELS[0], (LABELS[1] + 1) % 3]))
         jax.tree.map(np.testing.assert_array_equal, jax.device_get(other), jax.device_get(state))
+
+
+def test_tent_goes_once_through_the_target_where_a_call_takes_several_steps(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    config = default()
+    config.train.batch_size = 16
+    plan = experiment._plan(config, make_method("tent"), SimpleNamespace(train=range(6400), adapt_split=range(80)))
+    assert (plan.total, plan.steps_per_call) == (5, 5)
 
 
 def test_statistics_of_a_domain_by_itself_are_kept_of_the_target():

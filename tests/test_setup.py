@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -176,7 +177,15 @@ def test_a_run_may_begin_with_smaller_images(tiny_config):
 def test_a_plan_counts_steps(tiny_config):
     plan = count_steps(tiny_config(train__epochs=2.0, eval__every_epochs=0.5, checkpoint__every_epochs=4.0), 60)
     assert (plan.total, plan.per_epoch, plan.evaluate_every, plan.save_every) == (8, 3.75, 2, 15)
-    assert best_divisor(8972) == 16 and best_divisor(64) == 32 and best_divisor(8971) == 16
+    assert best_divisor(9024) == 32 and best_divisor(8971) == 9 and best_divisor(37) == 19 and best_divisor(5, 5) == 5
+
+
+def test_no_call_on_an_accelerator_is_longer_than_what_lies_between_evaluations(tiny_config, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert count_steps(tiny_config(), 60).steps_per_call == 3  # of 30 steps with an evaluation every 4
+    assert count_steps(tiny_config(checkpoint__every_epochs=0.5, train__epochs=16.0), 60).steps_per_call == 2
+    assert count_steps(tiny_config(train__epochs=0.5, eval__every_epochs=1.0), 60).steps_per_call == 2
+    assert count_steps(tiny_config(train__steps_per_call=7), 60).steps_per_call == 7
 
 
 def test_soft_targets_are_votes_labels_or_half_of_each():

@@ -33,7 +33,7 @@ from expressnet_jax.training.network import (
     make_model,
     pretrained_variables,
 )
-from expressnet_jax.training.program import StepCounts, build_program, count_steps
+from expressnet_jax.training.program import StepCounts, build_program, choose_steps_per_call, count_steps
 from expressnet_jax.training.state import TrainState
 from expressnet_jax.training.targets import (
     build_losses,
@@ -153,7 +153,8 @@ def _plan(config: ConfigDict, method: Method, domains: Domains) -> StepCounts:
         return plan._replace(total=0)
     if not method.target_epochs:
         return plan
-    return plan._replace(total=max(round(method.target_epochs * count / batch), 1))
+    plan = plan._replace(total=max(round(method.target_epochs * count / batch), 1))
+    return plan._replace(steps_per_call=choose_steps_per_call(config, plan))
 
 
 def _recalibration_steps(config: ConfigDict, method: Method, domains: Domains) -> int:

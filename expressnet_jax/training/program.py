@@ -129,29 +129,29 @@ def build_program(
 
 
 def count_steps(config: ConfigDict, num_examples: int) -> StepCounts:
-    """Convert epochs to steps. Several steps a dispatch only where the device is faster than Python, that is not on a
-    CPU."""
+    """Convert epochs to steps."""
     batch = config.train.batch_size
     if batch > num_examples:
         raise UserError(f"train.batch_size: {batch} is more than the {num_examples} training examples")
     per_epoch = num_examples / batch
     steps = lambda epochs: max(round(epochs * per_epoch), 1)
-    total = steps(config.train.epochs)
-    steps_per_call = config.train.steps_per_call or (1 if jax.default_backend() == "cpu" else best_divisor(total))
-    return StepCounts(
-        total,
-        per_epoch,
-        steps(config.eval.every_epochs),
-        steps(config.checkpoint.every_epochs),
-        config.log.every_steps,
-        steps_per_call,
-    )
+    every = steps(config.eval.every_epochs), steps(config.checkpoint.every_epochs)
+    plan = StepCounts(steps(config.train.epochs), per_epoch, *every, config.log.every_steps, 1)
+    return plan._replace(steps_per_call=choose_steps_per_call(config, plan))
 
 
-def best_divisor(total: int, most: int = 32, least: int = 8) -> int:
-    """Return the largest number of steps a dispatch that divides the run, so that its last dispatch needs no
-    compiling."""
-    return next((n for n in range(most, least - 1, -1) if total % n == 0), most // 2)
+def choose_steps_per_call(config: ConfigDict, plan: StepCounts) -> int:
+    """Return the steps of a dispatch: several only where the device is faster than Python, that is not on a CPU, and
+    never more than lie between two evaluations or two checkpoints, which come between dispatches."""
+    if config.train.steps_per_call or jax.default_backend() == "cpu":
+        return config.train.steps_per_call or 1
+    return best_divisor(plan.total, min(32, max(plan.total, 1), plan.evaluate_every, plan.save_every))
+
+
+def best_divisor(total: int, most: int = 32) -> int:
+    """Return the number of steps a dispatch, `most` or down to a quarter of it, that divides the run, so that its last
+    dispatch needs no compiling; where none does, the one whose last dispatch lacks fewest."""
+    return min(range(most, max(most // 4, 1) - 1, -1), key=lambda n: -total % n)
 
 
 def active_at(starts: Sequence[tuple[int, Any]], step: int) -> Any:
