@@ -61,6 +61,8 @@ def test_halving_is_that_of_the_paper():
     # 8 runs of 1/8, 4 of another 1/8, 2 of 1/4, 1 of 1/2.
     assert total_share(make_rungs(8, 2), 8) == 8 / 8 + 4 / 8 + 2 / 4 + 1 / 2 and total_share(make_rungs(5), 5) == 5
     assert [rung_step(Rung(share, 1), 45, 4) for share in (0.05, 0.125, 0.25, 0.5, 1.0)] == [4, 4, 12, 24, 45]
+    # Three steps a call: the evaluations of steps 4 and 12 come behind 6 and 12, that of 44 behind the end.
+    assert [rung_step(Rung(share, 1), 45, 4, 3) for share in (0.05, 0.25, 0.98, 1.0)] == [6, 12, 45, 45]
     # Eight epochs of 224.3 steps: the eighth is one epoch, not two, though it ends a fraction of a step after it.
     rungs = at_evaluations(make_rungs(8, 2), 1794, 224)
     assert [round(rung.share * 1794) for rung in rungs] == [224, 448, 896, 1794]

@@ -33,15 +33,20 @@ def make_rungs(runs: int, factor: int = 0) -> list[Rung]:
     return [Rung(float(factor) ** (i - len(keep) + 1), kept) for i, kept in enumerate([*keep[1:], 1])]
 
 
-def rung_step(rung: Rung, total: int, evaluate_every: int) -> int:
-    """Return the step that a run is trained to: the evaluation nearest to its share of `total` steps, or the end."""
+def rung_step(rung: Rung, total: int, evaluate_every: int, steps_per_call: int = 1) -> int:
+    """Return the step that a run is trained to: the evaluation nearest to its share of `total` steps, or the end.
+
+    A run evaluates behind the call that takes the step where it is due.
+    """
     nearest = max(round(rung.share * total / evaluate_every), 1) * evaluate_every
-    return total if rung.share == 1 else min(nearest, total)
+    behind = -(-nearest // steps_per_call) * steps_per_call
+    return total if rung.share == 1 else min(behind, total)
 
 
-def at_evaluations(rungs: Sequence[Rung], total: int, evaluate_every: int) -> list[Rung]:
+def at_evaluations(rungs: Sequence[Rung], total: int, evaluate_every: int, steps_per_call: int = 1) -> list[Rung]:
     """Return the rungs with the shares of `total` steps that runs are trained to."""
-    return [rung._replace(share=rung_step(rung, total, evaluate_every) / total) for rung in rungs]
+    step = lambda rung: rung_step(rung, total, evaluate_every, steps_per_call)
+    return [rung._replace(share=step(rung) / total) for rung in rungs]
 
 
 def best_of(values: Mapping[int, float], keep: int) -> list[int]:

@@ -44,7 +44,8 @@ def run_sweep(
     values = check_grid(grid)
     points = grid_points(config, values)
     plans = [_check(point) for point in points]
-    rungs = at_evaluations(make_rungs(len(points), halving), plans[0].total, plans[0].evaluate_every)
+    counts = [(plan.total, plan.evaluate_every, plan.steps_per_call) for plan in plans]
+    rungs = at_evaluations(make_rungs(len(points), halving), *counts[0])
     _claim(output, config, values, halving)
     say(f"{len(points)} runs, {total_share(rungs, len(points)):.3g} whole trainings in all")
     results = {"metric": selecting_metric(config), "data": config.data.name, "halving": halving, "machine": machine()}
@@ -52,7 +53,7 @@ def run_sweep(
     alive = [point.number for point in points]
     for level, rung in enumerate(rungs, start=1):
         for number in alive:
-            step = rung_step(rung, plans[number].total, plans[number].evaluate_every)
+            step = rung_step(rung, *counts[number])
             folder = output / "runs" / points[number].name
             outcomes[number] = train_point(points[number], step, plans[number].total, folder)
             say(f"rung {level} of {len(rungs)}: {line(points[number], outcomes[number], str(results['metric']))}")
