@@ -4,7 +4,11 @@ import os
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+
+from expressnet_jax import compile_cache
 
 PROGRAM = """
 from expressnet_jax.compile_cache import enable_compilation_cache
@@ -47,3 +51,18 @@ def test_the_users_own_folder_is_taken_and_the_switch_obeyed(environment, tmp_pa
 def test_a_folder_that_can_not_be_written_is_no_obstacle(environment, tmp_path):
     (tmp_path / "file").write_text("")
     assert run(environment | {"XDG_CACHE_HOME": str(tmp_path / "file")}) == (12.0, 0)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_several_processes_share_the_folder_or_keep_nothing(seen, tmp_path, monkeypatch):
+    settings = {}
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(jax.config, "update", settings.__setitem__)
+    other = lambda value: seen if value is True else value
+    monkeypatch.setattr(compile_cache, "all_gather", lambda value: np.array([value, other(value)]))
+    compile_cache.enable_compilation_cache()
+    folder = tmp_path / "expressnet_jax" / "compiled"
+    assert settings.get("jax_compilation_cache_dir") == (str(folder) if seen else None)
+    assert list(folder.iterdir()) == []
