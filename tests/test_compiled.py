@@ -236,6 +236,8 @@ def test_cards_are_found_by_their_name_and_by_what_jax_calls_them():
     assert find_card("v5e", "tpu").memory == 16e9
     assert card_of("NVIDIA H200 141GB HBM3e") is CARDS["h200"] and card_of("TPU v5 lite") is CARDS["v5e"]
     assert card_of("TPU v5") is CARDS["v5p"] and card_of("cpu") is None
+    assert card_of("NVIDIA A100-SXM4-80GB") is CARDS["a100"] and card_of("NVIDIA L4") is CARDS["l4"]
+    assert card_of("NVIDIA L40S") is card_of("NVIDIA L40") is card_of("TPU v5e") is None
     for card in CARDS.values():
         figures = [getattr(card, each.name) for each in fields(Card) if each.name not in ("platform", "kind", "launch")]
         assert min(figures) > 1e9 and card.peak("bfloat16") >= card.peak("float32")

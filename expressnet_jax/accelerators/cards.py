@@ -6,6 +6,7 @@ without sparsity; NVLink's and PCIe's figures are both directions together), and
 adapters between hosts: 400 Gb/s a GPU, 200 of A100. L4's is an assumption: 100 Gb/s shared by eight.
 """
 
+import re
 from dataclasses import dataclass
 
 from expressnet_jax.errors import UserError
@@ -75,5 +76,6 @@ def find_card(name: str, platform: str) -> Card:
 
 def card_of(device_kind: str) -> Card | None:
     """Return the card that JAX calls `device_kind`, or None where the table does not have it."""
-    named = [card for card in CARDS.values() if device_kind.startswith(card.kind)]
+    # Of a longer word the beginning is another card: L40S is no L4.
+    named = [card for card in CARDS.values() if re.match(rf"{re.escape(card.kind)}\b", device_kind)]
     return max(named, key=lambda card: len(card.kind), default=None)
