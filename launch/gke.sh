@@ -15,7 +15,8 @@ cd "$(dirname "$0")/.."
 if [ $# = 0 ]; then echo "error: give the arguments of expressnet_jax.main; see the top of $0" >&2; exit 2; fi
 name=${NAME:-expressnet}
 hosts=${HOSTS:-2}
-arguments=$(printf ', "%s"' "$@")
+words=("${@//\\/\\\\}")  # in YAML's double quotes
+arguments=$(printf ', "%s"' "${words[@]//\"/\\\"}")
 jobset() {
   cat << END
 apiVersion: jobset.x-k8s.io/v1alpha2

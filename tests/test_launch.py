@@ -17,7 +17,8 @@ ELSEWHERE = ("gke", "slurm", "tpu")  # run nothing on this machine
 # Beside this Python, where pip puts it, whether that folder is in PATH or not.
 SHELLCHECK = shutil.which("shellcheck", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
 HERE = [path for path in SCRIPTS if path.stem not in ELSEWHERE]
-ARGUMENTS = ("--config", "configs/affectnet.py", "--config.data.dir=/data/a b", "--workdir", "/data/runs/a")
+QUOTED = '--config.data.inputs=["image", "points"]'
+ARGUMENTS = ("--config", "configs/affectnet.py", "--config.data.dir=/data/a b", "--workdir", "/data/runs/a", QUOTED)
 
 
 @pytest.fixture
