@@ -30,8 +30,9 @@ def join_cluster(mode: str = "auto") -> None:
     """Join the processes of the run. Call it before anything asks JAX for devices.
 
     `auto` joins where JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID
-    are set, in an SLURM step or under Open MPI with more than one task, and on a Cloud TPU slice of more than one host;
-    elsewhere the process stays alone. `on` leaves the search to JAX and ends where it finds nothing.
+    are set, in an SLURM step or under Open MPI with more than one task, and where TPU_WORKER_HOSTNAMES has several, as
+    on a TPU slice of GKE; elsewhere the process stays alone. `on` leaves the search to JAX, which finds other Cloud
+    TPU slices by asking the host's metadata server, and ends where it finds nothing.
 
     Raises:
       UserError: no such mode, variables that don't fit together, no cluster, or one that can't be reached.
@@ -97,6 +98,20 @@ def _is_single_process() -> bool:
     import jax
 
     return jax.process_count() == 1
+
+
+def check_joined() -> None:
+    """Raise an error where JAX sees the devices of other processes that this one has not joined: those of a TPU slice.
+
+    Such a run could neither save together nor stop together.
+    """
+    import jax
+
+    if not _is_single_process() and not jax.distributed.is_initialized():
+        raise CollectiveError(
+            f"this host is one of {jax.process_count()} of a TPU slice, which have not joined; start the same command"
+            " on all of them with --distributed=on"
+        )
 
 
 def exit_process(status: int) -> int:

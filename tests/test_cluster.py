@@ -3,6 +3,7 @@
 import shutil
 import signal
 
+import jax
 import numpy as np
 import pytest
 
@@ -159,6 +160,14 @@ def test_alone_nothing_is_joined_and_on_says_what_is_missing(monkeypatch):
     assert cluster.join_cluster("auto") is None and cluster.join_cluster("off") is None
     with pytest.raises(UserError, match="--distributed: no 'maybe'; one of auto, on, off"):
         cluster.join_cluster("maybe")
+
+
+def test_hosts_of_a_slice_that_have_not_joined_are_one_line(monkeypatch, tmp_path, tiny_config):
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    with pytest.raises(UserError, match=r"one of 4 of a TPU slice, which have not joined.* --distributed=on"):
+        train(tiny_config(), tmp_path / "run")
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+    cluster.check_joined()
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from expressnet_jax.cluster import CollectiveError, StopSignal, check_same_config, is_main_process, raise_on_all
+from expressnet_jax.cluster import (
+    CollectiveError,
+    StopSignal,
+    check_joined,
+    check_same_config,
+    is_main_process,
+    raise_on_all,
+)
 from expressnet_jax.config import check_values
 from expressnet_jax.config_differences import differences
 from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
@@ -208,6 +215,7 @@ def set_up(
     Raises:
       UserError: anything that a user can fix.
     """
+    check_joined()
     check_values(config)
     check_profile_steps(config.log.profile_steps)
     mesh = make_mesh(config.mesh.data, config.mesh.model)
