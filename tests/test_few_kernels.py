@@ -62,6 +62,14 @@ def test_batch_norm_is_flaxs_in_value_gradient_and_statistics(shape):
     assert_close(ours, theirs, 2e-5)
 
 
+def test_batch_norm_can_be_computed_again_in_the_backward_pass():
+    x = jnp.array(np.random.default_rng(0).normal(1, 3, (8, 3)), jnp.float32)
+    variables = {"params": {"scale": jnp.ones(3), "bias": jnp.zeros(3)}}
+    variables |= {"batch_stats": {"mean": jnp.zeros(3), "var": jnp.ones(3)}}
+    loss = lambda x: jnp.sin(BatchNorm().apply(variables, x, mutable=["batch_stats"])[0]).sum()
+    assert_close(jax.jit(jax.grad(step_module.rematerialized(loss)))(x), jax.jit(jax.grad(loss))(x), 1e-5)
+
+
 def test_mean_and_maximum_are_those_of_numpy_and_the_first_maximum_has_the_gradient():
     x = np.random.default_rng(5).integers(0, 4, (6, 5, 7)).astype(np.float32)
     weights = np.random.default_rng(6).normal(size=(2, 6, 5)).astype(np.float32)

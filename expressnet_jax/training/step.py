@@ -163,7 +163,15 @@ def rematerialized(function: Callable) -> Callable:
     Normalization and activations between them are computed a second time (Chen et al. 2016, "Training deep nets with
     sublinear memory cost").
     """
-    return jax.checkpoint(function, policy=lambda primitive, *_, **__: primitive.name in _KEPT)
+    return jax.checkpoint(function, policy=_is_kept)
+
+
+def _is_kept(primitive: Any, *values: Any, **_: Any) -> bool:
+    """Return whether what a primitive makes of values is kept; of the complex sums that BatchNorm has, their parts: JAX
+    rounds what it keeps, and can't round complex numbers."""
+    if primitive.name in ("real", "imag"):
+        return True
+    return primitive.name in _KEPT and not jnp.issubdtype(values[0].dtype, jnp.complexfloating)
 
 
 def _sliced_gradient(gradient, count, params, model_state, augmented, key, state):
