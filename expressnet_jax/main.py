@@ -28,7 +28,9 @@ def _define_flags() -> None:
     flags.DEFINE_string(
         "target", "", "With --dry_run: compile for a device that need not be here: tpu:v5e:2x2, gpu:h200, gpu:h100:8."
     )
-    flags.DEFINE_string("distributed", "auto", "Join the other processes of this run: auto, on or off; see cluster.py.")
+    flags.DEFINE_string(
+        "distributed", "auto", "Join the other processes of this run: auto, on or off; see launch/README.md."
+    )
 
 
 def main(_) -> int:

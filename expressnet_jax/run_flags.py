@@ -15,13 +15,17 @@ from expressnet_jax.config_file import check_file, config_error
 from expressnet_jax.errors import UserError, one_line
 
 _USAGE = "python -m expressnet_jax.main --config configs/NAME.py --workdir DIR [--config.train.batch_size=64 ...]"
+_FLAGS = ("config", "workdir", "dry_run", "target", "distributed")
 
 
 def parse(argv: Sequence[str]) -> list[str]:
     """Run absl's flag parser for app.run: exit status 2 and one line on anything wrong, 0 after --help."""
     if {"-h", "-help", "--help"} & set(argv[1:]):
-        print(f"usage: {_USAGE}\n\nkeys of a config and their defaults:")
+        print(f"usage: {_USAGE}\n\nflags:")
+        print("\n".join(f"  --{name:<12} {flags.FLAGS[name].help}" for name in _FLAGS))
+        print("\nkeys of a config and their defaults:")
         print("\n".join(f"  --config.{key}={value!r}" for key, value in flatten(default().to_dict()).items()))
+        print("\nbelow these, any key may be new: " + ", ".join(f"--config.{section}" for section in FREE))
         sys.exit(0)
     try:
         return _parse(argv)

@@ -263,3 +263,5 @@ def test_help_names_every_key(call):
     status, out, err = call("--help")
     assert (status, err) == (0, "")
     assert "--config.optimizer.learning_rate=0.1" in out and "--workdir DIR" in out
+    for flag in ("config", "workdir", "dry_run", "target", "distributed"):
+        assert re.search(rf"^  --{flag} +\w", out, re.MULTILINE)
