@@ -1,6 +1,6 @@
-"""The `expressnet` command: everything but training. It parses, calls one function of a module, and prints.
+"""The `expressnet` command: all but the training of a config, which is `python -m expressnet_jax.main`.
 
-Training is `python -m expressnet_jax.main --config configs/NAME.py --workdir DIR`.
+It parses, calls one function of a module, and prints.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def _add_checkpoint_commands(command: Callable[..., argparse.ArgumentParser]) ->
     several = "a run's workdir or one of its checkpoints; of several, the mean of their answers"
     sub.add_argument("--checkpoint", required=True, nargs="+", help=several)
     sub.add_argument("--data", required=True, help="a prepared data set, or a folder of class-named folders")
-    sub.add_argument("--split", help="default: test, validation or all, the first that exists")
+    sub.add_argument("--split", help="default: the first that exists of test, validation, all and train")
     sub.add_argument("--skip_bad", action="store_true", help="of a folder, leave out images that can't be used")
     sub.add_argument("--tta", default="none", help="none, flip or ten_crop")
     sub.add_argument("--json", type=Path, help="write the figures here")
@@ -129,7 +129,7 @@ def _add_data_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub.epilog = "what is read as --source:\n" + "\n".join(f"  {name:<15} {text}" for name, text in SOURCES.items())
     sub.add_argument("name", help=", ".join(SOURCES))
     sub.add_argument("--source", type=Path, help="the file or folder that you have, or a folder above it")
-    sub.add_argument("--name", dest="stored_as", help="for folder: what to call it")
+    sub.add_argument("--name", dest="stored_as", help="what to store it as, of folder, identity, meshes and synthetic")
     options = "of the data set, such as classes=7 of affectnet or label_names=anger,fear,... of folder (for 0, 1, ...)"
     sub.add_argument("--option", action="append", default=[], type=key_and_value, metavar="KEY=VALUE", help=options)
     text = "through Apache Beam, with these options of its pipeline, such as --beam='--runner=DirectRunner'"

@@ -43,7 +43,7 @@ def add_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _prediction(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--model", default="small", help="small, small_int8, tiny, tiny_int8, or an exported .onnx file")
-    text = "the class that answers, of a model with several, such as fer2013; default: expression"
+    text = "the output that labels, of a model with several, such as fer2013; default: expression"
     sub.add_argument("--output", default="expression", metavar="NAME", help=text)
     sub.add_argument("--detector", default="centerface", help="centerface, haar, mtcnn, yunet:FILE, or none for crops")
     sub.add_argument(

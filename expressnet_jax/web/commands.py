@@ -14,7 +14,9 @@ def add_command(command: Callable[..., argparse.ArgumentParser]) -> None:
     sub = command("web", web, text, uses_jax=False)
     sub.add_argument("--model", default="small", help="small, small_int8, tiny, tiny_int8, or an exported .onnx file")
     where = sub.add_mutually_exclusive_group()
-    where.add_argument("--port", type=int, default=8000, help="on this computer only; 0 takes a free one")
+    where.add_argument(
+        "--port", type=int, default=8000, help="on this computer only; 0 takes a free one; default: 8000"
+    )
     where.add_argument("--output", type=Path, help="write the page into this new folder instead, for any web server")
 
 
