@@ -95,7 +95,7 @@ def test_meld_has_its_utterances_and_speakers(tmp_path):
         (
             "goemotions",
             lambda f: (f / "ekman/labels.txt").unlink(),
-            "no train.tsv, dev.tsv, test.tsv and labels.txt in",
+            "no train.tsv, dev.tsv, test.tsv with emotions.txt and ekman_mapping.json, or labels.txt, in",
         ),
         ("meld", lambda f: (f / "dev_sent_emo.csv").write_text("Utterance,Emotion\n"), "has no column Speaker"),
         (

@@ -47,7 +47,7 @@ class GoEmotions(TextBuilder, skip_registration=True):
 
     def read_texts(self, source: Path) -> dict[str, list[Record]]:
         """Return the three official splits in the order of their files."""
-        folder = locate(self, source, f"no {', '.join(FILES.values())} and {NAMES}")
+        folder = locate(self, source, f"no {', '.join(FILES.values())} with {ALL_NAMES} and {MEANINGS}, or {NAMES},")
         gathered = (folder / NAMES).is_file()
         order = self._gathered(folder / NAMES) if gathered else self._to_gather(folder)
         return {split: list(self._rows(folder / name, order, gathered)) for split, name in FILES.items()}
