@@ -4,11 +4,11 @@
     python -m expressnet_jax.main --config configs/fer2013.py --workdir runs/fer2013
     python -m expressnet_jax.main --config configs/fer2013_votes.py --config.init_from=runs/fer2013 --workdir runs/votes
 
-Result: on FER2013's own labels the votes cost accuracy, so no run was finished and the weights that ship learn from the
-labels alone. This recipe stood at 61.8 % PublicTest after 14 of its 32 epochs (labels alone, from scratch: 65.0 %), a
-gentle one (rate 0.006, no mixup or erasing) at 64.4 % after 2 of 10; seed 0, 2 CPU cores, 2026-11-21. Balanced accuracy
-falls more (52.9 % against 56.6 %): where an expression is weak, the ten annotators say neutral and the label does not.
-For FER+'s own labels use configs/ferplus.py.
+Result: on FER2013's own labels the votes cost accuracy, so no run was finished; the weights that ship are of
+configs/ferplus_heads.py, which gives votes and labels a head each. This recipe stood at 61.8 % PublicTest after 14 of
+its 32 epochs (labels alone, from scratch: 65.0 %), a gentle one (rate 0.006, no mixup or erasing) at 64.4 % after 2 of
+10; seed 0, 2 CPU cores, 2026-11-21. Balanced accuracy falls more (52.9 % against 56.6 %): where an expression is weak,
+the ten annotators say neutral and the label does not. For FER+'s own labels use configs/ferplus.py.
 """
 
 from expressnet_jax.config import augment_faces, default

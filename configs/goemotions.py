@@ -1,6 +1,6 @@
 """GoEmotions with Ekman's six emotions and neutral: a network of word pieces, trained from scratch.
 
-    expressnet prepare goemotions --source FOLDER   # with emotions.txt, or ekman/
+    expressnet prepare goemotions --source FOLDER   # the authors' data/, or ekman/
     python -m expressnet_jax.main --config configs/goemotions.py --workdir runs/goemotions
 
 goemotions.py:text_gru is the recurrent network. Two heads learn at once: `expression`, one class (labels of a comment

@@ -4,6 +4,7 @@
 
 hardware    2 CPU cores (AMD EPYC)    wall-clock  2 min 38 s from a fresh clone: installing, generating, reports, export
 validation  88.5 % (86.8 to 90.1, n 1,500), balanced 88.6 %, with mirror averaging; seed 0, 2026-11-21
+            2 CPU cores (Intel Xeon), 2026-11-29: 3 min 20 s, 89.6 %
 plain_cnn   65.7 % (63.3 to 68.1) as its paper trains it, with as many images seen: --config.model.name=plain_cnn
             --config.augment.crop=0 --config.optimizer.name=adam --config.optimizer.learning_rate=1e-3
             --config.optimizer.weight_decay=0 (30.1 % by the optimizer of this config)
