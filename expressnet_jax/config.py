@@ -123,7 +123,9 @@ def _train() -> ConfigDict:
     train.accumulate = 1  # slices of the batch whose gradients are averaged into one update
     train.remat = False  # compute normalization and activations again in the backward pass: less memory, more time
     train.dtype = "auto"  # arithmetic: float32 | bfloat16; auto: bfloat16 on TPU and GPU
-    train.steps_per_call = 0  # steps of one call of the program; 0: as the device likes, up to the next evaluation
+    # Steps of one call of the program. 0: one on a CPU; on an accelerator up to 32, and no more than lie between two
+    # evaluations or two checkpoints, which come between calls.
+    train.steps_per_call = 0
     return train
 
 

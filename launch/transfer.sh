@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The figures on transfer in configs/README.md and expressnet_jax/adaptation/README.md: adaptation from FER2013 to LFW
-# and between drawing styles; identities first, then expressions, with and without. What is finished is kept, so it
-# resumes where it was stopped.
+# The figures on transfer in configs/README.md and expressnet_jax/adaptation/README.md: adaptation from FER2013 and
+# FER+ to LFW and between drawing styles; identities first, then expressions, with and without. What is finished is
+# kept, so it resumes where it was stopped.
 # Prepare fer2013, ferplus, lfw_expression, and `identity --name people` on the same LFW folder first. SOURCE: a run on
 # FER2013 (default runs/fer2013). TINY: one of configs/ferplus_heads.py:tiny (default runs/tiny). WORKDIR: where the runs
 # go (default runs/transfer). SEEDS: default 3. DRY_RUN=1 only prints.
