@@ -6,10 +6,11 @@
     python -m expressnet_jax.main --config configs/meld_faces.py:text --workdir runs/meld_faces_text
     python -m expressnet_jax.main --config configs/meld_faces.py:face --workdir runs/meld_faces_face
 
-The faces are not those of the speakers. **Pairing by label makes the text count**: words and face are two independent
-witnesses of one label, so both together are right more often than either, whatever people do when they speak. The word
-after the colon is both (default), text or face alone; `--option pairing=shuffled` prepares the control, in which the
-face says nothing. A paper that reports a gain of text over the face on pairs like these has measured the pairing.
+The faces are not those of the speakers. **Paired by label, the text always seems to help**: words and face are two
+independent witnesses of one label, so both together are right more often than either, whatever people do when they
+speak. The word after the colon is both (default), text or face alone; `--option pairing=shuffled` prepares the control,
+in which the face says nothing. A paper that reports a gain of text over the face on pairs like these has measured the
+pairing.
 
 Not measured yet.
 """
