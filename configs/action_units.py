@@ -13,11 +13,14 @@ Not measured: all four are available from their authors on request.
 """
 
 from expressnet_jax.config import augment_faces, default
+from expressnet_jax.errors import UserError
 
 FOLDS = {"bp4d": 3, "disfa": 3, "afew_va": 5, "affectnet": 0}
 
 
 def get_config(data="bp4d"):
+    if data not in FOLDS:
+        raise UserError(f"no form {data!r}; one of {', '.join(FOLDS)}")
     config = default()
     config.model.name = "expressnet_small"
     config.model.dropout = 0.3

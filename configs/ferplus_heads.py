@@ -58,9 +58,14 @@ learned from one another make the same mistakes.
 """
 
 from expressnet_jax.config import augment_faces, classification_loss, default
+from expressnet_jax.errors import UserError
+
+FORMS = ("small", "tiny", "degraded", "taught")
 
 
 def get_config(form="small"):
+    if form not in FORMS:
+        raise UserError(f"no form {form!r}; one of {', '.join(FORMS)}")
     config = default()
     config.model.name = "expressnet_tiny" if form == "tiny" else "expressnet_small"
     config.data.name = "ferplus"

@@ -16,9 +16,14 @@ pointnet and depth are not measured yet, nor other turns of the head.
 """
 
 from expressnet_jax.config import default
+from expressnet_jax.errors import UserError
+
+FORMS = ("pointnet", "landmarks", "depth")
 
 
 def get_config(network="pointnet"):
+    if network not in FORMS:
+        raise UserError(f"no form {network!r}; one of {', '.join(FORMS)}")
     config = default()
     config.data.name = "ict_face"
     config.data.folds = 2

@@ -19,15 +19,19 @@ learns: all 3,589 rows 43.1 % (41.5 to 44.8). The others are not measured yet.
 """
 
 from expressnet_jax.config import default
+from expressnet_jax.errors import UserError
 
 NETWORKS = {
     "landmark_mlp": {"widths": (256, 256), "hidden_dropout": 0.3, "point_dropout": 0.1},
     "landmark_gcn": {"hidden_dropout": 0.3, "point_dropout": 0.1},
     "pointnet": {"point_dropout": 0.1},
 }
+FORMS = (*NETWORKS, "two_stream", "poster", "image")
 
 
 def get_config(network="landmark_mlp"):
+    if network not in FORMS:
+        raise UserError(f"no form {network!r}; one of {', '.join(FORMS)}")
     config = default()
     config.data.name = "fer2013"
     config.train.batch_size = 128

@@ -16,11 +16,15 @@ Not measured yet.
 """
 
 from expressnet_jax.config import augment_faces, default
+from expressnet_jax.errors import UserError
 
+FORMS = ("both", "text", "face")
 TEXT = {"widths": (1, 2, 3), "filters": 128, "word_dropout": 0.1, "embedding_dropout": 0.2}
 
 
 def get_config(inputs="both"):
+    if inputs not in FORMS:
+        raise UserError(f"no form {inputs!r}; one of {', '.join(FORMS)}")
     config = default()
     config.data.name = "meld_faces"
     config.model.dropout = 0.3

@@ -12,6 +12,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from expressnet_jax.config import augment_faces, check_values, classification_loss, default, flatten
+from expressnet_jax.config_file import load_config
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.datasets.synthetic import columns
 from expressnet_jax.data.fields import Field, target_fields
@@ -142,6 +143,22 @@ def test_the_face_augmentation_fits_its_size(size):
     augment_faces(config)
     assert config.augment.crop + 2 * config.augment.pad == size and config.augment.crop % 4 == 0
     check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("ferplus_heads", "small, tiny"),
+        ("meld_faces", "both"),
+        ("geometry_ict", "pointnet"),
+        ("action_units", "bp4d"),
+        ("landmarks_fer2013", "landmark_mlp"),
+        ("speedrun_fer2013", "gpu"),
+    ],
+)
+def test_a_wrong_word_after_the_colon_is_refused(name, right):
+    with pytest.raises(UserError, match=f"no form 'tinny'; one of {right}"):
+        load_config(Path(__file__).parents[1] / f"configs/{name}.py:tinny")
 
 
 def test_flatten():
