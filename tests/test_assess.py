@@ -1,5 +1,7 @@
 """A checkpoint on a split: the label spaces meet by name, every example counts once, leaks are told apart."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -53,6 +55,14 @@ def test_names_of_no_emotion_meet_as_they_are(array_split):
     for classes in (split.classes[::-1], split.classes):
         known, labels = match_labels(split, classes)
         assert [classes[i] for i in labels] == [split.classes[i] for i in split.labels] and len(known) == 20
+
+
+def test_a_class_that_is_there_by_its_own_name_is_no_other_one_of_its_meaning(array_split):
+    own = ("happiness", "joy", "anger")  # as `labels=own` keeps them apart
+    split = dataclasses.replace(array_split(20), classes=own, labels=np.arange(20) % 3)
+    for classes in (own, own[::-1]):
+        known, labels = match_labels(split, classes)
+        assert [classes[i] for i in labels] == [own[i] for i in known.labels]
 
 
 def test_nothing_in_common_is_refused(prepared):

@@ -30,6 +30,6 @@ def match_labels(split: Split, classes: Sequence[str]) -> tuple[Split, np.ndarra
 def labels_in(split: Split, classes: Sequence[str]) -> np.ndarray:
     """Return every example's label int64[N] among `classes`, -1 where it is none of them; matched as in
     `match_labels`."""
-    own = {name: i for i, name in enumerate(classes)} | {canonical(name) or name: i for i, name in enumerate(classes)}
+    own = {canonical(name) or name: i for i, name in enumerate(classes)} | {name: i for i, name in enumerate(classes)}
     position = np.array([own.get(name, own.get(canonical(name) or name, -1)) for name in split.classes])
     return position[split.labels]
