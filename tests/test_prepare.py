@@ -14,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from expressnet_jax.data import record_writer
+from expressnet_jax.data import record_writer, with_beam
 from expressnet_jax.data.datasets import DATASETS, base, builder_class
 from expressnet_jax.data.datasets.base import FaceBuilder, Record
 from expressnet_jax.data.decode import decode, decode_all, validate_and_encode
@@ -333,6 +334,15 @@ def test_beam_stores_the_same(tmp_path):
     assert prepare("synthetic", None, tmp_path / "two", beam=[], **SMALL).facts == drawn.facts
     with pytest.raises(UserError, match=r"face0: label 3 is not 0\.\.2"):
         prepare("faces", None, tmp_path / "two", label=3, beam=[])
+
+
+@pytest.mark.parametrize("media", [b"so odd", "naïve".encode()])
+def test_what_beam_has_stored_of_a_text_is_the_text(media):
+    stored = SimpleNamespace(
+        MEDIA="text", SOUND=False, COLUMNS={}, as_data_source=lambda **_: [{"text": media, "key": b"one", "label": 1}]
+    )
+    (record,) = with_beam._stored(stored, "train")
+    assert (record.key, record.image, record.label) == ("one", media, 1)
 
 
 def test_without_beam_its_installation_is_said(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def _stored(builder: FaceBuilder, split: str) -> Iterator[Record]:
         columns = {name: example[name] for name in builder.COLUMNS}
         columns |= {name: example[name].decode() for name in text}
         stored = example[builder.MEDIA]
-        media = stored if builder.MEDIA == "image" else np.frombuffer(stored, "<i2")
+        media = np.frombuffer(stored, "<i2") if builder.MEDIA == "waveform" else stored
         sound = np.frombuffer(example["waveform"], "<i2") if builder.SOUND else None
         yield Record(example["key"].decode(), media, int(example["label"]), extras=columns, sound=sound)
 
