@@ -1,5 +1,7 @@
 """Who trains and who selects."""
 
+import dataclasses
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -121,6 +123,25 @@ def test_leaks_can_only_be_dropped_after_an_audit(official, monkeypatch):
 def test_a_wrong_choice_is_refused(official, options, message):
     with pytest.raises(UserError, match=message):
         select_splits(official, **options)
+
+
+@pytest.mark.parametrize(
+    ("people", "holdout", "message"),
+    [
+        (5, 0.1, r"data\.holdout: 0\.1 of 5 subjects is less than one; use 0\.2 or more"),
+        (70, 0.01, r"data\.holdout: 0\.01 of 70 subjects is less than one; use 0\.02 or more"),
+        (1, 0.1, r"data\.holdout: 0\.1 of 1 subject is less than one; prepare it with a validation split"),
+        (None, 0.005, r"data\.holdout: 0\.005 of 140 examples is less than one; use 0\.01 or more"),
+    ],
+)
+def test_a_share_of_too_few_people_is_refused_by_its_own_key(array_split, people, holdout, message):
+    subjects = None if people is None else np.array([f"person {i % people}" for i in range(140)])
+    few = Shelf({"train": dataclasses.replace(array_split(140), subjects=subjects)})
+    with pytest.raises(UserError, match=message):
+        select_splits(few, holdout=holdout)
+    if people != 1:
+        chosen = select_splits(few, holdout=float(re.search("use ([0-9.]+)", message.replace("\\", ""))[1]))
+        assert len(chosen.train) and len(chosen.select)
 
 
 def test_empty_and_one_sided_splits_are_refused(official, array_split):

@@ -1,5 +1,6 @@
 """Which examples train and which select: never the test split, never a subject on both sides."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -115,7 +116,7 @@ def fold_of(split: Split, holdout: float, folds: int, seed: int, column: str = "
     """Return the fold int64[N] of each example: that of a column, or by subject where subjects are known.
 
     Raises:
-      UserError: no such column, or fewer subjects than folds.
+      UserError: no such column, or fewer subjects, or examples, than folds.
     """
     if column:
         if column not in split.columns or not np.issubdtype(split.columns[column].dtype, np.integer):
@@ -123,7 +124,20 @@ def fold_of(split: Split, holdout: float, folds: int, seed: int, column: str = "
         return split.columns[column].astype(np.int64)
     if not folds and not 0 < holdout < 1:
         raise UserError(f"data.holdout: {holdout} is not a share between 0 and 1")
-    return subject_folds(split.labels, split.subjects, folds or max(round(1 / holdout), 2), seed)
+    if not folds:
+        folds = max(round(1 / holdout), 2)
+        _check_holdout(split, holdout, folds)
+    return subject_folds(split.labels, split.subjects, folds, seed)
+
+
+def _check_holdout(split: Split, holdout: float, parts: int) -> None:
+    people = split.subjects
+    count = len(split) if people is None else len(np.unique(people))
+    if count >= parts:
+        return
+    whole = f"{count} {'example' if people is None else 'subject'}{'' if count == 1 else 's'}"
+    least = f"use {math.ceil(100 / count) / 100:g} or more" if count > 1 else "prepare it with a validation split"
+    raise UserError(f"data.holdout: {holdout:g} of {whole} is less than one; {least}")
 
 
 def _without_leaks(prepared: Prepared, train: Split, name: str) -> Split:
