@@ -144,6 +144,14 @@ def test_a_share_of_too_few_people_is_refused_by_its_own_key(array_split, people
         assert len(chosen.train) and len(chosen.select)
 
 
+def test_examples_of_unknown_people_are_not_held_out_together(array_split):
+    subjects = np.array([""] * 80 + [f"person {i % 10}" for i in range(20)])
+    known = Shelf({"train": dataclasses.replace(array_split(100), subjects=subjects)})
+    chosen = select_splits(known, holdout=0.1)
+    assert 8 <= len(chosen.select) <= 12
+    assert set(chosen.train.subjects) & set(chosen.select.subjects) <= {""}
+
+
 def test_empty_and_one_sided_splits_are_refused(official, array_split):
     train, validation = official.parts["train"], official.parts["validation"]
     with pytest.raises(UserError, match="faces: the training split is empty"):

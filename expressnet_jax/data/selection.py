@@ -124,15 +124,24 @@ def fold_of(split: Split, holdout: float, folds: int, seed: int, column: str = "
         return split.columns[column].astype(np.int64)
     if not folds and not 0 < holdout < 1:
         raise UserError(f"data.holdout: {holdout} is not a share between 0 and 1")
-    if not folds:
-        folds = max(round(1 / holdout), 2)
-        _check_holdout(split, holdout, folds)
-    return subject_folds(split.labels, split.subjects, folds, seed)
+    if folds:
+        return subject_folds(split.labels, split.subjects, folds, seed)
+    parts, people = max(round(1 / holdout), 2), _told_apart(split.subjects)
+    _check_holdout(len(split), people, holdout, parts)
+    return subject_folds(split.labels, people, parts, seed)
 
 
-def _check_holdout(split: Split, holdout: float, parts: int) -> None:
-    people = split.subjects
-    count = len(split) if people is None else len(np.unique(people))
+def _told_apart(subjects: np.ndarray | None) -> np.ndarray | None:
+    """Return numbers of the subjects int64[N]; each example of which nobody knows whose it is has one of its own, for
+    together they would be the largest subject, and what is held out."""
+    if subjects is None:
+        return None
+    numbers = np.unique(subjects, return_inverse=True)[1]
+    return np.where(np.asarray(subjects) == "", len(numbers) + np.arange(len(numbers)), numbers)
+
+
+def _check_holdout(examples: int, people: np.ndarray | None, holdout: float, parts: int) -> None:
+    count = examples if people is None else len(np.unique(people))
     if count >= parts:
         return
     whole = f"{count} {'example' if people is None else 'subject'}{'' if count == 1 else 's'}"
