@@ -9,7 +9,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -54,19 +54,39 @@ def granted_cores(own: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/s
     A line of `own` is number:controllers:path, in version 2 with 0 and no controllers. A container often sees only its
     own group, at the root of `mounts`, under the host's path.
     """
+    return min([math.inf, *map(_quota, _groups("cpu", own, mounts))])
+
+
+def granted_memory(own: Path = Path("/proc/self/cgroup"), mounts: Path = Path("/sys/fs/cgroup")) -> float:
+    """Return the bytes that this process's control groups leave it, what can be given back of their file cache
+    counted; infinity where there is no limit. Arguments as of `granted_cores`."""
+    return min([math.inf, *map(_memory_left, _groups("memory", own, mounts))])
+
+
+def _groups(controller: str, own: Path, mounts: Path) -> Iterator[Path]:
+    """Yield the folders of the groups that this process is in, and of those that they are in."""
     try:
         lines = [line.split(":", 2) for line in own.read_text().splitlines()]
     except OSError:
-        return math.inf
-    quotas = [math.inf]
+        return
     for _, controllers, path in lines:
-        names = controllers.split(",")
-        if controllers and "cpu" not in names:
+        if controllers and controller not in controllers.split(","):
             continue
-        roots = [mounts, mounts / "unified"] if not controllers else [mounts / controllers, mounts / "cpu"]
+        roots = [mounts, mounts / "unified"] if not controllers else [mounts / controllers, mounts / controller]
         place = Path(path.lstrip("/"))
-        quotas += [_quota(root / group) for root in roots for group in (place, *place.parents)]
-    return min(quotas)
+        yield from (root / group for root in roots for group in (place, *place.parents))
+
+
+def _memory_left(group: Path) -> float:
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        try:
+            most, held = (group / limit).read_text().strip(), int((group / used).read_text())
+            stats = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+            cached = int(stats.get("total_inactive_file", stats.get("inactive_file", 0)))
+            return math.inf if most == "max" else max(int(most) - held + cached, 0)
+        except (OSError, ValueError):
+            continue
+    return math.inf
 
 
 def _quota(group: Path) -> float:

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from expressnet_jax import environment
-from expressnet_jax.environment import available_cores, granted_cores, thread_count
+from expressnet_jax.environment import available_cores, granted_cores, granted_memory, thread_count
 from expressnet_jax.errors import UserError
 
 
@@ -51,6 +51,27 @@ def test_a_quota_is_found_where_both_versions_of_control_groups_keep_it(tmp_path
 
 def test_without_control_groups_there_is_no_quota(tmp_path):
     assert granted_cores(tmp_path / "none", tmp_path) == math.inf
+
+
+TWO = {"memory.max": "8000", "memory.current": "5000", "memory.stat": "anon 2000\ninactive_file 1000"}
+ONE = {"memory.limit_in_bytes": "8000", "memory.usage_in_bytes": "5000", "memory.stat": "total_inactive_file 500"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "left"),
+    [
+        (["0::/"], {}, math.inf),
+        (["0::/"], TWO | {"memory.max": "max"}, math.inf),
+        (["0::/"], TWO, 4000),
+        (["0::/host/name/of/it"], TWO | {"memory.max": "4500"}, 500),
+        (["0::/"], TWO | {"memory.max": "3000"}, 0),
+        (["0::/pod/box"], {f"pod/{name}": text for name, text in TWO.items()}, 4000),
+        (["7:memory:/docker/1"], {f"memory/{name}": text for name, text in ONE.items()}, 3500),
+        (["7:cpu:/docker/1"], {f"memory/{name}": text for name, text in ONE.items()}, math.inf),
+    ],
+)
+def test_the_memory_of_a_container_is_what_its_groups_leave(tmp_path, lines, files, left):
+    assert granted_memory(*groups(tmp_path, lines, files)) == left
 
 
 @pytest.mark.parametrize(("granted", "cores"), [(0.2, 1), (1.5, 2), (math.inf, 8), (99, 8)])

@@ -195,3 +195,8 @@ def test_the_reader_follows_the_memory(monkeypatch):
 
 def test_free_memory_is_a_plausible_number_of_bytes():
     assert 2**20 < pipeline._free_memory() < 2**50
+
+
+def test_the_memory_of_a_container_is_no_more_than_it_has(monkeypatch):
+    monkeypatch.setattr(pipeline, "granted_memory", lambda: 1000.0)
+    assert pipeline._free_memory() == 1000

@@ -25,7 +25,7 @@ from expressnet_jax.data.decode import decode_example, decode_examples, encoded_
 from expressnet_jax.data.fields import EXPRESSION, input_name
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.sampling import Sampler, process_slice
-from expressnet_jax.environment import thread_count
+from expressnet_jax.environment import granted_memory, thread_count
 from expressnet_jax.errors import UserError
 
 READERS = ("stream", "memory", "device")
@@ -227,12 +227,12 @@ def choose_reader(reader: str, num_bytes: int) -> str:
 
 
 def _free_memory() -> int:
-    """Return the bytes that are available: Linux gives its file cache back when asked; elsewhere half of all memory is
-    a guess."""
+    """Return the bytes that are available to this process, in a container no more than that has: Linux gives its file
+    cache back when asked; elsewhere half of all memory is a guess."""
     try:
         with open("/proc/meminfo") as lines:
             facts = dict(line.split(":") for line in lines)
-        return int(facts["MemAvailable"].split()[0]) * 1024
+        return int(min(int(facts["MemAvailable"].split()[0]) * 1024, granted_memory()))
     except (OSError, KeyError, ValueError):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
