@@ -1,12 +1,22 @@
 """Decoding against Pillow, and what may be stored against what was put in."""
 
+import dataclasses
 import io
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from expressnet_jax.data.decode import _reduction, decode, decode_all, encode_png, jpeg_size, validate_and_encode
+from expressnet_jax.data.decode import (
+    _reduction,
+    decode,
+    decode_all,
+    decode_example,
+    decode_examples,
+    encode_png,
+    jpeg_size,
+    validate_and_encode,
+)
 from expressnet_jax.errors import UserError
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (10, 14, 3), np.uint8)
@@ -78,6 +88,15 @@ def test_a_large_jpeg_is_shrunk_while_it_is_decoded():
 def test_size_may_be_a_side_or_height_and_width():
     assert decode(encoded(COLOUR), 20, 3).shape == (20, 20, 3)
     assert decode(encoded(GRAY), (20, 6), 1).shape == (20, 6, 1)
+
+
+@pytest.mark.parametrize(("side", "channels"), [(6, 1), (11, 3), (5, 1), (3, 3)])
+def test_no_frame_of_a_clip_shows_a_part_of_the_next_one(side, channels, array_split):
+    clip = np.repeat(np.array([0, 250, 50], np.uint8), 6 * 6 * channels).reshape(18, 6, channels)
+    split = dataclasses.replace(array_split(1), images=clip[None])
+    expected = np.broadcast_to(clip[::6, :1, None], (3, side, side, channels))
+    np.testing.assert_array_equal(decode_example(encode_png(clip), (3, side, side, channels)), expected)
+    np.testing.assert_array_equal(decode_examples(split, (3, side, side, channels))[0], expected)
 
 
 def test_exif_orientation_is_applied_in_storing_and_in_decoding():

@@ -34,19 +34,19 @@ _FLAGS = {
 }
 
 
-def decode(encoded: bytes, size: Size, channels: int) -> np.ndarray:
+def decode(encoded: bytes, size: Size, channels: int, frames: int = 1) -> np.ndarray:
     """Decode PNG or JPEG bytes to uint8[H,W,C]; the orientation that EXIF states is applied.
 
     size is the side of a square, (height, width), or None for the image's own. Shrinking averages over areas, so
     that no detail aliases; a JPEG more than twice too large is first shrunk by its decoder, to no less than `size`.
-    Enlarging interpolates linearly.
+    Enlarging interpolates linearly, in a clip of `frames` one below the other not from one to the next.
     """
     buffer = np.frombuffer(encoded, np.uint8)
     flag = _FLAGS[channels, _reduction(encoded, size)]
     image = cv2.imdecode(buffer, flag) if buffer.size else None
     if image is None:
         raise UserError("the image can't be decoded; prepare the data set again")
-    image = resized(image, size)  # before the change of order: there are fewer pixels now
+    image = _resized_frames(image, size, frames)  # before the change of order: there are fewer pixels now
     if channels == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return image.reshape(*image.shape[:2], channels)
@@ -80,20 +80,27 @@ def resized(image: np.ndarray, size: Size) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def decode_all(split: "Split", size: Size, channels: int, threads: int = 0) -> np.ndarray:
+def _resized_frames(image: np.ndarray, size: Size, frames: int) -> np.ndarray:
+    height, width = _shape(size, image)
+    if height <= len(image) or len(image) % frames:  # areas end where frames do
+        return resized(image, (height, width))
+    return np.concatenate([resized(frame, (height // frames, width)) for frame in np.split(image, frames)])
+
+
+def decode_all(split: "Split", size: Size, channels: int, threads: int = 0, frames: int = 1) -> np.ndarray:
     """Decode all of a split to uint8[N,H,W,C], filled in place by `threads` threads (0: one for each core).
 
     With size None every image must have the size of the first.
     """
     if not len(split):
         raise UserError("the split holds no images")
-    first = decode(split.encoded(0), size, channels)
+    first = decode(split.encoded(0), size, channels, frames)
     images = np.empty((len(split), *first.shape), np.uint8)
 
     def fill(start: int) -> None:
         positions = range(start, min(start + chunk, len(split)))
         for i, encoded in zip(positions, split.encoded_batch(positions), strict=True):
-            image = decode(encoded, size, channels)
+            image = decode(encoded, size, channels, frames)
             if image.shape != first.shape:
                 raise UserError(f"{split.keys[i]} is {image.shape[:2]}, the first image {first.shape[:2]}; give a size")
             images[i] = image
@@ -121,8 +128,8 @@ def decode_example(encoded: bytes, shape: Sequence[int]) -> np.ndarray:
     or a waveform int16[S]."""
     if len(shape) == 1:
         return decode_sound(encoded, shape[0])
-    *frames, height, width, channels = shape
-    return decode(encoded, (math.prod(frames) * height, width), channels).reshape(shape)
+    frames, (height, width, channels) = math.prod(shape[:-3]), shape[-3:]
+    return decode(encoded, (frames * height, width), channels, frames).reshape(shape)
 
 
 def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> np.ndarray:
@@ -130,8 +137,8 @@ def decode_examples(split: "Split", shape: Sequence[int], threads: int = 0) -> n
     if len(shape) == 1:
         everything = np.arange(len(split))
         return np.stack([decode_example(encoded, shape) for encoded in encoded_batch(split, everything, shape)])
-    *frames, height, width, channels = shape
-    return decode_all(split, (math.prod(frames) * height, width), channels, threads).reshape(-1, *shape)
+    frames, (height, width, channels) = math.prod(shape[:-3]), shape[-3:]
+    return decode_all(split, (frames * height, width), channels, threads, frames).reshape(-1, *shape)
 
 
 def validate_and_encode(
