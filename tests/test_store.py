@@ -17,7 +17,7 @@ from expressnet_jax.data.datasets import FORMAT_VERSION
 from expressnet_jax.data.manage import entries, idle, only, remove, size
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.readers import hold, let_go
-from expressnet_jax.data.store import load
+from expressnet_jax.data.store import adopt, load
 from expressnet_jax.errors import UserError
 from runs import write_images
 
@@ -54,6 +54,17 @@ def test_two_sources_under_one_name_are_both_there_and_the_last_prepared_is_the_
     assert load("folder", data_dir).splits == {"train": 9}  # asked for last
     assert len(second.split("train").encoded_batch(range(15))) == 15
     assert load(f"folder@{second.identity[:5]}", data_dir).directory == second.directory
+
+
+def test_any_name_can_be_prepared_again_over_what_is_there(tmp_path):
+    """Also that of the folder in which what was there waits for its end."""
+    for turn in ("old", "new"):
+        made = tmp_path / "stage" / "replaced"
+        (made / FORMAT_VERSION).mkdir(parents=True)
+        (made / FORMAT_VERSION / "facts.json").write_text(json.dumps({"turn": turn}))
+        adopt(made, tmp_path / "replaced" / "identity", overwrite=True)
+    stored = tmp_path / "replaced" / "identity" / FORMAT_VERSION / "facts.json"
+    assert json.loads(stored.read_text()) == {"turn": "new"}
 
 
 def test_an_identity_that_is_not_there_is_answered_with_those_that_are(tmp_path, source, data_dir):

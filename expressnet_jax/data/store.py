@@ -163,7 +163,7 @@ def adopt(made: Path, final: Path, overwrite: bool) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     if overwrite or not read_json(final / FORMAT_VERSION / FACTS):
         with suppress(FileNotFoundError):
-            os.replace(final, made.with_name("replaced"))
+            os.replace(final, made.with_name(".replaced"))  # no name of a set begins so
     try:
         os.replace(made, final)
     except OSError as error:
