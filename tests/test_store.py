@@ -252,6 +252,16 @@ def test_the_last_use_is_noted(source, data_dir):
     assert idle(entries(data_dir), 30) == [] and not list(home.glob("readers/*"))
 
 
+def test_a_set_that_is_read_stays_so_when_it_is_prepared_over(source, data_dir):
+    prepared = hold(prepare("folder", source, data_dir))
+    again = prepare("folder", source, data_dir, overwrite=True)
+    assert again.directory == prepared.directory
+    with pytest.raises(UserError, match="another process reads it"):
+        remove(only(entries(data_dir), "folder"))
+    let_go(again.directory.parent)
+    remove(only(entries(data_dir), "folder"))
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 20, "3.0 MiB"), (5 << 40, "5120.0 GiB")]
 )

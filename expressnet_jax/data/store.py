@@ -21,6 +21,7 @@ from typing import Any
 from expressnet_jax.data.datasets import DATASETS, FORMAT_VERSION
 from expressnet_jax.data.fingerprint import short_hash
 from expressnet_jax.data.prepared import Prepared
+from expressnet_jax.data.readers import READERS
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import read_json
 from expressnet_jax.process import expanded
@@ -159,16 +160,20 @@ def remember(name: str, data_dir: Path, origin: Origin, identity: str) -> None:
 
 
 def adopt(made: Path, final: Path, overwrite: bool) -> None:
-    """Give a prepared set its place. What is there already has the same content and stays, unless `overwrite`."""
+    """Give a prepared set its place. What is there already has the same content and stays, unless `overwrite`; its
+    readers are then those of the new one."""
     final.parent.mkdir(parents=True, exist_ok=True)
+    replaced = made.with_name(".replaced")  # no name of a set begins so
     if overwrite or not read_json(final / FORMAT_VERSION / FACTS):
         with suppress(FileNotFoundError):
-            os.replace(final, made.with_name(".replaced"))  # no name of a set begins so
+            os.replace(final, replaced)
     try:
         os.replace(made, final)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+    with suppress(OSError):  # there are none, or new ones already
+        os.replace(replaced / READERS, final / READERS)
 
 
 def stored_sets(name: str, data_dir: Path) -> list[Stored]:
