@@ -23,8 +23,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Sequence[s
 
 
 def with_defaults(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flattened config with every key that it is too old to have, at its default."""
-    return _plain(flatten(default().to_dict())) | _plain(flat)
+    """Return a flattened config with every key that it is too old to have, at its default.
+
+    A config that names losses has those and no others: one without the default loss has left it out.
+    """
+    own = [key for key in flat if key.startswith("losses.")]
+    without = "losses.expression." if own and not any(key.startswith("losses.expression.") for key in own) else None
+    known = _plain(flatten(default().to_dict()))
+    return {key: value for key, value in known.items() if not without or not key.startswith(without)} | _plain(flat)
 
 
 def _plain(flat: Mapping[str, Any]) -> dict[str, Any]:

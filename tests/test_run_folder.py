@@ -60,6 +60,14 @@ def test_a_run_goes_on_with_its_own_config_only(tmp_path, saved):
     assert stored["optimizer"]["learning_rate"] == 0.1 and stored["data"]["threads"] == 7
 
 
+def test_a_loss_at_its_defaults_is_another_config_where_there_was_none():
+    old, new = config(), config()
+    old["losses"] = {"taught": {"loss": "distillation", "output": "expression"}}
+    new["losses"] |= old["losses"]
+    assert "losses.expression.loss was None, now cross_entropy" in differences(old, new)
+    assert not differences(old, old) and not differences({**config(), "losses": {}}, config())
+
+
 def test_a_run_that_saved_nothing_can_be_begun_anew_with_another_config(tmp_path):
     opened(tmp_path, config())
     opened(tmp_path, config(seed=9))
