@@ -235,6 +235,8 @@ def free_section(config: ConfigDict, groups: Sequence[str]) -> ConfigDict:
             with config.unlocked():
                 config[group] = ConfigDict()
         config = config[group]
+        if not isinstance(config, ConfigDict):
+            raise UserError(f"{'.'.join(groups)}: {group} is the value {config!r}, no section that holds keys")
     config.unlock()
     return config
 

@@ -13,7 +13,8 @@ import pytest
 from absl import flags
 
 from expressnet_jax import main, run_flags
-from expressnet_jax.config import default
+from expressnet_jax.config import default, set_key
+from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.metrics import classification_metrics
 from expressnet_jax.models.inspect import parameter_count
 from expressnet_jax.models.registry import create_model
@@ -197,6 +198,12 @@ def test_options_are_set_whether_the_config_file_has_them_or_not():
     assert config.data.options.to_dict() == {"style": "b"}
     with pytest.raises(AttributeError):
         config.model.nmae = "x"
+
+
+def test_a_key_below_a_value_is_refused_in_one_line():
+    for change in (run_flags.set_option, set_key):
+        with pytest.raises(UserError, match=r"losses\.expression\.loss: loss is the value 'cross_entropy'"):
+            change(default(), "losses.expression.loss.gamma", "1")
 
 
 WRONG = {
