@@ -33,7 +33,7 @@ def test_runs_are_listed_with_their_best_figure(tmp_path, capsys):
     (tmp_path / "other" / "metrics.jsonl").write_text("{}\n")
     assert main(["runs", str(tmp_path), "--json"]) == 0
     a, c, b = json.loads(capsys.readouterr().out)
-    assert (a["run"], a["seed"], a["best"], a["best_step"], a["epoch"], a["seconds"]) == ("a", 3, 0.7, 20, 4.0, 120.0)
+    assert (a["run"], a["seed"], a["best"], a["best_step"], a["epoch"], a["seconds"]) == ("a", 3, 0.7, 30, 4.0, 120.0)
     assert (b["run"], b["data"], b["best"], b["finished"], c["best"]) == ("deep/b", "fer2013", 0.25, False, None)
     assert main(["runs", str(tmp_path), "--json", str(tmp_path / "runs.json")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -45,7 +45,7 @@ def test_runs_are_listed_with_their_best_figure(tmp_path, capsys):
         "4/4",
         "accuracy",
         "0.7000",
-        "2",
+        "3",
         "2.0",
         "min",
         "finished",

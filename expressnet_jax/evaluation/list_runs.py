@@ -42,7 +42,7 @@ def _best(history: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Any]:
     """Return the best validation figure: of the main target, metrics stand without its name."""
     for key in (metric, metric.rpartition("/")[2]):
         if found := [line for line in history if line.get("split") == "validation" and key in line]:
-            best = max(found, key=lambda line: (line[key], -line["step"]))
+            best = max(found, key=lambda line: (line[key], line["step"]))  # of equals the later, as in best/
             return {"metric": key, "best": best[key], "best_epoch": best.get("epoch"), "best_step": best["step"]}
     return {"metric": metric, "best": None, "best_epoch": None, "best_step": None}
 

@@ -171,7 +171,7 @@ def _running_mean(values: np.ndarray, reach: int) -> np.ndarray:
 
 def _best(lines: Sequence[dict[str, Any]], key: str) -> dict[str, Any] | None:
     scored = [line for line in lines if line["split"] == "validation" and _is_number(line.get(key))]
-    return max(scored, key=lambda line: line[key], default=None)
+    return max(scored, key=lambda line: (line[key], line["step"]), default=None)  # of equals the later, as in best/
 
 
 def _is_number(value: float | None) -> bool:
