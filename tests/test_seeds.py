@@ -1,6 +1,9 @@
 """Figures across seeds against SciPy's own interval, and what may not be put together."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from expressnet_jax.config import default
 from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import summarise
 from expressnet_jax.evaluation.seeds import across_seeds, format_summary, read_run, summarise_runs
+from expressnet_jax.io import write_json
 from expressnet_jax.report.context import QUICK, Context
 from expressnet_jax.report.figures import figures_section
 
@@ -90,6 +94,16 @@ def test_runs_of_different_recipes_are_refused_wherever_they_read_from():
 def test_the_same_seed_twice_is_refused():
     with pytest.raises(UserError, match="the same seed twice"):
         summarise_runs({"a": run_of(0), "b": run_of(0)})
+
+
+def test_names_are_read_as_they_were_written_whatever_the_locale(tmp_path):
+    write_json(tmp_path / "evaluation.json", {"classes": ["Überraschung"]})
+    write_json(tmp_path / "config.json", {})
+    code = "import sys; from pathlib import Path; from expressnet_jax.evaluation.seeds import read_run;"
+    code += "print(len(read_run(Path(sys.argv[1]))['classes'][0]))"
+    ascii_only = os.environ | {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    found = subprocess.run([sys.executable, "-c", code, tmp_path], env=ascii_only, capture_output=True, text=True)
+    assert found.stdout.split() == ["12"], found.stderr
 
 
 def test_a_run_that_has_not_finished_is_refused(tmp_path):

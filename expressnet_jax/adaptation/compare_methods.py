@@ -120,17 +120,17 @@ def _run(config: ConfigDict, folder: Path, name: str, log: Callable[[str], None]
     """
     stored = folder / "evaluation.json"
     if stored.is_file():
-        if changed := differences(json.loads((folder / "config.json").read_text()), config.to_dict()):
+        if changed := differences(json.loads((folder / "config.json").read_text(encoding="utf-8")), config.to_dict()):
             raise UserError(f"{folder}: holds another run ({'; '.join(changed[:3])}); give another --workdir")
     else:
         folder.mkdir(parents=True, exist_ok=True)
         with (
-            (folder / "log.txt").open("a") as lines,
+            (folder / "log.txt").open("a", encoding="utf-8") as lines,
             contextlib.redirect_stdout(lines),
             contextlib.redirect_stderr(lines),
         ):
             train(config, folder, experiment.build_experiment).finish(folder)
-    figures = json.loads(stored.read_text())
+    figures = json.loads(stored.read_text(encoding="utf-8"))
     log(f"{name}: held-out balanced accuracy {figures['heldout']['balanced_accuracy']:.2%}")
     return figures
 

@@ -63,7 +63,7 @@ def audit(prepared: Prepared) -> dict[str, Any]:
 def load_audit(prepared: Prepared) -> dict[str, Any] | None:
     """Return the report of an earlier audit, or None if there is none of these very images and labels."""
     try:
-        report = json.loads((prepared.directory / "audit.json").read_text())
+        report = json.loads((prepared.directory / "audit.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     return report if report.get("facts") == _fingerprint(prepared) else None
@@ -232,7 +232,7 @@ def _fingerprint(prepared: Prepared) -> str:
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
         raise UserError(f"{path}: can't be written ({error.strerror}); prepare a copy in another data_dir") from error

@@ -43,8 +43,8 @@ def read_run(workdir: Path) -> dict[str, Any]:
       UserError: the run has not finished, or its files can't be read.
     """
     try:
-        figures = json.loads((workdir / "evaluation.json").read_text())
-        return figures | {"config": json.loads((workdir / "config.json").read_text())}
+        figures = json.loads((workdir / "evaluation.json").read_text(encoding="utf-8"))
+        return figures | {"config": json.loads((workdir / "config.json").read_text(encoding="utf-8"))}
     except (OSError, ValueError) as error:
         raise UserError(f"{workdir}: no finished run ({error}); give --workdir of runs that have ended") from error
 

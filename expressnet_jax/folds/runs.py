@@ -65,7 +65,11 @@ def run_fold(
             raise UserError(f"{folder}: holds another run ({'; '.join(changed[:3])}); give another --output")
         return found
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with (
+        (folder / "log.txt").open("a", encoding="utf-8") as log,
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
         train(own, folder, build_experiment)
     tested = protocol.tested(number)
     size = prepared.stored_size(protocol.settings["train_split"])

@@ -137,7 +137,7 @@ def section(context: Context, name: str) -> dict[str, Any]:
     """Return a section's figures, rounded, from the cache where the same was computed before."""
     path = context.cache / f"section-{name}-{identity(context, name)}.json"
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = rounded(SECTIONS[name](context))
         write_json(path, found)
@@ -148,7 +148,7 @@ def measurement(context: Context, model: str) -> dict[str, Any] | None:
     """Return what one face costs on this computer, from the cache where it was measured before."""
     path = context.cache / f"measured-{context.subject.identity}.json"
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = rounded(measure_cost(model))
         if found:

@@ -44,6 +44,7 @@ def sweep(arguments: argparse.Namespace) -> int:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return 128 + stop.signum
-    print(f"\n{(arguments.output / 'table.md').read_text()}\nbest: {arguments.output / 'runs' / results['best']}")
+    print("\n" + (arguments.output / "table.md").read_text(encoding="utf-8"))
+    print(f"best: {arguments.output / 'runs' / results['best']}")
     print(f"wrote {arguments.output / 'results.json'}, table.md and sweep.png next to it")
     return 0

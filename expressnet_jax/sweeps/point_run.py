@@ -52,7 +52,11 @@ def train_point(point: Point, step: int, total: int, folder: Path) -> Outcome:
     """
     if not (folder / _DIVERGED).exists() and not _reached(folder, step, total):
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        with (
+            (folder / "log.txt").open("a", encoding="utf-8") as log,
+            contextlib.redirect_stdout(log),
+            contextlib.redirect_stderr(log),
+        ):
             try:
                 _train(point, step, total, folder)
             except DivergedError as error:

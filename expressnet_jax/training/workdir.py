@@ -74,7 +74,7 @@ class Workdir:
         stored = self.path / "config.json"
         if any(saved_steps(self.path / name) for name in (LATEST, BEST)):
             try:
-                old = json.loads(stored.read_text())
+                old = json.loads(stored.read_text(encoding="utf-8"))
             except (OSError, ValueError) as error:
                 raise UserError(f"{stored} can't be read ({error}); give another --workdir") from error
             if changed := differences(old, config):
