@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from expressnet_jax.data.audit import audit, leaked_examples
 from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.fields import Field
 from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.errors import UserError
@@ -97,6 +98,18 @@ def test_flip_is_the_mean_over_the_mirror_image(prepared, checkpoint):
     np.testing.assert_allclose(result.probabilities, sum(both) / 2, rtol=1e-5, atol=1e-6)
     with pytest.raises(UserError, match="no test-time augmentation is called 'mirror'"):
         evaluate_checkpoint(checkpoint, split, tta="mirror")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "line"),
+    [(["waveform"], "tta: flip is of images; the network takes waveform"), (["image", "pose"], "with one input")],
+)
+def test_only_images_are_mirrored(prepared, checkpoint, inputs, line):
+    taken = {name: Field(name, (8,)).to_json() for name in inputs}
+    with pytest.raises(UserError, match=line):
+        evaluate_checkpoint(
+            checkpoint._replace(metadata=checkpoint.metadata | {"inputs": taken}), prepared.split("test"), tta="flip"
+        )
 
 
 def test_an_ensemble_is_the_mean_of_the_probabilities(prepared, checkpoint):

@@ -68,6 +68,12 @@ def test_crops_lie_where_their_names_say(channels):
         assert (view == view[..., :1]).all()
 
 
+def test_crops_of_a_clip_are_those_of_its_frames():
+    clips = np.random.default_rng(0).integers(0, 256, (2, 3, 20, 16, 1), np.uint8)
+    for view, frames in zip(five_crops(clips, 0.8), five_crops(clips.reshape(6, 20, 16, 1), 0.8), strict=True):
+        np.testing.assert_array_equal(view.reshape(frames.shape), frames)
+
+
 def test_none_looks_once_and_changes_nothing():
     images = np.random.default_rng(0).integers(0, 256, (4, 12, 10, 1), np.uint8)
     np.testing.assert_array_equal(with_tta(left_half, "none")(images), left_half(images))

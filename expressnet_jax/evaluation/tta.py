@@ -1,6 +1,6 @@
-"""Test-time augmentation: the mean prediction over several views of an image [B,H,W,C]."""
+"""Test-time augmentation: the mean prediction over several views of an image [B,H,W,C] or a clip [B,T,H,W,C]."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import cv2
@@ -11,13 +11,23 @@ from expressnet_jax.errors import UserError
 
 _CROP = 0.9  # of each side, in a view of ten_crop
 
-# The views of images uint8[B,H,W,C], each of the same shape. Those of ten_crop are four corners and the centre, each
-# also mirrored (Krizhevsky et al. 2012, section 4.1).
+# The views of images uint8[B,...,H,W,C], each of the same shape. Those of ten_crop are four corners and the centre,
+# each also mirrored (Krizhevsky et al. 2012, section 4.1).
 TTA: dict[str, Callable[[Any], list[Any]]] = {
     "none": lambda images: [images],
     "flip": lambda images: _with_mirrored([images]),
     "ten_crop": lambda images: _with_mirrored(five_crops(images, _CROP)),
 }
+
+
+def check_views(inputs: Collection[str], name: str, key: str) -> None:
+    """Raise a UserError for test-time augmentation of a network that takes anything but an image or a clip."""
+    if name == "none":
+        return
+    if not {"image", "clip"} & set(inputs):
+        raise UserError(f"{key}: {name} is of images; the network takes {', '.join(inputs)}; use none")
+    if len(inputs) > 1:
+        raise UserError(f"{key}: {name} is of a network with one input; use none")
 
 
 def outputs_with_tta(
@@ -60,21 +70,22 @@ def _unmirrored(values: Any, field: Field) -> Any:
 
 
 def five_crops(images: np.ndarray, crop: float) -> list[np.ndarray]:
-    """Cut images uint8[B,H,W,C] -> five of uint8[B,H,W,C]: top left, top right, bottom left, bottom right, centre."""
-    height, width = images.shape[1:3]
+    """Cut images uint8[B,...,H,W,C] -> five of that shape: top left, top right, bottom left, bottom right, centre."""
+    height, width = images.shape[-3:-1]
     rows, columns = max(round(crop * height), 1), max(round(crop * width), 1)
     bottom, right = height - rows, width - columns
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    return [_resized(images[:, top : top + rows, left : left + columns], height, width) for top, left in corners]
+    return [_resized(images[..., top : top + rows, left : left + columns, :], height, width) for top, left in corners]
 
 
 def _resized(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    if images.shape[1:3] == (height, width):
+    if images.shape[-3:-1] == (height, width):
         return images
-    views = np.empty((len(images), height, width, images.shape[3]), images.dtype)
-    for view, image in zip(views, images, strict=True):
+    views = np.empty((*images.shape[:-3], height, width, images.shape[-1]), images.dtype)
+    for place in np.ndindex(images.shape[:-3]):
         # cv2 drops the channel axis of gray images.
-        view[...] = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).reshape(view.shape)
+        view = cv2.resize(images[place], (width, height), interpolation=cv2.INTER_LINEAR)
+        views[place] = view.reshape(views.shape[-3:])
     return views
 
 

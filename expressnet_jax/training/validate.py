@@ -13,7 +13,7 @@ from expressnet_jax.data.augment import POINT_GEOMETRIES, VISUAL
 from expressnet_jax.data.pipeline import choose_reader
 from expressnet_jax.data.sound_augment import SOUND_AUGMENTATIONS
 from expressnet_jax.errors import UserError
-from expressnet_jax.evaluation.tta import TTA
+from expressnet_jax.evaluation.tta import TTA, check_views
 from expressnet_jax.models.network import Network, Shape, zero_inputs
 from expressnet_jax.models.registry import input_kind
 from expressnet_jax.trackers import TRACKERS
@@ -91,10 +91,7 @@ def check_kinds(config: ConfigDict) -> None:
             raise UserError(f"augment.{wrong}: changes {kind}, but the network takes {', '.join(names)}; leave it out")
     if config.augment.mixup and (tokens := [name for name in names if name == "tokens"]):
         raise UserError(f"augment.mixup: there is nothing between two texts, and the network takes {tokens[0]}; use 0")
-    if not visual and config.eval.tta != "none":
-        raise UserError(f"eval.tta: {config.eval.tta} is of images; the network takes {', '.join(names)}; use none")
-    if len(names) > 1 and config.eval.tta != "none":
-        raise UserError(f"eval.tta: {config.eval.tta} is of a network with one input; use none")
+    check_views(names, config.eval.tta, "eval.tta")
 
 
 def check_model(config: ConfigDict, shape: Shape) -> None:

@@ -19,7 +19,7 @@ from expressnet_jax.evaluation.evaluate import collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output, value_metrics
 from expressnet_jax.evaluation.evaluators import known as known_metrics
 from expressnet_jax.evaluation.plots import confusion_png
-from expressnet_jax.evaluation.tta import outputs_with_tta
+from expressnet_jax.evaluation.tta import check_views, outputs_with_tta
 from expressnet_jax.io import write_json
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.network import make_inputs_reader
@@ -51,7 +51,11 @@ def evaluate_checkpoint(
     `leaked` are positions in the full split, `size` is (height, width) of the stored images, which points are measured
     in; without it points have no figures. The metrics of further outputs are figures["outputs"], output -> metric ->
     value; where values have names, "each" holds the metrics of every one.
+
+    Raises:
+      UserError: not one class in common, or an augmentation of images for a network that takes something else.
     """
+    check_views(checkpoint.inputs, tta, "tta")
     check_vocabulary(checkpoint.inputs, split.targets)
     main = checkpoint.model.main
     known, labels = match_labels(split, checkpoint.classes)
