@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
+from expressnet_jax.config import default
 from expressnet_jax.data.audit import audit, leaked_examples
 from expressnet_jax.data.decode import decode_all
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.prepare import prepare
+from expressnet_jax.data.selection import Splits
 from expressnet_jax.errors import UserError
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints.ensemble import ensemble
 from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
 from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
 from expressnet_jax.training.checkpoints.reading import Checkpoint
+from expressnet_jax.training.classification import check_selecting
+from expressnet_jax.training.train_data import TrainData
 from runs import write_images
 from weights import drawn_weights
 from weights import logits as logits_of
@@ -110,6 +114,22 @@ def test_only_images_are_mirrored(prepared, checkpoint, inputs, line):
         evaluate_checkpoint(
             checkpoint._replace(metadata=checkpoint.metadata | {"inputs": taken}), prepared.split("test"), tta="flip"
         )
+
+
+def test_an_output_without_labels_where_it_selects_is_refused(prepared):
+    config, field, split = default(), Field("vector", (2,), ("valence", "arousal")), prepared.split("test")
+    config.eval.metric, learned = "valence_arousal/ccc", {"valence_arousal": field}
+    values = np.full((len(split), 2), np.nan, np.float32)
+    known = split.with_targets(learned, {"valence_arousal": values})
+    data = lambda select: TrainData(prepared, Splits(split, select, "test", "test", 0), None)
+    with pytest.raises(UserError, match="compares the output valence_arousal with a target of that name, and"):
+        check_selecting(config, data(split), learned)
+    with pytest.raises(UserError, match="can't be measured on test: its examples have no valence_arousal"):
+        check_selecting(config, data(known), learned)
+    values[0] = 0.5
+    check_selecting(config, data(known), learned)
+    config.eval.metric = "expression/accuracy"
+    check_selecting(config, data(split), learned)
 
 
 def test_an_ensemble_is_the_mean_of_the_probabilities(prepared, checkpoint):

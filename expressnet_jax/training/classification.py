@@ -16,6 +16,7 @@ from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.pipeline import EvalLoader, TrainLoader
 from expressnet_jax.data.selection import unlearned
 from expressnet_jax.environment import machine
+from expressnet_jax.errors import UserError
 from expressnet_jax.evaluation.evaluate import collect_outputs, summarise
 from expressnet_jax.evaluation.evaluators import evaluate_output
 from expressnet_jax.evaluation.plots import curves_png
@@ -65,6 +66,7 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
     check_model(config, shape)
     learned = learned_fields(config, fields)
     target_arrays(config, data.chosen.train, data.stored_size)  # refused here, before anything compiles
+    check_selecting(config, data, learned)
     plan = count_steps(config, len(data.chosen.train))
     model = make_model(config, make_heads(config, learned))
     program = make_program(config, model, fields, data.chosen.train, plan, origin)
@@ -81,6 +83,26 @@ def build_experiment(config: ConfigDict, mesh: Mesh) -> Experiment:
         [data.learned],
         input_fields(model, shape, fields, clip_rate(data.chosen.train)),
     )
+
+
+def check_selecting(config: ConfigDict, data: TrainData, learned: Mapping[str, Field]) -> None:
+    """Raise UserError where the best checkpoint is chosen by an output of which the selection examples say nothing."""
+    output, _, metric = selecting_metric(config).rpartition("/")
+    if output in config.evals or output not in learned:
+        return
+    split, field = data.chosen.select, learned[output]
+    if output not in split_fields(split, data.prepared.facts.get("notes")):
+        raise UserError(
+            f"eval.metric: {config.eval.metric} compares the output {output} with a target of that name, and"
+            f" {config.data.name} has none; give the output the name of its target, or choose another metric"
+        )
+    target = target_column(output, field, split.columns, data.stored_size)
+    anything = np.full((len(split), *field.shape), 1 / field.shape[0] if field.kind == "class" else 0.0)
+    if np.isnan(evaluate_output(anything, target, field)[metric]):
+        raise UserError(
+            f"eval.metric: {config.eval.metric} can't be measured on {data.chosen.select_name}: its examples have no"
+            f" {output}, or the same all; choose another metric or data.validation_split"
+        )
 
 
 def add_teachers(config: ConfigDict, data: TrainData) -> TrainData:
