@@ -22,7 +22,8 @@ def write_inference_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
     if target.parent.exists():
         raise UserError(f"{folder}: is there already; remove it or give another name")
     config = copy.deepcopy(checkpoint.metadata["config"])
-    config["init_from"] = Path(config.get("init_from", "")).name
+    config |= {key: Path(config.get(key, "")).name for key in ("init_from", "export")}
+    config["teachers"] = [Path(teacher).name for teacher in config.get("teachers", ())]
     config["data"] |= {"dir": "", "source": Path(config["data"].get("source", "")).name}
     empty: dict[str, Any] = {"params": {}, "batch_stats": {}, "ema": {}}
     records = [record | {"source": ""} for record in checkpoint.metadata.get("trained_on", [])]
