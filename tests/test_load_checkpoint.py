@@ -147,6 +147,9 @@ def test_the_mean_of_two_runs_is_that_of_every_weight(trained, tmp_path, capsys)
     found = load_checkpoint(tmp_path / "mean")
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), found.variables, expected)
     assert found.classes == later.classes
+    data = [{"name": name, "identity": name, "source": ""} for name in "ab"]
+    sets = [later._replace(metadata=later.metadata | {"trained_on": records}) for records in (data, data[1:])]
+    assert average_checkpoints(sets, (0.5, 0.5)).metadata["trained_on"] == [data[1], data[0]]
 
 
 def test_no_mean_is_made_of_different_networks_or_wrong_weights(trained, tmp_path):

@@ -24,7 +24,10 @@ def average_checkpoints(checkpoints: Sequence[Checkpoint], weights: Sequence[flo
     check_alike(checkpoints[:-1], last, ("layers", "inputs", "outputs"), "average runs of one network")
     mean = lambda *leaves: sum(weight * np.asarray(leaf) for weight, leaf in zip(weights, leaves, strict=True))
     variables = jax.tree.map(mean, *(each.variables for each in checkpoints))
-    return last._replace(variables=jax.tree.map(np.float32, variables))
+    records = [record for each in reversed(checkpoints) for record in each.metadata.get("trained_on", [])]
+    trained_on = [record for i, record in enumerate(records) if record not in records[:i]]
+    metadata = last.metadata | {"trained_on": trained_on}
+    return last._replace(variables=jax.tree.map(np.float32, variables), metadata=metadata)
 
 
 def check_alike(checkpoints: Sequence[Checkpoint], other: Checkpoint, parts: Sequence[str], remedy: str) -> None:
