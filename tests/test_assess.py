@@ -9,15 +9,21 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from expressnet_jax.config import default
 from expressnet_jax.data.audit import audit, leaked_examples
-from expressnet_jax.data.decode import decode_all
+from expressnet_jax.data.decode import decode_all, decode_example
 from expressnet_jax.data.fields import Field
 from expressnet_jax.data.label_matching import match_labels
 from expressnet_jax.data.prepare import prepare
 from expressnet_jax.data.selection import Splits
 from expressnet_jax.errors import UserError
+from expressnet_jax.evaluation.error_gallery import png_uri
+from expressnet_jax.evaluation.evaluate import summarise
 from expressnet_jax.models.registry import create_model
 from expressnet_jax.training.checkpoints.ensemble import ensemble
-from expressnet_jax.training.checkpoints.evaluate_checkpoint import evaluate_checkpoint
+from expressnet_jax.training.checkpoints.evaluate_checkpoint import (
+    CheckpointEvaluation,
+    evaluate_checkpoint,
+    write_report,
+)
 from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
 from expressnet_jax.training.checkpoints.reading import Checkpoint
 from expressnet_jax.training.classification import check_selecting
@@ -144,6 +150,16 @@ def test_an_ensemble_is_the_mean_of_the_probabilities(prepared, checkpoint):
     fewer = checkpoint._replace(metadata=checkpoint.metadata | {"classes": checkpoint.classes[:4]})
     with pytest.raises(UserError, match="has other outputs than"):
         ensemble([checkpoint, fewer])
+
+
+def test_the_gallery_of_clips_shows_the_frame_amid_each(prepared, checkpoint, tmp_path):
+    split, shape = prepared.split("test").subset(np.arange(2)), (3, 16, 16, 1)
+    probabilities, labels = np.eye(5, dtype=np.float32)[[0, 1]], np.array([1, 1])
+    figures = summarise(probabilities, labels, split.indices, checkpoint.classes)
+    clips = checkpoint._replace(metadata=checkpoint.metadata | {"image_shape": shape})
+    write_report(CheckpointEvaluation(figures, probabilities, labels, split, {}), clips, tmp_path, "clips")
+    frame = decode_example(split.encoded(0), shape)[1]
+    assert png_uri(frame) in (tmp_path / "error_gallery.html").read_text(encoding="utf-8")
 
 
 def test_leaked_positions_are_those_of_the_full_split(prepared, checkpoint):

@@ -145,7 +145,7 @@ def trained_on_lines(figures: Mapping[str, Any] | None, what: str = "images") ->
 
 
 class _DecodedOnDemand(Sequence[np.ndarray]):
-    """A split's images by position, decoded when asked for: item i is uint8[H,W,C]."""
+    """A split's images by position, decoded when asked for: item i is uint8[H,W,C], of a clip the frame amid it."""
 
     def __init__(self, split: Split, image_shape: tuple[int, ...]):
         self.split, self.image_shape = split, image_shape
@@ -154,13 +154,15 @@ class _DecodedOnDemand(Sequence[np.ndarray]):
         return len(self.split)
 
     def __getitem__(self, i: Any) -> Any:
-        return decode_example(self.split.encoded(i), self.image_shape)
+        example = decode_example(self.split.encoded(i), self.image_shape)
+        return example if example.ndim == 3 else example[len(example) // 2]
 
 
 def write_report(
     result: CheckpointEvaluation, checkpoint: Checkpoint, folder: Path, title: str, *, error_gallery: bool = True
 ) -> list[Path]:
-    """Write evaluation.json, confusion.png and, of images, error_gallery.html for looking at on one's own machine."""
+    """Write evaluation.json, confusion.png and, of images and clips, error_gallery.html for looking at on one's own
+    machine."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [
         write_json(folder / "evaluation.json", result.figures),
