@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from expressnet_jax.process import expanded
+
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
@@ -77,7 +79,6 @@ def train(config: "ConfigDict | str | Path", workdir: str | Path) -> "Checkpoint
       UserError: what can't be run, before anything compiles; or a run that diverges.
       Interrupted: after SIGINT or SIGTERM, with a checkpoint; the same call resumes from there.
     """
-    from expressnet_jax.process import expanded
     from expressnet_jax.tasks import run_config
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
 
@@ -98,7 +99,6 @@ def sweep(
       UserError: anything that a user can fix, before the first run begins.
       Interrupted: a run was stopped; the same call resumes it.
     """
-    from expressnet_jax.process import expanded
     from expressnet_jax.sweeps.harness import run_sweep
 
     chosen = load_config(config) if isinstance(config, str | Path) else config
@@ -125,7 +125,6 @@ def evaluate(
     """
     from expressnet_jax.data.commands import open_data
     from expressnet_jax.data.prepared import Prepared
-    from expressnet_jax.process import expanded
     from expressnet_jax.training.checkpoints.evaluate_data import evaluate_data
 
     found = _checkpoint(checkpoint)
@@ -155,7 +154,6 @@ def export_onnx(
       UserError: no such checkpoint, images that don't fit it, or a file that would differ; then none is written.
     """
     from expressnet_jax.export import onnx_export
-    from expressnet_jax.process import expanded
 
     options: dict[str, Any] = {"input": input, "temperature": temperature, "logit_shift": logit_shift}
     options |= {"attention": attention, "mirror": mirror}
@@ -182,7 +180,6 @@ def make_report(
     Raises:
       UserError: a wrong section, data set, attribute or model, or a missing library, before anything is computed.
     """
-    from expressnet_jax.process import expanded
     from expressnet_jax.report.run import SECTIONS, Request, run_report
 
     sets = []
@@ -195,13 +192,11 @@ def make_report(
 
 def _folder(data_dir: str | Path | None) -> Path:
     from expressnet_jax.data.store import default_data_dir
-    from expressnet_jax.process import expanded
 
     return expanded(data_dir or default_data_dir())
 
 
 def _checkpoint(given: "Checkpoint | str | Path") -> "Checkpoint":
-    from expressnet_jax.process import expanded
     from expressnet_jax.training.checkpoints.reading import load_checkpoint
 
     return load_checkpoint(expanded(given)) if isinstance(given, str | Path) else given

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import augment_faces, check_values, classification_loss, default, flatten
+from expressnet_jax.config import augment_faces, classification_loss, default, flatten
 from expressnet_jax.config_file import load_config
+from expressnet_jax.config_values import check_values
 from expressnet_jax.data.datasets import DATASETS
 from expressnet_jax.data.datasets.synthetic import columns
 from expressnet_jax.data.fields import Field, target_fields

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,6 +153,13 @@ def test_people_who_show_one_class_alone_can_be_trained_on_but_not_one_class(dat
     pair = few._replace(split=alone, fold=few.fold[few.split.subjects != third])
     with pytest.raises(UserError, match=r"^fold \d+: every example that it trains on is '\w+', and a classifier needs"):
         check_classes(pair)
+
+
+def test_people_who_are_unknown_cannot_be_left_out_one_by_one(config):
+    split = SimpleNamespace(subjects=np.array(["a", "", "b", "", ""]))
+    prepared = SimpleNamespace(name="faces", splits=("all",), split=lambda name: split)
+    with pytest.raises(UserError, match=r"faces: doesn't say who is in 3 examples; give --folds instead"):
+        make_protocol(prepared, config, one_subject=True)
 
 
 def test_sound_is_described_by_its_voiced_frames_alone():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from expressnet_jax.config import check_values, default
+from expressnet_jax.config import default
+from expressnet_jax.config_values import check_values
 from expressnet_jax.data.label_noise import flipped, with_flipped_labels
 from expressnet_jax.data.prepared import Split
 from expressnet_jax.data.selection import select_splits

@@ -165,12 +165,12 @@ def test_standard_input_may_be_a_video(model, here):
 
 def test_a_torn_video_from_standard_input_is_called_so_and_not_by_its_temporary_file(predict, monkeypatch):
     begin = Path("media/same.mp4").read_bytes()[:300]
-    told = "standard input: not a video that can be read: truncated (there are 300 of "
+    expected = "standard input: not a video that can be read: truncated (there are 300 of "
     for words in (["-"], ["-", "media/same.png", "--json"]):
         monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(begin)))
         status, lines, errors = predict(*words)
-        assert status == 2 and errors[0].startswith(f"error: {told}"), errors
-    assert json.loads(lines[0])["error"].startswith(told)
+        assert status == 2 and errors[0].startswith(f"error: {expected}"), errors
+    assert json.loads(lines[0])["error"].startswith(expected)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])

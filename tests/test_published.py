@@ -205,7 +205,7 @@ def test_positions_are_interpolated_as_images_are(grid, size):
     ("arguments", "line"),
     [
         ([*MODEL, "--classes=a,b"], "--classes: the head of .* is of 5 classes, not 2; leave"),
-        ([*MODEL, "--classes=a,a,b,c,d"], "--classes: a comes twice; give each class of the head a name of its own"),
+        ([*MODEL, "--classes=a,a,b,c,d"], "--classes: a is given more than once; classes need different names"),
         (["--model", "plain_cnn"], "--model: published weights can't be read into plain_cnn; they can for resnet18"),
         (["--model", "resnet19"], "no model 'resnet19'"),
     ],

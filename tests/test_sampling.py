@@ -95,6 +95,13 @@ def test_as_many_folds_as_subjects_leaves_one_subject_out():
     assert len(set(fold)) == 3
 
 
+def test_examples_of_unknown_subjects_are_spread_and_not_one_large_subject():
+    names = np.array(["a"] * 10 + [""] * 80 + ["b"] * 10)
+    fold = subject_folds(np.zeros(100, int), names, 5)
+    assert np.bincount(fold).tolist() == [20] * 5
+    assert len(set(fold[:10])) == len(set(fold[90:])) == 1
+
+
 @pytest.mark.parametrize("folds", [2, 3, 7])
 def test_without_subjects_classes_are_spread_evenly(folds):
     fold = subject_folds(LABELS, None, folds)

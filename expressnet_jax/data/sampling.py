@@ -81,13 +81,15 @@ def subject_folds(
 ) -> np.ndarray:
     """Return the fold int64[N] of each example: no subject in two folds; without subjects, classes spread evenly.
 
+    Each example whose subject is unknown ("") counts as a subject of its own.
+
     Raises:
       UserError: fewer subjects, or fewer examples, than folds.
     """
     rng = np.random.Generator(np.random.Philox(key=[seed, folds]))
     if subjects is None:
         return _stratified_folds(labels, folds, rng)
-    names, group, size = np.unique(np.asarray(subjects), return_inverse=True, return_counts=True)
+    names, group, size = np.unique(separate_unknown(subjects), return_inverse=True, return_counts=True)
     if len(names) < folds:
         raise UserError(f"data.folds: {folds} folds need as many subjects; there are {len(names)}")
     fold_of_subject, load = np.empty(len(names), np.int64), np.zeros(folds)
@@ -96,6 +98,13 @@ def subject_folds(
         fold_of_subject[subject] = load.argmin()
         load[load.argmin()] += size[subject]
     return fold_of_subject[group]
+
+
+def separate_unknown(subjects: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Return a number for each subject int64[N], and one for each example whose subject is unknown: together these
+    would be the largest subject."""
+    numbers = np.unique(np.asarray(subjects), return_inverse=True)[1]
+    return np.where(np.asarray(subjects) == "", len(numbers) + np.arange(len(numbers)), numbers)
 
 
 def _stratified_folds(labels: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:

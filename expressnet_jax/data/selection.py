@@ -1,6 +1,7 @@
 """Which examples train and which select: never the test split, never a subject on both sides."""
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from expressnet_jax.data.audit import load_audit
 from expressnet_jax.data.label_noise import with_flipped_labels
 from expressnet_jax.data.prepared import Prepared, Split
-from expressnet_jax.data.sampling import subject_folds
+from expressnet_jax.data.sampling import separate_unknown, subject_folds
 from expressnet_jax.errors import UserError
 
 # The keys of a config's section `data` that `select_splits` is given.
@@ -61,18 +62,10 @@ def select_splits(
     train = prepared.split(train_split)
     if validation_split == "holdout":
         numbers = fold_of(train, holdout, folds, seed if fold_seed < 0 else fold_seed, fold_column)
-        if fold not in numbers:
-            raise UserError(f"data.fold: {fold} is not one of the folds {numbers.min()} to {numbers.max()}")
-        chosen = numbers == fold
-        train, select = train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+        train, select = _cut(train, numbers, fold)
         where = f"holdout of {train_split}"
-    elif fold or folds or fold_column:
-        key = "data.fold" if fold else "data.folds" if folds else "data.fold_column"
-        raise UserError(
-            f"{key}: {validation_split} selects, so that there are no folds; use data.folds=5 or so with"
-            " data.validation_split=auto"
-        )
     else:
+        _check_no_folds(validation_split, {"fold": fold, "folds": folds, "fold_column": fold_column})
         select, where = prepared.split(validation_split), validation_split
     before = len(train)
     if drop_leaks:
@@ -112,6 +105,22 @@ def _check_names(train_split: str, validation_split: str, folds: int) -> None:
         raise UserError(f"data.folds: {folds}; 2 or more, or 0 for none")
 
 
+def _check_no_folds(validation_split: str, given: Mapping[str, int | str]) -> None:
+    if named := [name for name, value in given.items() if value]:
+        raise UserError(
+            f"data.{named[0]}: {validation_split} selects, so that there are no folds; use data.folds=5 or so with"
+            " data.validation_split=auto"
+        )
+
+
+def _cut(split: Split, numbers: np.ndarray, fold: int) -> tuple[Split, Split]:
+    """Return the examples outside of a fold and those in it; `numbers` int64[N] are the folds."""
+    if fold not in numbers:
+        raise UserError(f"data.fold: {fold} is not one of the folds {numbers.min()} to {numbers.max()}")
+    chosen = numbers == fold
+    return split.subset(np.flatnonzero(~chosen)), split.subset(np.flatnonzero(chosen))
+
+
 def fold_of(split: Split, holdout: float, folds: int, seed: int, column: str = "") -> np.ndarray:
     """Return the fold int64[N] of each example: that of a column, or by subject where subjects are known.
 
@@ -126,25 +135,16 @@ def fold_of(split: Split, holdout: float, folds: int, seed: int, column: str = "
         raise UserError(f"data.holdout: {holdout} is not a share between 0 and 1")
     if folds:
         return subject_folds(split.labels, split.subjects, folds, seed)
-    parts, people = max(round(1 / holdout), 2), _told_apart(split.subjects)
-    _check_holdout(len(split), people, holdout, parts)
-    return subject_folds(split.labels, people, parts, seed)
+    parts = max(round(1 / holdout), 2)
+    _check_holdout(split, holdout, parts)
+    return subject_folds(split.labels, split.subjects, parts, seed)
 
 
-def _told_apart(subjects: np.ndarray | None) -> np.ndarray | None:
-    """Return numbers of the subjects int64[N]; each example of which nobody knows whose it is has one of its own, for
-    together they would be the largest subject, and what is held out."""
-    if subjects is None:
-        return None
-    numbers = np.unique(subjects, return_inverse=True)[1]
-    return np.where(np.asarray(subjects) == "", len(numbers) + np.arange(len(numbers)), numbers)
-
-
-def _check_holdout(examples: int, people: np.ndarray | None, holdout: float, parts: int) -> None:
-    count = examples if people is None else len(np.unique(people))
+def _check_holdout(split: Split, holdout: float, parts: int) -> None:
+    count = len(split) if split.subjects is None else len(np.unique(separate_unknown(split.subjects)))
     if count >= parts:
         return
-    whole = f"{count} {'example' if people is None else 'subject'}{'' if count == 1 else 's'}"
+    whole = f"{count} {'example' if split.subjects is None else 'subject'}{'' if count == 1 else 's'}"
     least = f"use {math.ceil(100 / count) / 100:g} or more" if count > 1 else "prepare it with a validation split"
     raise UserError(f"data.holdout: {holdout:g} of {whole} is less than one; {least}")
 

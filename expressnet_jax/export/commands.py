@@ -78,7 +78,6 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    from expressnet_jax.export import hub
     from expressnet_jax.runtime.onnx_predict import HUB_FILE
 
     if not arguments.output and not arguments.hub:
@@ -90,6 +89,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.slim and arguments.slim.exists():
         raise UserError(f"--slim {arguments.slim}: is there already; remove it or give another name")
     if arguments.hub:
+        from expressnet_jax.export import hub
+
         hub.check_folder(arguments.hub)
     if arguments.results and not arguments.hub:
         raise UserError("--results: figures are for the card of --hub FOLDER; give it, too")

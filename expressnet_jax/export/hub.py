@@ -129,7 +129,7 @@ def _read_figures(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:
             f"--results {path}: is about step {figures['step']} and {len(figures['classes'])} classes, the checkpoint"
             f" is of step {checkpoint.step} and {len(checkpoint.classes)}; evaluate this one"
         )
-    if figures.get("weights", checkpoint.digest) != checkpoint.digest:
+    if "weights" in figures and figures["weights"] != checkpoint.digest:
         whose = figures.get("checkpoint", "another checkpoint")
         raise UserError(f"--results {path}: is about other weights, those of {whose}; evaluate {checkpoint.path}")
     return figures

@@ -32,7 +32,7 @@ def _import_weights(arguments: argparse.Namespace) -> None:
 
     classes = tuple(word.strip() for word in arguments.classes.split(",") if word.strip())
     if twice := [name for name, count in Counter(classes).items() if count > 1]:
-        raise UserError(f"--classes: {twice[0]} comes twice; give each class of the head a name of its own")
+        raise UserError(f"--classes: {twice[0]} is given more than once; classes need different names")
     options = dict(arguments.option)
     published = read_published(arguments.file, arguments.model, options, classes, arguments.size)
     write_inference_checkpoint(published.checkpoint, arguments.output)

@@ -15,7 +15,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from expressnet_jax.data.prepared import Prepared, Split
-from expressnet_jax.data.sampling import subject_folds
+from expressnet_jax.data.sampling import separate_unknown, subject_folds
 from expressnet_jax.data.selection import fold_of
 from expressnet_jax.errors import UserError
 from expressnet_jax.io import write_bytes, write_json
@@ -66,7 +66,10 @@ def make_protocol(
         return Protocol(f"official folds ({column})", split, fold, settings | {"fold_column": column, "folds": 0})
     if split.subjects is None:
         raise UserError(f"{prepared.name}: doesn't say who is in an example, so that people could be on both sides")
-    people = len(np.unique(split.subjects))
+    unknown = int((np.asarray(split.subjects) == "").sum())
+    if one_subject and unknown:
+        raise UserError(f"{prepared.name}: doesn't say who is in {unknown:,} examples; give --folds instead")
+    people = len(np.unique(separate_unknown(split.subjects)))
     folds = people if one_subject else folds
     if folds < 2:
         raise UserError(f"--folds {folds}: {prepared.name} has {people} people; give from 2 to that")

@@ -3,7 +3,7 @@
 Shapes: P points, D values, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,12 @@ def describe_outputs(row: Mapping[str, np.ndarray], fields: Mapping[str, Field],
 def _described(values: np.ndarray, field: Field, place: Place) -> Any:
     if field.kind == "points":
         return place.to_image(values)
-    return dict(zip(field.names, values.tolist(), strict=True)) if field.names else values
+    return by_names(values, field.names)
+
+
+def by_names(values: np.ndarray, names: Sequence[str]) -> Any:
+    """Return {"anger": ...} of float32[K], or the values as they are where they have no names."""
+    return dict(zip(names, values.tolist(), strict=True)) if names else values
 
 
 def points_of(outputs: Mapping[str, Any], fields: Mapping[str, Field]) -> np.ndarray:

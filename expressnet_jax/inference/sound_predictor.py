@@ -18,6 +18,7 @@ from expressnet_jax.data.media_files import media_kind
 from expressnet_jax.data.sound import RATE, fit_length, read_sound, voiced_range
 from expressnet_jax.data.sound_track import read_sound_track
 from expressnet_jax.errors import UserError
+from expressnet_jax.inference.further import by_names
 from expressnet_jax.inference.model_inputs import load_taking
 from expressnet_jax.inference.predictor import Answer
 
@@ -84,9 +85,8 @@ class SoundPredictor:
     def _answers(self, cut: np.ndarray) -> list[tuple[dict[str, float], dict[str, Any]]]:
         """Return the probabilities and the further outputs of each stretch of int16[W,S], by name."""
         probabilities, further = self.model.answers({"waveform": cut})
-        named = lambda names, row: dict(zip(names, row.tolist(), strict=True)) if names else row
-        more = lambda i: {name: named(each.names, further[name][i]) for name, each in self.model.fields.items()}
-        return [(named(self.classes, row), more(i)) for i, row in enumerate(probabilities)]
+        more = lambda i: {name: by_names(further[name][i], each.names) for name, each in self.model.fields.items()}
+        return [(by_names(row, self.classes), more(i)) for i, row in enumerate(probabilities)]
 
     def stretches(self, samples: np.ndarray) -> list[tuple[int, int]]:
         """Return the first sample of each stretch of int16[n] and the one behind its last."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from expressnet_jax.data.fields import EXPRESSION
 from expressnet_jax.data.tokenizer import encode_texts
+from expressnet_jax.inference.further import by_names
 from expressnet_jax.inference.model_inputs import load_taking
 from expressnet_jax.inference.predictor import Answer
 
@@ -62,12 +63,8 @@ class TextPredictor:
     def _predict(self, texts: Sequence[str]) -> list[TextAnswer]:
         tokens = encode_texts(texts, self.vocabulary, self.length)
         probabilities, further = self.model.answers({"tokens": tokens})
-        named = lambda names, row: dict(zip(names, row.tolist(), strict=True))
-        more = lambda i: {
-            name: named(field.names, further[name][i]) if field.names else further[name][i]
-            for name, field in self.model.fields.items()
-        }
+        more = lambda i: {name: by_names(further[name][i], each.names) for name, each in self.model.fields.items()}
         return [
-            TextAnswer(text, named(self.classes, row), more(i))
+            TextAnswer(text, by_names(row, self.classes), more(i))
             for i, (text, row) in enumerate(zip(texts, probabilities, strict=True))
         ]

@@ -51,20 +51,24 @@ class Video:
         self.path, shown = Path(path), name or str(path)
         container = _checked(path, shown)
         silence_opencv()
-        with opencv_name(self.path) as name:
-            self.capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-            told = max(self.capture.get(cv2.CAP_PROP_FPS), 0.0)
-            rate = told if told <= _FASTEST else _measured_rate(name)
+        with opencv_name(self.path) as readable:
+            self.capture = cv2.VideoCapture(readable, cv2.CAP_FFMPEG)
+            stated_rate = self._stated(cv2.CAP_PROP_FPS)
+            rate = stated_rate if stated_rate <= _FASTEST else _measured_rate(readable)
         if not self.capture.isOpened():
             reason = container.truncated or "damaged, or in a format that OpenCV's FFmpeg doesn't know"
             raise UserError(f"{shown}: not a video that can be read: {reason}; fetch it again")
-        stated = lambda name: max(self.capture.get(name), 0.0)
         self.rate = rate or _USUAL_RATE
-        count = stated(cv2.CAP_PROP_FRAME_COUNT) * (1 if container.counts_frames else self.rate / (told or self.rate))
+        count = self._stated(cv2.CAP_PROP_FRAME_COUNT)
+        if stated_rate and not container.counts_frames:  # FFmpeg multiplies the length by the rate that it states
+            count *= self.rate / stated_rate
         self.length = _plausible_length(count, self.rate, container)
-        self.size = round(stated(cv2.CAP_PROP_FRAME_WIDTH)), round(stated(cv2.CAP_PROP_FRAME_HEIGHT))
+        self.size = round(self._stated(cv2.CAP_PROP_FRAME_WIDTH)), round(self._stated(cv2.CAP_PROP_FRAME_HEIGHT))
         self._container = container
         self.damage = Damage(decoded=0)
+
+    def _stated(self, name: int) -> float:
+        return max(self.capture.get(name), 0.0)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from number `start` on; the ones before are decoded, too: no container seeks exactly.

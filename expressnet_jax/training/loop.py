@@ -19,8 +19,8 @@ from expressnet_jax.cluster import (
     is_main_process,
     raise_on_all,
 )
-from expressnet_jax.config import check_values
 from expressnet_jax.config_differences import differences
+from expressnet_jax.config_values import check_values
 from expressnet_jax.data.pipeline import TrainLoader, ZippedLoaders
 from expressnet_jax.environment import process_seconds
 from expressnet_jax.errors import Interrupted

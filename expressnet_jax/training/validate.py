@@ -8,7 +8,8 @@ import jax
 import optax
 from ml_collections import ConfigDict
 
-from expressnet_jax.config import SMALLEST_SEEN, check_values
+from expressnet_jax.config import SMALLEST_SEEN
+from expressnet_jax.config_values import check_values
 from expressnet_jax.data.augment import POINT_GEOMETRIES, VISUAL
 from expressnet_jax.data.pipeline import choose_reader
 from expressnet_jax.data.sound_augment import SOUND_AUGMENTATIONS

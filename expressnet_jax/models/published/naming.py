@@ -1,10 +1,28 @@
 """What is known of a kind of published weights: how PyTorch names the tensors of a network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 BATCH_NORM_EPSILON = 1e-5  # of Layers.norm
 NONE = r"(?!)"  # the regular expression that matches nothing
+
+
+def convnext_modules(
+    depths: Sequence[int], layers: Mapping[str, str], blocks: Callable[[int], str], between: Callable[[int], str]
+) -> dict[str, str]:
+    """Return the names of ConvNeXt's blocks, and of the normalisation and patches before each stage but the first.
+
+    `layers` are those of a block; `blocks` and `between` give what the names begin with, by the stage from 0.
+    """
+    names: dict[str, str] = {}
+    for stage, depth in enumerate(depths):
+        if stage:
+            names[f"stage{stage + 1}_norm"] = f"{between(stage)}.0"
+            names[f"stage{stage + 1}_patches"] = f"{between(stage)}.1"
+        for i in range(depth):
+            ours, theirs = f"stage{stage + 1}_block{i + 1}", f"{blocks(stage)}.{i}"
+            names |= {f"{ours}/{layer}": f"{theirs}.{name}" for layer, name in layers.items()}
+    return names
 
 
 class Naming(NamedTuple):

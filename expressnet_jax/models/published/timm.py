@@ -7,7 +7,7 @@ from expressnet_jax.models.convnext import ConvNeXt
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.mobilenet import MobileNetV2
 from expressnet_jax.models.mobilenet_v3 import MobileNetV3, Row
-from expressnet_jax.models.published.naming import NONE, Naming
+from expressnet_jax.models.published.naming import NONE, Naming, convnext_modules
 from expressnet_jax.models.vit import ViT
 
 
@@ -48,14 +48,8 @@ def _convnext(backbone: ConvNeXt) -> dict[str, str]:
     names = {"stage1_patches": "stem.0", "stage1_norm": "stem.1", "last_norm": "head.norm"}
     layers = {"depthwise": "conv_dw", "depthwise_bias": "conv_dw.bias", "norm": "norm", "layer_scale": "gamma"}
     layers |= {"expand": "mlp.fc1", "project": "mlp.fc2"}
-    for stage, depth in enumerate(backbone.depths):
-        if stage:
-            names |= {f"stage{stage + 1}_norm": f"stages.{stage}.downsample.0"}
-            names |= {f"stage{stage + 1}_patches": f"stages.{stage}.downsample.1"}
-        for i in range(depth):
-            ours, theirs = f"stage{stage + 1}_block{i + 1}", f"stages.{stage}.blocks.{i}"
-            names |= {f"{ours}/{layer}": f"{theirs}.{name}" for layer, name in layers.items()}
-    return names
+    blocks, between = lambda stage: f"stages.{stage}.blocks", lambda stage: f"stages.{stage}.downsample"
+    return names | convnext_modules(backbone.depths, layers, blocks, between)
 
 
 def _vit(backbone: ViT) -> dict[str, str]:

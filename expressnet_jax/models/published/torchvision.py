@@ -8,7 +8,7 @@ from expressnet_jax.models.convnext import ConvNeXt
 from expressnet_jax.models.efficientnet import EfficientNet
 from expressnet_jax.models.mobilenet import MobileNetV2
 from expressnet_jax.models.mobilenet_v3 import MobileNetV3, Row
-from expressnet_jax.models.published.naming import Naming
+from expressnet_jax.models.published.naming import Naming, convnext_modules
 from expressnet_jax.models.resnet import ResNet
 from expressnet_jax.models.vgg import VGG
 from expressnet_jax.models.vit import ViT
@@ -104,14 +104,8 @@ def _convnext(backbone: ConvNeXt) -> dict[str, str]:
     names = {"stage1_patches": "features.0.0", "stage1_norm": "features.0.1", "last_norm": "classifier.0"}
     layers = {"depthwise": "block.0", "depthwise_bias": "block.0.bias", "norm": "block.2"}
     layers |= {"expand": "block.3", "project": "block.5", "layer_scale": "layer_scale"}
-    for stage, depth in enumerate(backbone.depths):
-        if stage:
-            names |= {f"stage{stage + 1}_norm": f"features.{2 * stage}.0"}
-            names |= {f"stage{stage + 1}_patches": f"features.{2 * stage}.1"}
-        for i in range(depth):
-            ours, theirs = f"stage{stage + 1}_block{i + 1}", f"features.{2 * stage + 1}.{i}"
-            names |= {f"{ours}/{layer}": f"{theirs}.{name}" for layer, name in layers.items()}
-    return names
+    blocks, between = lambda stage: f"features.{2 * stage + 1}", lambda stage: f"features.{2 * stage}"
+    return names | convnext_modules(backbone.depths, layers, blocks, between)
 
 
 def _vit(backbone: ViT, expand: str = "mlp.0", project: str = "mlp.3") -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from expressnet_jax.config import AT_LEAST_0, POSITIVE, SHARE, check_bounds
+from expressnet_jax.config_values import AT_LEAST_0, POSITIVE, SHARE, check_bounds
 from expressnet_jax.errors import UserError
 from expressnet_jax.training.losses.attention import attention_consistency_loss, attention_diversity_loss
 from expressnet_jax.training.losses.base import Loss, LossContext
